@@ -1,0 +1,1 @@
+//! The benchmark package. It holds no benchmark yet.
