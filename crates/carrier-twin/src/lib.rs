@@ -1,1 +1,64 @@
-//! Placeholder.
+//! A scriptable twin of the Transatel APIs that Service Provider Connect accounts use.
+//!
+//! [`Twin`] is a pure state machine: it reads no clock, draws no random numbers and opens no socket. A simulation
+//! calls [`Twin::handle`] in process; [`shell::serve`] and [`server::TwinServer`] put the same machine behind HTTP
+//! for the sandbox, for tests and for the continuous integration of whoever builds on simdepot.
+//!
+//! What Transatel's public documentation leaves open is an assumption with a number (A1–A16) and a switch in
+//! [`assumptions::Assumptions`], so that a client can be run against either reading. [`scripts::Script`] makes calls
+//! fail on purpose; the device methods of [`Twin`] play a phone's part; `/_twin/…` ([`control`]) does all of this over
+//! HTTP.
+//!
+//! ```
+//! use simdepot_carrier_twin::{Twin, TwinConfig, TwinRequest};
+//!
+//! let mut twin = Twin::new(TwinConfig::sandbox());
+//! let lines = twin.add_lines(3);
+//! assert!(lines.iter().all(|line| line.iccid.luhn_ok()));
+//!
+//! let noon = "2026-03-01T12:00:00Z".parse().unwrap();
+//! let reply = twin.handle(noon, &TwinRequest::new("GET", "/sim-search/api/sim/search"));
+//! assert_eq!(reply.status(), Some(401));
+//! ```
+
+pub mod assumptions;
+pub mod catalogue;
+pub mod clock;
+pub mod config;
+pub mod control;
+mod control_view;
+pub mod delivery;
+pub mod device;
+mod esim;
+pub mod events;
+mod form;
+mod gateway;
+mod inventory;
+pub mod line;
+pub mod orders;
+pub mod products;
+mod random;
+pub mod reply;
+pub mod request;
+pub mod scripts;
+pub mod server;
+pub mod shell;
+mod sim_search;
+pub mod state;
+mod subscriber;
+pub mod subscription;
+mod token;
+
+#[cfg(test)]
+mod testing;
+
+pub use assumptions::Assumptions;
+pub use catalogue::Product;
+pub use config::TwinConfig;
+pub use line::LineSpec;
+pub use orders::RecordedOrder;
+pub use reply::TwinReply;
+pub use request::TwinRequest;
+pub use scripts::{CallName, Fault, Script};
+pub use server::TwinServer;
+pub use state::Twin;

@@ -1,1 +1,32 @@
-//! Placeholder.
+//! The store: PostgreSQL and SQLite behind one concrete [`Store`].
+//!
+//! Callers open a unit of work with [`Store::read`] or [`Store::write`] and compose the functions of the noun
+//! modules inside it. What differs between the two databases is in `connection` and `dialect`; everything else is
+//! written once. No carrier call can happen inside a unit of work, because its closure is not async.
+
+mod connection;
+mod dialect;
+mod migrate;
+mod schema;
+mod sql_types;
+
+pub mod allocations;
+pub mod api_keys;
+pub mod bundles;
+pub mod error;
+pub mod events;
+pub mod idempotency;
+pub mod imports;
+pub mod operations;
+pub mod orders;
+pub mod pools;
+pub mod products;
+pub mod profiles;
+pub mod secrets;
+pub mod store;
+pub mod vault;
+pub mod verification;
+
+pub use connection::{DatabaseUrl, UrlError};
+pub use error::StoreError;
+pub use store::{Backend, Conn, Store};

@@ -1,0 +1,64 @@
+//! The SIM delivery file that comes with every order of stock (Transatel "SIM delivery file").
+
+use crate::line::{LineSpec, wire_status};
+use crate::state::Twin;
+
+const HEADER: &str = "TransatelId;MSISDN;Release;ICCID;Status;PIN;PUK;ActivationCode";
+const TRANSATEL_ID: &str = "900100";
+const RELEASE: &str = "TWIN01";
+
+/// A delivery file of these lines: UTF-8 with a byte order mark, `;` between fields, CRLF after each row, the MSISDN
+/// with `+`. It holds codes, PINs and PUKs.
+pub fn delivery_file(lines: &[LineSpec]) -> String {
+    let mut file = format!("\u{feff}{HEADER}\r\n");
+    for line in lines {
+        write_row(&mut file, line);
+    }
+    file
+}
+
+fn write_row(file: &mut String, line: &LineSpec) {
+    let msisdn = line.msisdn.as_ref().map(simdepot_domain::msisdn::Msisdn::e164).unwrap_or_default();
+    let fields = [
+        TRANSATEL_ID,
+        &msisdn,
+        RELEASE,
+        line.iccid.as_str(),
+        wire_status(line.sim_status),
+        line.pin.expose(),
+        line.puk.expose(),
+        line.activation_code.as_ref().map_or("", simdepot_domain::activation_code::ActivationCode::code),
+    ];
+    file.push_str(&fields.join(";"));
+    file.push_str("\r\n");
+}
+
+impl Twin {
+    /// A delivery file of the first `count` lines, or of all.
+    pub fn delivery_file(&self, count: Option<usize>) -> String {
+        let lines: Vec<LineSpec> =
+            self.lines().take(count.unwrap_or(usize::MAX)).map(|line| line.spec.clone()).collect();
+        delivery_file(&lines)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Twin, TwinConfig};
+
+    #[test]
+    fn has_mark_header_and_one_row_per_line() {
+        let mut twin = Twin::new(TwinConfig::sandbox());
+        let lines = twin.add_lines(2);
+        let file = twin.delivery_file(None);
+        let rows: Vec<&str> = file.split("\r\n").collect();
+        assert_eq!(rows.len(), 4);
+        assert_eq!(rows[0], "\u{feff}TransatelId;MSISDN;Release;ICCID;Status;PIN;PUK;ActivationCode");
+        let fields: Vec<&str> = rows[1].split(';').collect();
+        assert_eq!((fields[1], fields[3]), (format!("+{}", lines[0].msisdn()).as_str(), lines[0].iccid.as_str()));
+        assert_eq!((fields[4], fields[5].len(), fields[6].len()), ("Pre-Activated", 4, 8));
+        assert_eq!(fields[7], lines[0].activation_code.as_ref().unwrap().code());
+        assert_eq!(twin.delivery_file(Some(1)).lines().count(), 2);
+        assert_eq!(twin.delivery_file(Some(0)).lines().count(), 1);
+    }
+}

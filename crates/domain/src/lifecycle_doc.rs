@@ -1,0 +1,104 @@
+//! Renders the rules as tables for `docs/LIFECYCLE.md`, so that the page cannot drift from the code.
+
+use chrono::{DateTime, Utc};
+use strum::VariantArray;
+
+use crate::esim::EsimStatus;
+use crate::observation::Lifecycle;
+use crate::operation::{OperationStatus, OperationStep};
+use crate::sim::SimStatus;
+use crate::stock::{ReturnProof, StockCommand, StockCommandKind, StockState, StockStatus, apply};
+
+/// The page as it must stand in `docs/LIFECYCLE.md`.
+pub fn page() -> String {
+    format!(
+        "# Lifecycles\n\n\
+         Generated from `crates/domain` (`just docs`); do not edit.\n\n\
+         ## Stock: status × command\n\n\
+         Our own axis. A cell is the status after the command, `·` is `invalid-transition`. `return` is shown with\n\
+         and without its whole proof: never revealed, never downloaded, no bundle.\n\n{}\n\
+         ## Operations: status × step\n\n\
+         One write to a carrier. Only `pending` can be sent.\n\n{}\n\
+         ## Line: moves that carriers document\n\n\
+         The carrier's axis. A move that is not marked is stored, flagged as drift and counted.\n\n{}\n\
+         ## eSIM: moves that carriers document\n\n\
+         Notifications may be lost, so jumps forward are allowed.\n\n{}",
+        stock_matrix(),
+        operation_matrix(),
+        moves(SimStatus::VARIANTS),
+        moves(EsimStatus::VARIANTS),
+    )
+}
+
+/// Every stock status against every command.
+pub fn stock_matrix() -> String {
+    let state = |status| StockState { status, sell_by: DateTime::<Utc>::MAX_UTC };
+    let rows = StockStatus::VARIANTS.iter().map(|status| {
+        let cells = samples().map(|(_, command)| match apply(state(*status), command, DateTime::<Utc>::MIN_UTC) {
+            Ok(transition) => transition.to.to_string(),
+            Err(_) => "·".to_owned(),
+        });
+        (status.to_string(), cells.collect())
+    });
+    table("status", &samples().map(|(name, _)| name).collect::<Vec<_>>(), rows)
+}
+
+/// Every operation status against every step.
+pub fn operation_matrix() -> String {
+    let rows = OperationStatus::VARIANTS.iter().map(|status| {
+        let cells = OperationStep::VARIANTS.iter().map(|step| match status.step(*step) {
+            Ok(to) => to.to_string(),
+            Err(_) => "·".to_owned(),
+        });
+        (status.to_string(), cells.collect())
+    });
+    table("status", &OperationStep::VARIANTS.iter().map(ToString::to_string).collect::<Vec<_>>(), rows)
+}
+
+fn moves<S: Lifecycle + std::fmt::Display>(all: &[S]) -> String {
+    let rows = all.iter().map(|from| {
+        let cells = all.iter().map(|to| if from.allows(*to) { "✓" } else { "" }.to_owned());
+        (from.to_string(), cells.collect())
+    });
+    table("from \\ to", &all.iter().map(ToString::to_string).collect::<Vec<_>>(), rows)
+}
+
+/// One sample of every command; `return` twice.
+fn samples() -> impl Iterator<Item = (String, StockCommand)> {
+    let proof = |all| ReturnProof { never_revealed: all, never_downloaded: all, no_bundle: all };
+    StockCommandKind::VARIANTS.iter().flat_map(move |kind| match kind {
+        StockCommandKind::Hold => vec![(kind.to_string(), StockCommand::Hold)],
+        StockCommandKind::ReleaseHold => vec![(kind.to_string(), StockCommand::ReleaseHold)],
+        StockCommandKind::Allocate => vec![(kind.to_string(), StockCommand::Allocate)],
+        StockCommandKind::Return => vec![
+            ("return (proven)".to_owned(), StockCommand::Return(proof(true))),
+            ("return (unproven)".to_owned(), StockCommand::Return(proof(false))),
+        ],
+        StockCommandKind::Substitute => vec![(kind.to_string(), StockCommand::Substitute)],
+        StockCommandKind::Quarantine => vec![(kind.to_string(), StockCommand::Quarantine)],
+        StockCommandKind::CompleteDelivery => vec![(kind.to_string(), StockCommand::CompleteDelivery)],
+        StockCommandKind::Release => vec![(kind.to_string(), StockCommand::Release)],
+        StockCommandKind::Retire => vec![(kind.to_string(), StockCommand::Retire)],
+    })
+}
+
+fn table(corner: &str, head: &[String], rows: impl Iterator<Item = (String, Vec<String>)>) -> String {
+    let mut text = format!("| {corner} | {} |\n|---|{}\n", head.join(" | "), "---|".repeat(head.len()));
+    for (name, cells) in rows {
+        text.push_str(&format!("| **{name}** | {} |\n", cells.join(" | ")));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    /// `UPDATE_DOCS=1 cargo test` writes the page.
+    #[test]
+    fn the_page_is_up_to_date() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/LIFECYCLE.md");
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(path, super::page()).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(path).unwrap_or_default(), super::page(), "run `just docs`");
+    }
+}

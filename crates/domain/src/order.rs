@@ -1,0 +1,118 @@
+//! Orders: what a storefront asks for, and how the fates of its profiles roll up.
+
+use serde::{Deserialize, Serialize};
+use strum::{AsRefStr, Display, EnumString, IntoStaticStr, VariantArray};
+
+use crate::channel::PoolName;
+
+/// Most profiles in one order, over all lines.
+pub const MAX_PROFILES: u32 = 1_000;
+/// Most lines in one order.
+pub const MAX_LINES: usize = 50;
+
+/// Status of an order.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize,
+    AsRefStr, Display, EnumString, IntoStaticStr, VariantArray,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum OrderStatus {
+    /// Waits for the carrier.
+    InProgress,
+    /// Every profile carries what was ordered.
+    Fulfilled,
+    /// A person must look: some profiles failed, or an outcome could not be decided.
+    NeedsAttention,
+    /// No profile could be fulfilled.
+    Failed,
+    /// Taken back.
+    Cancelled,
+}
+
+/// What became of one profile of an order.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize,
+    AsRefStr, Display, EnumString, IntoStaticStr, VariantArray,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum ProfileOutcome {
+    /// Its operation is under way.
+    Pending,
+    /// It carries what was ordered.
+    Fulfilled,
+    /// The carrier refused, or no substitute was left.
+    Failed,
+    /// The carrier's answer was lost; being found out.
+    Unknown,
+    /// Cannot be decided without a person.
+    NeedsAttention,
+    /// Another profile took its place.
+    Substituted,
+    /// Taken back.
+    Cancelled,
+}
+
+/// One line of an order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderLine {
+    /// The pool to take from.
+    pub pool: PoolName,
+    /// The product to put on each profile, if any.
+    pub product: Option<String>,
+    /// How many profiles.
+    pub quantity: u32,
+    /// What the carrier needs for this line; opaque here, checked by the adapter.
+    pub carrier_parameters: Option<serde_json::Value>,
+}
+
+/// Status of an order from the outcomes of its live profiles (substituted ones do not count).
+///
+/// A refund decision hangs on this: `failed` is said only when nothing was delivered, `fulfilled` only when all was.
+pub fn roll_up(outcomes: impl IntoIterator<Item = ProfileOutcome>) -> OrderStatus {
+    use ProfileOutcome as P;
+    let (mut open, mut attention, mut fulfilled, mut failed, mut cancelled) = (0, 0, 0, 0, 0);
+    for outcome in outcomes {
+        match outcome {
+            P::Pending | P::Unknown => open += 1,
+            P::NeedsAttention => attention += 1,
+            P::Fulfilled => fulfilled += 1,
+            P::Failed => failed += 1,
+            P::Cancelled => cancelled += 1,
+            P::Substituted => {}
+        }
+    }
+    match (open, attention, fulfilled, failed, cancelled) {
+        (open, ..) if open > 0 => OrderStatus::InProgress,
+        (_, 0, _, 0, 0) => OrderStatus::Fulfilled,
+        (_, 0, 0, failed, _) if failed > 0 => OrderStatus::Failed,
+        (_, 0, 0, 0, _) => OrderStatus::Cancelled,
+        _ => OrderStatus::NeedsAttention,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ProfileOutcome::*;
+    use super::*;
+
+    #[test]
+    fn outcomes_roll_up() {
+        for (outcomes, status) in [
+            (vec![Fulfilled, Fulfilled], OrderStatus::Fulfilled),
+            (vec![Fulfilled, Substituted], OrderStatus::Fulfilled),
+            (vec![Fulfilled, Pending], OrderStatus::InProgress),
+            (vec![Failed, Unknown], OrderStatus::InProgress),
+            (vec![Failed, Failed], OrderStatus::Failed),
+            (vec![Failed, Fulfilled], OrderStatus::NeedsAttention),
+            (vec![NeedsAttention, Fulfilled], OrderStatus::NeedsAttention),
+            (vec![NeedsAttention, Pending], OrderStatus::InProgress),
+            (vec![Cancelled, Cancelled], OrderStatus::Cancelled),
+            (vec![Cancelled, Failed], OrderStatus::Failed),
+            (vec![Cancelled, Fulfilled], OrderStatus::NeedsAttention),
+        ] {
+            assert_eq!(roll_up(outcomes.clone()), status, "{outcomes:?}");
+        }
+    }
+}

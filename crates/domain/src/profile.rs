@@ -1,0 +1,94 @@
+//! A profile: one unit of stock, identified by its ICCID.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use strum::{AsRefStr, Display, EnumString, IntoStaticStr, VariantArray};
+
+use crate::esim::EsimStatus;
+use crate::sim::SimStatus;
+
+/// eSIM or plastic.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize,
+    AsRefStr, Display, EnumString, IntoStaticStr, VariantArray,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum FormFactor {
+    /// A profile to download.
+    Esim,
+    /// A physical SIM.
+    Psim,
+}
+
+/// Why a profile is set aside.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize,
+    AsRefStr, Display, EnumString, IntoStaticStr, VariantArray,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum QuarantineReason {
+    /// Delivered without an activation code: the carrier's record is asked for it.
+    CodeMissing,
+    /// Delivered in a status that the pool does not sell.
+    StatusNotSellable,
+    /// The line is not in a sellable status.
+    LineNotSellable,
+    /// The eSIM is not released at the SM-DP+.
+    ProfileNotReleased,
+    /// A device's EID is already bound to it.
+    DeviceBound,
+    /// The carrier does not know it.
+    UnknownToCarrier,
+    /// The carrier refused to sell on it.
+    RefusedByCarrier,
+    /// Seen in use without having been sold.
+    SeenInUse,
+    /// Came back from an order without the proof that it was never used.
+    ReturnedUnproven,
+    /// Set aside by a person.
+    Manual,
+}
+
+/// Whether the customer can use it: line active and, for an eSIM, profile enabled on the device.
+pub fn usable(form_factor: FormFactor, sim: Option<SimStatus>, esim: Option<EsimStatus>) -> bool {
+    let line = sim == Some(SimStatus::Active);
+    match form_factor {
+        FormFactor::Esim => line && esim == Some(EsimStatus::Enabled),
+        FormFactor::Psim => line,
+    }
+}
+
+/// `sell_by` of a profile without one: far enough to sort after every real date.
+pub fn no_sell_by() -> DateTime<Utc> {
+    DateTime::from_timestamp(NO_SELL_BY_SECONDS, 0).unwrap_or(DateTime::<Utc>::MAX_UTC)
+}
+
+/// 9999-01-01T00:00:00Z: representable in both databases and in RFC 3339.
+const NO_SELL_BY_SECONDS: i64 = 253_370_764_800;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::Datelike;
+    use strum::VariantArray as _;
+
+    #[test]
+    fn usable_needs_both_lives() {
+        for sim in SimStatus::VARIANTS {
+            for esim in EsimStatus::VARIANTS {
+                let both = *sim == SimStatus::Active && *esim == EsimStatus::Enabled;
+                assert_eq!(usable(FormFactor::Esim, Some(*sim), Some(*esim)), both);
+                assert_eq!(usable(FormFactor::Psim, Some(*sim), Some(*esim)), *sim == SimStatus::Active);
+            }
+        }
+        assert!(!usable(FormFactor::Esim, Some(SimStatus::Active), None));
+        assert!(!usable(FormFactor::Psim, None, None));
+    }
+
+    #[test]
+    fn far_future_is_representable() {
+        assert_eq!(no_sell_by().year(), 9999);
+    }
+}

@@ -1,0 +1,227 @@
+//! One connection type for two databases, and the r2d2 manager that opens it by URL scheme.
+//!
+//! The scheme alone decides. (The `establish` that diesel derives tries each database in turn: a PostgreSQL that is
+//! down would end in a SQLite file of that name.)
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use thiserror::Error;
+
+/// A connection to either database.
+#[derive(diesel::MultiConnection)]
+pub enum AnyConnection {
+    /// PostgreSQL through libpq.
+    Pg(PgConnection),
+    /// The bundled SQLite.
+    Sqlite(SqliteConnection),
+}
+
+/// Where the store lies.
+#[derive(Clone, PartialEq, Eq)]
+pub enum DatabaseUrl {
+    /// `postgres://…` or `postgresql://…`, as libpq takes it.
+    Postgres(String),
+    /// `sqlite://PATH`.
+    Sqlite(String),
+}
+
+/// Why a database URL is refused.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum UrlError {
+    /// Neither of the two schemes.
+    #[error("DATABASE_URL must begin with sqlite:// or postgres://")]
+    Scheme,
+    /// A scheme without anything behind it.
+    #[error("DATABASE_URL names no database: write sqlite://PATH or postgres://USER@HOST/NAME")]
+    Empty,
+    /// A remote PostgreSQL in plain text.
+    #[error(
+        "DATABASE_URL reaches a remote PostgreSQL without TLS: add ?sslmode=verify-full, or set \
+         SIMDEPOT_DB_PLAINTEXT=allow if the network between is trusted"
+    )]
+    Plaintext,
+}
+
+impl FromStr for DatabaseUrl {
+    type Err = UrlError;
+
+    fn from_str(text: &str) -> Result<Self, UrlError> {
+        let text = text.trim();
+        let not_empty = |rest: &str| if rest.is_empty() { Err(UrlError::Empty) } else { Ok(()) };
+        if let Some(path) = text.strip_prefix("sqlite://") {
+            not_empty(path)?;
+            Ok(Self::Sqlite(path.to_owned()))
+        } else if let Some(rest) = text.strip_prefix("postgres://").or_else(|| text.strip_prefix("postgresql://")) {
+            not_empty(rest)?;
+            Ok(Self::Postgres(text.to_owned()))
+        } else {
+            Err(UrlError::Scheme)
+        }
+    }
+}
+
+impl DatabaseUrl {
+    /// Refuses a PostgreSQL on another machine unless the URL asks for TLS or the operator allows plain text.
+    ///
+    /// # Errors
+    /// [`UrlError::Plaintext`].
+    pub fn require_tls(self, plaintext_allowed: bool) -> Result<Self, UrlError> {
+        match &self {
+            Self::Postgres(url) if !plaintext_allowed && !is_local(url) && !asks_for_tls(url) => {
+                Err(UrlError::Plaintext)
+            }
+            Self::Postgres(_) | Self::Sqlite(_) => Ok(self),
+        }
+    }
+}
+
+fn asks_for_tls(url: &str) -> bool {
+    ["require", "verify-ca", "verify-full"].iter().any(|mode| url.contains(&format!("sslmode={mode}")))
+}
+
+/// A socket path, no host, or loopback. `host=` and `hostaddr=` parameters override the authority, so any is remote.
+fn is_local(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let (authority, tail) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let query = tail.split_once('?').map_or("", |(_, query)| query);
+    let named = |host: &str| {
+        host.is_empty() || host.starts_with('/') || host.starts_with("%2F") || host.starts_with("%2f")
+            || matches!(host, "localhost" | "127.0.0.1" | "::1")
+    };
+    let parameters_local = query
+        .split('&')
+        .filter_map(|pair| pair.strip_prefix("host=").or_else(|| pair.strip_prefix("hostaddr=")))
+        .all(|hosts| hosts.split(',').all(named));
+    let hosts = authority.rsplit_once('@').map_or(authority, |(_, hosts)| hosts);
+    parameters_local && hosts.split(',').all(|host| named(without_port(host)))
+}
+
+fn without_port(host: &str) -> &str {
+    if let Some(rest) = host.strip_prefix('[') {
+        return rest.split_once(']').map_or(rest, |(address, _)| address);
+    }
+    host.rsplit_once(':').map_or(host, |(name, _)| name)
+}
+
+/// Prints the place, never the credentials.
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(f, "sqlite://{path}"),
+            Self::Postgres(url) => {
+                let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+                let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
+                write!(f, "postgres://{}", place.split('?').next().unwrap_or_default())
+            }
+        }
+    }
+}
+
+/// Opens connections for r2d2.
+#[derive(Debug)]
+pub(crate) struct Manager {
+    pub(crate) url: DatabaseUrl,
+}
+
+/// No statement of simdepot runs longer on purpose; imports commit in one transaction of many short statements.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a write waits for another process's write on SQLite. Writers in this process queue before that.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+
+impl Manager {
+    pub(crate) fn open(&self) -> Result<AnyConnection, ConnectionError> {
+        match &self.url {
+            DatabaseUrl::Postgres(url) => {
+                let mut connection = PgConnection::establish(url)?;
+                connection
+                    .batch_execute(&format!(
+                        "SET TIME ZONE 'UTC'; SET statement_timeout = {}; \
+                         SET idle_in_transaction_session_timeout = {}",
+                        STATEMENT_TIMEOUT.as_millis(),
+                        STATEMENT_TIMEOUT.as_millis()
+                    ))
+                    .map_err(ConnectionError::CouldntSetupConfiguration)?;
+                Ok(AnyConnection::Pg(connection))
+            }
+            DatabaseUrl::Sqlite(path) => {
+                let mut connection = SqliteConnection::establish(path)?;
+                connection
+                    .batch_execute(&format!(
+                        "PRAGMA busy_timeout = {}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+                         PRAGMA foreign_keys = ON;",
+                        BUSY_TIMEOUT.as_millis()
+                    ))
+                    .map_err(ConnectionError::CouldntSetupConfiguration)?;
+                Ok(AnyConnection::Sqlite(connection))
+            }
+        }
+    }
+}
+
+impl r2d2::ManageConnection for Manager {
+    type Connection = AnyConnection;
+    type Error = diesel::r2d2::Error;
+
+    fn connect(&self) -> Result<AnyConnection, Self::Error> {
+        self.open().map_err(diesel::r2d2::Error::ConnectionError)
+    }
+
+    fn is_valid(&self, connection: &mut AnyConnection) -> Result<(), Self::Error> {
+        connection.batch_execute("SELECT 1").map_err(diesel::r2d2::Error::QueryError)
+    }
+
+    fn has_broken(&self, connection: &mut AnyConnection) -> bool {
+        std::thread::panicking() || diesel::r2d2::R2D2Connection::is_broken(connection)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scheme_decides() {
+        assert_eq!("sqlite://a.db".parse(), Ok(DatabaseUrl::Sqlite("a.db".to_owned())));
+        assert_eq!("sqlite:///var/a.db".parse(), Ok(DatabaseUrl::Sqlite("/var/a.db".to_owned())));
+        assert!(matches!("postgresql://h/d".parse(), Ok(DatabaseUrl::Postgres(_))));
+        for bad in ["postgres:typo", "a.db", "host=127.0.0.1", "mysql://x", ""] {
+            assert_eq!(bad.parse::<DatabaseUrl>(), Err(UrlError::Scheme), "{bad}");
+        }
+        assert_eq!("sqlite://".parse::<DatabaseUrl>(), Err(UrlError::Empty));
+    }
+
+    #[test]
+    fn a_remote_plaintext_database_is_refused() {
+        let check = |url: &str| url.parse::<DatabaseUrl>().unwrap().require_tls(false).is_ok();
+        for fine in [
+            "sqlite://a.db",
+            "postgres://u:p@localhost/d",
+            "postgres://127.0.0.1:5432/d",
+            "postgres://u@[::1]:5432/d",
+            "postgres:///d?host=/run/postgresql",
+            "postgres://u@db.example/d?sslmode=verify-full",
+        ] {
+            assert!(check(fine), "{fine}");
+        }
+        for bad in [
+            "postgres://u:p@db.example/d",
+            "postgres://u@db.example/d?sslmode=prefer",
+            "postgres://localhost/d?host=db.example",
+            "postgres://localhost,db.example/d",
+            "postgres://localhost@db.example/d",
+        ] {
+            assert!(!check(bad), "{bad}");
+            assert!(bad.parse::<DatabaseUrl>().unwrap().require_tls(true).is_ok());
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_password() {
+        let url: DatabaseUrl = "postgres://user:hunter2@db.example/d?password=hunter2".parse().unwrap();
+        assert_eq!(format!("{url:?}"), "postgres://db.example/d");
+    }
+}

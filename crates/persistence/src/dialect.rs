@@ -1,0 +1,107 @@
+//! What differs between the two databases, apart from column types. Nothing else matches on the connection.
+
+use chrono::{DateTime, Utc};
+use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
+use diesel::prelude::*;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+
+use crate::connection::{AnyConnection, MultiBackend};
+use crate::error::Result;
+use crate::sql_types::{At, Moment};
+
+type Manager = <AnyConnection as Connection>::TransactionManager;
+
+/// Begins a write. SQLite must take its lock at once: a transaction that reads first and writes later can fail with
+/// "database is locked" whatever the busy timeout says.
+#[expect(clippy::disallowed_methods, reason = "this is where transactions begin")]
+pub(crate) fn begin_write(db: &mut AnyConnection) -> Result<()> {
+    match db {
+        AnyConnection::Sqlite(sqlite) => AnsiTransactionManager::begin_transaction_sql(sqlite, "BEGIN IMMEDIATE")?,
+        AnyConnection::Pg(_) => Manager::begin_transaction(db)?,
+    }
+    Ok(())
+}
+
+pub(crate) fn commit(db: &mut AnyConnection) -> Result<()> {
+    Ok(Manager::commit_transaction(db)?)
+}
+
+pub(crate) fn rollback(db: &mut AnyConnection) -> Result<()> {
+    Ok(Manager::rollback_transaction(db)?)
+}
+
+/// Runs `work` inside a savepoint and rolls back to it when it returns `None`: on PostgreSQL that also releases the
+/// row locks that it took.
+pub(crate) fn attempt<T>(db: &mut AnyConnection, work: impl FnOnce(&mut AnyConnection) -> Result<Option<T>>) -> Result<Option<T>> {
+    db.batch_execute("SAVEPOINT attempt")?;
+    let outcome = work(db)?;
+    db.batch_execute(match outcome {
+        Some(_) => "RELEASE SAVEPOINT attempt",
+        None => "ROLLBACK TO SAVEPOINT attempt",
+    })?;
+    Ok(outcome)
+}
+
+/// PostgreSQL's clock.
+pub(crate) fn database_now(db: &mut AnyConnection) -> Result<DateTime<Utc>> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Moment)]
+        now: At,
+    }
+    let row: Row = diesel::sql_query("SELECT clock_timestamp() AS now").get_result(db)?;
+    Ok(row.now.0)
+}
+
+/// How rows are locked for an update. SQLite's writer is alone anyway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lock {
+    /// Pass over rows that another transaction holds.
+    Skip,
+    /// Wait for them.
+    Wait,
+}
+
+impl Lock {
+    /// The clause at the end of a SELECT.
+    pub(crate) fn clause(self, db: &AnyConnection) -> &'static str {
+        match (db, self) {
+            (AnyConnection::Sqlite(_), _) => "",
+            (AnyConnection::Pg(_), Self::Skip) => " FOR UPDATE SKIP LOCKED",
+            (AnyConnection::Pg(_), Self::Wait) => " FOR UPDATE",
+        }
+    }
+}
+
+/// A statement that is valid on both databases but that diesel does not offer on the combined one (upserts).
+#[derive(Debug, QueryId)]
+pub(crate) struct Both<T>(pub(crate) T);
+
+impl<T> QueryFragment<MultiBackend> for Both<T>
+where
+    T: QueryFragment<diesel::pg::Pg> + QueryFragment<diesel::sqlite::Sqlite>,
+{
+    fn walk_ast<'b>(&'b self, pass: AstPass<'_, 'b, MultiBackend>) -> QueryResult<()> {
+        MultiBackend::walk_variant_ast(&self.0, pass)
+    }
+}
+
+impl<T: Query> Query for Both<T> {
+    type SqlType = T::SqlType;
+}
+
+impl<T> RunQueryDsl<AnyConnection> for Both<T> {}
+
+/// Runs an expression once per database: batch inserts and other statements whose SQL diesel builds per database.
+macro_rules! both {
+    ($db:expr, $connection:ident => $run:expr) => {
+        match $db {
+            $crate::connection::AnyConnection::Pg($connection) => $run,
+            $crate::connection::AnyConnection::Sqlite($connection) => $run,
+        }
+    };
+}
+pub(crate) use both;
+
+/// Rows per INSERT: PostgreSQL takes 65,535 parameters in one statement, SQLite 32,766.
+pub(crate) const INSERT_CHUNK: usize = 500;

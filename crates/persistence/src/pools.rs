@@ -1,0 +1,229 @@
+//! Pools.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Text};
+use simdepot_domain::channel::PoolName;
+use simdepot_domain::pool::PoolSettings;
+use simdepot_domain::stock::StockStatus;
+
+use crate::error::{Result, StoreError, document, ensure_affected, parse_column, parse_document};
+use crate::schema::pools;
+use crate::sql_types::{At, Doc, Moment};
+use crate::store::Conn;
+
+/// A pool as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pool {
+    /// Its row.
+    pub id: i64,
+    /// Its settings.
+    pub settings: PoolSettings,
+    /// How many events it has had.
+    pub version: i64,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it was last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+#[derive(Queryable)]
+struct Row {
+    id: i64,
+    pool: String,
+    carrier_account: String,
+    name: String,
+    low_threshold: Option<i64>,
+    critical_threshold: Option<i64>,
+    safety_buffer: i64,
+    lead_time_days: Option<i64>,
+    shelf_life_days: Option<i64>,
+    sellable_statuses: Doc,
+    activation: Option<Doc>,
+    version: i64,
+    created_at: At,
+    updated_at: At,
+}
+
+#[derive(Insertable, AsChangeset)]
+#[diesel(table_name = pools, treat_none_as_default_value = false, treat_none_as_null = true)]
+struct Settings {
+    pool: String,
+    carrier_account: String,
+    name: String,
+    low_threshold: Option<i64>,
+    critical_threshold: Option<i64>,
+    safety_buffer: i64,
+    lead_time_days: Option<i64>,
+    shelf_life_days: Option<i64>,
+    sellable_statuses: Doc,
+    activation: Option<Doc>,
+}
+
+impl TryFrom<Row> for Pool {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Self> {
+        let count = |column, value: Option<i64>| {
+            value
+                .map(|value| u32::try_from(value).map_err(|_| StoreError::Inconsistency { table: "pools", column, row: row.pool.clone() }))
+                .transpose()
+        };
+        Ok(Self {
+            id: row.id,
+            settings: PoolSettings {
+                pool: parse_column("pools", "pool", row.id, &row.pool)?,
+                carrier_account: parse_column("pools", "carrier_account", &row.pool, &row.carrier_account)?,
+                low_threshold: count("low_threshold", row.low_threshold)?,
+                critical_threshold: count("critical_threshold", row.critical_threshold)?,
+                safety_buffer: count("safety_buffer", Some(row.safety_buffer))?.unwrap_or_default(),
+                lead_time_days: count("lead_time_days", row.lead_time_days)?,
+                shelf_life_days: count("shelf_life_days", row.shelf_life_days)?,
+                sellable_statuses: parse_document("pools", "sellable_statuses", &row.pool, &row.sellable_statuses.0)?,
+                activation: row.activation.map(|document| document.0),
+                name: row.name,
+            },
+            version: row.version,
+            created_at: row.created_at.0,
+            updated_at: row.updated_at.0,
+        })
+    }
+}
+
+impl TryFrom<&PoolSettings> for Settings {
+    type Error = StoreError;
+
+    fn try_from(settings: &PoolSettings) -> Result<Self> {
+        Ok(Self {
+            pool: settings.pool.to_string(),
+            carrier_account: settings.carrier_account.to_string(),
+            name: settings.name.clone(),
+            low_threshold: settings.low_threshold.map(i64::from),
+            critical_threshold: settings.critical_threshold.map(i64::from),
+            safety_buffer: i64::from(settings.safety_buffer),
+            lead_time_days: settings.lead_time_days.map(i64::from),
+            shelf_life_days: settings.shelf_life_days.map(i64::from),
+            sellable_statuses: Doc(document(&settings.sellable_statuses)?),
+            activation: settings.activation.clone().map(Doc),
+        })
+    }
+}
+
+/// Writes a new pool.
+///
+/// # Errors
+/// [`StoreError::Unique`] when the name is taken.
+pub fn insert(conn: &mut Conn<'_>, settings: &PoolSettings, now: DateTime<Utc>) -> Result<()> {
+    let stamps = (pools::version.eq(1), pools::created_at.eq(At(now)), pools::updated_at.eq(At(now)));
+    diesel::insert_into(pools::table).values((Settings::try_from(settings)?, stamps)).execute(conn.db)?;
+    Ok(())
+}
+
+/// Replaces the settings of a pool that is still at `version`.
+///
+/// # Errors
+/// [`StoreError::RowsAffected`] when somebody else changed it.
+pub fn update(conn: &mut Conn<'_>, pool: &Pool, settings: &PoolSettings, now: DateTime<Utc>) -> Result<i64> {
+    let version = pool.version + 1;
+    let touched = diesel::update(pools::table.filter(pools::id.eq(pool.id)).filter(pools::version.eq(pool.version)))
+        .set((Settings::try_from(settings)?, pools::version.eq(version), pools::updated_at.eq(At(now))))
+        .execute(conn.db)?;
+    ensure_affected("update pool", 1, touched)?;
+    Ok(version)
+}
+
+/// One pool by name.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn find(conn: &mut Conn<'_>, name: &PoolName) -> Result<Option<Pool>> {
+    let row: Option<Row> = pools::table.filter(pools::pool.eq(name.as_str())).first(conn.db).optional()?;
+    row.map(Pool::try_from).transpose()
+}
+
+/// One pool by row.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn get(conn: &mut Conn<'_>, id: i64) -> Result<Pool> {
+    pools::table.find(id).first::<Row>(conn.db)?.try_into()
+}
+
+/// All pools, by name.
+///
+/// # Errors
+/// When one cannot be read.
+pub fn list(conn: &mut Conn<'_>) -> Result<Vec<Pool>> {
+    pools::table.order(pools::pool).load::<Row>(conn.db)?.into_iter().map(Pool::try_from).collect()
+}
+
+/// How many profiles stand where.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StockCounts {
+    /// Profiles by stock status; statuses without a profile are absent.
+    pub by_status: BTreeMap<StockStatus, u64>,
+    /// Of the available ones, those whose `sell_by` has passed.
+    pub expired: u64,
+}
+
+impl StockCounts {
+    /// How many may be sold: available, not expired, above the buffer.
+    pub fn sellable(&self, safety_buffer: u32) -> u64 {
+        let available = self.by_status.get(&StockStatus::Available).copied().unwrap_or_default();
+        available.saturating_sub(self.expired).saturating_sub(u64::from(safety_buffer))
+    }
+}
+
+#[derive(QueryableByName)]
+struct CountRow {
+    #[diesel(sql_type = Text)]
+    stock_status: String,
+    #[diesel(sql_type = BigInt)]
+    profiles: i64,
+    #[diesel(sql_type = BigInt)]
+    expired: i64,
+}
+
+/// Counts a pool's profiles.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn stock(conn: &mut Conn<'_>, pool_id: i64, now: DateTime<Utc>) -> Result<StockCounts> {
+    let rows: Vec<CountRow> = diesel::sql_query(
+        "SELECT stock_status, COUNT(*) AS profiles, \
+         COUNT(CASE WHEN stock_status = 'available' AND sell_by <= $1 THEN 1 END) AS expired \
+         FROM profiles WHERE pool_id = $2 GROUP BY stock_status",
+    )
+    .bind::<Moment, _>(At(now))
+    .bind::<BigInt, _>(pool_id)
+    .load(conn.db)?;
+    let mut counts = StockCounts::default();
+    for row in rows {
+        let status = parse_column("profiles", "stock_status", pool_id, &row.stock_status)?;
+        counts.by_status.insert(status, u64::try_from(row.profiles).unwrap_or_default());
+        counts.expired += u64::try_from(row.expired).unwrap_or_default();
+    }
+    Ok(counts)
+}
+
+/// How many profiles may be sold now.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn sellable(conn: &mut Conn<'_>, pool: &Pool, now: DateTime<Utc>) -> Result<u64> {
+    #[derive(QueryableByName)]
+    struct Available {
+        #[diesel(sql_type = BigInt)]
+        profiles: i64,
+    }
+    let row: Available = diesel::sql_query(
+        "SELECT COUNT(*) AS profiles FROM profiles \
+         WHERE pool_id = $1 AND stock_status = 'available' AND sell_by > $2",
+    )
+    .bind::<BigInt, _>(pool.id)
+    .bind::<Moment, _>(At(now))
+    .get_result(conn.db)?;
+    Ok(u64::try_from(row.profiles).unwrap_or_default().saturating_sub(u64::from(pool.settings.safety_buffer)))
+}

@@ -1,0 +1,228 @@
+//! Tables as diesel sees them. The migrations are the truth; a test compares both databases with this file.
+
+macro_rules! tables {
+    ($($name:ident ($($key:ident),+) { $($column:ident -> $type:ty,)+ })+) => {
+        $(diesel::table! {
+            use diesel::sql_types::*;
+            use crate::sql_types::{Document, Id, Moment};
+            $name ($($key),+) { $($column -> $type,)+ }
+        })+
+        diesel::allow_tables_to_appear_in_same_query!($($name,)+);
+    };
+}
+
+tables! {
+    wrapped_keys (id) {
+        id -> Id,
+        purpose -> Text,
+        key_id -> Text,
+        wrapped -> Binary,
+        created_at -> Moment,
+    }
+    pools (id) {
+        id -> BigInt,
+        pool -> Text,
+        carrier_account -> Text,
+        name -> Text,
+        low_threshold -> Nullable<BigInt>,
+        critical_threshold -> Nullable<BigInt>,
+        safety_buffer -> BigInt,
+        lead_time_days -> Nullable<BigInt>,
+        shelf_life_days -> Nullable<BigInt>,
+        sellable_statuses -> Document,
+        activation -> Nullable<Document>,
+        version -> BigInt,
+        created_at -> Moment,
+        updated_at -> Moment,
+    }
+    imports (id) {
+        id -> Id,
+        batch_no -> BigInt,
+        pool_id -> BigInt,
+        format -> Text,
+        on_error -> Text,
+        dry_run -> Bool,
+        sell_by -> Nullable<Moment>,
+        file_name -> Nullable<Text>,
+        file_sha256 -> Text,
+        status -> Text,
+        rows -> BigInt,
+        accepted -> BigInt,
+        rejected -> BigInt,
+        duplicates -> BigInt,
+        warnings -> BigInt,
+        problem -> Nullable<Text>,
+        heartbeat_at -> Moment,
+        version -> BigInt,
+        created_at -> Moment,
+        finished_at -> Nullable<Moment>,
+    }
+    import_rows (import_id, position) {
+        import_id -> Id,
+        position -> BigInt,
+        line -> BigInt,
+        result -> Text,
+        column_name -> Text,
+        code -> Text,
+        reason -> Text,
+        iccid -> Nullable<Text>,
+    }
+    profiles (id) {
+        id -> BigInt,
+        iccid -> Text,
+        sim_key -> Text,
+        form_factor -> Text,
+        pool_id -> BigInt,
+        import_id -> Id,
+        batch_no -> BigInt,
+        imported_as -> Text,
+        stock_status -> Text,
+        quarantine_reason -> Nullable<Text>,
+        sell_by -> Moment,
+        msisdn -> Nullable<Text>,
+        eid -> Nullable<Text>,
+        sim_status -> Nullable<Text>,
+        sim_observed_at -> Nullable<Moment>,
+        sim_dated -> Nullable<Bool>,
+        sim_received_at -> Nullable<Moment>,
+        sim_source -> Nullable<Text>,
+        esim_status -> Nullable<Text>,
+        esim_observed_at -> Nullable<Moment>,
+        esim_dated -> Nullable<Bool>,
+        esim_received_at -> Nullable<Moment>,
+        esim_source -> Nullable<Text>,
+        revealed_at -> Nullable<Moment>,
+        recheck_at -> Nullable<Moment>,
+        tags -> Document,
+        note -> Nullable<Text>,
+        version -> BigInt,
+        created_at -> Moment,
+        updated_at -> Moment,
+    }
+    profile_secrets (profile_id) {
+        profile_id -> BigInt,
+        data_key_id -> Id,
+        activation_code -> Nullable<Binary>,
+        code_index -> Nullable<Binary>,
+        pin -> Nullable<Binary>,
+        puk -> Nullable<Binary>,
+    }
+    orders (id) {
+        id -> Id,
+        channel -> Text,
+        reference -> Text,
+        request_hash -> Binary,
+        status -> Text,
+        reveal -> Bool,
+        problem -> Nullable<Document>,
+        version -> BigInt,
+        created_at -> Moment,
+        updated_at -> Moment,
+    }
+    order_lines (order_id, line_no) {
+        order_id -> Id,
+        line_no -> Integer,
+        pool_id -> BigInt,
+        product -> Nullable<Text>,
+        quantity -> BigInt,
+        carrier_parameters -> Nullable<Document>,
+    }
+    allocations (id) {
+        id -> BigInt,
+        profile_id -> BigInt,
+        order_id -> Id,
+        line_no -> Integer,
+        position -> Integer,
+        outcome -> Text,
+        created_at -> Moment,
+        ended_at -> Nullable<Moment>,
+    }
+    bundles (id) {
+        id -> Id,
+        profile_id -> BigInt,
+        order_id -> Nullable<Id>,
+        channel -> Text,
+        reference -> Nullable<Text>,
+        request_hash -> Nullable<Binary>,
+        product -> Text,
+        order_type -> Nullable<Text>,
+        status -> Text,
+        carrier_account -> Text,
+        subscription_id -> Nullable<Text>,
+        activated_at -> Nullable<Moment>,
+        expires_at -> Nullable<Moment>,
+        balances -> Nullable<Document>,
+        fetched_at -> Nullable<Moment>,
+        version -> BigInt,
+        created_at -> Moment,
+        updated_at -> Moment,
+    }
+    operations (id) {
+        id -> Id,
+        carrier_account -> Text,
+        request -> Document,
+        profile_id -> BigInt,
+        allocation_id -> Nullable<BigInt>,
+        order_id -> Nullable<Id>,
+        bundle_id -> Nullable<Id>,
+        status -> Text,
+        attempts -> Integer,
+        deferrals -> Integer,
+        run_at -> Moment,
+        lease_token -> Nullable<Id>,
+        lease_until -> Nullable<Moment>,
+        order_type -> Nullable<Text>,
+        refused_type -> Nullable<Text>,
+        sent_at -> Nullable<Moment>,
+        resolve_after -> Nullable<Moment>,
+        before_set -> Nullable<Document>,
+        evidence -> Nullable<Document>,
+        carrier_reference -> Nullable<Text>,
+        problem -> Nullable<Document>,
+        version -> BigInt,
+        created_at -> Moment,
+        updated_at -> Moment,
+    }
+    idempotency_keys (channel, key) {
+        channel -> Text,
+        key -> Text,
+        request -> Text,
+        body_hash -> Binary,
+        status -> Integer,
+        resource_id -> Text,
+        created_at -> Moment,
+        expires_at -> Moment,
+    }
+    events (id) {
+        id -> Id,
+        at -> Moment,
+        subject_kind -> Text,
+        subject_id -> Text,
+        version -> BigInt,
+        type_name -> Text,
+        data -> Document,
+    }
+    api_keys (id) {
+        id -> Id,
+        name -> Text,
+        channel -> Text,
+        scopes -> Document,
+        hash -> Binary,
+        hint -> Text,
+        version -> BigInt,
+        created_at -> Moment,
+        expires_at -> Nullable<Moment>,
+        last_used_at -> Nullable<Moment>,
+        revoked_at -> Nullable<Moment>,
+    }
+    products (carrier_account, product) {
+        carrier_account -> Text,
+        product -> Text,
+        data -> Document,
+        fetched_at -> Moment,
+    }
+    catalogues (carrier_account) {
+        carrier_account -> Text,
+        fetched_at -> Moment,
+    }
+}

@@ -1,0 +1,270 @@
+//! Units of work.
+//!
+//! A closure given to [`Store::read`] or [`Store::write`] runs on a blocking thread with a pooled connection. The
+//! permit is taken before the thread, so that waiting for a connection never occupies blocking threads. A client that
+//! goes away drops the future, not the closure: it runs to its commit or rollback.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use simdepot_domain::clock::Clock;
+use tokio::sync::{Semaphore, TryAcquireError};
+
+use crate::connection::{AnyConnection, DatabaseUrl, Manager};
+use crate::dialect;
+use crate::error::{Result, StoreError};
+use crate::vault::{Vault, WrappingKeys};
+
+/// Which database it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backend {
+    /// PostgreSQL.
+    Postgres,
+    /// SQLite.
+    Sqlite,
+}
+
+/// A connection inside a unit of work.
+pub struct Conn<'a> {
+    pub(crate) db: &'a mut AnyConnection,
+    clock: &'a dyn Clock,
+}
+
+impl std::fmt::Debug for Conn<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Conn").field("backend", &self.backend()).finish()
+    }
+}
+
+impl Conn<'_> {
+    /// Which database it is.
+    pub fn backend(&self) -> Backend {
+        match self.db {
+            AnyConnection::Pg(_) => Backend::Postgres,
+            AnyConnection::Sqlite(_) => Backend::Sqlite,
+        }
+    }
+
+    /// The clock that leases and deadlines go by: PostgreSQL's own, because several machines share it. SQLite has one
+    /// machine, so its clock is the process's, which the simulation can set.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub fn now(&mut self) -> Result<DateTime<Utc>> {
+        match self.backend() {
+            Backend::Postgres => dialect::database_now(self.db),
+            Backend::Sqlite => Ok(self.clock.now()),
+        }
+    }
+}
+
+struct Inner {
+    pool: r2d2::Pool<Manager>,
+    permits: Semaphore,
+    /// SQLite has one writer. Queueing for it here is fair; queueing in SQLite starves some for seconds.
+    writer: Semaphore,
+    backend: Backend,
+    url: DatabaseUrl,
+    clock: Arc<dyn Clock>,
+    vault: Vault,
+}
+
+/// The store. Cheap to clone.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Store").field(&self.0.url).finish()
+    }
+}
+
+/// How to open the store.
+#[derive(Debug)]
+pub struct StoreOptions {
+    /// Where it lies.
+    pub url: DatabaseUrl,
+    /// Most connections at a time.
+    pub pool_size: u32,
+    /// Whether pending migrations are applied (under a lock).
+    pub migrate: bool,
+    /// The operator's keys.
+    pub keys: WrappingKeys,
+}
+
+/// How long a unit of work waits for a connection before the answer is "busy".
+const CONNECTION_WAIT: Duration = Duration::from_secs(10);
+
+impl Store {
+    /// Opens the store, applies pending migrations if asked to, and checks the operator's key against the one that
+    /// the database was made with.
+    ///
+    /// # Errors
+    /// When the database cannot be reached or migrated, or the key is not the database's.
+    pub fn open(options: StoreOptions, clock: Arc<dyn Clock>) -> Result<Self> {
+        let StoreOptions { url, pool_size, migrate, keys } = options;
+        let backend = match url {
+            DatabaseUrl::Postgres(_) => Backend::Postgres,
+            DatabaseUrl::Sqlite(_) => Backend::Sqlite,
+        };
+        let manager = Manager { url: url.clone() };
+        let mut first = manager.open().map_err(|error| StoreError::Unreachable(error.to_string()))?;
+        if migrate {
+            crate::migrate::run_pending(&mut first)?;
+        } else {
+            crate::migrate::require_current(&mut first)?;
+        }
+        let mut conn = Conn { db: &mut first, clock: clock.as_ref() };
+        let vault = Vault::open(&mut conn, keys)?;
+        let pool = r2d2::Pool::builder()
+            .max_size(pool_size)
+            .min_idle(Some(1))
+            .test_on_check_out(false)
+            .connection_timeout(CONNECTION_WAIT)
+            .error_handler(Box::new(LogErrors))
+            .build_unchecked(manager);
+        let permits = Semaphore::new(usize::try_from(pool_size).unwrap_or(1));
+        Ok(Self(Arc::new(Inner { pool, permits, writer: Semaphore::new(1), backend, url, clock, vault })))
+    }
+
+    /// Which database it is.
+    pub fn backend(&self) -> Backend {
+        self.0.backend
+    }
+
+    /// Encryption at rest.
+    pub fn vault(&self) -> &Vault {
+        &self.0.vault
+    }
+
+    /// Runs a unit of work that only reads.
+    ///
+    /// # Errors
+    /// Those of the closure, and [`StoreError`] when no connection can be had.
+    pub async fn read<T, E>(&self, work: impl FnOnce(&mut Conn<'_>) -> std::result::Result<T, E> + Send + 'static) -> std::result::Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        self.run("read", false, work).await
+    }
+
+    /// Runs a unit of work in one transaction: committed when the closure returns `Ok`, rolled back otherwise.
+    ///
+    /// # Errors
+    /// Those of the closure, and [`StoreError`] when no connection can be had or the commit fails.
+    pub async fn write<T, E>(&self, work: impl FnOnce(&mut Conn<'_>) -> std::result::Result<T, E> + Send + 'static) -> std::result::Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        self.run("write", true, work).await
+    }
+
+    async fn run<T, E>(
+        &self,
+        kind: &'static str,
+        write: bool,
+        work: impl FnOnce(&mut Conn<'_>) -> std::result::Result<T, E> + Send + 'static,
+    ) -> std::result::Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let asked = Instant::now();
+        let store = self.clone();
+        let writer = if write && self.0.backend == Backend::Sqlite { Some(acquire(&self.0.writer).await?) } else { None };
+        let permit = acquire(&self.0.permits).await?;
+        metrics::histogram!("simdepot_db_wait_seconds", "kind" => kind).record(asked.elapsed().as_secs_f64());
+        // The guards cannot move into the blocking task (they borrow), so they are given back by it instead: a
+        // dropped future must not free a slot whose connection is still in use.
+        if let Some(guard) = writer {
+            guard.forget();
+        }
+        permit.forget();
+        let span = tracing::Span::current();
+        let task = tokio::task::spawn_blocking(move || {
+            let slots = Slots { store: &store, writer: write && store.0.backend == Backend::Sqlite };
+            let started = Instant::now();
+            let result = span.in_scope(|| store.with_connection(write, work));
+            metrics::histogram!("simdepot_db_seconds", "kind" => kind).record(started.elapsed().as_secs_f64());
+            drop(slots);
+            result
+        });
+        match task.await {
+            Ok(result) => result,
+            Err(error) => Err(StoreError::Aborted(error.to_string()).into()),
+        }
+    }
+
+    fn with_connection<T, E: From<StoreError>>(
+        &self,
+        write: bool,
+        work: impl FnOnce(&mut Conn<'_>) -> std::result::Result<T, E>,
+    ) -> std::result::Result<T, E> {
+        let mut pooled = self.0.pool.get().map_err(|error| StoreError::Unreachable(error.to_string()))?;
+        let mut conn = Conn { db: &mut pooled, clock: self.0.clock.as_ref() };
+        if !write {
+            return work(&mut conn);
+        }
+        dialect::begin_write(conn.db)?;
+        match work(&mut conn) {
+            Ok(value) => {
+                dialect::commit(conn.db)?;
+                Ok(value)
+            }
+            Err(error) => {
+                // The error of the work is the one to report; a connection that cannot roll back is broken and
+                // leaves the pool.
+                if let Err(rollback) = dialect::rollback(conn.db) {
+                    tracing::warn!(error = %rollback, "rollback failed");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Whether the database answers and has every migration of this binary.
+    ///
+    /// # Errors
+    /// [`StoreError`] says what is missing.
+    pub async fn check_ready(&self) -> Result<()> {
+        self.read(|conn| crate::migrate::require_current(conn.db)).await
+    }
+}
+
+struct Slots<'a> {
+    store: &'a Store,
+    writer: bool,
+}
+
+impl Drop for Slots<'_> {
+    fn drop(&mut self) {
+        self.store.0.permits.add_permits(1);
+        if self.writer {
+            self.store.0.writer.add_permits(1);
+        }
+    }
+}
+
+async fn acquire(semaphore: &Semaphore) -> Result<tokio::sync::SemaphorePermit<'_>> {
+    match semaphore.try_acquire() {
+        Ok(permit) => return Ok(permit),
+        Err(TryAcquireError::Closed) => return Err(StoreError::Busy),
+        Err(TryAcquireError::NoPermits) => {}
+    }
+    match tokio::time::timeout(CONNECTION_WAIT, semaphore.acquire()).await {
+        Ok(Ok(permit)) => Ok(permit),
+        Ok(Err(_)) | Err(_) => Err(StoreError::Busy),
+    }
+}
+
+#[derive(Debug)]
+struct LogErrors;
+
+impl r2d2::HandleError<diesel::r2d2::Error> for LogErrors {
+    fn handle_error(&self, error: diesel::r2d2::Error) {
+        tracing::warn!(%error, "database connection");
+    }
+}

@@ -1,0 +1,325 @@
+//! Encryption at rest.
+//!
+//! Three kinds of keys: the operator's *wrapping key* (configuration) wraps *data keys* (one per batch) and the
+//! *index key* (one per database). A data key seals activation codes, PINs and PUKs with AES-256-GCM, bound to the
+//! row by its associated data; the index key makes blind indexes (HMAC-SHA-256), so that a code can be looked up and
+//! kept unique without lying in the database. Rotating the wrapping key re-wraps and never re-indexes.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+use aes_gcm::aead::{Aead, Payload};
+use aes_gcm::{Aes256Gcm, KeyInit, Nonce};
+use base64::Engine as _;
+use diesel::prelude::*;
+use hmac::{Hmac, Mac};
+use sha2::{Digest, Sha256};
+use simdepot_domain::secret::Secret;
+use thiserror::Error;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use crate::error::Result;
+use crate::schema::wrapped_keys;
+use crate::sql_types::{At, Uid};
+use crate::store::Conn;
+
+/// Encryption or decryption failed. No variant carries data.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum VaultError {
+    /// Not base64 of 32 bytes.
+    #[error("an encryption key is 32 bytes in base64, for example from `openssl rand -base64 32`")]
+    KeyFormat,
+    /// The database was made with another key.
+    #[error(
+        "this database was made with encryption key {needed}, but SIMDEPOT_ENCRYPTION_KEY is {given}: give that key, \
+         or give it as SIMDEPOT_ENCRYPTION_KEY_PREVIOUS to rotate"
+    )]
+    WrongKey {
+        /// Id of the key that is needed.
+        needed: String,
+        /// Id of the key that was given.
+        given: String,
+    },
+    /// A sealed value does not open: it was changed, or moved from another row.
+    #[error("a sealed value does not open under its key")]
+    Sealed,
+    /// The operating system gave no randomness.
+    #[error("no randomness from the operating system")]
+    Randomness,
+}
+
+/// An operator's key.
+pub struct WrappingKey {
+    bytes: Zeroizing<[u8; 32]>,
+    id: String,
+}
+
+impl WrappingKey {
+    /// From base64 of 32 bytes.
+    ///
+    /// # Errors
+    /// [`VaultError::KeyFormat`].
+    pub fn from_base64(text: &str) -> std::result::Result<Self, VaultError> {
+        let decoded = Zeroizing::new(
+            base64::engine::general_purpose::STANDARD.decode(text.trim()).map_err(|_| VaultError::KeyFormat)?,
+        );
+        let bytes: [u8; 32] = decoded.as_slice().try_into().map_err(|_| VaultError::KeyFormat)?;
+        Ok(Self::from_bytes(bytes))
+    }
+
+    /// From raw bytes.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        let digest = Sha256::new().chain_update(b"simdepot wrapping key id").chain_update(bytes).finalize();
+        let id = hex::encode(digest.get(..8).unwrap_or_default());
+        Self { bytes: Zeroizing::new(bytes), id }
+    }
+
+    /// Names the key without giving it away.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl fmt::Debug for WrappingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "WrappingKey({})", self.id)
+    }
+}
+
+/// The operator's keys: what is wrapped from now on, and what older rows may still be wrapped with.
+#[derive(Debug)]
+pub struct WrappingKeys {
+    /// Wraps new keys.
+    pub current: WrappingKey,
+    /// Still opens older ones.
+    pub previous: Option<WrappingKey>,
+}
+
+impl WrappingKeys {
+    fn open(&self, key_id: &str, row: Uuid, wrapped: &[u8]) -> std::result::Result<Zeroizing<[u8; 32]>, VaultError> {
+        let key = std::iter::once(&self.current)
+            .chain(&self.previous)
+            .find(|key| key.id == key_id)
+            .ok_or_else(|| VaultError::WrongKey { needed: key_id.to_owned(), given: self.current.id.clone() })?;
+        let opened = Zeroizing::new(open(&key.bytes, &wrap_context(row), wrapped)?);
+        let bytes: [u8; 32] = opened.as_slice().try_into().map_err(|_| VaultError::Sealed)?;
+        Ok(Zeroizing::new(bytes))
+    }
+}
+
+fn wrap_context(row: Uuid) -> String {
+    format!("wrapped_keys:{row}")
+}
+
+/// Seals the secrets of one batch.
+#[derive(Clone)]
+pub struct DataKey {
+    /// Its row.
+    pub id: Uuid,
+    bytes: Zeroizing<[u8; 32]>,
+}
+
+impl fmt::Debug for DataKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DataKey({})", self.id)
+    }
+}
+
+/// Which secret of a profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecretField {
+    /// The activation code.
+    ActivationCode,
+    /// The PIN.
+    Pin,
+    /// The PUK.
+    Puk,
+}
+
+impl SecretField {
+    /// Binds a sealed value to its place: moved to another row or column it does not open.
+    fn context(self, iccid: &str) -> String {
+        let column = match self {
+            Self::ActivationCode => "activation_code",
+            Self::Pin => "pin",
+            Self::Puk => "puk",
+        };
+        format!("profile_secrets:{column}:{iccid}")
+    }
+}
+
+impl DataKey {
+    /// Seals a secret of the profile `iccid`.
+    ///
+    /// # Errors
+    /// When the operating system gives no randomness.
+    pub fn seal(&self, field: SecretField, iccid: &str, secret: &str) -> std::result::Result<Vec<u8>, VaultError> {
+        seal(&self.bytes, &field.context(iccid), secret.as_bytes())
+    }
+
+    /// Opens a sealed secret of the profile `iccid`.
+    ///
+    /// # Errors
+    /// [`VaultError::Sealed`] when it was changed or belongs elsewhere.
+    pub fn open(&self, field: SecretField, iccid: &str, sealed: &[u8]) -> std::result::Result<Secret, VaultError> {
+        let opened = open(&self.bytes, &field.context(iccid), sealed)?;
+        Ok(Secret::new(String::from_utf8(opened).map_err(|_| VaultError::Sealed)?))
+    }
+}
+
+/// Length of the random nonce before each sealed value.
+const NONCE: usize = 12;
+
+fn cipher(key: &[u8; 32]) -> std::result::Result<Aes256Gcm, VaultError> {
+    Aes256Gcm::new_from_slice(key).map_err(|_| VaultError::Sealed)
+}
+
+fn random<const N: usize>() -> std::result::Result<[u8; N], VaultError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|_| VaultError::Randomness)?;
+    Ok(bytes)
+}
+
+fn seal(key: &[u8; 32], context: &str, plain: &[u8]) -> std::result::Result<Vec<u8>, VaultError> {
+    let nonce = random::<NONCE>()?;
+    let payload = Payload { msg: plain, aad: context.as_bytes() };
+    let sealed = cipher(key)?.encrypt(&Nonce::from(nonce), payload).map_err(|_| VaultError::Sealed)?;
+    Ok([nonce.as_slice(), &sealed].concat())
+}
+
+fn open(key: &[u8; 32], context: &str, sealed: &[u8]) -> std::result::Result<Vec<u8>, VaultError> {
+    let (nonce, sealed) = sealed.split_first_chunk::<NONCE>().ok_or(VaultError::Sealed)?;
+    let payload = Payload { msg: sealed, aad: context.as_bytes() };
+    cipher(key)?.decrypt(&Nonce::from(*nonce), payload).map_err(|_| VaultError::Sealed)
+}
+
+/// The keys of an open store.
+pub struct Vault {
+    keys: WrappingKeys,
+    index_key: Zeroizing<[u8; 32]>,
+    opened: Mutex<HashMap<Uuid, DataKey>>,
+}
+
+impl fmt::Debug for Vault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Vault").field("keys", &self.keys).finish_non_exhaustive()
+    }
+}
+
+#[derive(Queryable)]
+struct WrappedKey {
+    id: Uid,
+    _purpose: String,
+    key_id: String,
+    wrapped: Vec<u8>,
+    _created_at: At,
+}
+
+impl Vault {
+    /// Opens the index key, or makes it in a new database.
+    pub(crate) fn open(conn: &mut Conn<'_>, keys: WrappingKeys) -> Result<Self> {
+        if find_index_key(conn)?.is_none() {
+            // Two processes may start on a new database at once: the unique index lets one of them win.
+            match insert_key(conn, &keys, "index") {
+                Ok(_) | Err(crate::error::StoreError::Unique { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let row = find_index_key(conn)?.ok_or(VaultError::Sealed)?;
+        let index_key = keys.open(&row.key_id, row.id.0, &row.wrapped)?;
+        Ok(Self { keys, index_key, opened: Mutex::default() })
+    }
+
+    /// A new data key, stored in the caller's transaction.
+    ///
+    /// # Errors
+    /// When it cannot be made or stored.
+    pub fn new_data_key(&self, conn: &mut Conn<'_>) -> Result<DataKey> {
+        insert_key(conn, &self.keys, "data")
+    }
+
+    /// The data key of a row.
+    ///
+    /// # Errors
+    /// When it is missing, or wrapped with a key that was not given.
+    pub fn data_key(&self, conn: &mut Conn<'_>, id: Uuid) -> Result<DataKey> {
+        if let Some(key) = self.opened.lock().unwrap_or_else(PoisonError::into_inner).get(&id) {
+            return Ok(key.clone());
+        }
+        let row: WrappedKey = wrapped_keys::table.find(Uid(id)).first(conn.db)?;
+        let key = DataKey { id, bytes: self.keys.open(&row.key_id, row.id.0, &row.wrapped)? };
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner).insert(id, key.clone());
+        Ok(key)
+    }
+
+    /// Blind index of `input`.
+    pub fn blind_index(&self, input: &str) -> Vec<u8> {
+        // HMAC takes a key of any length, so this cannot fail; an empty index would be refused by the unique index.
+        Hmac::<Sha256>::new_from_slice(self.index_key.as_slice())
+            .map(|mac| mac.chain_update(input.as_bytes()).finalize().into_bytes().to_vec())
+            .unwrap_or_default()
+    }
+}
+
+fn find_index_key(conn: &mut Conn<'_>) -> Result<Option<WrappedKey>> {
+    Ok(wrapped_keys::table.filter(wrapped_keys::purpose.eq("index")).first(conn.db).optional()?)
+}
+
+fn insert_key(conn: &mut Conn<'_>, keys: &WrappingKeys, purpose: &str) -> Result<DataKey> {
+    let bytes = Zeroizing::new(random::<32>()?);
+    // The id is not secret and need not sort, so it comes from the same randomness as the key.
+    let id = uuid::Builder::from_random_bytes(random()?).into_uuid();
+    let wrapped = seal(&keys.current.bytes, &wrap_context(id), bytes.as_slice())?;
+    let now = conn.now()?;
+    diesel::insert_into(wrapped_keys::table)
+        .values((
+            wrapped_keys::id.eq(Uid(id)),
+            wrapped_keys::purpose.eq(purpose),
+            wrapped_keys::key_id.eq(keys.current.id.as_str()),
+            wrapped_keys::wrapped.eq(wrapped),
+            wrapped_keys::created_at.eq(At(now)),
+        ))
+        .execute(conn.db)?;
+    Ok(DataKey { id, bytes })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(fill: u8) -> DataKey {
+        DataKey { id: Uuid::nil(), bytes: Zeroizing::new([fill; 32]) }
+    }
+
+    #[test]
+    fn sealed_values_open_only_in_their_place() {
+        let sealed = key(1).seal(SecretField::ActivationCode, "8988247000000000012", "1$smdp.example$ABC").unwrap();
+        let opened = key(1).open(SecretField::ActivationCode, "8988247000000000012", &sealed).unwrap();
+        assert_eq!(opened.expose(), "1$smdp.example$ABC");
+        assert!(key(2).open(SecretField::ActivationCode, "8988247000000000012", &sealed).is_err());
+        assert!(key(1).open(SecretField::Pin, "8988247000000000012", &sealed).is_err());
+        assert!(key(1).open(SecretField::ActivationCode, "8988247000000000020", &sealed).is_err());
+        let mut changed = sealed.clone();
+        *changed.last_mut().unwrap() ^= 1;
+        assert!(key(1).open(SecretField::ActivationCode, "8988247000000000012", &changed).is_err());
+        assert!(key(1).open(SecretField::ActivationCode, "8988247000000000012", &[0; 5]).is_err());
+    }
+
+    #[test]
+    fn the_same_value_seals_differently() {
+        let seal = || key(1).seal(SecretField::Pin, "1", "1234").unwrap();
+        assert_ne!(seal(), seal());
+    }
+
+    #[test]
+    fn keys_are_checked_and_never_printed() {
+        assert!(WrappingKey::from_base64("QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVowMTIzNDU=").is_ok());
+        for bad in ["", "QUJD", "not base64!", "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVowMTIzNDU2"] {
+            assert_eq!(WrappingKey::from_base64(bad).unwrap_err(), VaultError::KeyFormat, "{bad}");
+        }
+        let key = WrappingKey::from_bytes([7; 32]);
+        assert_eq!(format!("{key:?}"), format!("WrappingKey({})", key.id()));
+    }
+}

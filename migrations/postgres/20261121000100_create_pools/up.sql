@@ -1,0 +1,27 @@
+-- Keys that encrypt data, each wrapped by the operator's key; key_id names the wrapping key.
+CREATE TABLE wrapped_keys (
+    id          uuid PRIMARY KEY,
+    purpose     text NOT NULL CHECK (purpose IN ('data', 'index')),
+    key_id      text NOT NULL,
+    wrapped     bytea NOT NULL,
+    created_at  timestamptz NOT NULL
+);
+-- One index key for the life of the database: blind indexes cannot be computed again without the codes.
+CREATE UNIQUE INDEX wrapped_keys_one_index ON wrapped_keys (purpose) WHERE purpose = 'index';
+
+CREATE TABLE pools (
+    id                 bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    pool               text NOT NULL UNIQUE,
+    carrier_account    text NOT NULL,
+    name               text NOT NULL,
+    low_threshold      bigint CHECK (low_threshold >= 0),
+    critical_threshold bigint CHECK (critical_threshold >= 0),
+    safety_buffer      bigint NOT NULL DEFAULT 0 CHECK (safety_buffer >= 0),
+    lead_time_days     bigint CHECK (lead_time_days >= 0),
+    shelf_life_days    bigint CHECK (shelf_life_days > 0),
+    sellable_statuses  jsonb NOT NULL,
+    activation         jsonb,
+    version            bigint NOT NULL,
+    created_at         timestamptz NOT NULL,
+    updated_at         timestamptz NOT NULL
+);

@@ -1,0 +1,122 @@
+CREATE TABLE orders (
+    id           uuid PRIMARY KEY,
+    channel      text NOT NULL,
+    reference    text NOT NULL,
+    -- SHA-256 of the lines: tells a repeat from a conflict.
+    request_hash bytea NOT NULL,
+    status       text NOT NULL CHECK (status IN ('in_progress', 'fulfilled', 'needs_attention', 'failed', 'cancelled')),
+    reveal       boolean NOT NULL,
+    problem      jsonb,
+    version      bigint NOT NULL,
+    created_at   timestamptz NOT NULL,
+    updated_at   timestamptz NOT NULL,
+    UNIQUE (channel, reference)
+);
+CREATE INDEX orders_by_channel ON orders (channel, id);
+
+CREATE TABLE order_lines (
+    order_id           uuid NOT NULL REFERENCES orders (id),
+    line_no            integer NOT NULL,
+    pool_id            bigint NOT NULL REFERENCES pools (id),
+    product            text,
+    quantity           bigint NOT NULL CHECK (quantity > 0),
+    carrier_parameters jsonb,
+    PRIMARY KEY (order_id, line_no)
+);
+
+CREATE TABLE allocations (
+    id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    profile_id bigint NOT NULL REFERENCES profiles (id),
+    order_id   uuid NOT NULL REFERENCES orders (id),
+    line_no    integer NOT NULL,
+    position   integer NOT NULL,
+    outcome    text NOT NULL CHECK (outcome IN ('pending', 'fulfilled', 'failed', 'unknown', 'needs_attention',
+        'substituted', 'cancelled')),
+    created_at timestamptz NOT NULL,
+    -- Set when the profile no longer belongs to the order.
+    ended_at   timestamptz
+);
+-- At most one live allocation per profile.
+CREATE UNIQUE INDEX allocations_one_live ON allocations (profile_id) WHERE ended_at IS NULL;
+CREATE INDEX allocations_by_order ON allocations (order_id, line_no, position);
+
+CREATE TABLE bundles (
+    id              uuid PRIMARY KEY,
+    profile_id      bigint NOT NULL REFERENCES profiles (id),
+    order_id        uuid REFERENCES orders (id),
+    channel         text NOT NULL,
+    -- A top-up's own reference; absent when the bundle came with an order.
+    reference       text,
+    request_hash    bytea,
+    product         text NOT NULL,
+    order_type      text CHECK (order_type IN ('preload', 'subscribe')),
+    status          text NOT NULL CHECK (status IN ('ordering', 'preloaded', 'ready', 'scheduled', 'active',
+        'exhausted', 'expired', 'terminated', 'refused', 'unknown')),
+    carrier_account text NOT NULL,
+    subscription_id text,
+    activated_at    timestamptz,
+    expires_at      timestamptz,
+    balances        jsonb,
+    fetched_at      timestamptz,
+    version         bigint NOT NULL,
+    created_at      timestamptz NOT NULL,
+    updated_at      timestamptz NOT NULL
+);
+CREATE UNIQUE INDEX bundles_reference ON bundles (channel, reference) WHERE reference IS NOT NULL;
+-- A carrier-side subscription is evidence for one bundle only.
+CREATE UNIQUE INDEX bundles_subscription ON bundles (carrier_account, subscription_id) WHERE subscription_id IS NOT NULL;
+CREATE INDEX bundles_by_profile ON bundles (profile_id, id);
+
+CREATE TABLE operations (
+    id                uuid PRIMARY KEY,
+    carrier_account   text NOT NULL,
+    request           jsonb NOT NULL,
+    profile_id        bigint NOT NULL REFERENCES profiles (id),
+    allocation_id     bigint REFERENCES allocations (id),
+    order_id          uuid REFERENCES orders (id),
+    bundle_id         uuid REFERENCES bundles (id),
+    status            text NOT NULL CHECK (status IN ('pending', 'sent', 'accepted', 'done', 'refused', 'unknown',
+        'needs_attention', 'cancelled')),
+    attempts          integer NOT NULL DEFAULT 0,
+    deferrals         integer NOT NULL DEFAULT 0,
+    run_at            timestamptz NOT NULL,
+    lease_token       uuid,
+    lease_until       timestamptz,
+    order_type        text CHECK (order_type IN ('preload', 'subscribe')),
+    -- The type that the carrier found not to fit the line: the other one is tried once.
+    refused_type      text CHECK (refused_type IN ('preload', 'subscribe')),
+    sent_at           timestamptz,
+    -- Nobody decides an open outcome before this moment.
+    resolve_after     timestamptz,
+    -- Subscriptions known on the line before the send.
+    before_set        jsonb,
+    evidence          jsonb,
+    carrier_reference text,
+    problem           jsonb,
+    version           bigint NOT NULL,
+    created_at        timestamptz NOT NULL,
+    updated_at        timestamptz NOT NULL,
+    CHECK (status NOT IN ('sent', 'accepted', 'unknown') OR (sent_at IS NOT NULL AND resolve_after IS NOT NULL)),
+    CHECK ((lease_token IS NULL) = (lease_until IS NULL))
+);
+-- A profile has one carrier write in flight at a time.
+CREATE UNIQUE INDEX operations_one_open ON operations (profile_id)
+    WHERE status IN ('pending', 'sent', 'accepted', 'unknown', 'needs_attention');
+CREATE INDEX operations_queue ON operations (run_at, id) WHERE status = 'pending';
+CREATE INDEX operations_in_flight ON operations (resolve_after) WHERE status IN ('sent', 'accepted', 'unknown');
+CREATE INDEX operations_by_bundle ON operations (bundle_id) WHERE bundle_id IS NOT NULL;
+CREATE INDEX operations_by_status ON operations (status, id);
+
+-- Names what a request with an Idempotency-Key made; the answer is rendered again from it.
+CREATE TABLE idempotency_keys (
+    channel     text NOT NULL,
+    key         text NOT NULL,
+    request     text NOT NULL,
+    body_hash   bytea NOT NULL,
+    status      integer NOT NULL,
+    resource_id text NOT NULL,
+    created_at  timestamptz NOT NULL,
+    expires_at  timestamptz NOT NULL,
+    PRIMARY KEY (channel, key)
+);
+CREATE INDEX idempotency_keys_expired ON idempotency_keys (expires_at);

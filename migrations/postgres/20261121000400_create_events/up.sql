@@ -1,0 +1,20 @@
+-- The ledger: append-only, one row per fact, written in the transaction that made it true.
+CREATE TABLE events (
+    id           uuid PRIMARY KEY,
+    at           timestamptz NOT NULL,
+    subject_kind text NOT NULL CHECK (subject_kind IN ('profile', 'order', 'bundle', 'operation', 'import', 'pool',
+        'api_key')),
+    subject_id   text NOT NULL,
+    -- Counts the events of a subject from 1: the order within a subject.
+    version      bigint NOT NULL CHECK (version > 0),
+    type_name    text NOT NULL,
+    data         jsonb NOT NULL,
+    UNIQUE (subject_kind, subject_id, version)
+);
+
+CREATE FUNCTION events_are_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'events are append-only';
+END $$;
+CREATE TRIGGER events_append_only BEFORE UPDATE OR DELETE ON events
+    FOR EACH ROW EXECUTE FUNCTION events_are_append_only();

@@ -1,0 +1,2 @@
+DROP TABLE pools;
+DROP TABLE wrapped_keys;

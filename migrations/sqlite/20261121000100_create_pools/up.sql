@@ -1,0 +1,27 @@
+-- Keys that encrypt data, each wrapped by the operator's key; key_id names the wrapping key.
+CREATE TABLE wrapped_keys (
+    id          BLOB NOT NULL PRIMARY KEY,
+    purpose     TEXT NOT NULL CHECK (purpose IN ('data', 'index')),
+    key_id      TEXT NOT NULL,
+    wrapped     BLOB NOT NULL,
+    created_at  INTEGER NOT NULL
+) STRICT;
+-- One index key for the life of the database: blind indexes cannot be computed again without the codes.
+CREATE UNIQUE INDEX wrapped_keys_one_index ON wrapped_keys (purpose) WHERE purpose = 'index';
+
+CREATE TABLE pools (
+    id                 INTEGER PRIMARY KEY AUTOINCREMENT,
+    pool               TEXT NOT NULL UNIQUE,
+    carrier_account    TEXT NOT NULL,
+    name               TEXT NOT NULL,
+    low_threshold      INTEGER CHECK (low_threshold >= 0),
+    critical_threshold INTEGER CHECK (critical_threshold >= 0),
+    safety_buffer      INTEGER NOT NULL DEFAULT 0 CHECK (safety_buffer >= 0),
+    lead_time_days     INTEGER CHECK (lead_time_days >= 0),
+    shelf_life_days    INTEGER CHECK (shelf_life_days > 0),
+    sellable_statuses  TEXT NOT NULL,
+    activation         TEXT,
+    version            INTEGER NOT NULL,
+    created_at         INTEGER NOT NULL,
+    updated_at         INTEGER NOT NULL
+) STRICT;

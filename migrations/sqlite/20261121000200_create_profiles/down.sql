@@ -1,0 +1,4 @@
+DROP TABLE profile_secrets;
+DROP TABLE profiles;
+DROP TABLE import_rows;
+DROP TABLE imports;

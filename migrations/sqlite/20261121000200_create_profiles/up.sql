@@ -1,0 +1,98 @@
+CREATE TABLE imports (
+    id           BLOB NOT NULL UNIQUE,
+    batch_no     INTEGER PRIMARY KEY AUTOINCREMENT,
+    pool_id      INTEGER NOT NULL REFERENCES pools (id),
+    format       TEXT NOT NULL CHECK (format IN ('delivery', 'park')),
+    on_error     TEXT NOT NULL CHECK (on_error IN ('all', 'skip')),
+    dry_run      INTEGER NOT NULL,
+    sell_by      INTEGER,
+    file_name    TEXT,
+    file_sha256  TEXT NOT NULL,
+    status       TEXT NOT NULL CHECK (status IN ('queued', 'running', 'completed', 'failed', 'undone')),
+    rows         INTEGER NOT NULL DEFAULT 0,
+    accepted     INTEGER NOT NULL DEFAULT 0,
+    rejected     INTEGER NOT NULL DEFAULT 0,
+    duplicates   INTEGER NOT NULL DEFAULT 0,
+    warnings     INTEGER NOT NULL DEFAULT 0,
+    problem      TEXT,
+    heartbeat_at INTEGER NOT NULL,
+    version      INTEGER NOT NULL DEFAULT 0,
+    created_at   INTEGER NOT NULL,
+    finished_at  INTEGER,
+    CHECK ((finished_at IS NULL) = (status IN ('queued', 'running')))
+) STRICT;
+-- The same file is in a pool once.
+CREATE UNIQUE INDEX imports_one_completed ON imports (pool_id, file_sha256) WHERE status = 'completed' AND NOT dry_run;
+CREATE INDEX imports_open ON imports (heartbeat_at) WHERE status IN ('queued', 'running');
+
+-- Rows of an import that were not simply accepted.
+CREATE TABLE import_rows (
+    import_id   BLOB NOT NULL REFERENCES imports (id),
+    position    INTEGER NOT NULL,
+    line        INTEGER NOT NULL,
+    result      TEXT NOT NULL CHECK (result IN ('rejected', 'duplicate', 'warning')),
+    column_name TEXT NOT NULL,
+    code        TEXT NOT NULL,
+    reason      TEXT NOT NULL,
+    iccid       TEXT,
+    PRIMARY KEY (import_id, position)
+) STRICT;
+
+CREATE TABLE profiles (
+    id                INTEGER PRIMARY KEY AUTOINCREMENT,
+    iccid             TEXT NOT NULL UNIQUE,
+    -- The first 19 digits: two ICCIDs that share them are the same SIM.
+    sim_key           TEXT NOT NULL UNIQUE,
+    form_factor       TEXT NOT NULL CHECK (form_factor IN ('esim', 'psim')),
+    pool_id           INTEGER NOT NULL REFERENCES pools (id),
+    import_id         BLOB NOT NULL REFERENCES imports (id),
+    batch_no          INTEGER NOT NULL,
+    imported_as       TEXT NOT NULL CHECK (imported_as IN ('available', 'quarantined')),
+    stock_status      TEXT NOT NULL CHECK (stock_status IN ('available', 'held', 'allocated', 'quarantined', 'retired')),
+    quarantine_reason TEXT CHECK (quarantine_reason IN ('code_missing', 'status_not_sellable', 'line_not_sellable',
+        'profile_not_released', 'device_bound', 'unknown_to_carrier', 'refused_by_carrier', 'seen_in_use',
+        'returned_unproven', 'manual')),
+    sell_by           INTEGER NOT NULL,
+    msisdn            TEXT,
+    eid               TEXT,
+    sim_status        TEXT CHECK (sim_status IN ('available', 'loaded', 'preactivated', 'active', 'suspended',
+        'test_mode', 'tariff_holiday', 'terminated', 'ceased')),
+    sim_observed_at   INTEGER,
+    sim_dated         INTEGER,
+    sim_received_at   INTEGER,
+    sim_source        TEXT CHECK (sim_source IN ('import', 'event', 'read', 'search', 'answer')),
+    esim_status       TEXT CHECK (esim_status IN ('available', 'allocated', 'released', 'downloaded', 'installed',
+        'enabled', 'disabled', 'deleted')),
+    esim_observed_at  INTEGER,
+    esim_dated        INTEGER,
+    esim_received_at  INTEGER,
+    esim_source       TEXT CHECK (esim_source IN ('import', 'event', 'read', 'search', 'answer')),
+    revealed_at       INTEGER,
+    recheck_at        INTEGER,
+    tags              TEXT NOT NULL,
+    note              TEXT,
+    version           INTEGER NOT NULL DEFAULT 0,
+    created_at        INTEGER NOT NULL,
+    updated_at        INTEGER NOT NULL,
+    CHECK ((stock_status = 'quarantined') = (quarantine_reason IS NOT NULL)),
+    CHECK ((sim_status IS NULL) = (sim_observed_at IS NULL)),
+    CHECK ((esim_status IS NULL) = (esim_observed_at IS NULL))
+) STRICT;
+-- The claim orders by what only this index holds, so that no plan can walk allocated rows.
+CREATE INDEX profiles_claim ON profiles (pool_id, sell_by, batch_no, id) WHERE stock_status = 'available';
+CREATE INDEX profiles_by_pool ON profiles (pool_id, id);
+CREATE INDEX profiles_by_import ON profiles (import_id, id);
+CREATE INDEX profiles_by_msisdn ON profiles (msisdn) WHERE msisdn IS NOT NULL;
+CREATE INDEX profiles_by_eid ON profiles (eid) WHERE eid IS NOT NULL;
+CREATE INDEX profiles_recheck ON profiles (recheck_at) WHERE recheck_at IS NOT NULL;
+
+-- Secrets live apart from what is searched and listed.
+CREATE TABLE profile_secrets (
+    profile_id      INTEGER PRIMARY KEY REFERENCES profiles (id) ON DELETE CASCADE,
+    data_key_id     BLOB NOT NULL REFERENCES wrapped_keys (id),
+    activation_code BLOB,
+    -- Keyed blind index over SM-DP+ host and matching id: finds a code without knowing it.
+    code_index      BLOB UNIQUE,
+    pin             BLOB,
+    puk             BLOB
+) STRICT;

@@ -1,0 +1,3 @@
+DROP TABLE catalogues;
+DROP TABLE products;
+DROP TABLE api_keys;
