@@ -1,1 +1,47 @@
-//! Placeholder.
+//! Transatel behind the [`Carrier`](simdepot_domain::carrier::Carrier) port, for Service Provider Connect accounts.
+//!
+//! Three layers, so that each can be checked alone: `wire` builds requests and reads answers and is pure; the
+//! gateway sends (token, rate, circuit breaker, one deadline per call); [`Transatel`] joins them under the port.
+//!
+//! ```no_run
+//! # use std::{sync::Arc, time::Duration};
+//! # use simdepot_carrier_transatel::{Transatel, TransatelAccount};
+//! # use simdepot_domain::{carrier::Carrier, clock::SystemClock, secret::Secret};
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let account = TransatelAccount {
+//!     account: "spc".into(),
+//!     base_url: "https://api.transatel.com".into(),
+//!     client_id: "acme".into(),
+//!     client_secret: Secret::new("…"),
+//!     mvno_ref: "M2MA_WW_TSL_ACME".into(),
+//!     cos: "WW_M2MA_COS_SPC".into(),
+//!     rate_plan: None,
+//!     timeout: Duration::from_secs(15),
+//!     max_requests_per_second: 10,
+//!     source: "simdepot".into(),
+//! };
+//! let carrier = Transatel::new(account, Arc::new(SystemClock))?;
+//! let products = carrier.products().await?;
+//! # Ok(()) }
+//! ```
+//!
+//! **A write is sent once.** No layer below repeats it, with one exception that cannot do harm: after a 401 the
+//! token is renewed and the request sent again, because the gateway turned the first one away before anything acted.
+//! Whatever else happens is reported as it is: done, refused, not taken or unknown.
+
+mod account;
+mod adapter;
+mod breaker;
+mod gateway;
+mod limiter;
+mod probe;
+mod token;
+mod wire;
+
+#[cfg(test)]
+mod adapter_tests;
+#[cfg(test)]
+mod stub;
+
+pub use account::{ConfigError, TransatelAccount};
+pub use adapter::Transatel;

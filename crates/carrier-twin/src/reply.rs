@@ -128,11 +128,13 @@ pub(crate) struct Problem {
     pub(crate) status: u16,
     pub(crate) title: String,
     pub(crate) detail: String,
+    /// `Retry-After` in seconds.
+    pub(crate) retry_after: Option<u32>,
 }
 
 impl Problem {
     pub(crate) fn new(status: u16, title: &str, detail: impl Into<String>) -> Self {
-        Self { status, title: title.to_owned(), detail: detail.into() }
+        Self { status, title: title.to_owned(), detail: detail.into(), retry_after: None }
     }
 
     pub(crate) fn bad_request(detail: impl Into<String>) -> Self {
@@ -149,7 +151,11 @@ impl Problem {
             "detail": self.detail,
             "path": path,
         });
-        Answer::json(self.status, body).with_header("content-type", content_type)
+        let answer = Answer::json(self.status, body).with_header("content-type", content_type);
+        match self.retry_after {
+            Some(seconds) => answer.with_header("retry-after", &seconds.to_string()),
+            None => answer,
+        }
     }
 }
 

@@ -1,1 +1,287 @@
-//! wip
+//! Handing profiles out: the claim and the live allocations.
+//!
+//! A claim takes the first profiles by (`sell_by`, `batch_no`, `id`): first expiring first out. It first passes over
+//! rows that other claims hold. If that does not suffice, it gives its own locks back (so that no two claims wait for
+//! each other) and looks once more from the start, waiting for locked rows: only then is the pool out of stock.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Text};
+use simdepot_domain::iccid::Iccid;
+use simdepot_domain::id::OrderId;
+use simdepot_domain::order::ProfileOutcome;
+
+use crate::connection::AnyConnection;
+use crate::dialect::{INSERT_CHUNK, Lock, attempt, both};
+use crate::error::{Result, StoreError, ensure_affected, parse_column};
+use crate::pools::Pool;
+use crate::schema::{allocations, profiles};
+use crate::sql_types::{At, Moment, Uid};
+use crate::store::Conn;
+
+/// A profile that this transaction has for itself, still as it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claimed {
+    /// Its row.
+    pub id: i64,
+    /// Its SIM.
+    pub iccid: Iccid,
+    /// Its version before the allocation.
+    pub version: i64,
+}
+
+/// How a claim ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claim {
+    /// As many as asked for.
+    Taken(Vec<Claimed>),
+    /// Not enough; nothing is taken.
+    OutOfStock {
+        /// How many could have been sold.
+        available: u64,
+    },
+}
+
+#[derive(QueryableByName)]
+struct Row {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+    #[diesel(sql_type = Text)]
+    iccid: String,
+    #[diesel(sql_type = BigInt)]
+    version: i64,
+}
+
+/// The claim's SELECT, without the lock clause. Ordered by what only the index `profiles_claim` holds.
+pub(crate) const CLAIM: &str = "SELECT id, iccid, version FROM profiles \
+     WHERE pool_id = $1 AND stock_status = 'available' AND sell_by > $2 \
+     ORDER BY sell_by, batch_no, id LIMIT $3";
+
+fn pick(
+    db: &mut AnyConnection,
+    pool_id: i64,
+    now: DateTime<Utc>,
+    limit: i64,
+    lock: Lock,
+) -> Result<Vec<Row>> {
+    Ok(diesel::sql_query(format!("{CLAIM}{}", lock.clause(db)))
+        .bind::<BigInt, _>(pool_id)
+        .bind::<Moment, _>(At(now))
+        .bind::<BigInt, _>(limit)
+        .load(db)?)
+}
+
+/// Claims `quantity` profiles of a pool for this transaction.
+///
+/// Callers claim from several pools in ascending order of `pool.id`, so that no two wait for each other. The safety
+/// buffer is exact: that many more rows are locked and left, so every commit leaves them available.
+///
+/// # Errors
+/// When the database cannot be asked.
+pub fn claim(conn: &mut Conn<'_>, pool: &Pool, quantity: u32, now: DateTime<Utc>) -> Result<Claim> {
+    let needed = i64::from(quantity) + i64::from(pool.settings.safety_buffer);
+    let enough = |rows: &[Row]| i64::try_from(rows.len()).is_ok_and(|found| found >= needed);
+    let at_once = attempt(conn.db, |db| {
+        let rows = pick(db, pool.id, now, needed, Lock::Skip)?;
+        Ok(if enough(&rows) { Some(rows) } else { None })
+    })?;
+    let rows = match at_once {
+        Some(rows) => rows,
+        None => pick(conn.db, pool.id, now, needed, Lock::Wait)?,
+    };
+    if !enough(&rows) {
+        let found = u64::try_from(rows.len()).unwrap_or_default();
+        let available = found.saturating_sub(u64::from(pool.settings.safety_buffer));
+        return Ok(Claim::OutOfStock { available });
+    }
+    let take = usize::try_from(quantity).unwrap_or(usize::MAX);
+    rows.into_iter()
+        .take(take)
+        .map(|row| {
+            let iccid = parse_column("profiles", "iccid", row.id, &row.iccid)?;
+            Ok(Claimed { id: row.id, iccid, version: row.version })
+        })
+        .collect::<Result<_>>()
+        .map(Claim::Taken)
+}
+
+/// One profile on its way to one place of an order.
+#[derive(Debug, Clone)]
+pub struct NewAllocation {
+    /// The claimed profile.
+    pub profile: Claimed,
+    /// The line of the order, from 0.
+    pub line_no: i32,
+    /// The place in the line, from 0.
+    pub position: i32,
+    /// Where it begins.
+    pub outcome: ProfileOutcome,
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = allocations, treat_none_as_default_value = false)]
+struct NewRow {
+    profile_id: i64,
+    order_id: Uid,
+    line_no: i32,
+    position: i32,
+    outcome: &'static str,
+    created_at: At,
+}
+
+/// Hands claimed profiles to an order: moves each (guarded) and writes its live allocation. With `revealed` their
+/// codes leave simdepot in the answer; that takes one more version. Returns the allocations' rows in order.
+///
+/// # Errors
+/// [`StoreError::RowsAffected`] when one was not available any more: the transaction must be rolled back.
+pub fn allocate(
+    conn: &mut Conn<'_>,
+    order: OrderId,
+    new: &[NewAllocation],
+    revealed: bool,
+    now: DateTime<Utc>,
+) -> Result<Vec<i64>> {
+    let mut ids = Vec::with_capacity(new.len());
+    for chunk in new.chunks(INSERT_CHUNK) {
+        move_to_allocated(conn, chunk, revealed, now)?;
+        let rows: Vec<NewRow> = chunk
+            .iter()
+            .map(|allocation| NewRow {
+                profile_id: allocation.profile.id,
+                order_id: Uid(order.0),
+                line_no: allocation.line_no,
+                position: allocation.position,
+                outcome: allocation.outcome.into(),
+                created_at: At(now),
+            })
+            .collect();
+        let inserted: Vec<i64> = both!(conn.db, c => diesel::insert_into(allocations::table)
+            .values(&rows)
+            .returning(allocations::id)
+            .get_results(c))?;
+        ensure_affected("insert allocations", rows.len(), inserted.len())?;
+        ids.extend(inserted);
+    }
+    Ok(ids)
+}
+
+fn move_to_allocated(
+    conn: &mut Conn<'_>,
+    chunk: &[NewAllocation],
+    revealed: bool,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let profile_ids: Vec<i64> = chunk.iter().map(|allocation| allocation.profile.id).collect();
+    let guard = profiles::table
+        .filter(profiles::id.eq_any(&profile_ids))
+        .filter(profiles::stock_status.eq("available"));
+    let steps = if revealed { 2i64 } else { 1 };
+    let changes = (
+        profiles::stock_status.eq("allocated"),
+        profiles::version.eq(profiles::version + steps),
+        profiles::updated_at.eq(At(now)),
+    );
+    let touched = if revealed {
+        diesel::update(guard).set((changes, profiles::revealed_at.eq(At(now)))).execute(conn.db)?
+    } else {
+        diesel::update(guard).set(changes).execute(conn.db)?
+    };
+    ensure_affected("allocate profiles", chunk.len(), touched)
+}
+
+/// An allocation as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Allocation {
+    /// Its row.
+    pub id: i64,
+    /// The profile.
+    pub profile_id: i64,
+    /// The order.
+    pub order: OrderId,
+    /// The line of the order, from 0.
+    pub line_no: i32,
+    /// The place in the line, from 0.
+    pub position: i32,
+    /// What became of it.
+    pub outcome: ProfileOutcome,
+    /// Whether the profile still belongs to the order.
+    pub live: bool,
+}
+
+#[derive(Queryable)]
+struct StoredRow {
+    id: i64,
+    profile_id: i64,
+    order_id: Uid,
+    line_no: i32,
+    position: i32,
+    outcome: String,
+    _created_at: At,
+    ended_at: Option<At>,
+}
+
+impl TryFrom<StoredRow> for Allocation {
+    type Error = StoreError;
+
+    fn try_from(row: StoredRow) -> Result<Self> {
+        Ok(Self {
+            id: row.id,
+            profile_id: row.profile_id,
+            order: OrderId(row.order_id.0),
+            line_no: row.line_no,
+            position: row.position,
+            outcome: parse_column("allocations", "outcome", row.id, &row.outcome)?,
+            live: row.ended_at.is_none(),
+        })
+    }
+}
+
+/// The allocations of an order by line, place and age; those of substituted profiles included.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn of_order(conn: &mut Conn<'_>, order: OrderId) -> Result<Vec<Allocation>> {
+    allocations::table
+        .filter(allocations::order_id.eq(Uid(order.0)))
+        .order((allocations::line_no, allocations::position, allocations::id))
+        .load::<StoredRow>(conn.db)?
+        .into_iter()
+        .map(Allocation::try_from)
+        .collect()
+}
+
+/// The live allocation of a profile.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn live_of(conn: &mut Conn<'_>, profile_id: i64) -> Result<Option<Allocation>> {
+    allocations::table
+        .filter(allocations::profile_id.eq(profile_id))
+        .filter(allocations::ended_at.is_null())
+        .first::<StoredRow>(conn.db)
+        .optional()?
+        .map(Allocation::try_from)
+        .transpose()
+}
+
+/// Records what became of a live allocation.
+///
+/// # Errors
+/// [`StoreError::RowsAffected`] when it is not live any more.
+pub fn set_outcome(conn: &mut Conn<'_>, id: i64, outcome: ProfileOutcome) -> Result<()> {
+    let guard = allocations::table.filter(allocations::id.eq(id)).filter(allocations::ended_at.is_null());
+    let touched = diesel::update(guard).set(allocations::outcome.eq(outcome.as_ref())).execute(conn.db)?;
+    ensure_affected("set outcome", 1, touched)
+}
+
+/// Ends a live allocation: the profile no longer belongs to the order.
+///
+/// # Errors
+/// [`StoreError::RowsAffected`] when it was ended already.
+pub fn end(conn: &mut Conn<'_>, id: i64, outcome: ProfileOutcome, now: DateTime<Utc>) -> Result<()> {
+    let guard = allocations::table.filter(allocations::id.eq(id)).filter(allocations::ended_at.is_null());
+    let touched = diesel::update(guard)
+        .set((allocations::outcome.eq(outcome.as_ref()), allocations::ended_at.eq(At(now))))
+        .execute(conn.db)?;
+    ensure_affected("end allocation", 1, touched)
+}

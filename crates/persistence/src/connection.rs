@@ -13,7 +13,7 @@ use thiserror::Error;
 
 /// A connection to either database.
 #[derive(diesel::MultiConnection)]
-pub enum AnyConnection {
+pub(crate) enum AnyConnection {
     /// PostgreSQL through libpq.
     Pg(PgConnection),
     /// The bundled SQLite.
@@ -55,7 +55,9 @@ impl FromStr for DatabaseUrl {
         if let Some(path) = text.strip_prefix("sqlite://") {
             not_empty(path)?;
             Ok(Self::Sqlite(path.to_owned()))
-        } else if let Some(rest) = text.strip_prefix("postgres://").or_else(|| text.strip_prefix("postgresql://")) {
+        } else if let Some(rest) =
+            text.strip_prefix("postgres://").or_else(|| text.strip_prefix("postgresql://"))
+        {
             not_empty(rest)?;
             Ok(Self::Postgres(text.to_owned()))
         } else {
@@ -89,7 +91,10 @@ fn is_local(url: &str) -> bool {
     let (authority, tail) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
     let query = tail.split_once('?').map_or("", |(_, query)| query);
     let named = |host: &str| {
-        host.is_empty() || host.starts_with('/') || host.starts_with("%2F") || host.starts_with("%2f")
+        host.is_empty()
+            || host.starts_with('/')
+            || host.starts_with("%2F")
+            || host.starts_with("%2f")
             || matches!(host, "localhost" | "127.0.0.1" | "::1")
     };
     let parameters_local = query

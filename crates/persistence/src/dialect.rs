@@ -16,7 +16,9 @@ type Manager = <AnyConnection as Connection>::TransactionManager;
 #[expect(clippy::disallowed_methods, reason = "this is where transactions begin")]
 pub(crate) fn begin_write(db: &mut AnyConnection) -> Result<()> {
     match db {
-        AnyConnection::Sqlite(sqlite) => AnsiTransactionManager::begin_transaction_sql(sqlite, "BEGIN IMMEDIATE")?,
+        AnyConnection::Sqlite(sqlite) => {
+            AnsiTransactionManager::begin_transaction_sql(sqlite, "BEGIN IMMEDIATE")?
+        }
         AnyConnection::Pg(_) => Manager::begin_transaction(db)?,
     }
     Ok(())
@@ -32,7 +34,10 @@ pub(crate) fn rollback(db: &mut AnyConnection) -> Result<()> {
 
 /// Runs `work` inside a savepoint and rolls back to it when it returns `None`: on PostgreSQL that also releases the
 /// row locks that it took.
-pub(crate) fn attempt<T>(db: &mut AnyConnection, work: impl FnOnce(&mut AnyConnection) -> Result<Option<T>>) -> Result<Option<T>> {
+pub(crate) fn attempt<T>(
+    db: &mut AnyConnection,
+    work: impl FnOnce(&mut AnyConnection) -> Result<Option<T>>,
+) -> Result<Option<T>> {
     db.batch_execute("SAVEPOINT attempt")?;
     let outcome = work(db)?;
     db.batch_execute(match outcome {

@@ -63,7 +63,9 @@ impl From<DieselError> for StoreError {
             DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, info) => {
                 Self::Unreachable(info.message().to_owned())
             }
-            DieselError::DatabaseError(_, ref info) if info.message().contains("database is locked") => Self::Busy,
+            DieselError::DatabaseError(_, ref info) if info.message().contains("database is locked") => {
+                Self::Busy
+            }
             other => Self::Database(other),
         }
     }

@@ -13,7 +13,7 @@ use crate::sql_types::{At, Doc, Uid};
 use crate::store::Conn;
 
 #[derive(Insertable, Queryable)]
-#[diesel(table_name = events)]
+#[diesel(table_name = events, treat_none_as_default_value = false)]
 struct Row {
     id: Uid,
     at: At,

@@ -1,1 +1,431 @@
-//! wip
+//! Operations as leased work, and their outcomes.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::BigInt;
+use serde_json::Value as Json;
+use simdepot_domain::bundle::OrderType;
+use simdepot_domain::channel::AccountName;
+use simdepot_domain::id::{BundleId, OperationId, OrderId};
+use simdepot_domain::operation::{OperationRequest, OperationStatus};
+use uuid::Uuid;
+
+use crate::dialect::{INSERT_CHUNK, Lock, both};
+use crate::error::{Result, StoreError, document, ensure_affected, parse_column, parse_document};
+use crate::schema::operations;
+use crate::sql_types::{At, Doc, Id, Moment, Uid};
+use crate::store::Conn;
+
+/// An operation as it is stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Operation {
+    /// Its id.
+    pub id: OperationId,
+    /// At which carrier account.
+    pub carrier_account: AccountName,
+    /// What it asks of the carrier.
+    pub request: OperationRequest,
+    /// On which profile.
+    pub profile_id: i64,
+    /// For which place of an order.
+    pub allocation_id: Option<i64>,
+    /// For which order.
+    pub order: Option<OrderId>,
+    /// For which bundle.
+    pub bundle: Option<BundleId>,
+    /// Where it stands.
+    pub status: OperationStatus,
+    /// How often it was sent.
+    pub attempts: u32,
+    /// How often it was put off before or after being sent.
+    pub deferrals: u32,
+    /// Not before.
+    pub run_at: DateTime<Utc>,
+    /// How it was last placed.
+    pub order_type: Option<OrderType>,
+    /// The type that the carrier found not to fit the line.
+    pub refused_type: Option<OrderType>,
+    /// When it was last sent.
+    pub sent_at: Option<DateTime<Utc>>,
+    /// Nobody decides an open outcome before this moment.
+    pub resolve_after: Option<DateTime<Utc>>,
+    /// Subscriptions known on the line before the send.
+    pub before_set: Option<Vec<String>>,
+    /// What the outcome was decided on.
+    pub evidence: Option<Json>,
+    /// The carrier's id of it.
+    pub carrier_reference: Option<String>,
+    /// Why it was refused or needs attention.
+    pub problem: Option<Json>,
+    /// How many events it has had.
+    pub version: i64,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+#[derive(Insertable, Queryable)]
+#[diesel(table_name = operations, treat_none_as_default_value = false)]
+struct Row {
+    id: Uid,
+    carrier_account: String,
+    request: Doc,
+    profile_id: i64,
+    allocation_id: Option<i64>,
+    order_id: Option<Uid>,
+    bundle_id: Option<Uid>,
+    status: String,
+    attempts: i32,
+    deferrals: i32,
+    run_at: At,
+    lease_token: Option<Uid>,
+    lease_until: Option<At>,
+    order_type: Option<String>,
+    refused_type: Option<String>,
+    sent_at: Option<At>,
+    resolve_after: Option<At>,
+    before_set: Option<Doc>,
+    evidence: Option<Doc>,
+    carrier_reference: Option<String>,
+    problem: Option<Doc>,
+    version: i64,
+    created_at: At,
+    updated_at: At,
+}
+
+impl TryFrom<Row> for Operation {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Self> {
+        let key = row.id.0;
+        let kind = |column, text: Option<&str>| {
+            text.map(|text| parse_column("operations", column, key, text)).transpose()
+        };
+        Ok(Self {
+            id: OperationId(key),
+            carrier_account: parse_column("operations", "carrier_account", key, &row.carrier_account)?,
+            request: parse_document("operations", "request", key, &row.request.0)?,
+            profile_id: row.profile_id,
+            allocation_id: row.allocation_id,
+            order: row.order_id.map(|id| OrderId(id.0)),
+            bundle: row.bundle_id.map(|id| BundleId(id.0)),
+            status: parse_column("operations", "status", key, &row.status)?,
+            attempts: u32::try_from(row.attempts).unwrap_or_default(),
+            deferrals: u32::try_from(row.deferrals).unwrap_or_default(),
+            run_at: row.run_at.0,
+            order_type: kind("order_type", row.order_type.as_deref())?,
+            refused_type: kind("refused_type", row.refused_type.as_deref())?,
+            sent_at: row.sent_at.map(|at| at.0),
+            resolve_after: row.resolve_after.map(|at| at.0),
+            before_set: row
+                .before_set
+                .map(|document| parse_document("operations", "before_set", key, &document.0))
+                .transpose()?,
+            evidence: row.evidence.map(|document| document.0),
+            carrier_reference: row.carrier_reference,
+            problem: row.problem.map(|document| document.0),
+            version: row.version,
+            created_at: row.created_at.0,
+            updated_at: row.updated_at.0,
+        })
+    }
+}
+
+/// A new operation, waiting for a worker.
+#[derive(Debug, Clone)]
+pub struct NewOperation {
+    /// Its id.
+    pub id: OperationId,
+    /// At which carrier account.
+    pub carrier_account: AccountName,
+    /// What it asks of the carrier.
+    pub request: OperationRequest,
+    /// On which profile.
+    pub profile_id: i64,
+    /// For which place of an order.
+    pub allocation_id: Option<i64>,
+    /// For which order.
+    pub order: Option<OrderId>,
+    /// For which bundle.
+    pub bundle: Option<BundleId>,
+}
+
+/// Writes new operations.
+///
+/// # Errors
+/// [`StoreError::Unique`] when a profile has an open operation already.
+pub fn insert_many(conn: &mut Conn<'_>, new: &[NewOperation], now: DateTime<Utc>) -> Result<()> {
+    for chunk in new.chunks(INSERT_CHUNK) {
+        let rows = chunk.iter().map(|operation| new_row(operation, now)).collect::<Result<Vec<_>>>()?;
+        let written = both!(conn.db, c => diesel::insert_into(operations::table).values(&rows).execute(c))?;
+        ensure_affected("insert operations", rows.len(), written)?;
+    }
+    Ok(())
+}
+
+fn new_row(new: &NewOperation, now: DateTime<Utc>) -> Result<Row> {
+    Ok(Row {
+        id: Uid(new.id.0),
+        carrier_account: new.carrier_account.to_string(),
+        request: Doc(document(&new.request)?),
+        profile_id: new.profile_id,
+        allocation_id: new.allocation_id,
+        order_id: new.order.map(|id| Uid(id.0)),
+        bundle_id: new.bundle.map(|id| Uid(id.0)),
+        status: OperationStatus::Pending.to_string(),
+        attempts: 0,
+        deferrals: 0,
+        run_at: At(now),
+        lease_token: None,
+        lease_until: None,
+        order_type: None,
+        refused_type: None,
+        sent_at: None,
+        resolve_after: None,
+        before_set: None,
+        evidence: None,
+        carrier_reference: None,
+        problem: None,
+        version: 1,
+        created_at: At(now),
+        updated_at: At(now),
+    })
+}
+
+/// An operation that one worker has for itself until `until`, by the database's clock.
+#[derive(Debug, Clone)]
+pub struct Lease {
+    /// The operation as it was leased.
+    pub operation: Operation,
+    /// Proves the lease.
+    pub token: Uuid,
+    /// When it runs out.
+    pub until: DateTime<Utc>,
+}
+
+#[derive(QueryableByName)]
+struct IdRow {
+    #[diesel(sql_type = Id)]
+    id: Uid,
+}
+
+/// Leases the next pending operation that is due, if any.
+///
+/// # Errors
+/// When the database cannot be asked.
+pub fn lease_next(
+    conn: &mut Conn<'_>,
+    token: Uuid,
+    now: DateTime<Utc>,
+    until: DateTime<Utc>,
+) -> Result<Option<Lease>> {
+    let sql = format!(
+        "SELECT id FROM operations WHERE status = 'pending' AND run_at <= $1 \
+         AND (lease_until IS NULL OR lease_until <= $1) ORDER BY run_at, id LIMIT $2{}",
+        Lock::Skip.clause(conn.db)
+    );
+    let found: Vec<IdRow> =
+        diesel::sql_query(sql).bind::<Moment, _>(At(now)).bind::<BigInt, _>(1i64).load(conn.db)?;
+    let Some(IdRow { id }) = found.into_iter().next() else {
+        return Ok(None);
+    };
+    let touched = diesel::update(operations::table.filter(operations::id.eq(id)))
+        .set((operations::lease_token.eq(Uid(token)), operations::lease_until.eq(At(until))))
+        .execute(conn.db)?;
+    ensure_affected("lease operation", 1, touched)?;
+    let operation = operations::table.find(id).first::<Row>(conn.db)?.try_into()?;
+    Ok(Some(Lease { operation, token, until }))
+}
+
+/// What a step changes. The status and the version always move.
+#[derive(Debug, Clone)]
+pub struct OperationChange {
+    /// The new status.
+    pub status: OperationStatus,
+    /// One more sending.
+    pub sent: bool,
+    /// One more deferral, not before this moment.
+    pub deferred_to: Option<DateTime<Utc>>,
+    /// How it is placed.
+    pub order_type: Option<OrderType>,
+    /// The type that the carrier found not to fit.
+    pub refused_type: Option<OrderType>,
+    /// When it is sent, and when its outcome may be decided.
+    pub sent_at: Option<(DateTime<Utc>, DateTime<Utc>)>,
+    /// Subscriptions known on the line before the send.
+    pub before_set: Option<Vec<String>>,
+    /// What the outcome was decided on.
+    pub evidence: Option<Json>,
+    /// The carrier's id of it.
+    pub carrier_reference: Option<String>,
+    /// Why it was refused or needs attention.
+    pub problem: Option<Json>,
+    /// Whether the lease goes on: only while the same worker is about to call the carrier.
+    pub keep_lease: bool,
+}
+
+impl OperationChange {
+    /// A change to `status` and nothing else; the lease ends.
+    pub fn to(status: OperationStatus) -> Self {
+        Self {
+            status,
+            sent: false,
+            deferred_to: None,
+            order_type: None,
+            refused_type: None,
+            sent_at: None,
+            before_set: None,
+            evidence: None,
+            carrier_reference: None,
+            problem: None,
+            keep_lease: false,
+        }
+    }
+}
+
+#[derive(AsChangeset)]
+#[diesel(table_name = operations)]
+struct Changes {
+    status: String,
+    attempts: i32,
+    deferrals: i32,
+    run_at: Option<At>,
+    lease_token: Option<Option<Uid>>,
+    lease_until: Option<Option<At>>,
+    order_type: Option<String>,
+    refused_type: Option<String>,
+    sent_at: Option<At>,
+    resolve_after: Option<At>,
+    before_set: Option<Doc>,
+    evidence: Option<Doc>,
+    carrier_reference: Option<String>,
+    problem: Option<Doc>,
+    version: i64,
+    updated_at: At,
+}
+
+/// Changes an operation that is still at its version and, with `token`, still under that lease. Returns its new
+/// version; the change is one event.
+///
+/// # Errors
+/// [`StoreError::RowsAffected`] when the lease ran out to somebody else, or the operation changed.
+pub fn change(
+    conn: &mut Conn<'_>,
+    operation: &Operation,
+    token: Option<Uuid>,
+    change: &OperationChange,
+    now: DateTime<Utc>,
+) -> Result<i64> {
+    let release = !change.keep_lease;
+    let changes = Changes {
+        status: change.status.to_string(),
+        attempts: i32::try_from(operation.attempts).unwrap_or(i32::MAX) + i32::from(change.sent),
+        deferrals: i32::try_from(operation.deferrals).unwrap_or(i32::MAX)
+            + i32::from(change.deferred_to.is_some()),
+        run_at: change.deferred_to.map(At),
+        lease_token: release.then_some(None),
+        lease_until: release.then_some(None),
+        order_type: change.order_type.map(|kind| kind.to_string()),
+        refused_type: change.refused_type.map(|kind| kind.to_string()),
+        sent_at: change.sent_at.map(|(sent, _)| At(sent)),
+        resolve_after: change.sent_at.map(|(_, resolve)| At(resolve)),
+        before_set: change.before_set.as_ref().map(|set| document(set).map(Doc)).transpose()?,
+        evidence: change.evidence.clone().map(Doc),
+        carrier_reference: change.carrier_reference.clone(),
+        problem: change.problem.clone().map(Doc),
+        version: operation.version + 1,
+        updated_at: At(now),
+    };
+    let guard = operations::table
+        .filter(operations::id.eq(Uid(operation.id.0)))
+        .filter(operations::status.eq(operation.status.to_string()))
+        .filter(operations::version.eq(operation.version));
+    let touched = match token {
+        Some(token) => diesel::update(guard.filter(operations::lease_token.eq(Uid(token))))
+            .set(&changes)
+            .execute(conn.db)?,
+        None => diesel::update(guard).set(&changes).execute(conn.db)?,
+    };
+    ensure_affected("change operation", 1, touched)?;
+    Ok(changes.version)
+}
+
+/// An operation by id.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn find(conn: &mut Conn<'_>, id: OperationId) -> Result<Option<Operation>> {
+    let row: Option<Row> = operations::table.find(Uid(id.0)).first(conn.db).optional()?;
+    row.map(Operation::try_from).transpose()
+}
+
+/// The newest operation of a bundle.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn of_bundle(conn: &mut Conn<'_>, bundle: BundleId) -> Result<Option<Operation>> {
+    operations::table
+        .filter(operations::bundle_id.eq(Uid(bundle.0)))
+        .order(operations::id.desc())
+        .first::<Row>(conn.db)
+        .optional()?
+        .map(Operation::try_from)
+        .transpose()
+}
+
+/// A page of operations, newest first.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn list(
+    conn: &mut Conn<'_>,
+    status: Option<OperationStatus>,
+    before: Option<OperationId>,
+    limit: i64,
+) -> Result<Vec<Operation>> {
+    let mut query = operations::table.order(operations::id.desc()).limit(limit).into_boxed();
+    if let Some(status) = status {
+        query = query.filter(operations::status.eq(status.to_string()));
+    }
+    if let Some(before) = before {
+        query = query.filter(operations::id.lt(Uid(before.0)));
+    }
+    query.load::<Row>(conn.db)?.into_iter().map(Operation::try_from).collect()
+}
+
+/// Sent operations whose answer is overdue: their worker died between the send and the outcome.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn overdue(conn: &mut Conn<'_>, now: DateTime<Utc>, limit: i64) -> Result<Vec<Operation>> {
+    operations::table
+        .filter(operations::status.eq(OperationStatus::Sent.as_ref()))
+        .filter(operations::resolve_after.le(At(now)))
+        .order(operations::resolve_after)
+        .limit(limit)
+        .load::<Row>(conn.db)?
+        .into_iter()
+        .map(Operation::try_from)
+        .collect()
+}
+
+/// How many operations stand where, for the metrics.
+///
+/// # Errors
+/// When they cannot be counted.
+pub fn open_counts(conn: &mut Conn<'_>) -> Result<Vec<(String, i64)>> {
+    #[derive(QueryableByName)]
+    struct Count {
+        #[diesel(sql_type = diesel::sql_types::Text)]
+        status: String,
+        #[diesel(sql_type = BigInt)]
+        operations: i64,
+    }
+    let rows: Vec<Count> = diesel::sql_query(
+        "SELECT status, COUNT(*) AS operations FROM operations \
+         WHERE status IN ('pending', 'sent', 'accepted', 'unknown', 'needs_attention') GROUP BY status",
+    )
+    .load(conn.db)?;
+    Ok(rows.into_iter().map(|row| (row.status, row.operations)).collect())
+}

@@ -68,7 +68,13 @@ impl TryFrom<Row> for Pool {
     fn try_from(row: Row) -> Result<Self> {
         let count = |column, value: Option<i64>| {
             value
-                .map(|value| u32::try_from(value).map_err(|_| StoreError::Inconsistency { table: "pools", column, row: row.pool.clone() }))
+                .map(|value| {
+                    u32::try_from(value).map_err(|_| StoreError::Inconsistency {
+                        table: "pools",
+                        column,
+                        row: row.pool.clone(),
+                    })
+                })
                 .transpose()
         };
         Ok(Self {
@@ -81,7 +87,12 @@ impl TryFrom<Row> for Pool {
                 safety_buffer: count("safety_buffer", Some(row.safety_buffer))?.unwrap_or_default(),
                 lead_time_days: count("lead_time_days", row.lead_time_days)?,
                 shelf_life_days: count("shelf_life_days", row.shelf_life_days)?,
-                sellable_statuses: parse_document("pools", "sellable_statuses", &row.pool, &row.sellable_statuses.0)?,
+                sellable_statuses: parse_document(
+                    "pools",
+                    "sellable_statuses",
+                    &row.pool,
+                    &row.sellable_statuses.0,
+                )?,
                 activation: row.activation.map(|document| document.0),
                 name: row.name,
             },
@@ -127,9 +138,10 @@ pub fn insert(conn: &mut Conn<'_>, settings: &PoolSettings, now: DateTime<Utc>) 
 /// [`StoreError::RowsAffected`] when somebody else changed it.
 pub fn update(conn: &mut Conn<'_>, pool: &Pool, settings: &PoolSettings, now: DateTime<Utc>) -> Result<i64> {
     let version = pool.version + 1;
-    let touched = diesel::update(pools::table.filter(pools::id.eq(pool.id)).filter(pools::version.eq(pool.version)))
-        .set((Settings::try_from(settings)?, pools::version.eq(version), pools::updated_at.eq(At(now))))
-        .execute(conn.db)?;
+    let touched =
+        diesel::update(pools::table.filter(pools::id.eq(pool.id)).filter(pools::version.eq(pool.version)))
+            .set((Settings::try_from(settings)?, pools::version.eq(version), pools::updated_at.eq(At(now))))
+            .execute(conn.db)?;
     ensure_affected("update pool", 1, touched)?;
     Ok(version)
 }

@@ -1,1 +1,140 @@
-//! wip
+//! The sealed secrets of profiles: the only place that writes or opens them.
+
+use diesel::prelude::*;
+use simdepot_domain::activation_code::ActivationCode;
+use simdepot_domain::iccid::Iccid;
+use simdepot_domain::secret::Secret;
+
+use crate::dialect::both;
+use crate::error::{Result, StoreError, ensure_affected};
+use crate::profiles::Profile;
+use crate::schema::profile_secrets;
+use crate::sql_types::Uid;
+use crate::store::Conn;
+use crate::vault::{DataKey, SecretField, Vault};
+
+/// The secrets of one delivered profile, sealed. Sealing costs time, so it is done before the transaction.
+#[derive(Debug, Clone)]
+pub struct Sealed {
+    activation_code: Option<Vec<u8>>,
+    code_index: Option<Vec<u8>>,
+    pin: Option<Vec<u8>>,
+    puk: Option<Vec<u8>>,
+}
+
+impl Sealed {
+    /// Seals what was delivered for `iccid`.
+    ///
+    /// # Errors
+    /// When the operating system gives no randomness.
+    pub fn seal(
+        vault: &Vault,
+        key: &DataKey,
+        iccid: &Iccid,
+        code: Option<&ActivationCode>,
+        pin: Option<&Secret>,
+        puk: Option<&Secret>,
+    ) -> Result<Self> {
+        let seal = |field, secret: &str| key.seal(field, iccid.as_str(), secret);
+        Ok(Self {
+            activation_code: code.map(|code| seal(SecretField::ActivationCode, code.code())).transpose()?,
+            code_index: code.and_then(ActivationCode::index_input).map(|input| vault.blind_index(&input)),
+            pin: pin.map(|pin| seal(SecretField::Pin, pin.expose())).transpose()?,
+            puk: puk.map(|puk| seal(SecretField::Puk, puk.expose())).transpose()?,
+        })
+    }
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = profile_secrets, treat_none_as_default_value = false)]
+struct NewRow<'a> {
+    profile_id: i64,
+    data_key_id: Uid,
+    activation_code: Option<&'a [u8]>,
+    code_index: Option<&'a [u8]>,
+    pin: Option<&'a [u8]>,
+    puk: Option<&'a [u8]>,
+}
+
+/// Stores the secrets of freshly imported profiles.
+///
+/// # Errors
+/// [`StoreError::Unique`] when a code is already in the stock.
+pub fn insert_many(conn: &mut Conn<'_>, key: &DataKey, sealed: &[(i64, &Sealed)]) -> Result<()> {
+    if sealed.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<NewRow<'_>> = sealed
+        .iter()
+        .map(|(profile_id, sealed)| NewRow {
+            profile_id: *profile_id,
+            data_key_id: Uid(key.id),
+            activation_code: sealed.activation_code.as_deref(),
+            code_index: sealed.code_index.as_deref(),
+            pin: sealed.pin.as_deref(),
+            puk: sealed.puk.as_deref(),
+        })
+        .collect();
+    let written = both!(conn.db, c => diesel::insert_into(profile_secrets::table).values(&rows).execute(c))?;
+    ensure_affected("insert secrets", rows.len(), written)
+}
+
+/// Adds the activation code that a delivery lacked.
+///
+/// # Errors
+/// [`StoreError::Unique`] when the code is already in the stock.
+pub fn add_code(conn: &mut Conn<'_>, vault: &Vault, profile: &Profile, code: &ActivationCode) -> Result<()> {
+    let key_id: Uid =
+        profile_secrets::table.find(profile.id).select(profile_secrets::data_key_id).first(conn.db)?;
+    let key = vault.data_key(conn, key_id.0)?;
+    let sealed = Sealed::seal(vault, &key, &profile.iccid, Some(code), None, None)?;
+    let guard = profile_secrets::table
+        .filter(profile_secrets::profile_id.eq(profile.id))
+        .filter(profile_secrets::activation_code.is_null());
+    let touched = diesel::update(guard)
+        .set((
+            profile_secrets::activation_code.eq(sealed.activation_code),
+            profile_secrets::code_index.eq(sealed.code_index),
+        ))
+        .execute(conn.db)?;
+    ensure_affected("add activation code", 1, touched)
+}
+
+/// Opens a profile's activation code; `None` when it has none.
+///
+/// # Errors
+/// When it does not open, or is no activation code.
+pub fn activation_code(
+    conn: &mut Conn<'_>,
+    vault: &Vault,
+    profile: &Profile,
+) -> Result<Option<ActivationCode>> {
+    let row: Option<(Uid, Option<Vec<u8>>)> = profile_secrets::table
+        .find(profile.id)
+        .select((profile_secrets::data_key_id, profile_secrets::activation_code))
+        .first(conn.db)
+        .optional()?;
+    let Some((key_id, Some(sealed))) = row else {
+        return Ok(None);
+    };
+    let secret =
+        vault.data_key(conn, key_id.0)?.open(SecretField::ActivationCode, profile.iccid.as_str(), &sealed)?;
+    let code = ActivationCode::parse(secret.expose()).map_err(|_| StoreError::Inconsistency {
+        table: "profile_secrets",
+        column: "activation_code",
+        row: profile.iccid.to_string(),
+    })?;
+    Ok(Some(code))
+}
+
+/// The blind indexes that are already in the stock.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn existing_indexes(conn: &mut Conn<'_>, indexes: &[Vec<u8>]) -> Result<Vec<Vec<u8>>> {
+    let found: Vec<Option<Vec<u8>>> = profile_secrets::table
+        .filter(profile_secrets::code_index.eq_any(indexes))
+        .select(profile_secrets::code_index)
+        .load(conn.db)?;
+    Ok(found.into_iter().flatten().collect())
+}

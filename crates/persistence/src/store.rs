@@ -142,7 +142,10 @@ impl Store {
     ///
     /// # Errors
     /// Those of the closure, and [`StoreError`] when no connection can be had.
-    pub async fn read<T, E>(&self, work: impl FnOnce(&mut Conn<'_>) -> std::result::Result<T, E> + Send + 'static) -> std::result::Result<T, E>
+    pub async fn read<T, E>(
+        &self,
+        work: impl FnOnce(&mut Conn<'_>) -> std::result::Result<T, E> + Send + 'static,
+    ) -> std::result::Result<T, E>
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
@@ -154,7 +157,10 @@ impl Store {
     ///
     /// # Errors
     /// Those of the closure, and [`StoreError`] when no connection can be had or the commit fails.
-    pub async fn write<T, E>(&self, work: impl FnOnce(&mut Conn<'_>) -> std::result::Result<T, E> + Send + 'static) -> std::result::Result<T, E>
+    pub async fn write<T, E>(
+        &self,
+        work: impl FnOnce(&mut Conn<'_>) -> std::result::Result<T, E> + Send + 'static,
+    ) -> std::result::Result<T, E>
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
@@ -174,7 +180,11 @@ impl Store {
     {
         let asked = Instant::now();
         let store = self.clone();
-        let writer = if write && self.0.backend == Backend::Sqlite { Some(acquire(&self.0.writer).await?) } else { None };
+        let writer = if write && self.0.backend == Backend::Sqlite {
+            Some(acquire(&self.0.writer).await?)
+        } else {
+            None
+        };
         let permit = acquire(&self.0.permits).await?;
         metrics::histogram!("simdepot_db_wait_seconds", "kind" => kind).record(asked.elapsed().as_secs_f64());
         // The guards cannot move into the blocking task (they borrow), so they are given back by it instead: a
@@ -188,7 +198,8 @@ impl Store {
             let slots = Slots { store: &store, writer: write && store.0.backend == Backend::Sqlite };
             let started = Instant::now();
             let result = span.in_scope(|| store.with_connection(write, work));
-            metrics::histogram!("simdepot_db_seconds", "kind" => kind).record(started.elapsed().as_secs_f64());
+            metrics::histogram!("simdepot_db_seconds", "kind" => kind)
+                .record(started.elapsed().as_secs_f64());
             drop(slots);
             result
         });

@@ -63,7 +63,9 @@ impl WrappingKey {
     /// [`VaultError::KeyFormat`].
     pub fn from_base64(text: &str) -> std::result::Result<Self, VaultError> {
         let decoded = Zeroizing::new(
-            base64::engine::general_purpose::STANDARD.decode(text.trim()).map_err(|_| VaultError::KeyFormat)?,
+            base64::engine::general_purpose::STANDARD
+                .decode(text.trim())
+                .map_err(|_| VaultError::KeyFormat)?,
         );
         let bytes: [u8; 32] = decoded.as_slice().try_into().map_err(|_| VaultError::KeyFormat)?;
         Ok(Self::from_bytes(bytes))
@@ -98,11 +100,16 @@ pub struct WrappingKeys {
 }
 
 impl WrappingKeys {
-    fn open(&self, key_id: &str, row: Uuid, wrapped: &[u8]) -> std::result::Result<Zeroizing<[u8; 32]>, VaultError> {
-        let key = std::iter::once(&self.current)
-            .chain(&self.previous)
-            .find(|key| key.id == key_id)
-            .ok_or_else(|| VaultError::WrongKey { needed: key_id.to_owned(), given: self.current.id.clone() })?;
+    fn open(
+        &self,
+        key_id: &str,
+        row: Uuid,
+        wrapped: &[u8],
+    ) -> std::result::Result<Zeroizing<[u8; 32]>, VaultError> {
+        let key =
+            std::iter::once(&self.current).chain(&self.previous).find(|key| key.id == key_id).ok_or_else(
+                || VaultError::WrongKey { needed: key_id.to_owned(), given: self.current.id.clone() },
+            )?;
         let opened = Zeroizing::new(open(&key.bytes, &wrap_context(row), wrapped)?);
         let bytes: [u8; 32] = opened.as_slice().try_into().map_err(|_| VaultError::Sealed)?;
         Ok(Zeroizing::new(bytes))
@@ -155,7 +162,12 @@ impl DataKey {
     ///
     /// # Errors
     /// When the operating system gives no randomness.
-    pub fn seal(&self, field: SecretField, iccid: &str, secret: &str) -> std::result::Result<Vec<u8>, VaultError> {
+    pub fn seal(
+        &self,
+        field: SecretField,
+        iccid: &str,
+        secret: &str,
+    ) -> std::result::Result<Vec<u8>, VaultError> {
         seal(&self.bytes, &field.context(iccid), secret.as_bytes())
     }
 
@@ -163,7 +175,12 @@ impl DataKey {
     ///
     /// # Errors
     /// [`VaultError::Sealed`] when it was changed or belongs elsewhere.
-    pub fn open(&self, field: SecretField, iccid: &str, sealed: &[u8]) -> std::result::Result<Secret, VaultError> {
+    pub fn open(
+        &self,
+        field: SecretField,
+        iccid: &str,
+        sealed: &[u8],
+    ) -> std::result::Result<Secret, VaultError> {
         let opened = open(&self.bytes, &field.context(iccid), sealed)?;
         Ok(Secret::new(String::from_utf8(opened).map_err(|_| VaultError::Sealed)?))
     }
@@ -295,7 +312,8 @@ mod tests {
 
     #[test]
     fn sealed_values_open_only_in_their_place() {
-        let sealed = key(1).seal(SecretField::ActivationCode, "8988247000000000012", "1$smdp.example$ABC").unwrap();
+        let sealed =
+            key(1).seal(SecretField::ActivationCode, "8988247000000000012", "1$smdp.example$ABC").unwrap();
         let opened = key(1).open(SecretField::ActivationCode, "8988247000000000012", &sealed).unwrap();
         assert_eq!(opened.expose(), "1$smdp.example$ABC");
         assert!(key(2).open(SecretField::ActivationCode, "8988247000000000012", &sealed).is_err());

@@ -1,1 +1,115 @@
-//! wip
+//! Reads for `simdepot verify`: short, chunked, with flat memory.
+
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Text};
+
+use crate::error::Result;
+use crate::profiles::Profile;
+use crate::schema::profiles;
+use crate::store::Conn;
+
+/// The next profiles after a row, in order.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn profiles_after(conn: &mut Conn<'_>, after: i64, limit: i64) -> Result<Vec<Profile>> {
+    let rows: Vec<crate::profiles::Row> =
+        profiles::table.filter(profiles::id.gt(after)).order(profiles::id).limit(limit).load(conn.db)?;
+    rows.into_iter().map(Profile::try_from).collect()
+}
+
+/// An invariant that one query can check, and how many rows break it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broken {
+    /// What must hold.
+    pub invariant: &'static str,
+    /// Rows that break it.
+    pub rows: i64,
+}
+
+/// What must hold between tables. Each query counts the rows that break it; each is one statement, so it sees one
+/// moment of a live server.
+const INVARIANTS: &[(&str, &str)] = &[
+    (
+        "an allocated profile has exactly one live allocation",
+        "SELECT COUNT(*) AS n FROM profiles p WHERE p.stock_status = 'allocated' AND \
+         (SELECT COUNT(*) FROM allocations a WHERE a.profile_id = p.id AND a.ended_at IS NULL) <> 1",
+    ),
+    (
+        "a live allocation holds an allocated profile",
+        "SELECT COUNT(*) AS n FROM allocations a JOIN profiles p ON p.id = a.profile_id \
+         WHERE a.ended_at IS NULL AND p.stock_status <> 'allocated'",
+    ),
+    (
+        "every place of an order has an allocation",
+        "SELECT COUNT(*) AS n FROM order_lines l WHERE l.quantity <> \
+         (SELECT COUNT(DISTINCT a.position) FROM allocations a WHERE a.order_id = l.order_id AND a.line_no = l.line_no)",
+    ),
+    (
+        "an order in progress waits for an open operation",
+        "SELECT COUNT(*) AS n FROM orders o WHERE o.status = 'in_progress' AND NOT EXISTS \
+         (SELECT 1 FROM operations x WHERE x.order_id = o.id AND \
+          x.status IN ('pending', 'sent', 'accepted', 'unknown', 'needs_attention'))",
+    ),
+    (
+        "an open operation belongs to a live allocation or a bundle",
+        "SELECT COUNT(*) AS n FROM operations x LEFT JOIN allocations a ON a.id = x.allocation_id \
+         WHERE x.status IN ('pending', 'sent', 'accepted', 'unknown', 'needs_attention') \
+         AND ((x.allocation_id IS NOT NULL AND a.ended_at IS NOT NULL) OR (x.allocation_id IS NULL AND x.bundle_id IS NULL))",
+    ),
+    (
+        "a bundle that the carrier took has a finished operation",
+        "SELECT COUNT(*) AS n FROM bundles b WHERE b.subscription_id IS NOT NULL AND NOT EXISTS \
+         (SELECT 1 FROM operations x WHERE x.bundle_id = b.id AND x.status = 'done')",
+    ),
+    (
+        "a profile with an activation code index has an activation code",
+        "SELECT COUNT(*) AS n FROM profile_secrets s WHERE s.code_index IS NOT NULL AND s.activation_code IS NULL",
+    ),
+    (
+        "a profile on sale has its activation code",
+        "SELECT COUNT(*) AS n FROM profiles p LEFT JOIN profile_secrets s ON s.profile_id = p.id \
+         WHERE p.stock_status IN ('available', 'held') AND p.form_factor = 'esim' AND s.activation_code IS NULL",
+    ),
+];
+
+/// Checks every invariant.
+///
+/// # Errors
+/// When one cannot be asked.
+pub fn broken_invariants(conn: &mut Conn<'_>) -> Result<Vec<Broken>> {
+    #[derive(QueryableByName)]
+    struct Count {
+        #[diesel(sql_type = BigInt)]
+        n: i64,
+    }
+    let mut broken = Vec::new();
+    for (invariant, sql) in INVARIANTS {
+        let count: Count = diesel::sql_query(*sql).get_result(conn.db)?;
+        if count.n > 0 {
+            broken.push(Broken { invariant, rows: count.n });
+        }
+    }
+    Ok(broken)
+}
+
+/// Subjects whose events do not count from 1 without a gap up to the subject's own version.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn version_gaps(conn: &mut Conn<'_>, limit: i64) -> Result<Vec<String>> {
+    #[derive(QueryableByName)]
+    struct Gap {
+        #[diesel(sql_type = Text)]
+        subject_kind: String,
+        #[diesel(sql_type = Text)]
+        subject_id: String,
+    }
+    let rows: Vec<Gap> = diesel::sql_query(
+        "SELECT subject_kind, subject_id FROM events GROUP BY subject_kind, subject_id \
+         HAVING MAX(version) <> COUNT(*) OR MIN(version) <> 1 ORDER BY subject_kind, subject_id LIMIT $1",
+    )
+    .bind::<BigInt, _>(limit)
+    .load(conn.db)?;
+    Ok(rows.into_iter().map(|row| format!("{} {}", row.subject_kind, row.subject_id)).collect())
+}

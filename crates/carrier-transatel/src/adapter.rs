@@ -1,0 +1,138 @@
+//! The carrier port on top of the gateway: which call answers which question, and what to do when one is closed.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+use simdepot_domain::carrier::{
+    BundleOrder, BundleReading, Carrier, EsimReading, LineReading, Placement, Probe, ReadError,
+};
+use simdepot_domain::clock::Clock;
+use simdepot_domain::iccid::Iccid;
+use simdepot_domain::msisdn::Msisdn;
+use simdepot_domain::observation::Source;
+use simdepot_domain::product::Product;
+
+use crate::account::{ConfigError, TransatelAccount, is_dots};
+use crate::gateway::Gateway;
+use crate::probe;
+use crate::wire::subscriber::{Line, Subscriber};
+use crate::wire::{Failure, catalogue, esim, inventory, order, sim_search, subscriber};
+
+/// How long a closed subscriber read is not tried again: rights change by a mail to Transatel, not by the minute.
+const CLOSED_FOR: TimeDelta = TimeDelta::minutes(10);
+
+/// One Transatel account.
+pub struct Transatel {
+    gateway: Gateway,
+    clock: Arc<dyn Clock>,
+    subscriber_closed_until: Mutex<Option<DateTime<Utc>>>,
+}
+
+impl Transatel {
+    /// Makes the adapter. Nothing is sent yet.
+    ///
+    /// TLS uses the process's default crypto provider; when there is none, ring becomes it.
+    ///
+    /// # Errors
+    /// A setting that cannot work, or an HTTP client that cannot be made.
+    pub fn new(account: TransatelAccount, clock: Arc<dyn Clock>) -> Result<Self, ConfigError> {
+        let gateway = Gateway::new(account, Arc::clone(&clock))?;
+        Ok(Self { gateway, clock, subscriber_closed_until: Mutex::new(None) })
+    }
+
+    /// The line from the system of record, unless that is known to be closed.
+    async fn read_subscriber(&self, iccid: &Iccid) -> Result<Subscriber, ReadError> {
+        let closed_until = *self.subscriber_closed_until.lock().unwrap_or_else(PoisonError::into_inner);
+        if closed_until.is_some_and(|until| self.clock.now() < until) {
+            return Ok(Subscriber::Closed);
+        }
+        let answer = self.gateway.call(&subscriber::request(iccid)).await?;
+        let read = subscriber::parse(&answer, iccid)?;
+        let closed_until = (read == Subscriber::Closed).then(|| self.clock.now() + CLOSED_FOR);
+        *self.subscriber_closed_until.lock().unwrap_or_else(PoisonError::into_inner) = closed_until;
+        Ok(read)
+    }
+
+    async fn search(&self, iccid: &Iccid) -> Result<Option<Line>, ReadError> {
+        sim_search::parse(&self.gateway.call(&sim_search::request(iccid)).await?, iccid)
+    }
+
+    /// The number of a line whose subscriber record does not name it. An account without SIM Search has none.
+    async fn searched_number(&self, iccid: &Iccid) -> Result<Option<Msisdn>, ReadError> {
+        match self.search(iccid).await {
+            Ok(line) => Ok(line.and_then(|line| line.msisdn)),
+            Err(ReadError::Denied { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Neither source dates the status, so the time of the reply stands for it.
+    fn reading(&self, line: Line, source: Source) -> LineReading {
+        let Line { msisdn, sim_status } = line;
+        LineReading { msisdn, sim_status, observed_at: self.clock.now(), dated_by_carrier: false, source }
+    }
+}
+
+#[async_trait]
+impl Carrier for Transatel {
+    async fn products(&self) -> Result<Vec<Product>, ReadError> {
+        let request = catalogue::list_request(&self.gateway.account().cos);
+        catalogue::parse_list(&self.gateway.call(&request).await?)
+    }
+
+    async fn product(&self, product: &str) -> Result<Option<Product>, ReadError> {
+        // An empty id would read the list, and dots another path.
+        if product.trim().is_empty() || is_dots(product) {
+            return Ok(None);
+        }
+        let request = catalogue::single_request(&self.gateway.account().cos, product);
+        catalogue::parse_single(&self.gateway.call(&request).await?, product)
+    }
+
+    async fn line(&self, iccid: &Iccid) -> Result<Option<LineReading>, ReadError> {
+        match self.read_subscriber(iccid).await? {
+            Subscriber::Found(mut line) => {
+                if line.msisdn.is_none() {
+                    line.msisdn = self.searched_number(iccid).await?;
+                }
+                Ok(Some(self.reading(line, Source::Read)))
+            }
+            Subscriber::Absent | Subscriber::Closed => {
+                let line = self.search(iccid).await?;
+                Ok(line.map(|line| self.reading(line, Source::Search)))
+            }
+        }
+    }
+
+    async fn esim(&self, iccid: &Iccid) -> Result<Option<EsimReading>, ReadError> {
+        let answer = self.gateway.call(&esim::request(iccid)).await?;
+        esim::parse(&answer, iccid, self.clock.now())
+    }
+
+    async fn bundles(&self, msisdn: &Msisdn) -> Result<Vec<BundleReading>, ReadError> {
+        let answer = self.gateway.call(&inventory::request(msisdn)).await?;
+        inventory::parse(&answer, self.clock.now())
+    }
+
+    async fn place_bundle(&self, order: &BundleOrder) -> Placement {
+        let account = self.gateway.account();
+        let request = order::request(order, &account.mvno_ref, &account.source);
+        match self.gateway.call(&request).await {
+            Ok(answer) => order::parse(&answer, order),
+            Err(Failure::NotSent { why, .. }) => Placement::NotTaken(why),
+            Err(Failure::Lost(lost)) => Placement::Unknown(lost),
+        }
+    }
+
+    async fn probe(&self) -> Vec<Probe> {
+        probe::run(&self.gateway).await
+    }
+}
+
+impl fmt::Debug for Transatel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transatel").field("account", self.gateway.account()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,358 @@
+//! Sending: the one place that holds an HTTP client.
+//!
+//! One deadline covers a whole call, its wait for a turn and for a token included, because the core counts the time
+//! after which a lost write may be looked into from the moment the call was made. A request that could not get most
+//! of its time is not sent at all: a write cut short by our own queue would be lost for no reason.
+//!
+//! **Nothing below repeats a write.** reqwest repeats requests after HTTP/2 refusals unless told otherwise; it is
+//! told otherwise here. hyper-util still moves a request to another connection when a pooled one closed before the
+//! request was handed to it; hyper gives a request back only while it is in the queue and no byte of it has been
+//! written (`hyper::client::conn::TrySendError`), so that is the first sending, not a second.
+
+use std::error::Error;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use reqwest::header::{ACCEPT, ALLOW, HeaderMap, HeaderName, RETRY_AFTER};
+use reqwest::{Client, RequestBuilder, redirect, retry};
+use simdepot_domain::carrier::{Lost, Unavailable};
+use simdepot_domain::clock::Clock;
+use tokio::time::{Instant, timeout_at};
+use tracing::Instrument;
+
+use crate::account::{ConfigError, TransatelAccount, is_loopback};
+use crate::breaker::{Breaker, Health, Permit};
+use crate::limiter::Limiter;
+use crate::token::{self, Token, TokenCache};
+use crate::wire::problem::Problem;
+use crate::wire::{Answer, Call, Failure, Method, Request};
+
+const USER_AGENT: &str = concat!("simdepot/", env!("CARGO_PKG_VERSION"));
+/// Transatel's id of a request, which its support asks for.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-tsl-request-id");
+const TOKEN_PATH: &str = "/authentication/api/token";
+/// Longest answer that is read: a catalogue of a thousand products takes a few megabytes.
+const MAX_BODY: usize = 32 << 20;
+/// A request needs at least this fraction of the time-out to be worth sending.
+const LEAST_SHARE: u32 = 4;
+/// Longest pause that the carrier may ask for and get, in milliseconds.
+const MAX_RETRY_AFTER_MS: u64 = 3_600_000;
+
+/// The way to one account's APIs.
+pub(crate) struct Gateway {
+    account: TransatelAccount,
+    base_url: String,
+    client: Client,
+    clock: Arc<dyn Clock>,
+    tokens: TokenCache,
+    breaker: Mutex<Breaker>,
+    limiter: Limiter,
+}
+
+impl Gateway {
+    pub(crate) fn new(account: TransatelAccount, clock: Arc<dyn Clock>) -> Result<Self, ConfigError> {
+        account.validate()?;
+        let url = account.url()?;
+        if rustls::crypto::CryptoProvider::get_default().is_none() {
+            // Fails only when another thread was faster, which serves as well.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+        }
+        let mut builder = Client::builder()
+            .user_agent(USER_AGENT)
+            .redirect(redirect::Policy::none())
+            .retry(retry::never())
+            // Shorter than the call, so that a host that cannot be reached is told from one that does not answer.
+            .connect_timeout(account.timeout / 2);
+        if is_loopback(&url) {
+            builder = builder.no_proxy();
+        }
+        let client = builder.build().map_err(|error| ConfigError::Client {
+            account: account.account.clone(),
+            reason: error.to_string(),
+        })?;
+        Ok(Self {
+            base_url: url.as_str().trim_end_matches('/').to_owned(),
+            limiter: Limiter::new(account.max_requests_per_second),
+            tokens: TokenCache::default(),
+            breaker: Mutex::default(),
+            account,
+            client,
+            clock,
+        })
+    }
+
+    pub(crate) fn account(&self) -> &TransatelAccount {
+        &self.account
+    }
+
+    /// Sends `request` with a token and waits for the whole answer, whatever its status.
+    pub(crate) async fn call(&self, request: &Request) -> Result<Answer, Failure> {
+        let started = Instant::now();
+        let deadline = started + self.account.timeout;
+        let result =
+            self.guarded(self.authorized(request, deadline)).instrument(self.span(request.call)).await;
+        self.measure(request.call, started.elapsed(), &result);
+        result
+    }
+
+    /// Makes sure that there is a token: a check of the credentials alone.
+    pub(crate) async fn check_credentials(&self) -> Result<(), Failure> {
+        let deadline = Instant::now() + self.account.timeout;
+        self.guarded(self.token(None, deadline)).await.map(drop)
+    }
+
+    /// Runs one attempt under the breaker.
+    async fn guarded<T: Healthy>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let mut attempt = Attempt { gateway: self, permit: self.admit()?, health: Health::Undecided };
+        let result = work.await;
+        attempt.health = match &result {
+            Ok(done) => done.health(),
+            Err(Failure::NotSent { carrier_down: false, .. }) => Health::Undecided,
+            Err(Failure::NotSent { .. } | Failure::Lost(_)) => Health::Failed,
+        };
+        result
+    }
+
+    /// Sends, and once more with a fresh token after a 401: the gateway turned the first one away unread, so that
+    /// even a write is safe to send again.
+    async fn authorized(&self, request: &Request, deadline: Instant) -> Result<Answer, Failure> {
+        let token = self.token(None, deadline).await?;
+        let answer = self.send(request, &token, deadline).await?;
+        if answer.status != 401 || Problem::of(&answer).is("INSUFFICIENT_PERMISSION") {
+            return Ok(answer);
+        }
+        tracing::debug!("the access token was turned away");
+        let token = self.token(Some(token.round), deadline).await?;
+        self.send(request, &token, deadline).await
+    }
+
+    async fn token(&self, rejected: Option<u64>, deadline: Instant) -> Result<Token, Failure> {
+        self.tokens.get(self.clock.now(), rejected, deadline, || self.fetch_token(deadline)).await
+    }
+
+    async fn fetch_token(&self, deadline: Instant) -> Result<token::Grant, Failure> {
+        let started = Instant::now();
+        let builder = self
+            .client
+            .post(format!("{}{TOKEN_PATH}", self.base_url))
+            .basic_auth(&self.account.client_id, Some(self.account.client_secret.expose()))
+            .form(&[("grant_type", "client_credentials")]);
+        let span = self.span(Call::Token);
+        let result = self.exchange(builder, deadline).instrument(span).await;
+        self.measure(Call::Token, started.elapsed(), &result);
+        // Losing a token does no harm: what needed it has not been sent.
+        let not_sent = |lost: Lost| Failure::NotSent {
+            why: Unavailable { reason: format!("no access token: {}", lost.reason), retry_after_ms: None },
+            carrier_down: true,
+        };
+        token::parse(&result.map_err(|failure| match failure {
+            Failure::Lost(lost) => not_sent(lost),
+            Failure::NotSent { .. } => failure,
+        })?)
+    }
+
+    async fn send(&self, request: &Request, token: &Token, deadline: Instant) -> Result<Answer, Failure> {
+        let method = match request.method {
+            Method::Get => reqwest::Method::GET,
+            Method::Post => reqwest::Method::POST,
+            Method::Options => reqwest::Method::OPTIONS,
+        };
+        let url = format!("{}{}", self.base_url, request.path);
+        let mut builder = self.client.request(method, url).bearer_auth(token.value.expose());
+        if !request.query.is_empty() {
+            builder = builder.query(&request.query);
+        }
+        if let Some(body) = &request.body {
+            builder = builder.json(body);
+        }
+        self.exchange(builder, deadline).await
+    }
+
+    /// One request and its answer, once it is its turn.
+    async fn exchange(&self, builder: RequestBuilder, deadline: Instant) -> Result<Answer, Failure> {
+        let turn = self.limiter.turn(deadline).await;
+        turn.map_err(|why| Failure::NotSent { why, carrier_down: false })?;
+        if deadline.saturating_duration_since(Instant::now()) < self.account.timeout / LEAST_SHARE {
+            return Err(Failure::waiting("too little of the time-out was left to send the request"));
+        }
+        let answer = timeout_at(deadline, self.transfer(builder.header(ACCEPT, "application/json"))).await;
+        answer.unwrap_or_else(|_| Err(lost("no answer within the time-out")))
+    }
+
+    async fn transfer(&self, builder: RequestBuilder) -> Result<Answer, Failure> {
+        let mut response = builder.send().await.map_err(|error| failure_of(&error))?;
+        let status = response.status().as_u16();
+        let span = tracing::Span::current();
+        span.record("status", status);
+        if let Some(id) = header(response.headers(), &REQUEST_ID) {
+            span.record("request_id", id);
+        }
+        let retry_after = header(response.headers(), &RETRY_AFTER);
+        let mut answer = Answer {
+            status,
+            retry_after_ms: retry_after.and_then(|text| pause_of(text, self.clock.now())),
+            allow: allowed_methods(response.headers()),
+            body: Vec::new(),
+        };
+        let broken = |_| lost("the connection ended in the middle of the answer");
+        while let Some(chunk) = response.chunk().await.map_err(broken)? {
+            if answer.body.len().saturating_add(chunk.len()) > MAX_BODY {
+                return Err(lost("the answer is longer than any documented one"));
+            }
+            answer.body.extend_from_slice(&chunk);
+        }
+        tracing::debug!("answered");
+        Ok(answer)
+    }
+
+    fn admit(&self) -> Result<Permit, Failure> {
+        let mut breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
+        let admission = breaker.admit(self.clock.now());
+        self.show(&breaker);
+        admission.map_err(|wait| Failure::NotSent {
+            why: Unavailable {
+                reason: "the last calls failed, so the carrier is given a pause".into(),
+                retry_after_ms: u64::try_from(wait.as_millis()).ok(),
+            },
+            carrier_down: false,
+        })
+    }
+
+    fn show(&self, breaker: &Breaker) {
+        let account = self.account.account.clone();
+        metrics::gauge!("simdepot_carrier_breaker_state", "account" => account).set(breaker.level());
+    }
+
+    fn span(&self, call: Call) -> tracing::Span {
+        let empty = tracing::field::Empty;
+        tracing::debug_span!("carrier", account = %self.account.account, call = call.as_str(), status = empty, request_id = empty)
+    }
+
+    fn measure(&self, call: Call, took: Duration, result: &Result<Answer, Failure>) {
+        let outcome = match result {
+            Ok(answer) => match answer.status {
+                200..=299 => "ok",
+                400..=499 => "client_error",
+                500..=599 => "server_error",
+                _ => "other_status",
+            },
+            Err(Failure::NotSent { .. }) => "not_sent",
+            Err(Failure::Lost(_)) => "lost",
+        };
+        let labels = [
+            ("account", self.account.account.clone()),
+            ("call", call.as_str().into()),
+            ("outcome", outcome.into()),
+        ];
+        metrics::histogram!("simdepot_carrier_request_seconds", &labels).record(took.as_secs_f64());
+        if outcome != "ok" {
+            metrics::counter!("simdepot_carrier_errors_total", &labels).increment(1);
+        }
+    }
+}
+
+/// What a success says of the carrier's health.
+trait Healthy {
+    fn health(&self) -> Health;
+}
+
+impl Healthy for Answer {
+    fn health(&self) -> Health {
+        if self.is_server_failure() { Health::Failed } else { Health::Alive }
+    }
+}
+
+impl Healthy for Token {
+    fn health(&self) -> Health {
+        // It may come from the cache, which proves nothing.
+        Health::Undecided
+    }
+}
+
+/// Reports its end to the breaker, also when the caller goes away in the middle.
+struct Attempt<'a> {
+    gateway: &'a Gateway,
+    permit: Permit,
+    health: Health,
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        let mut breaker = self.gateway.breaker.lock().unwrap_or_else(PoisonError::into_inner);
+        breaker.report(self.permit, self.health, self.gateway.clock.now());
+        self.gateway.show(&breaker);
+    }
+}
+
+fn lost(reason: &str) -> Failure {
+    Failure::Lost(Lost { reason: reason.to_owned() })
+}
+
+/// reqwest's own words contain the URL, and with it numbers of customers; only the kind is kept.
+fn failure_of(error: &reqwest::Error) -> Failure {
+    let not_sent = |reason: String, carrier_down| Failure::NotSent {
+        why: Unavailable { reason, retry_after_ms: None },
+        carrier_down,
+    };
+    if error.is_builder() {
+        return not_sent("the request cannot be written: check base_url".into(), false);
+    }
+    let cause = io_kind(error).map(|kind| format!(" ({kind})")).unwrap_or_default();
+    // Name resolution, TCP and TLS come before the first byte of the request.
+    if error.is_connect() {
+        return not_sent(format!("no connection to the carrier{cause}"), true);
+    }
+    lost(&format!("the connection ended before the answer{cause}"))
+}
+
+fn io_kind(error: &reqwest::Error) -> Option<io::ErrorKind> {
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if let Some(io) = cause.downcast_ref::<io::Error>() {
+            return Some(io.kind());
+        }
+        source = cause.source();
+    }
+    None
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok().filter(|text| text.len() <= 200)
+}
+
+/// The methods of all `Allow` headers.
+fn allowed_methods(headers: &HeaderMap) -> Option<String> {
+    let lines: Vec<&str> = headers.get_all(ALLOW).iter().filter_map(|value| value.to_str().ok()).collect();
+    (!lines.is_empty()).then(|| lines.join(","))
+}
+
+/// Milliseconds from now, from seconds or an HTTP date (RFC 9110 §10.2.3).
+fn pause_of(text: &str, now: DateTime<Utc>) -> Option<u64> {
+    let seconds = text.trim().parse::<u64>().ok().map(|seconds| seconds.saturating_mul(1000));
+    let until = || {
+        let moment = DateTime::parse_from_rfc2822(text.trim()).ok()?;
+        u64::try_from((moment.with_timezone(&Utc) - now).num_milliseconds().max(0)).ok()
+    };
+    seconds.or_else(until).map(|pause| pause.min(MAX_RETRY_AFTER_MS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_in_both_forms_and_within_bounds() {
+        let now = "2026-03-10T00:00:00Z".parse().unwrap();
+        assert_eq!(pause_of("7", now), Some(7_000));
+        assert_eq!(pause_of("99999999999999999999", now), None);
+        assert_eq!(pause_of("99999999999", now), Some(MAX_RETRY_AFTER_MS));
+        assert_eq!(pause_of("Tue, 10 Mar 2026 00:00:30 GMT", now), Some(30_000));
+        assert_eq!(pause_of("Mon, 09 Mar 2026 00:00:30 GMT", now), Some(0));
+        assert_eq!(pause_of("soon", now), None);
+    }
+}

@@ -1,0 +1,261 @@
+//! Errors: told apart by the problem's `title`, whatever the content type; by the HTTP status when there is none.
+//!
+//! The status decides how sure we are that nothing was done, the title what the refusal is about.
+
+use serde::Deserialize;
+use simdepot_domain::carrier::{Concern, Lost, Placement, ReadError, Refusal, Unavailable};
+
+use super::{Answer, lenient, unreadable};
+
+/// Longest text of the carrier that is kept, in characters.
+const MAX_DETAIL: usize = 500;
+/// Longest title that is taken for a code, in characters.
+const MAX_CODE: usize = 100;
+
+/// An RFC 7807 problem.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Problem {
+    status: u16,
+    title: Option<String>,
+    detail: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Body {
+    #[serde(default, deserialize_with = "lenient::text")]
+    title: Option<String>,
+    #[serde(default, deserialize_with = "lenient::text")]
+    detail: Option<String>,
+}
+
+impl Problem {
+    /// Reads the body; what cannot be read leaves title and detail empty.
+    pub(crate) fn of(answer: &Answer) -> Self {
+        let body = serde_json::from_slice(&answer.body).unwrap_or(Body { title: None, detail: None });
+        Self {
+            status: answer.status,
+            title: body.title.as_deref().and_then(code_of),
+            detail: body.detail.map(|detail| printable(&detail)).filter(|detail| !detail.is_empty()),
+        }
+    }
+
+    /// The stable code: the title, else the status.
+    pub(crate) fn code(&self) -> String {
+        self.title.clone().unwrap_or_else(|| format!("HTTP_{}", self.status))
+    }
+
+    /// Whether it carries this title.
+    pub(crate) fn is(&self, title: &str) -> bool {
+        self.title.as_deref() == Some(title)
+    }
+
+    /// The gateway's 404: it does not know the URL. Not to be confused with a 404 about a SIM or a product.
+    pub(crate) fn is_unknown_url(&self) -> bool {
+        self.status == 404 && self.is("NOT_FOUND")
+    }
+
+    /// Whether the account may not make this call at all, whatever it asks for.
+    pub(crate) fn is_closed(&self) -> bool {
+        matches!(self.status, 403 | 405 | 501) || self.is("INSUFFICIENT_PERMISSION") || self.is_unknown_url()
+    }
+
+    /// Whether it says that the SIM is none of this account (400 without a published title).
+    pub(crate) fn is_foreign_sim(&self) -> bool {
+        let detail = self.detail.as_deref().unwrap_or_default().to_ascii_lowercase();
+        matches!(self.status, 400 | 404)
+            && (detail.contains("invalid sim serial") || detail.contains("belong to customer"))
+    }
+
+    fn concerns(&self) -> Concern {
+        match (self.title.as_deref(), self.status) {
+            (Some("SUBSCRIBER_STATUS_NOT_ELIGIBLE"), _) => Concern::LineStatus,
+            (Some("SUBSCRIBER_NOT_FOUND"), _) => Concern::Profile,
+            (Some("PRODUCT_NOT_FOUND" | "PRODUCT_NOT_ELIGIBLE"), _) => Concern::Product,
+            (Some("INSUFFICIENT_FUND" | "INSUFFICIENT_PERMISSION"), _) | (_, 402 | 403 | 501) => {
+                Concern::Account
+            }
+            _ => Concern::Request,
+        }
+    }
+}
+
+/// What an answer other than success says about a read.
+pub(crate) fn read_error(answer: &Answer) -> ReadError {
+    let problem = Problem::of(answer);
+    let code = problem.code();
+    let unavailable = |reason: String| {
+        ReadError::Unavailable(Unavailable { reason, retry_after_ms: answer.retry_after_ms })
+    };
+    match answer.status {
+        _ if problem.is_unknown_url() => {
+            unreadable("an URL that the gateway knows (404 NOT_FOUND): check base_url")
+        }
+        _ if problem.is_closed() => ReadError::Denied { code },
+        401 => unavailable("a fresh access token was turned away".into()),
+        408 | 429 => unavailable(format!("HTTP {} {code}", answer.status)),
+        _ if answer.is_server_failure() => unavailable(format!("HTTP {} {code}", answer.status)),
+        300..=399 => unreadable(format!("an answer, not a redirection (HTTP {})", answer.status)),
+        status => unreadable(format!("success instead of HTTP {status} {code}")),
+    }
+}
+
+/// What an answer other than success says about a write.
+pub(crate) fn placement(answer: &Answer) -> Placement {
+    let problem = Problem::of(answer);
+    let lost = || Placement::Unknown(Lost { reason: format!("HTTP {} {}", answer.status, problem.code()) });
+    match answer.status {
+        401 => Placement::NotTaken(Unavailable {
+            reason: "a fresh access token was turned away".into(),
+            retry_after_ms: answer.retry_after_ms,
+        }),
+        429 => Placement::NotTaken(Unavailable {
+            reason: format!("more requests than the account may make ({})", problem.code()),
+            retry_after_ms: answer.retry_after_ms,
+        }),
+        // Written by a proxy on the way as often as by the service: no proof either way.
+        408 => lost(),
+        400..=499 | 501 => Placement::Refused(Refusal {
+            code: problem.code(),
+            concerns: problem.concerns(),
+            detail: problem.detail,
+        }),
+        _ => lost(),
+    }
+}
+
+/// A title as a code: `Missing configuration` is written `MISSING_CONFIGURATION`.
+fn code_of(title: &str) -> Option<String> {
+    let code: String = title
+        .trim()
+        .chars()
+        .map(|c| if matches!(c, ' ' | '-') { '_' } else { c.to_ascii_uppercase() })
+        .collect();
+    let plain = code.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    (plain && (1..=MAX_CODE).contains(&code.len())).then_some(code)
+}
+
+fn printable(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(MAX_DETAIL).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(title: &str) -> String {
+        format!(r#"{{"type":"x","title":"{title}","status":0,"detail":"some words","path":"/x","new":[]}}"#)
+    }
+
+    fn kind(placement: &Placement) -> String {
+        match placement {
+            Placement::Done(_) => "done".into(),
+            Placement::Refused(refusal) => format!("refused {}", refusal.concerns),
+            Placement::NotTaken(_) => "not taken".into(),
+            Placement::Unknown(_) => "unknown".into(),
+        }
+    }
+
+    #[test]
+    fn writes_by_status_and_title() {
+        for (status, title, expected) in [
+            (400, "SUBSCRIBER_STATUS_NOT_ELIGIBLE", "refused line_status"),
+            (409, "SUBSCRIBER_STATUS_NOT_ELIGIBLE", "refused line_status"),
+            (400, "SUBSCRIBER_NOT_FOUND", "refused profile"),
+            (404, "SUBSCRIBER_NOT_FOUND", "refused profile"),
+            (400, "PRODUCT_NOT_FOUND", "refused product"),
+            (404, "PRODUCT_NOT_FOUND", "refused product"),
+            (400, "PRODUCT_NOT_ELIGIBLE", "refused product"),
+            (403, "PRODUCT_NOT_ELIGIBLE", "refused product"),
+            (400, "INSUFFICIENT_FUND", "refused account"),
+            (403, "INSUFFICIENT_PERMISSION", "refused account"),
+            (403, "", "refused account"),
+            (501, "Missing configuration", "refused account"),
+            (501, "", "refused account"),
+            (400, "BAD_REQUEST", "refused request"),
+            (400, "", "refused request"),
+            (404, "NOT_FOUND", "refused request"),
+            (404, "", "refused request"),
+            (405, "METHOD_NOT_ALLOWED", "refused request"),
+            (406, "NOT_ACCEPTABLE", "refused request"),
+            (409, "CONFLICT", "refused request"),
+            (415, "UNSUPPORTED_MEDIA_TYPE", "refused request"),
+            (422, "UNPROCESSABLE", "refused request"),
+            (401, "UNAUTHORIZED", "not taken"),
+            (429, "TOO_MANY_REQUESTS", "not taken"),
+            (408, "", "unknown"),
+            (500, "INTERNAL_ERROR", "unknown"),
+            (500, "SUBSCRIBER_NOT_FOUND", "unknown"),
+            (502, "", "unknown"),
+            (503, "SERVICE_UNAVAILABLE", "unknown"),
+            (504, "GATEWAY_TIMEOUT", "unknown"),
+            (302, "", "unknown"),
+            (204, "", "unknown"),
+            (202, "", "unknown"),
+        ] {
+            for text in
+                [body(title), title.is_empty().then(|| "<html>busy</html>".to_owned()).unwrap_or(body(title))]
+            {
+                assert_eq!(kind(&placement(&Answer::of(status, &text))), expected, "{status} {title} {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn reads_by_status_and_title() {
+        for (status, title, expected) in [
+            (403, "INSUFFICIENT_PERMISSION", "denied INSUFFICIENT_PERMISSION"),
+            (400, "INSUFFICIENT_PERMISSION", "denied INSUFFICIENT_PERMISSION"),
+            (401, "INSUFFICIENT_PERMISSION", "denied INSUFFICIENT_PERMISSION"),
+            (403, "", "denied HTTP_403"),
+            (405, "METHOD_NOT_ALLOWED", "denied METHOD_NOT_ALLOWED"),
+            (501, "Missing configuration", "denied MISSING_CONFIGURATION"),
+            (401, "UNAUTHORIZED", "unavailable"),
+            (408, "", "unavailable"),
+            (429, "TOO_MANY_REQUESTS", "unavailable"),
+            (500, "INTERNAL_ERROR", "unavailable"),
+            (503, "", "unavailable"),
+            (504, "GATEWAY_TIMEOUT", "unavailable"),
+            (404, "NOT_FOUND", "unreadable"),
+            (404, "", "unreadable"),
+            (400, "BAD_REQUEST", "unreadable"),
+            (302, "", "unreadable"),
+            (204, "", "unreadable"),
+        ] {
+            let found = match read_error(&Answer::of(status, &body(title))) {
+                ReadError::Denied { code } => format!("denied {code}"),
+                ReadError::Unavailable(_) => "unavailable".into(),
+                ReadError::Unreadable { .. } => "unreadable".into(),
+            };
+            assert_eq!(found, expected, "{status} {title}");
+        }
+    }
+
+    #[test]
+    fn keeps_the_words_within_bounds() {
+        let long = format!(r#"{{"title":"{}","detail":"{}\u0007end"}}"#, "T".repeat(101), "é".repeat(600));
+        let Placement::Refused(refusal) = placement(&Answer::of(400, &long)) else { panic!("refused") };
+        assert_eq!((refusal.code.as_str(), refusal.detail.unwrap().chars().count()), ("HTTP_400", 500));
+    }
+
+    #[test]
+    fn tells_when_to_come_back() {
+        let answer = Answer { retry_after_ms: Some(7_000), ..Answer::of(429, "") };
+        assert!(matches!(
+            placement(&answer),
+            Placement::NotTaken(Unavailable { retry_after_ms: Some(7_000), .. })
+        ));
+        assert!(matches!(
+            read_error(&answer),
+            ReadError::Unavailable(Unavailable { retry_after_ms: Some(7_000), .. })
+        ));
+    }
+
+    #[test]
+    fn knows_a_sim_of_somebody_else() {
+        let foreign =
+            r#"{"title":"BAD_REQUEST","detail":"Invalid SIM serial / SIM card doesn't belong to customer"}"#;
+        assert!(Problem::of(&Answer::of(400, foreign)).is_foreign_sim());
+        assert!(!Problem::of(&Answer::of(503, foreign)).is_foreign_sim());
+        assert!(!Problem::of(&Answer::of(400, &body("BAD_REQUEST"))).is_foreign_sim());
+    }
+}

@@ -1,0 +1,351 @@
+//! The part of a phone: downloading, switching and removing profiles, attaching to a network, using data
+//! (assumptions A8 and A9). And the part of Transatel's own tools: setting a status by hand.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use simdepot_domain::check_digits::mod97_ok;
+use simdepot_domain::eid::Eid;
+use simdepot_domain::esim::EsimStatus;
+use simdepot_domain::iccid::Iccid;
+use simdepot_domain::observation::Lifecycle;
+use simdepot_domain::sim::SimStatus;
+
+use crate::events::{esim_suffix, subscriber_suffix};
+use crate::line::{Line, wire_status};
+use crate::state::Twin;
+
+/// Why a device could not do something.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DeviceError {
+    /// No line has this ICCID.
+    #[error("no line has ICCID {0}; add it first")]
+    UnknownLine(Iccid),
+    /// The line is a physical SIM.
+    #[error("ICCID {0} is a physical SIM without a profile")]
+    NotEsim(Iccid),
+    /// The profile's status does not allow it.
+    #[error("the profile is {from}, which does not allow it to become {to}")]
+    WrongProfileStatus {
+        /// Present status.
+        from: EsimStatus,
+        /// Status asked for.
+        to: EsimStatus,
+    },
+    /// The device attaches with an enabled profile only.
+    #[error("the profile is {0}; enable it before the device attaches")]
+    NotEnabled(EsimStatus),
+    /// The network does not serve the line.
+    #[error("the line is {0}, which has no network")]
+    NoNetwork(&'static str),
+    /// Data is used where the device attached last.
+    #[error("the line has never attached; attach it to a country first")]
+    NeverAttached,
+}
+
+/// What an attach set off.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Attached {
+    /// Whether it was the first use, which activated the line.
+    pub line_activated: bool,
+    /// The plan that started.
+    pub subscription_started: Option<String>,
+}
+
+/// What became of used data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Consumed {
+    /// KB that running plans paid for. An unlimited plan pays for everything.
+    pub consumed_kb: u64,
+    /// KB that no plan covered: the network would have refused them.
+    pub refused_kb: u64,
+}
+
+impl Twin {
+    /// A device downloads the profile. Without an EID, the twin makes one.
+    ///
+    /// # Errors
+    /// Not a released eSIM; a second download is refused and, by default, reported as an event (A8).
+    pub fn simulate_download(
+        &mut self,
+        iccid: &Iccid,
+        eid: Option<Eid>,
+        now: DateTime<Utc>,
+    ) -> Result<(), DeviceError> {
+        let again = self.assumptions.deleted_profile_downloads_again;
+        let from = |status| status == EsimStatus::Released || (again && status == EsimStatus::Deleted);
+        let eid = eid.or_else(|| self.make_eid());
+        let now = self.begin(now);
+        self.operate(iccid, EsimStatus::Downloaded, from, eid, now)
+    }
+
+    /// The device installs the downloaded profile.
+    ///
+    /// # Errors
+    /// The profile is not downloaded.
+    pub fn simulate_install(&mut self, iccid: &Iccid, now: DateTime<Utc>) -> Result<(), DeviceError> {
+        let now = self.begin(now);
+        self.operate(iccid, EsimStatus::Installed, |status| status == EsimStatus::Downloaded, None, now)
+    }
+
+    /// The user switches the profile on.
+    ///
+    /// # Errors
+    /// The profile is neither installed nor disabled.
+    pub fn simulate_enable(&mut self, iccid: &Iccid, now: DateTime<Utc>) -> Result<(), DeviceError> {
+        let from = |status| matches!(status, EsimStatus::Installed | EsimStatus::Disabled);
+        let now = self.begin(now);
+        self.operate(iccid, EsimStatus::Enabled, from, None, now)
+    }
+
+    /// The user switches the profile off.
+    ///
+    /// # Errors
+    /// The profile is not enabled.
+    pub fn simulate_disable(&mut self, iccid: &Iccid, now: DateTime<Utc>) -> Result<(), DeviceError> {
+        let now = self.begin(now);
+        self.operate(iccid, EsimStatus::Disabled, |status| status == EsimStatus::Enabled, None, now)
+    }
+
+    /// The user removes the profile from the device.
+    ///
+    /// # Errors
+    /// The profile is not on a device.
+    pub fn simulate_delete(&mut self, iccid: &Iccid, now: DateTime<Utc>) -> Result<(), DeviceError> {
+        let from = |status| matches!(status, EsimStatus::Installed | EsimStatus::Enabled | EsimStatus::Disabled);
+        let now = self.begin(now);
+        self.operate(iccid, EsimStatus::Deleted, from, None, now)
+    }
+
+    /// The device attaches to a network in a country (ISO 3166 alpha-2). The first use activates a pre-activated
+    /// line, and a waiting plan that covers the country may start.
+    ///
+    /// # Errors
+    /// The profile is not enabled, or the line's status has no network.
+    pub fn attach(&mut self, iccid: &Iccid, country: &str, now: DateTime<Utc>) -> Result<Attached, DeviceError> {
+        let now = self.begin(now);
+        let activates = self.assumptions.attach_activates_line;
+        let line = self.line_mut(iccid)?;
+        if let Some(profile) = line.profile.as_ref().filter(|profile| profile.status != EsimStatus::Enabled) {
+            return Err(DeviceError::NotEnabled(profile.status));
+        }
+        if !matches!(line.sim_status, SimStatus::Preactivated | SimStatus::Active | SimStatus::TestMode) {
+            return Err(DeviceError::NoNetwork(wire_status(line.sim_status)));
+        }
+        line.last_seen = Some((now, country.to_ascii_uppercase()));
+        let line_activated = activates && line.sim_status == SimStatus::Preactivated;
+        if line_activated {
+            self.move_line(iccid, SimStatus::Active, "system", now)?;
+        } else {
+            line.keep_view(now);
+        }
+        let subscription_started = self.start_next(now, iccid.as_str(), country);
+        Ok(Attached { line_activated, subscription_started })
+    }
+
+    /// The device uses data where it attached last; begun kilobytes count as whole ones.
+    ///
+    /// # Errors
+    /// The line is not active, or never attached.
+    pub fn consume(&mut self, iccid: &Iccid, bytes: u64, now: DateTime<Utc>) -> Result<Consumed, DeviceError> {
+        let now = self.begin(now);
+        let line = self.line_mut(iccid)?;
+        if line.sim_status != SimStatus::Active {
+            return Err(DeviceError::NoNetwork(wire_status(line.sim_status)));
+        }
+        let (_, country) = line.last_seen.clone().ok_or(DeviceError::NeverAttached)?;
+        let kb = bytes.div_ceil(1024);
+        let refused_kb = self.take_data(now, iccid.as_str(), &country, kb);
+        Ok(Consumed { consumed_kb: kb - refused_kb, refused_kb })
+    }
+
+    /// Sets the line's status whatever it was, as Transatel's own tools can.
+    ///
+    /// # Errors
+    /// Unknown line.
+    pub fn set_line_status(
+        &mut self,
+        iccid: &Iccid,
+        status: SimStatus,
+        now: DateTime<Utc>,
+    ) -> Result<(), DeviceError> {
+        let now = self.begin(now);
+        self.move_line(iccid, status, "webtool", now)
+    }
+
+    /// Sets the profile's status whatever it was.
+    ///
+    /// # Errors
+    /// Unknown line or physical SIM.
+    pub fn set_esim_status(
+        &mut self,
+        iccid: &Iccid,
+        status: EsimStatus,
+        now: DateTime<Utc>,
+    ) -> Result<(), DeviceError> {
+        let now = self.begin(now);
+        self.operate(iccid, status, |from| from != status, None, now)
+    }
+
+    /// Makes a profile downloadable; `now` is the twin's own time.
+    pub(crate) fn release(&mut self, iccid: &Iccid, now: DateTime<Utc>) -> Result<(), DeviceError> {
+        self.operate(iccid, EsimStatus::Released, |status| status.rank() < EsimStatus::Released.rank(), None, now)
+    }
+
+    fn line_mut(&mut self, iccid: &Iccid) -> Result<&mut Line, DeviceError> {
+        self.lines.get_mut(iccid.as_str()).ok_or_else(|| DeviceError::UnknownLine(iccid.clone()))
+    }
+
+    fn move_line(
+        &mut self,
+        iccid: &Iccid,
+        to: SimStatus,
+        source: &str,
+        now: DateTime<Utc>,
+    ) -> Result<(), DeviceError> {
+        let line = self.line_mut(iccid)?;
+        let from = line.sim_status;
+        if from == to {
+            return Ok(());
+        }
+        line.sim_status = to;
+        line.modified_at = now;
+        if to == SimStatus::Active {
+            line.activated_at.get_or_insert(now);
+        }
+        line.keep_view(now);
+        if let Some(suffix) = subscriber_suffix(from, to) {
+            let line = line.clone();
+            self.emit_subscriber(now, suffix, source, &line);
+        }
+        Ok(())
+    }
+
+    /// Moves the profile if its status allows; a move that is not allowed leaves it and is an event (A8).
+    fn operate(
+        &mut self,
+        iccid: &Iccid,
+        to: EsimStatus,
+        allowed: impl Fn(EsimStatus) -> bool,
+        eid: Option<Eid>,
+        now: DateTime<Utc>,
+    ) -> Result<(), DeviceError> {
+        let line = self.line_mut(iccid)?;
+        let Some(profile) = line.profile.as_mut() else {
+            return Err(DeviceError::NotEsim(iccid.clone()));
+        };
+        let from = profile.status;
+        if !allowed(from) {
+            let line = line.clone();
+            if self.assumptions.failed_operation_event {
+                self.emit_esim(now, "ERROR", &line);
+            }
+            return Err(DeviceError::WrongProfileStatus { from, to });
+        }
+        profile.status = to;
+        profile.since = now;
+        profile.eid = eid.or(profile.eid.take());
+        profile.history.push((to, now));
+        line.keep_view(now);
+        let line = line.clone();
+        if let Some(suffix) = esim_suffix(to) {
+            self.emit_esim(now, suffix, &line);
+        }
+        Ok(())
+    }
+
+    /// An EID with a good check: a fictional eUICC of a known manufacturer's range.
+    fn make_eid(&mut self) -> Option<Eid> {
+        let body = format!("89049032{:022}", self.ids.next());
+        let digits = (2..=98).map(|check| format!("{body}{check:02}")).find(|digits| mod97_ok(digits))?;
+        Eid::parse(&digits).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Bench, at};
+
+    fn types(bench: &Bench) -> Vec<&str> {
+        bench.twin.events().iter().map(|event| event.event_type.rsplit('/').next().unwrap()).collect()
+    }
+
+    #[test]
+    fn a9_a_phone_goes_through_the_scenario_in_order() {
+        let mut bench = Bench::new();
+        let line = bench.line();
+        bench.order(&line, "preload");
+        bench.install(&line.iccid);
+        let attached = bench.twin.attach(&line.iccid, "al", at(5)).unwrap();
+        assert!(attached.line_activated && attached.subscription_started.is_some());
+        assert_eq!(types(&bench), ["PRELOADED", "DOWNLOADED", "INSTALLED", "ENABLED", "ACTIVATED", "ACTIVATED"]);
+        assert_eq!(bench.twin.events()[4].body["source"], "system");
+        assert_eq!(bench.twin.events()[5].event_type, "OCS/PRODUCT/ACTIVATED");
+        let profile = bench.twin.line(line.iccid.as_str()).unwrap().profile.clone().unwrap();
+        assert!(profile.eid.unwrap().check_ok() && bench.twin.events()[1].body["eid"].is_string());
+        let again = bench.twin.attach(&line.iccid, "AL", at(6)).unwrap();
+        assert_eq!(again, Attached { line_activated: false, subscription_started: None });
+    }
+
+    #[test]
+    fn a9_the_first_attach_need_not_activate() {
+        let mut bench = Bench::new();
+        let line = bench.line();
+        bench.twin.assumptions_mut().attach_activates_line = false;
+        bench.install(&line.iccid);
+        assert!(!bench.twin.attach(&line.iccid, "FR", at(1)).unwrap().line_activated);
+        assert_eq!(bench.twin.line(line.iccid.as_str()).unwrap().sim_status, SimStatus::Preactivated);
+    }
+
+    #[test]
+    fn a8_a_deleted_profile_is_gone_unless_switched() {
+        let mut bench = Bench::new();
+        let line = bench.line();
+        bench.install(&line.iccid);
+        bench.twin.simulate_disable(&line.iccid, at(2)).unwrap();
+        bench.twin.simulate_delete(&line.iccid, at(3)).unwrap();
+        let refused = bench.twin.simulate_download(&line.iccid, None, at(4)).unwrap_err();
+        let wrong = DeviceError::WrongProfileStatus { from: EsimStatus::Deleted, to: EsimStatus::Downloaded };
+        assert_eq!((refused, types(&bench).last()), (wrong, Some(&"ERROR")));
+
+        bench.twin.assumptions_mut().failed_operation_event = false;
+        let before = bench.twin.events().len();
+        bench.twin.simulate_download(&line.iccid, None, at(4)).unwrap_err();
+        assert_eq!(bench.twin.events().len(), before);
+
+        bench.twin.assumptions_mut().deleted_profile_downloads_again = true;
+        let eid = Eid::parse("89034011560010000000000000000121").unwrap();
+        bench.twin.simulate_download(&line.iccid, Some(eid.clone()), at(5)).unwrap();
+        assert_eq!(bench.twin.line(line.iccid.as_str()).unwrap().profile.as_ref().unwrap().eid, Some(eid));
+    }
+
+    #[test]
+    fn a_device_needs_a_profile_a_network_and_a_known_line() {
+        let mut bench = Bench::new();
+        let line = bench.line();
+        let attach = |bench: &mut Bench| bench.twin.attach(&line.iccid, "FR", at(1)).unwrap_err();
+        assert_eq!(attach(&mut bench), DeviceError::NotEnabled(EsimStatus::Released));
+        assert!(bench.twin.simulate_install(&line.iccid, at(1)).is_err());
+        bench.install(&line.iccid);
+        bench.twin.set_line_status(&line.iccid, SimStatus::Suspended, at(1)).unwrap();
+        assert_eq!(attach(&mut bench), DeviceError::NoNetwork("Suspended"));
+        bench.twin.set_line_status(&line.iccid, SimStatus::Active, at(1)).unwrap();
+        assert_eq!(bench.twin.consume(&line.iccid, 1, at(1)).unwrap_err(), DeviceError::NeverAttached);
+        let stranger = Iccid::parse("8988247999999999999").unwrap();
+        assert_eq!(bench.twin.attach(&stranger, "FR", at(1)).unwrap_err(), DeviceError::UnknownLine(stranger));
+    }
+
+    #[test]
+    fn data_is_counted_in_begun_kilobytes() {
+        let mut bench = Bench::new();
+        let line = bench.line();
+        bench.order(&line, "preload");
+        bench.install(&line.iccid);
+        bench.twin.attach(&line.iccid, "AL", at(1)).unwrap();
+        let used = bench.twin.consume(&line.iccid, 1025, at(2)).unwrap();
+        assert_eq!(used, Consumed { consumed_kb: 2, refused_kb: 0 });
+        let used = bench.twin.consume(&line.iccid, 2 << 30, at(3)).unwrap();
+        assert_eq!(used, Consumed { consumed_kb: 1_048_574, refused_kb: 1_048_578 });
+        assert_eq!(bench.twin.events().last().unwrap().event_type, "OCS/PRODUCT/RESOURCE/EXHAUSTED");
+    }
+}

@@ -1,0 +1,283 @@
+//! The API gateway in front of everything: routes, tokens, rights, rates and formats (Transatel "Errors" and
+//! "Eligibility"; assumptions A11, A14).
+
+use chrono::{DateTime, Utc};
+
+use crate::line::{is_msisdn, is_sim_serial};
+use crate::reply::{Answer, Outcome, Problem};
+use crate::request::TwinRequest;
+use crate::scripts::CallName;
+use crate::state::Twin;
+use crate::subscriber::SubscriberKey;
+
+/// Where a path leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Route {
+    Token,
+    Catalogue { cos: String, product: Option<String> },
+    Orders,
+    Inventory { subscription_id: Option<String> },
+    Esim { iccid: String },
+    SimSearch,
+    Subscriber(SubscriberKey),
+    /// The rest of connectivity management, of which the twin knows only whether it is open.
+    Connectivity,
+}
+
+impl Route {
+    pub(crate) fn of(request: &TwinRequest) -> Option<Self> {
+        let segments = request.segments();
+        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+        let owned = |text: &str| text.to_owned();
+        Some(match segments.as_slice() {
+            ["authentication", "api", "token"] => Self::Token,
+            ["ocs", "catalog", "api", "cos", cos, "products"] => {
+                Self::Catalogue { cos: owned(cos), product: None }
+            }
+            ["ocs", "catalog", "api", "cos", cos, "products", product] => {
+                Self::Catalogue { cos: owned(cos), product: Some(owned(product)) }
+            }
+            ["ocs", "subscriptions", "api", "orders", "products"] => Self::Orders,
+            ["ocs", "inventory", "api", "subscriptions", "products"] => Self::Inventory { subscription_id: None },
+            ["ocs", "inventory", "api", "subscriptions", "products", id] => {
+                Self::Inventory { subscription_id: Some(owned(id)) }
+            }
+            ["sim-management", "sims", "api", "esims", "sim-serial", iccid] => Self::Esim { iccid: owned(iccid) },
+            ["sim-search", "api", "sim", "search"] => Self::SimSearch,
+            ["connectivity-management", "subscribers", "api", "subscribers", "sim-serial", iccid] => {
+                Self::Subscriber(SubscriberKey::SimSerial(owned(iccid)))
+            }
+            ["connectivity-management", "subscribers", "api", "subscribers", "msisdn", msisdn] => {
+                Self::Subscriber(SubscriberKey::Msisdn(owned(msisdn)))
+            }
+            ["connectivity-management", "subscribers", "api", ..] => Self::Connectivity,
+            _ => return None,
+        })
+    }
+
+    /// The name that failure scripts and counters use.
+    pub(crate) fn call(&self) -> CallName {
+        match self {
+            Self::Token => CallName::Token,
+            Self::Catalogue { .. } => CallName::Catalogue,
+            Self::Orders => CallName::Order,
+            Self::Inventory { .. } => CallName::Inventory,
+            Self::Esim { .. } => CallName::Esim,
+            Self::SimSearch => CallName::SimSearch,
+            Self::Subscriber(_) | Self::Connectivity => CallName::Subscriber,
+        }
+    }
+}
+
+impl Twin {
+    /// Whether the gateway lets a request through, and where to.
+    pub(crate) fn admit(
+        &mut self,
+        now: DateTime<Utc>,
+        arrival: DateTime<Utc>,
+        request: &TwinRequest,
+    ) -> Result<Route, Problem> {
+        let route = Route::of(request);
+        if route == Some(Route::Token) {
+            return match request.method.as_str() {
+                "POST" => check_media_type(request, "application/x-www-form-urlencoded").map(|()| Route::Token),
+                "OPTIONS" => Ok(Route::Token),
+                _ => Err(method_not_allowed(request)),
+            };
+        }
+        self.authenticate(now, request)?;
+        self.count_rate(arrival)?;
+        let missing = || Problem::new(404, "NOT_FOUND", "No API has this URL");
+        let route = route
+            .filter(|route| *route != Route::Connectivity || !self.assumptions.connectivity_open)
+            .ok_or_else(missing)?;
+        let open = self.methods(&route);
+        if !open.contains(&request.method.as_str()) {
+            let forbidden = match &route {
+                Route::Subscriber(_) | Route::Connectivity => !self.assumptions.connectivity_open,
+                Route::Esim { .. } => request.method == "PATCH",
+                Route::Token
+                | Route::Catalogue { .. }
+                | Route::Orders
+                | Route::Inventory { .. }
+                | Route::SimSearch => false,
+            };
+            return Err(if forbidden {
+                Problem::new(403, "INSUFFICIENT_PERMISSION", "The account may not use this operation")
+            } else {
+                method_not_allowed(request)
+            });
+        }
+        check_accept(request)?;
+        if matches!(request.method.as_str(), "POST" | "PATCH") {
+            check_media_type(request, "application/json")?;
+        }
+        Ok(route)
+    }
+
+    /// Carries out an admitted request.
+    pub(crate) fn perform(&mut self, now: DateTime<Utc>, route: &Route, request: &TwinRequest) -> Outcome {
+        if request.method == "OPTIONS" {
+            return Ok(Answer::no_content().with_header("allow", &self.methods(route).join(",")));
+        }
+        match route {
+            Route::Token => Ok(self.grant_token(now, request)),
+            Route::Catalogue { cos, product } => self.catalogue(request, cos, product.as_deref()),
+            Route::Orders => self.place_order(now, request),
+            Route::Inventory { subscription_id: None } => self.inventory(request),
+            Route::Inventory { subscription_id: Some(id) } => self.inventory_single(request, id),
+            Route::Esim { iccid } if !is_sim_serial(iccid) => Err(bad_serial()),
+            Route::Esim { iccid } if request.method == "PATCH" => self.release_esim(now, request, iccid),
+            Route::Esim { iccid } => self.esim_details(request, iccid),
+            Route::SimSearch => self.sim_search(now, request),
+            Route::Subscriber(SubscriberKey::SimSerial(iccid)) if !is_sim_serial(iccid) => Err(bad_serial()),
+            Route::Subscriber(SubscriberKey::Msisdn(msisdn)) if !is_msisdn(msisdn) => {
+                Err(Problem::bad_request("msisdn must be 6 to 15 digits without +"))
+            }
+            Route::Subscriber(key) => self.subscriber(key),
+            Route::Connectivity => Err(Problem::new(404, "NOT_FOUND", "No API has this URL")),
+        }
+    }
+
+    /// Methods that the account may use, `OPTIONS` last.
+    fn methods(&self, route: &Route) -> Vec<&'static str> {
+        let mut methods = match route {
+            Route::Token | Route::Orders => vec!["POST"],
+            Route::Catalogue { .. } | Route::Inventory { .. } | Route::SimSearch => vec!["GET"],
+            Route::Esim { .. } if self.assumptions.esim_patch_open => vec!["GET", "PATCH"],
+            Route::Esim { .. } => vec!["GET"],
+            Route::Subscriber(_) if self.assumptions.connectivity_open => vec!["GET"],
+            Route::Subscriber(_) | Route::Connectivity => Vec::new(),
+        };
+        methods.push("OPTIONS");
+        methods
+    }
+
+    /// Counts a request against the account's rate, by whole seconds of the real clock: a frozen twin stays usable.
+    fn count_rate(&mut self, arrival: DateTime<Utc>) -> Result<(), Problem> {
+        let second = arrival.timestamp();
+        let (window, count) = self.rate;
+        let count = if window == second { count.saturating_add(1) } else { 1 };
+        self.rate = (second, count);
+        if self.assumptions.rate_limit_per_second.is_some_and(|limit| count > limit) {
+            let problem = Problem::new(429, "TOO_MANY_REQUESTS", "Too many requests");
+            return Err(Problem { retry_after: self.assumptions.retry_after_seconds, ..problem });
+        }
+        Ok(())
+    }
+}
+
+fn bad_serial() -> Problem {
+    Problem::bad_request("simSerial must be 13 to 20 digits")
+}
+
+fn method_not_allowed(request: &TwinRequest) -> Problem {
+    Problem::new(405, "METHOD_NOT_ALLOWED", format!("{} is not allowed here", request.method))
+}
+
+fn check_accept(request: &TwinRequest) -> Result<(), Problem> {
+    let acceptable = |range: &str| {
+        let range = range.split(';').next().unwrap_or_default().trim();
+        matches!(range, "*/*" | "application/*" | "application/json" | "")
+    };
+    match request.header("accept") {
+        Some(accept) if !accept.split(',').any(acceptable) => {
+            Err(Problem::new(406, "NOT_ACCEPTABLE", "Only application/json is served"))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn check_media_type(request: &TwinRequest, wanted: &str) -> Result<(), Problem> {
+    let given = request.header("content-type").unwrap_or_default();
+    let given = given.split(';').next().unwrap_or_default().trim();
+    if given.eq_ignore_ascii_case(wanted) {
+        return Ok(());
+    }
+    Err(Problem::new(415, "UNSUPPORTED_MEDIA_TYPE", format!("The body must be {wanted}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::{Bench, at};
+
+    const ORDERS: &str = "/ocs/subscriptions/api/orders/products";
+    const SEARCH: &str = "/sim-search/api/sim/search";
+
+    #[test]
+    fn every_url_lists_its_methods() {
+        let mut bench = Bench::new();
+        for (path, methods) in [
+            (ORDERS, "POST,OPTIONS"),
+            (SEARCH, "GET,OPTIONS"),
+            ("/ocs/catalog/api/cos/WW_M2MA_COS_SPC/products", "GET,OPTIONS"),
+            ("/ocs/catalog/api/cos/WW_M2MA_COS_SPC/products/X", "GET,OPTIONS"),
+            ("/ocs/inventory/api/subscriptions/products", "GET,OPTIONS"),
+            ("/sim-management/sims/api/esims/sim-serial/8988247000000000000", "GET,OPTIONS"),
+            ("/connectivity-management/subscribers/api/subscribers/sim-serial/8988247000000000000", "OPTIONS"),
+            ("/authentication/api/token", "POST,OPTIONS"),
+        ] {
+            assert_eq!(bench.options(path), methods, "{path}");
+        }
+        assert_eq!(bench.call(TwinRequest::new("OPTIONS", "/ocs/nothing")).status(), Some(404));
+    }
+
+    #[test]
+    fn the_gateways_own_refusals() {
+        let mut bench = Bench::new();
+        let status = |bench: &mut Bench, request: TwinRequest| {
+            let reply = bench.call(request);
+            (reply.status().unwrap(), reply.json().unwrap()["title"].as_str().unwrap().to_owned())
+        };
+        let json_post = || TwinRequest::new("POST", ORDERS).with_json(&json!({}));
+        for (request, expected, title) in [
+            (TwinRequest::new("GET", "/nothing"), 404, "NOT_FOUND"),
+            (TwinRequest::new("GET", ORDERS), 405, "METHOD_NOT_ALLOWED"),
+            (TwinRequest::new("HEAD", SEARCH), 405, "METHOD_NOT_ALLOWED"),
+            (TwinRequest::new("GET", "/authentication/api/token"), 405, "METHOD_NOT_ALLOWED"),
+            (TwinRequest::new("GET", SEARCH).with_header("Accept", "text/csv, text/*;q=0.1"), 406, "NOT_ACCEPTABLE"),
+            (TwinRequest::new("POST", ORDERS), 415, "UNSUPPORTED_MEDIA_TYPE"),
+            (TwinRequest::new("POST", "/authentication/api/token").with_json(&json!({})), 415, "UNSUPPORTED_MEDIA_TYPE"),
+            (json_post(), 400, "BAD_REQUEST"),
+        ] {
+            assert_eq!(status(&mut bench, request), (expected, title.to_owned()));
+        }
+        let accepted = TwinRequest::new("GET", SEARCH).with_header("accept", "text/html, application/json;q=0.9");
+        assert_eq!(bench.call(accepted).status(), Some(200));
+    }
+
+    #[test]
+    fn a14_no_limit_by_default_then_429_per_second() {
+        let mut bench = Bench::new();
+        bench.token();
+        (0..50).for_each(|_| drop(bench.get_ok(SEARCH)));
+        bench.twin.assumptions_mut().rate_limit_per_second = Some(2);
+        let token = bench.token();
+        let mut ask = |bench: &mut Bench, minute| bench.twin.handle(at(minute), &TwinRequest::new("GET", SEARCH).with_bearer(&token));
+        let statuses: Vec<_> = (0..3).map(|_| ask(&mut bench, 1).status()).collect();
+        assert_eq!(statuses, [Some(200), Some(200), Some(429)]);
+        assert_eq!(ask(&mut bench, 1).header("retry-after"), None);
+        bench.twin.assumptions_mut().retry_after_seconds = Some(3);
+        let limited = ask(&mut bench, 1);
+        assert_eq!((limited.json().unwrap()["title"].as_str(), limited.header("retry-after")), (Some("TOO_MANY_REQUESTS"), Some("3")));
+        assert_eq!(ask(&mut bench, 2).status(), Some(200));
+    }
+
+    #[test]
+    fn a15_and_a16_error_type_and_unknown_fields_are_switches() {
+        let mut bench = Bench::new();
+        let reply = bench.call(TwinRequest::new("GET", "/nothing"));
+        assert_eq!(reply.header("content-type"), Some("application/problem+json"));
+        assert!(reply.json().unwrap()["addedWithoutNotice"].is_object() && reply.header("x-tsl-request-id").is_some());
+        assert!(bench.get_ok(SEARCH)["addedWithoutNotice"].is_object());
+        bench.twin.assumptions_mut().error_content_type = "text/plain".to_owned();
+        bench.twin.assumptions_mut().unknown_fields = false;
+        let reply = bench.call(TwinRequest::new("GET", "/nothing"));
+        assert_eq!(reply.header("content-type"), Some("text/plain"));
+        assert!(reply.json().unwrap().get("addedWithoutNotice").is_none());
+        assert!(bench.get_ok(SEARCH).get("addedWithoutNotice").is_none());
+    }
+}

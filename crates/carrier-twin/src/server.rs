@@ -1,0 +1,89 @@
+//! A twin on a thread and a runtime of its own, for the sandbox and for tests of any runtime or none.
+
+use std::io;
+use std::net::{TcpListener, ToSocketAddrs};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread::{self, JoinHandle};
+
+use actix_web::dev::ServerHandle;
+use actix_web::rt::System;
+
+use crate::config::TwinConfig;
+use crate::shell;
+use crate::state::Twin;
+
+/// A running twin. Dropping it stops the server.
+#[derive(Debug)]
+pub struct TwinServer {
+    /// Where it is reached, without a slash at the end: `http://127.0.0.1:40123`.
+    pub base_url: String,
+    handle: ServerHandle,
+    thread: Option<JoinHandle<io::Result<()>>>,
+    twin: Arc<Mutex<Twin>>,
+}
+
+impl TwinServer {
+    /// Starts a twin of an account; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// The address cannot be listened on, or no thread can be started.
+    pub fn start(config: TwinConfig, listen: impl ToSocketAddrs) -> io::Result<Self> {
+        Self::start_with(Twin::new(config), listen)
+    }
+
+    /// Starts a twin that has been prepared.
+    ///
+    /// # Errors
+    /// The address cannot be listened on, or no thread can be started.
+    pub fn start_with(twin: Twin, listen: impl ToSocketAddrs) -> io::Result<Self> {
+        let listener = TcpListener::bind(listen)?;
+        let base_url = format!("http://{}", listener.local_addr()?);
+        let twin = Arc::new(Mutex::new(twin));
+        let (sender, receiver) = mpsc::channel();
+        let served = Arc::clone(&twin);
+        let thread = thread::Builder::new().name("carrier-twin".to_owned()).spawn(move || {
+            System::new().block_on(async move {
+                let server = shell::server(served, listener, false)?;
+                // Nobody listens when the caller has gone; then there is nothing to serve either.
+                if sender.send(server.handle()).is_err() {
+                    return Ok(());
+                }
+                server.await
+            })
+        })?;
+        match receiver.recv() {
+            Ok(handle) => Ok(Self { base_url, handle, thread: Some(thread), twin }),
+            // The thread ended before it had a server: its result says why.
+            Err(_) => Err(join(thread).err().unwrap_or_else(|| io::Error::other("the twin did not start"))),
+        }
+    }
+
+    /// The twin, to look at it and to change it between requests. Do not hold the guard across an `await`.
+    pub fn twin(&self) -> MutexGuard<'_, Twin> {
+        self.twin.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Stops the server and waits until its thread has ended; blocks for a moment.
+    ///
+    /// # Errors
+    /// The server had failed.
+    pub fn stop(mut self) -> io::Result<()> {
+        self.tell_to_stop();
+        self.thread.take().map_or(Ok(()), join)
+    }
+
+    fn tell_to_stop(&self) {
+        // The command is sent by the call itself; the future only waits for its end.
+        drop(self.handle.stop(false));
+    }
+}
+
+impl Drop for TwinServer {
+    fn drop(&mut self) {
+        self.tell_to_stop();
+    }
+}
+
+fn join(thread: JoinHandle<io::Result<()>>) -> io::Result<()> {
+    thread.join().unwrap_or_else(|_| Err(io::Error::other("the twin's thread panicked")))
+}

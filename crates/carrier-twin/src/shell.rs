@@ -1,0 +1,105 @@
+//! The twin over HTTP: actix-web around [`Twin::handle`].
+//!
+//! A dropped connection is really closed before any byte of an answer, which is what a lost answer looks like to the
+//! client. actix-web has no way to abandon a response, so the shell keeps a second handle of every accepted socket
+//! and shuts it down under the server.
+
+use std::any::Any;
+use std::io;
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::fd::AsFd;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use actix_web::dev::{Extensions, Server};
+use actix_web::http::StatusCode;
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, rt, web};
+use simdepot_domain::clock::{Clock, SystemClock};
+
+use crate::reply::TwinReply;
+use crate::request::TwinRequest;
+use crate::state::Twin;
+
+/// Longest body, in bytes.
+const MAX_BODY: usize = 16 << 20;
+/// The state is behind one lock, so more workers would only wait.
+const WORKERS: usize = 2;
+/// Longer than the idle time of common client pools, so that no client meets a connection closed for idleness.
+const KEEP_ALIVE: Duration = Duration::from_secs(120);
+
+/// The second handle of a connection's socket.
+struct Socket(TcpStream);
+
+/// Serves the twin on a bound listener until the process is told to stop (Ctrl-C, SIGTERM).
+///
+/// # Errors
+/// The listener cannot be served.
+pub async fn serve(twin: Arc<Mutex<Twin>>, listener: TcpListener) -> io::Result<()> {
+    server(twin, listener, true)?.await
+}
+
+pub(crate) fn server(twin: Arc<Mutex<Twin>>, listener: TcpListener, signals: bool) -> io::Result<Server> {
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(web::Data::from(Arc::clone(&twin)))
+            .app_data(web::PayloadConfig::new(MAX_BODY))
+            .default_service(web::to(answer))
+    })
+    .on_connect(keep_socket)
+    .workers(WORKERS)
+    .keep_alive(KEEP_ALIVE)
+    .shutdown_timeout(1)
+    .listen(listener)?;
+    Ok(if signals { server.run() } else { server.disable_signals().run() })
+}
+
+fn keep_socket(connection: &dyn Any, data: &mut Extensions) {
+    let stream = connection.downcast_ref::<rt::net::TcpStream>();
+    match stream.map(|stream| stream.as_fd().try_clone_to_owned()) {
+        Some(Ok(handle)) => drop(data.insert(Socket(TcpStream::from(handle)))),
+        Some(Err(error)) => tracing::warn!(%error, "cannot keep a handle of the connection to drop it later"),
+        None => {}
+    }
+}
+
+async fn answer(twin: web::Data<Mutex<Twin>>, http: HttpRequest, body: web::Bytes) -> HttpResponse {
+    let request = to_twin(&http, &body);
+    let reply = {
+        let mut twin = twin.lock().unwrap_or_else(PoisonError::into_inner);
+        twin.handle(SystemClock.now(), &request)
+    };
+    tracing::debug!(method = request.method, path = request.path, status = reply.status(), "twin");
+    match reply {
+        TwinReply::Answer { status, headers, body, delay } => {
+            if !delay.is_zero() {
+                rt::time::sleep(delay).await;
+            }
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            let mut response = HttpResponse::build(status);
+            for (name, value) in headers {
+                response.append_header((name, value));
+            }
+            response.body(body)
+        }
+        TwinReply::Drop { .. } => {
+            if let Some(Socket(socket)) = http.conn_data::<Socket>()
+                && let Err(error) = socket.shutdown(Shutdown::Both)
+            {
+                tracing::debug!(%error, "the client closed the connection first");
+            }
+            // Goes nowhere: the socket takes no more bytes.
+            HttpResponse::InternalServerError().force_close().finish()
+        }
+    }
+}
+
+fn to_twin(http: &HttpRequest, body: &web::Bytes) -> TwinRequest {
+    let text = |value: &actix_web::http::header::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    TwinRequest {
+        method: http.method().as_str().to_owned(),
+        path: http.uri().path().to_owned(),
+        query: http.query_string().to_owned(),
+        headers: http.headers().iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect(),
+        body: body.to_vec(),
+    }
+}

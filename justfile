@@ -1,0 +1,61 @@
+# Commands of everyday work; `just` lists them. CI runs `.ci/run`, which is `just ci`.
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+# List the commands
+default:
+    @just --list --unsorted
+
+# Start the sandbox (or the configured server)
+run *arguments:
+    cargo run -- {{ arguments }}
+
+# Start the carrier twin alone
+twin listen="127.0.0.1:8090":
+    cargo run -- twin --listen {{ listen }}
+
+# Fast checks before a commit
+check: fmt lint
+    scripts/check-dependency-direction
+    scripts/check-licenses
+
+# Format the code
+fmt:
+    cargo fmt --all
+
+# Clippy, warnings are errors
+lint:
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+
+# All tests; PostgreSQL too when it is installed
+test *arguments:
+    cargo test --workspace --locked {{ arguments }}
+
+# All tests on a throw-away PostgreSQL that they share, left out by none
+test-pg *arguments:
+    CI=true scripts/with-postgres cargo test --workspace --locked {{ arguments }}
+
+# Write docs/LIFECYCLE.md anew from the domain
+docs:
+    UPDATE_DOCS=1 cargo test -p simdepot-domain the_page
+
+# Write openapi/simdepot.v1.json anew from the served routes
+openapi:
+    UPDATE_OPENAPI=1 cargo test -p simdepot-tests openapi
+
+# Fuzz the API against its OpenAPI document
+fuzz:
+    cargo build
+    scripts/check-api
+
+# Validate docker-compose.yml and .env.example
+compose:
+    scripts/check-compose
+
+# Licences, bans, sources and advisories (cargo install cargo-deny --locked)
+deny:
+    cargo deny --locked check
+
+# Everything CI runs
+ci:
+    .ci/run
