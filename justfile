@@ -31,7 +31,7 @@ lint:
 test *arguments:
     cargo test --workspace --locked {{ arguments }}
 
-# All tests on a throw-away PostgreSQL that they share, left out by none
+# All tests, PostgreSQL required: on one throw-away server
 test-pg *arguments:
     CI=true scripts/with-postgres cargo test --workspace --locked {{ arguments }}
 

@@ -17,8 +17,8 @@ OURS = re.compile(r"\b(?:SIMDEPOT_[A-Z0-9_]*[A-Z0-9]|DATABASE_URL)\b")
 PER_ACCOUNT = re.compile(r"SIMDEPOT_CARRIER_[A-Z0-9_]+")
 SECRET = re.compile(r"KEY|SECRET|PASSWORD|TOKEN")
 INTERPOLATED = re.compile(r"(?<!\$)\$\{([A-Z0-9_]+)")
-# A value that is demanded from outside, or is empty unless it is given there.
-FROM_OUTSIDE = re.compile(r"\$\{[A-Z0-9_]+(:\?[^}]+|:-)\}")
+# A value that is demanded from outside.
+FROM_OUTSIDE = re.compile(r"\$\{[A-Z0-9_]+:\?[^}]+\}")
 
 
 def source_text():
@@ -53,6 +53,8 @@ def variable_rules(compose, compose_text, env_text, operations_text, source):
 def secret_rules(compose, env_text):
     for service, body in compose["services"].items():
         for name, value in body.get("environment", {}).items():
+            if value is None:  # passed on from outside
+                continue
             value = str(value)
             if SECRET.search(name) and not name.endswith("_FILE") and not FROM_OUTSIDE.fullmatch(value):
                 yield f"{service}: {name} must come from outside: ${{{name}:?message}}"

@@ -1,1 +1,28 @@
-//! Placeholder.
+//! Use cases and background steps, one file per noun.
+//!
+//! A use case checks, opens one unit of work on the store, and writes the change with its events. The carrier is only
+//! ever called between units of work. Background work is a `step` that does one piece and returns: the binary loops
+//! over the steps, tests and the simulation call them one by one.
+
+pub mod activation;
+pub mod api_keys;
+pub mod bundles;
+pub mod caller;
+pub mod deliveries;
+pub mod depot;
+pub mod error;
+pub mod housekeeping;
+pub mod idempotency;
+pub mod imports;
+pub mod observations;
+pub mod operations;
+pub mod orders;
+pub mod pools;
+pub mod products;
+pub mod profiles;
+pub mod signals;
+pub mod verify;
+
+pub use caller::Caller;
+pub use depot::{Account, Accounts, Depot};
+pub use error::{AppError, FieldError};

@@ -36,6 +36,7 @@ mod gateway;
 mod limiter;
 mod probe;
 mod token;
+mod transfer;
 mod wire;
 
 #[cfg(test)]

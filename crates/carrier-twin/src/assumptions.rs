@@ -192,7 +192,9 @@ impl Assumptions {
                 return Err(format!("{name} must be an HTTP status of 200 to 599"));
             }
         }
-        if patched.error_content_type.is_empty() || !patched.error_content_type.bytes().all(|b| b.is_ascii_graphic()) {
+        if patched.error_content_type.is_empty()
+            || !patched.error_content_type.bytes().all(|b| b.is_ascii_graphic())
+        {
             return Err("error_content_type must be a media type without spaces".to_owned());
         }
         Ok(patched)
@@ -208,7 +210,9 @@ mod tests {
     #[test]
     fn a_patch_changes_what_it_names() {
         let patched = Assumptions::default()
-            .patched(&json!({"connectivity_open": true, "order_checks": ["payment"], "retry_after_seconds": 2}))
+            .patched(
+                &json!({"connectivity_open": true, "order_checks": ["payment"], "retry_after_seconds": 2}),
+            )
             .unwrap();
         assert!(patched.connectivity_open && patched.unknown_fields);
         assert_eq!((patched.order_checks, patched.retry_after_seconds), (vec![OrderCheck::Payment], Some(2)));

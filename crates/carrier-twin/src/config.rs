@@ -26,7 +26,8 @@ pub struct TwinConfig {
     pub cos: String,
     /// Rate plan that subscriber reads show.
     pub rate_plan: String,
-    /// Ids, ICCIDs and matching ids are counted from here; two twins with one seed have the same stock.
+    /// Ids, ICCIDs and matching ids are counted from here; the same seed makes the same
+    /// stock, and ICCIDs and MSISDNs differ when the seeds differ modulo 1000.
     pub seed: u64,
     /// SM-DP+ address of the profiles that the twin makes.
     pub smdp_address: SmdpAddress,

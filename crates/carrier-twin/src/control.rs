@@ -83,13 +83,6 @@ struct ClockChange {
     advance_seconds: u64,
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Scripts {
-    Many(Vec<Script>),
-    One(Box<Script>),
-}
-
 /// Whether a request is for the control API.
 pub(crate) fn is_control(request: &TwinRequest) -> bool {
     request.path == "/_twin" || request.path.starts_with("/_twin/")
@@ -98,8 +91,7 @@ pub(crate) fn is_control(request: &TwinRequest) -> bool {
 impl Twin {
     pub(crate) fn control(&mut self, now: DateTime<Utc>, request: &TwinRequest) -> TwinReply {
         let outcome = self.control_outcome(now, request);
-        let answer =
-            outcome.unwrap_or_else(|(status, text)| Answer::json(status, json!({ "error": text })));
+        let answer = outcome.unwrap_or_else(|(status, text)| Answer::json(status, json!({ "error": text })));
         answer.render(std::time::Duration::ZERO)
     }
 
@@ -162,7 +154,13 @@ impl Twin {
         Ok(Answer::json(201, json!({ "lines": lines })))
     }
 
-    fn control_line(&mut self, now: DateTime<Utc>, request: &TwinRequest, iccid: &str, action: &str) -> Control {
+    fn control_line(
+        &mut self,
+        now: DateTime<Utc>,
+        request: &TwinRequest,
+        iccid: &str,
+        action: &str,
+    ) -> Control {
         let iccid = Iccid::parse(iccid).map_err(|error| (404, error.to_string()))?;
         let mut result = json!({});
         match action {
@@ -185,7 +183,7 @@ impl Twin {
             "status" => self.control_status(now, &iccid, &read(request)?)?,
             _ => return Err((404, format!("a line has no action {action}"))),
         }
-        .map_err(refused)?;
+        .map_err(|error| refused(&error))?;
         let line = self.line(iccid.as_str()).map(|line| self.line_view(line));
         Ok(Answer::json(200, json!({ "result": result, "line": line })))
     }
@@ -200,14 +198,15 @@ impl Twin {
             return Err((400, "give sim_status, esim_status or both".to_owned()));
         }
         let line = body.sim_status.map_or(Ok(()), |status| self.set_line_status(iccid, status, now));
-        Ok(line.and_then(|()| body.esim_status.map_or(Ok(()), |status| self.set_esim_status(iccid, status, now))))
+        Ok(line.and_then(|()| {
+            body.esim_status.map_or(Ok(()), |status| self.set_esim_status(iccid, status, now))
+        }))
     }
 
-    fn control_scripts(&mut self, body: Scripts) -> Control {
-        let scripts = match body {
-            Scripts::Many(scripts) => scripts,
-            Scripts::One(script) => vec![*script],
-        };
+    fn control_scripts(&mut self, body: Value) -> Control {
+        // Not an untagged enum: its errors would not name the field.
+        let list = if body.is_array() { body } else { json!([body]) };
+        let scripts: Vec<Script> = serde_json::from_value(list).map_err(|error| (400, error.to_string()))?;
         for script in &scripts {
             if let Fault::RefuseTitle { status, .. } = &script.fault
                 && !(400..=599).contains(status)
@@ -238,7 +237,7 @@ impl Twin {
     }
 }
 
-fn refused(error: DeviceError) -> (u16, String) {
+fn refused(error: &DeviceError) -> (u16, String) {
     let status = if matches!(error, DeviceError::UnknownLine(_)) { 404 } else { 409 };
     (status, error.to_string())
 }
@@ -250,101 +249,4 @@ fn read<T: DeserializeOwned>(request: &TwinRequest) -> Result<T, (u16, String)> 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::{Bench, at};
-
-    fn ask(bench: &mut Bench, method: &str, target: &str, body: &Value) -> (u16, Value) {
-        let reply = bench.twin.handle(at(0), &TwinRequest::new(method, target).with_json(body));
-        (reply.status().unwrap(), reply.json().unwrap_or_default())
-    }
-
-    #[test]
-    fn a_whole_life_over_the_control_api() {
-        let mut bench = Bench::new();
-        let (status, added) = ask(&mut bench, "POST", "/_twin/lines", &json!({"count": 2}));
-        let iccid = added["lines"][0]["iccid"].as_str().unwrap().to_owned();
-        assert_eq!((status, added["lines"].as_array().unwrap().len()), (201, 2));
-        let path = |action: &str| format!("/_twin/lines/{iccid}/{action}");
-        for (action, esim_status) in [("download", "downloaded"), ("install", "installed"), ("enable", "enabled")] {
-            let (status, body) = ask(&mut bench, "POST", &path(action), &json!({}));
-            assert_eq!((status, &body["line"]["esim_status"]), (200, &json!(esim_status)));
-        }
-        let (_, attached) = ask(&mut bench, "POST", &path("attach"), &json!({"country": "FR"}));
-        assert_eq!((&attached["result"]["line_activated"], &attached["line"]["sim_status"]), (&json!(true), &json!("active")));
-        let (_, used) = ask(&mut bench, "POST", &path("consume"), &json!({"bytes": 4096}));
-        assert_eq!(used["result"], json!({"consumed_kb": 0, "refused_kb": 4}));
-        let (status, _) = ask(&mut bench, "POST", &path("status"), &json!({"sim_status": "suspended", "esim_status": "disabled"}));
-        let (_, line) = ask(&mut bench, "GET", &format!("/_twin/lines/{iccid}"), &json!({}));
-        assert_eq!((status, &line["sim_status"], &line["esim_status"]), (200, &json!("suspended"), &json!("disabled")));
-        assert_eq!(ask(&mut bench, "POST", &path("delete"), &json!({})).0, 200);
-        assert_eq!(ask(&mut bench, "POST", &path("download"), &json!({})).0, 409);
-        let (_, events) = ask(&mut bench, "GET", "/_twin/events?after=3", &json!({}));
-        assert_eq!(events["events"][0]["header"]["eventType"], "CONNECTIVITY-MANAGEMENT/SUBSCRIBER/ACTIVATED");
-    }
-
-    #[test]
-    fn codes_leave_with_the_delivery_file_only() {
-        let mut bench = Bench::new();
-        let line = bench.line();
-        let code = line.activation_code.as_ref().unwrap().code().to_owned();
-        bench.order(&line, "preload");
-        for path in ["state", "lines", "requests", "events", "orders", "subscriptions"] {
-            let (status, body) = ask(&mut bench, "GET", &format!("/_twin/{path}"), &json!({}));
-            assert_eq!(status, 200, "{path}");
-            let secret = line.activation_code.as_ref().unwrap().matching_id().expose();
-            assert!(!body.to_string().contains(secret), "{path}");
-        }
-        let file = bench.twin.handle(at(0), &TwinRequest::new("GET", "/_twin/delivery.csv?count=1"));
-        let TwinReply::Answer { body, .. } = file else { panic!("dropped") };
-        assert!(String::from_utf8(body).unwrap().contains(&code));
-    }
-
-    #[test]
-    fn scripts_assumptions_clock_and_reset() {
-        let mut bench = Bench::new();
-        let slow = json!([{"call": "order", "fault": {"slow": {"ms": 5}}}, {"call": "any", "fault": "garbage", "times": 1}]);
-        assert_eq!(ask(&mut bench, "POST", "/_twin/scripts", &slow).1["scripts"].as_array().unwrap().len(), 2);
-        assert_eq!(ask(&mut bench, "POST", "/_twin/scripts", &json!({"call": "any", "fault": "garbage"})).0, 201);
-        assert_eq!(ask(&mut bench, "DELETE", "/_twin/scripts", &json!({})).0, 204);
-        assert!(bench.twin.scripts().is_empty());
-        assert_eq!(ask(&mut bench, "PATCH", "/_twin/assumptions", &json!({"connectivity_open": true})).0, 200);
-        assert!(bench.twin.assumptions().connectivity_open);
-        let (_, clock) = ask(&mut bench, "POST", "/_twin/clock", &json!({"freeze": true, "advance_seconds": 60}));
-        assert_eq!(clock, json!({"now": "2026-03-01T12:01:00.000Z", "frozen": true}));
-        let (_, clock) = ask(&mut bench, "POST", "/_twin/clock", &json!({"real": true}));
-        assert_eq!(clock, json!({"now": "2026-03-01T12:00:00.000Z", "frozen": false}));
-        bench.token();
-        ask(&mut bench, "DELETE", "/_twin/tokens", &json!({}));
-        bench.get_refused("/sim-search/api/sim/search", 401, "UNAUTHORIZED");
-        assert_eq!(ask(&mut bench, "POST", "/_twin/reset", &json!({})).0, 204);
-        assert!(!bench.twin.assumptions().connectivity_open);
-    }
-
-    #[test]
-    fn mistakes_are_named() {
-        let mut bench = Bench::new();
-        let line = bench.line();
-        let own = format!("/_twin/lines/{}", line.iccid);
-        for (method, path, body, status, word) in [
-            ("GET", "/_twin/nothing".to_owned(), json!({}), 404, "nothing"),
-            ("POST", "/_twin/lines".to_owned(), json!({}), 400, "count"),
-            ("POST", "/_twin/lines".to_owned(), json!({"lines": [{"iccid": line.iccid}]}), 409, "exists"),
-            ("POST", "/_twin/lines".to_owned(), json!({"lines": [{"iccid": "12"}]}), 400, "ICCID"),
-            ("POST", format!("{own}/attach"), json!({}), 400, "country"),
-            ("POST", format!("{own}/attach"), json!({"country": "FR"}), 409, "released"),
-            ("POST", format!("{own}/status"), json!({}), 400, "sim_status"),
-            ("POST", format!("{own}/fly"), json!({}), 404, "fly"),
-            ("GET", "/_twin/lines/8988247000000000000".to_owned(), json!({}), 404, "8988247000000000000"),
-            ("POST", "/_twin/lines/8988247000000000000/enable".to_owned(), json!({}), 404, "8988247000000000000"),
-            ("POST", "/_twin/scripts".to_owned(), json!({"call": "any", "fault": {"refuse_title": {"status": 200, "title": "X"}}}), 400, "status"),
-            ("PATCH", "/_twin/assumptions".to_owned(), json!({"nope": 1}), 400, "nope"),
-            ("POST", "/_twin/clock".to_owned(), json!({"advance_seconds": -1}), 400, "u64"),
-            ("GET", "/_twin/events?after=x".to_owned(), json!({}), 400, "after"),
-        ] {
-            let (got, error) = ask(&mut bench, method, &path, &body);
-            assert_eq!(got, status, "{method} {path} {error}");
-            assert!(error["error"].as_str().unwrap().contains(word), "{path}: {error}");
-        }
-    }
-}
+mod tests;

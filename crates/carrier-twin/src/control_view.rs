@@ -24,7 +24,7 @@ impl Twin {
             "orders": self.orders().len(),
             "subscriptions": self.subscriptions.len(),
             "requests": self.calls(crate::CallName::Any),
-            "events": self.events().len(),
+            "events": self.events_forgotten + self.events().len(),
             "scripts": self.scripts().len(),
             "products": self.config.products.iter().map(|product| &product.product_id).collect::<Vec<_>>(),
         })
@@ -81,9 +81,9 @@ impl Twin {
     /// Events by their place in the outbox, counted from 1; each with the envelope that a webhook would get.
     pub(crate) fn event_list(&self, request: &TwinRequest) -> View {
         let after = count(request, "after")?.unwrap_or_default();
-        let events: Vec<Value> = (1usize..)
+        let events: Vec<Value> = (self.events_forgotten + 1..)
             .zip(self.events())
-            .skip(after)
+            .skip_while(|(number, _)| *number <= after)
             .map(|(number, event)| {
                 let mut view = event.envelope();
                 if let Some(fields) = view.as_object_mut() {

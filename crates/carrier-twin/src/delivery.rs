@@ -44,7 +44,28 @@ impl Twin {
 
 #[cfg(test)]
 mod tests {
+    use simdepot_domain::delivery::{Format, Reader, Row};
+    use simdepot_domain::sim::SimStatus;
+
     use crate::{Twin, TwinConfig};
+
+    #[test]
+    fn the_importers_reader_takes_every_row() {
+        let mut twin = Twin::new(TwinConfig::sandbox());
+        let lines = twin.add_lines(50);
+        let file = twin.delivery_file(None);
+        let rows: Vec<Row> =
+            Reader::new(file.as_bytes(), Format::Delivery).unwrap().map(Result::unwrap).collect();
+        assert_eq!(rows.len(), lines.len());
+        for (row, line) in rows.iter().zip(&lines) {
+            assert_eq!(
+                (&row.iccid, &row.msisdn, &row.activation_code),
+                (&line.iccid, &line.msisdn, &line.activation_code)
+            );
+            assert_eq!((row.sim_status, row.warnings.len()), (Some(SimStatus::Preactivated), 0));
+            assert_eq!((row.pin.as_ref(), row.puk.as_ref()), (Some(&line.pin), Some(&line.puk)));
+        }
+    }
 
     #[test]
     fn has_mark_header_and_one_row_per_line() {
@@ -55,7 +76,10 @@ mod tests {
         assert_eq!(rows.len(), 4);
         assert_eq!(rows[0], "\u{feff}TransatelId;MSISDN;Release;ICCID;Status;PIN;PUK;ActivationCode");
         let fields: Vec<&str> = rows[1].split(';').collect();
-        assert_eq!((fields[1], fields[3]), (format!("+{}", lines[0].msisdn()).as_str(), lines[0].iccid.as_str()));
+        assert_eq!(
+            (fields[1], fields[3]),
+            (format!("+{}", lines[0].msisdn()).as_str(), lines[0].iccid.as_str())
+        );
         assert_eq!((fields[4], fields[5].len(), fields[6].len()), ("Pre-Activated", 4, 8));
         assert_eq!(fields[7], lines[0].activation_code.as_ref().unwrap().code());
         assert_eq!(twin.delivery_file(Some(1)).lines().count(), 2);

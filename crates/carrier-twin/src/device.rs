@@ -111,7 +111,8 @@ impl Twin {
     /// # Errors
     /// The profile is not on a device.
     pub fn simulate_delete(&mut self, iccid: &Iccid, now: DateTime<Utc>) -> Result<(), DeviceError> {
-        let from = |status| matches!(status, EsimStatus::Installed | EsimStatus::Enabled | EsimStatus::Disabled);
+        let from =
+            |status| matches!(status, EsimStatus::Installed | EsimStatus::Enabled | EsimStatus::Disabled);
         let now = self.begin(now);
         self.operate(iccid, EsimStatus::Deleted, from, None, now)
     }
@@ -121,7 +122,12 @@ impl Twin {
     ///
     /// # Errors
     /// The profile is not enabled, or the line's status has no network.
-    pub fn attach(&mut self, iccid: &Iccid, country: &str, now: DateTime<Utc>) -> Result<Attached, DeviceError> {
+    pub fn attach(
+        &mut self,
+        iccid: &Iccid,
+        country: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Attached, DeviceError> {
         let now = self.begin(now);
         let activates = self.assumptions.attach_activates_line;
         let line = self.line_mut(iccid)?;
@@ -146,7 +152,12 @@ impl Twin {
     ///
     /// # Errors
     /// The line is not active, or never attached.
-    pub fn consume(&mut self, iccid: &Iccid, bytes: u64, now: DateTime<Utc>) -> Result<Consumed, DeviceError> {
+    pub fn consume(
+        &mut self,
+        iccid: &Iccid,
+        bytes: u64,
+        now: DateTime<Utc>,
+    ) -> Result<Consumed, DeviceError> {
         let now = self.begin(now);
         let line = self.line_mut(iccid)?;
         if line.sim_status != SimStatus::Active {
@@ -188,7 +199,13 @@ impl Twin {
 
     /// Makes a profile downloadable; `now` is the twin's own time.
     pub(crate) fn release(&mut self, iccid: &Iccid, now: DateTime<Utc>) -> Result<(), DeviceError> {
-        self.operate(iccid, EsimStatus::Released, |status| status.rank() < EsimStatus::Released.rank(), None, now)
+        self.operate(
+            iccid,
+            EsimStatus::Released,
+            |status| status.rank() < EsimStatus::Released.rank(),
+            None,
+            now,
+        )
     }
 
     fn line_mut(&mut self, iccid: &Iccid) -> Result<&mut Line, DeviceError> {
@@ -262,90 +279,4 @@ impl Twin {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::{Bench, at};
-
-    fn types(bench: &Bench) -> Vec<&str> {
-        bench.twin.events().iter().map(|event| event.event_type.rsplit('/').next().unwrap()).collect()
-    }
-
-    #[test]
-    fn a9_a_phone_goes_through_the_scenario_in_order() {
-        let mut bench = Bench::new();
-        let line = bench.line();
-        bench.order(&line, "preload");
-        bench.install(&line.iccid);
-        let attached = bench.twin.attach(&line.iccid, "al", at(5)).unwrap();
-        assert!(attached.line_activated && attached.subscription_started.is_some());
-        assert_eq!(types(&bench), ["PRELOADED", "DOWNLOADED", "INSTALLED", "ENABLED", "ACTIVATED", "ACTIVATED"]);
-        assert_eq!(bench.twin.events()[4].body["source"], "system");
-        assert_eq!(bench.twin.events()[5].event_type, "OCS/PRODUCT/ACTIVATED");
-        let profile = bench.twin.line(line.iccid.as_str()).unwrap().profile.clone().unwrap();
-        assert!(profile.eid.unwrap().check_ok() && bench.twin.events()[1].body["eid"].is_string());
-        let again = bench.twin.attach(&line.iccid, "AL", at(6)).unwrap();
-        assert_eq!(again, Attached { line_activated: false, subscription_started: None });
-    }
-
-    #[test]
-    fn a9_the_first_attach_need_not_activate() {
-        let mut bench = Bench::new();
-        let line = bench.line();
-        bench.twin.assumptions_mut().attach_activates_line = false;
-        bench.install(&line.iccid);
-        assert!(!bench.twin.attach(&line.iccid, "FR", at(1)).unwrap().line_activated);
-        assert_eq!(bench.twin.line(line.iccid.as_str()).unwrap().sim_status, SimStatus::Preactivated);
-    }
-
-    #[test]
-    fn a8_a_deleted_profile_is_gone_unless_switched() {
-        let mut bench = Bench::new();
-        let line = bench.line();
-        bench.install(&line.iccid);
-        bench.twin.simulate_disable(&line.iccid, at(2)).unwrap();
-        bench.twin.simulate_delete(&line.iccid, at(3)).unwrap();
-        let refused = bench.twin.simulate_download(&line.iccid, None, at(4)).unwrap_err();
-        let wrong = DeviceError::WrongProfileStatus { from: EsimStatus::Deleted, to: EsimStatus::Downloaded };
-        assert_eq!((refused, types(&bench).last()), (wrong, Some(&"ERROR")));
-
-        bench.twin.assumptions_mut().failed_operation_event = false;
-        let before = bench.twin.events().len();
-        bench.twin.simulate_download(&line.iccid, None, at(4)).unwrap_err();
-        assert_eq!(bench.twin.events().len(), before);
-
-        bench.twin.assumptions_mut().deleted_profile_downloads_again = true;
-        let eid = Eid::parse("89034011560010000000000000000121").unwrap();
-        bench.twin.simulate_download(&line.iccid, Some(eid.clone()), at(5)).unwrap();
-        assert_eq!(bench.twin.line(line.iccid.as_str()).unwrap().profile.as_ref().unwrap().eid, Some(eid));
-    }
-
-    #[test]
-    fn a_device_needs_a_profile_a_network_and_a_known_line() {
-        let mut bench = Bench::new();
-        let line = bench.line();
-        let attach = |bench: &mut Bench| bench.twin.attach(&line.iccid, "FR", at(1)).unwrap_err();
-        assert_eq!(attach(&mut bench), DeviceError::NotEnabled(EsimStatus::Released));
-        assert!(bench.twin.simulate_install(&line.iccid, at(1)).is_err());
-        bench.install(&line.iccid);
-        bench.twin.set_line_status(&line.iccid, SimStatus::Suspended, at(1)).unwrap();
-        assert_eq!(attach(&mut bench), DeviceError::NoNetwork("Suspended"));
-        bench.twin.set_line_status(&line.iccid, SimStatus::Active, at(1)).unwrap();
-        assert_eq!(bench.twin.consume(&line.iccid, 1, at(1)).unwrap_err(), DeviceError::NeverAttached);
-        let stranger = Iccid::parse("8988247999999999999").unwrap();
-        assert_eq!(bench.twin.attach(&stranger, "FR", at(1)).unwrap_err(), DeviceError::UnknownLine(stranger));
-    }
-
-    #[test]
-    fn data_is_counted_in_begun_kilobytes() {
-        let mut bench = Bench::new();
-        let line = bench.line();
-        bench.order(&line, "preload");
-        bench.install(&line.iccid);
-        bench.twin.attach(&line.iccid, "AL", at(1)).unwrap();
-        let used = bench.twin.consume(&line.iccid, 1025, at(2)).unwrap();
-        assert_eq!(used, Consumed { consumed_kb: 2, refused_kb: 0 });
-        let used = bench.twin.consume(&line.iccid, 2 << 30, at(3)).unwrap();
-        assert_eq!(used, Consumed { consumed_kb: 1_048_574, refused_kb: 1_048_578 });
-        assert_eq!(bench.twin.events().last().unwrap().event_type, "OCS/PRODUCT/RESOURCE/EXHAUSTED");
-    }
-}
+mod tests;

@@ -33,7 +33,8 @@ impl Twin {
                 add_code(&mut fields, code);
             }
         }
-        if let Some(eid) = profile.eid.as_ref().filter(|_| profile.status.rank() >= self.assumptions.esim_eid_from.rank())
+        if let Some(eid) =
+            profile.eid.as_ref().filter(|_| profile.status.rank() >= self.assumptions.esim_eid_from.rank())
         {
             fields.insert("eid".to_owned(), json!(eid));
         }
@@ -84,19 +85,32 @@ mod tests {
         let url = format!("{PATH}/{}", line.iccid);
         let code = line.activation_code.as_ref().unwrap();
         let released = bench.get_ok(&url);
-        assert_eq!((&released["status"], &released["activationCode"]), (&json!("released"), &json!(code.code())));
-        assert_eq!((&released["matchingId"], &released["qrCode"]["value"]), (&json!(code.matching_id().expose()), &json!(code.lpa())));
+        assert_eq!(
+            (&released["status"], &released["activationCode"]),
+            (&json!("released"), &json!(code.code()))
+        );
+        assert_eq!(
+            (&released["matchingId"], &released["qrCode"]["value"]),
+            (&json!(code.matching_id().expose()), &json!(code.lpa()))
+        );
         assert!(released["qrCode"]["dataUrl"].as_str().unwrap().starts_with("data:image/png;base64,iVBOR"));
         assert!(released.get("eid").is_none() && released.get("history").is_none());
 
         bench.install(&line.iccid);
         let enabled = bench.get_ok(&format!("{url}?history=true"));
         assert_eq!((&enabled["status"], enabled["eid"].as_str().unwrap().len()), (&json!("enabled"), 32));
-        assert_eq!((enabled["history"].as_array().unwrap().len(), &enabled["history"][0]["status"]), (4, &json!("released")));
+        assert_eq!(
+            (enabled["history"].as_array().unwrap().len(), &enabled["history"][0]["status"]),
+            (4, &json!("released"))
+        );
 
         bench.twin.set_esim_status(&line.iccid, EsimStatus::Allocated, at(9)).unwrap();
         let allocated = bench.get_ok(&url);
-        assert!(["activationCode", "matchingId", "qrCode", "eid"].iter().all(|name| allocated.get(name).is_none()));
+        assert!(
+            ["activationCode", "matchingId", "qrCode", "eid"]
+                .iter()
+                .all(|name| allocated.get(name).is_none())
+        );
         assert_eq!(allocated["smdpAddress"], "smdp.twin.example");
     }
 
@@ -123,7 +137,10 @@ mod tests {
         assert_eq!(bench.options(&url), "GET,OPTIONS");
         let patch = || TwinRequest::new("PATCH", &url).with_json(&json!({}));
         let refused = bench.call(patch());
-        assert_eq!((refused.status(), &refused.json().unwrap()["title"]), (Some(403), &json!("INSUFFICIENT_PERMISSION")));
+        assert_eq!(
+            (refused.status(), &refused.json().unwrap()["title"]),
+            (Some(403), &json!("INSUFFICIENT_PERMISSION"))
+        );
         bench.twin.assumptions_mut().esim_patch_open = true;
         assert_eq!(bench.options(&url), "GET,PATCH,OPTIONS");
         assert_eq!(bench.call(patch()).json().unwrap()["status"], "released");

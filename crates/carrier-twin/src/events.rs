@@ -10,6 +10,9 @@ use crate::reply::date;
 use crate::state::Twin;
 use crate::subscription::Subscription;
 
+/// How many events are remembered, at least; older ones are forgotten so that a long run does not fill the memory.
+const MAX_EVENTS: usize = 100_000;
+
 /// One event of the outbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TwinEvent {
@@ -40,15 +43,14 @@ impl TwinEvent {
 }
 
 impl Twin {
-    /// The outbox, in the order written.
+    /// The outbox, in the order written; at least the last hundred thousand events.
     pub fn events(&self) -> &[TwinEvent] {
         &self.outbox
     }
 
     /// A plan's event (Transatel "OCS events").
     pub(crate) fn emit_product(&mut self, now: DateTime<Utc>, suffix: &str, subscription: &Subscription) {
-        let months = self.assumptions.deferred_period_months;
-        let definition = self.product(&subscription.product_id).map(|product| product.definition(months));
+        let category = self.product(&subscription.product_id).map(|product| product.category);
         let body = json!({
             "mvnoRef": self.config.mvno_ref,
             "cos": self.config.cos,
@@ -60,8 +62,7 @@ impl Twin {
                 "subscriptionDate": date(subscription.subscription_date),
                 "activationDate": subscription.activation_date.map(date),
                 "expirationDate": date(subscription.expiration_date),
-                "productDefinition": definition
-                    .unwrap_or_else(|| json!({ "productId": subscription.product_id })),
+                "productDefinition": { "productId": subscription.product_id, "productCategory": category },
             },
         });
         self.emit(now, format!("OCS/PRODUCT/{suffix}"), body);
@@ -105,6 +106,10 @@ impl Twin {
         };
         let duplicate = self.random.per_mille(self.assumptions.event_duplicates_per_mille);
         let early = self.random.per_mille(self.assumptions.event_reordered_per_mille);
+        if self.outbox.len() >= MAX_EVENTS * 2 {
+            self.outbox.drain(..MAX_EVENTS);
+            self.events_forgotten += MAX_EVENTS;
+        }
         let place = if early { self.outbox.len().saturating_sub(1) } else { self.outbox.len() };
         self.outbox.insert(place, event.clone());
         if duplicate {
@@ -159,10 +164,14 @@ mod tests {
         let types: Vec<&str> = bench.twin.events().iter().map(|e| e.event_type.as_str()).collect();
         assert_eq!(
             types,
-            ["ACTIVATED", "SUSPENDED", "REACTIVATED"].map(|s| format!("CONNECTIVITY-MANAGEMENT/SUBSCRIBER/{s}"))
+            ["ACTIVATED", "SUSPENDED", "REACTIVATED"]
+                .map(|s| format!("CONNECTIVITY-MANAGEMENT/SUBSCRIBER/{s}"))
         );
         let event = bench.twin.events()[0].envelope();
-        assert_eq!((&event["body"]["status"], &event["body"]["source"]), (&json!("Active"), &json!("webtool")));
+        assert_eq!(
+            (&event["body"]["status"], &event["body"]["source"]),
+            (&json!("Active"), &json!("webtool"))
+        );
         assert!(event["header"]["eventDate"].as_str().unwrap().ends_with('Z'));
         assert!(bench.twin.events().iter().all(|e| e.deliver_at == e.event_date));
     }

@@ -190,7 +190,10 @@ mod tests {
             .answer("/ocs/subscriptions/api/orders/products", "text/x")
             .render(Duration::ZERO);
         let body = reply.json().unwrap();
-        assert_eq!(body["type"], "https://api.transatel.com/ocs/subscriptions/docs#errors/SUBSCRIBER_NOT_FOUND");
+        assert_eq!(
+            body["type"],
+            "https://api.transatel.com/ocs/subscriptions/docs#errors/SUBSCRIBER_NOT_FOUND"
+        );
         assert_eq!((body["status"].as_u64(), reply.header("content-type")), (Some(400), Some("text/x")));
         assert!(!format!("{reply:?}").contains("SUBSCRIBER"));
     }

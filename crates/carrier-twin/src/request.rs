@@ -57,12 +57,19 @@ impl TwinRequest {
 
     /// The first header of this name.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
     }
 
     /// Every value of a query parameter, decoded, in the order sent.
     pub(crate) fn query_values(&self, name: &str) -> Vec<String> {
-        form::pairs(&self.query).into_iter().filter(|(known, _)| known == name).map(|(_, value)| value).collect()
+        form::pairs(&self.query)
+            .into_iter()
+            .filter(|(known, _)| known == name)
+            .map(|(_, value)| value)
+            .collect()
     }
 
     /// The first value of a query parameter, decoded.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{TcpListener, ToSocketAddrs};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 
@@ -9,7 +10,7 @@ use actix_web::dev::ServerHandle;
 use actix_web::rt::System;
 
 use crate::config::TwinConfig;
-use crate::shell;
+use crate::shell::{self, Stopped};
 use crate::state::Twin;
 
 /// A running twin. Dropping it stops the server.
@@ -20,6 +21,7 @@ pub struct TwinServer {
     handle: ServerHandle,
     thread: Option<JoinHandle<io::Result<()>>>,
     twin: Arc<Mutex<Twin>>,
+    stopped: Arc<Stopped>,
 }
 
 impl TwinServer {
@@ -40,10 +42,11 @@ impl TwinServer {
         let base_url = format!("http://{}", listener.local_addr()?);
         let twin = Arc::new(Mutex::new(twin));
         let (sender, receiver) = mpsc::channel();
-        let served = Arc::clone(&twin);
+        let stopped = Arc::new(Stopped::new(false));
+        let (served, flag) = (Arc::clone(&twin), Arc::clone(&stopped));
         let thread = thread::Builder::new().name("carrier-twin".to_owned()).spawn(move || {
             System::new().block_on(async move {
-                let server = shell::server(served, listener, false)?;
+                let server = shell::server(served, flag, listener, false)?;
                 // Nobody listens when the caller has gone; then there is nothing to serve either.
                 if sender.send(server.handle()).is_err() {
                     return Ok(());
@@ -52,7 +55,7 @@ impl TwinServer {
             })
         })?;
         match receiver.recv() {
-            Ok(handle) => Ok(Self { base_url, handle, thread: Some(thread), twin }),
+            Ok(handle) => Ok(Self { base_url, handle, thread: Some(thread), twin, stopped }),
             // The thread ended before it had a server: its result says why.
             Err(_) => Err(join(thread).err().unwrap_or_else(|| io::Error::other("the twin did not start"))),
         }
@@ -63,7 +66,8 @@ impl TwinServer {
         self.twin.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Stops the server and waits until its thread has ended; blocks for a moment.
+    /// Stops the server and waits until its thread has ended; blocks for a moment. From then on nothing is answered
+    /// and nothing takes effect, on kept connections either.
     ///
     /// # Errors
     /// The server had failed.
@@ -73,6 +77,9 @@ impl TwinServer {
     }
 
     fn tell_to_stop(&self) {
+        let twin = self.twin();
+        self.stopped.store(true, Ordering::SeqCst);
+        drop(twin);
         // The command is sent by the call itself; the future only waits for its end.
         drop(self.handle.stop(false));
     }

@@ -8,6 +8,7 @@ use std::any::Any;
 use std::io;
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -35,13 +36,23 @@ struct Socket(TcpStream);
 /// # Errors
 /// The listener cannot be served.
 pub async fn serve(twin: Arc<Mutex<Twin>>, listener: TcpListener) -> io::Result<()> {
-    server(twin, listener, true)?.await
+    server(twin, Arc::default(), listener, true)?.await
 }
 
-pub(crate) fn server(twin: Arc<Mutex<Twin>>, listener: TcpListener, signals: bool) -> io::Result<Server> {
+/// Set under the twin's lock when a server stops. actix-web ends a forced stop before its workers have ended, so
+/// that a connection kept alive could still be answered for a moment; a stopped twin must be silent.
+pub(crate) type Stopped = AtomicBool;
+
+pub(crate) fn server(
+    twin: Arc<Mutex<Twin>>,
+    stopped: Arc<Stopped>,
+    listener: TcpListener,
+    signals: bool,
+) -> io::Result<Server> {
     let server = HttpServer::new(move || {
         App::new()
             .app_data(web::Data::from(Arc::clone(&twin)))
+            .app_data(web::Data::from(Arc::clone(&stopped)))
             .app_data(web::PayloadConfig::new(MAX_BODY))
             .default_service(web::to(answer))
     })
@@ -62,10 +73,18 @@ fn keep_socket(connection: &dyn Any, data: &mut Extensions) {
     }
 }
 
-async fn answer(twin: web::Data<Mutex<Twin>>, http: HttpRequest, body: web::Bytes) -> HttpResponse {
+async fn answer(
+    twin: web::Data<Mutex<Twin>>,
+    stopped: web::Data<Stopped>,
+    http: HttpRequest,
+    body: web::Bytes,
+) -> HttpResponse {
     let request = to_twin(&http, &body);
     let reply = {
         let mut twin = twin.lock().unwrap_or_else(PoisonError::into_inner);
+        if stopped.load(Ordering::SeqCst) {
+            return close(&http);
+        }
         twin.handle(SystemClock.now(), &request)
     };
     tracing::debug!(method = request.method, path = request.path, status = reply.status(), "twin");
@@ -73,6 +92,9 @@ async fn answer(twin: web::Data<Mutex<Twin>>, http: HttpRequest, body: web::Byte
         TwinReply::Answer { status, headers, body, delay } => {
             if !delay.is_zero() {
                 rt::time::sleep(delay).await;
+                if stopped.load(Ordering::SeqCst) {
+                    return close(&http);
+                }
             }
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             let mut response = HttpResponse::build(status);
@@ -81,20 +103,24 @@ async fn answer(twin: web::Data<Mutex<Twin>>, http: HttpRequest, body: web::Byte
             }
             response.body(body)
         }
-        TwinReply::Drop { .. } => {
-            if let Some(Socket(socket)) = http.conn_data::<Socket>()
-                && let Err(error) = socket.shutdown(Shutdown::Both)
-            {
-                tracing::debug!(%error, "the client closed the connection first");
-            }
-            // Goes nowhere: the socket takes no more bytes.
-            HttpResponse::InternalServerError().force_close().finish()
-        }
+        TwinReply::Drop { .. } => close(&http),
     }
 }
 
+/// Closes the connection under the server.
+fn close(http: &HttpRequest) -> HttpResponse {
+    if let Some(Socket(socket)) = http.conn_data::<Socket>()
+        && let Err(error) = socket.shutdown(Shutdown::Both)
+    {
+        tracing::debug!(%error, "the client closed the connection first");
+    }
+    // Goes nowhere: the socket takes no more bytes.
+    HttpResponse::InternalServerError().force_close().finish()
+}
+
 fn to_twin(http: &HttpRequest, body: &web::Bytes) -> TwinRequest {
-    let text = |value: &actix_web::http::header::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let text =
+        |value: &actix_web::http::header::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     TwinRequest {
         method: http.method().as_str().to_owned(),
         path: http.uri().path().to_owned(),

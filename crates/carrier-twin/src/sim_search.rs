@@ -29,10 +29,13 @@ impl Twin {
         };
         let found: Vec<Value> = candidates
             .filter_map(|line| self.search_entry(line, moment))
-            .filter(|entry| status.as_ref().is_none_or(|status| entry.get("status").is_some_and(|s| s == status.as_str())))
+            .filter(|entry| {
+                status.as_ref().is_none_or(|status| entry.get("status").is_some_and(|s| s == status.as_str()))
+            })
             .collect();
         let sims: Vec<&Value> = found.iter().skip((page - 1).saturating_mul(size)).take(size).collect();
-        let body = json!({ "sims": sims, "page": page, "size": size, "totalPages": found.len().div_ceil(size) });
+        let body =
+            json!({ "sims": sims, "page": page, "size": size, "totalPages": found.len().div_ceil(size) });
         Ok(Answer::json(200, body))
     }
 
@@ -121,7 +124,12 @@ mod tests {
         assert_eq!((body["sims"].as_array().unwrap().len(), &body["totalPages"]), (1, &json!(3)));
         assert!(bench.get_ok(&format!("{URL}?page=4&size=2"))["sims"].as_array().unwrap().is_empty());
         assert!(bench.get_ok(&format!("{URL}?status=eq:Active"))["sims"].as_array().unwrap().is_empty());
-        assert!(bench.get_ok(&format!("{URL}?simSerial=eq:8988247000000000000"))["sims"].as_array().unwrap().is_empty());
+        assert!(
+            bench.get_ok(&format!("{URL}?simSerial=eq:8988247000000000000"))["sims"]
+                .as_array()
+                .unwrap()
+                .is_empty()
+        );
         for bad in ["page=0", "size=10001", "size=x", "simSerial=8988247000000000000"] {
             bench.get_refused(&format!("{URL}?{bad}"), 400, "BAD_REQUEST");
         }

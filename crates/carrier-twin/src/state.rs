@@ -68,6 +68,7 @@ pub struct Twin {
     pub(crate) orders: Vec<RecordedOrder>,
     pub(crate) scripts: Vec<ActiveScript>,
     pub(crate) outbox: Vec<TwinEvent>,
+    pub(crate) events_forgotten: usize,
     pub(crate) rate: (i64, u32),
     late: Vec<(DateTime<Utc>, Route, TwinRequest)>,
     requests: Vec<RecordedRequest>,
@@ -93,6 +94,7 @@ impl Twin {
             orders: Vec::new(),
             scripts: Vec::new(),
             outbox: Vec::new(),
+            events_forgotten: 0,
             rate: (0, 0),
             late: Vec::new(),
             requests: Vec::new(),
@@ -160,7 +162,11 @@ impl Twin {
 
     /// How many requests of a call have arrived; [`CallName::Any`] counts all.
     pub fn calls(&self, call: CallName) -> u64 {
-        if call == CallName::Any { self.requests_seen } else { self.calls.get(&call).copied().unwrap_or_default() }
+        if call == CallName::Any {
+            self.requests_seen
+        } else {
+            self.calls.get(&call).copied().unwrap_or_default()
+        }
     }
 
     /// The twin's time, after everything that was due by then has happened.
@@ -224,9 +230,9 @@ impl Twin {
                 let problem = Problem::new(429, "TOO_MANY_REQUESTS", "Too many requests");
                 Err(Problem { retry_after: *retry_after, ..problem })
             }
-            Fault::WrongShape => self.answer(now, arrival, request).map(|answer| {
-                Answer { body: Body::Json(json!([{ "shape": "wrong" }])), ..answer }
-            }),
+            Fault::WrongShape => self
+                .answer(now, arrival, request)
+                .map(|answer| Answer { body: Body::Json(json!([{ "shape": "wrong" }])), ..answer }),
             Fault::Garbage => self.answer(now, arrival, request).map(|answer| {
                 let text = "<html><body>It works!</body".to_owned();
                 Answer { body: Body::Text { media_type: "text/html", text }, ..answer }
@@ -238,8 +244,8 @@ impl Twin {
 
     /// Writes an outcome out with what every reply of the gateway has.
     fn finish(&mut self, request: &TwinRequest, outcome: Outcome, delay: Duration) -> TwinReply {
-        let mut answer =
-            outcome.unwrap_or_else(|problem| problem.answer(&request.path, &self.assumptions.error_content_type));
+        let mut answer = outcome
+            .unwrap_or_else(|problem| problem.answer(&request.path, &self.assumptions.error_content_type));
         if let Body::Json(value) = &mut answer.body
             && self.assumptions.unknown_fields
         {
@@ -291,56 +297,4 @@ impl fmt::Debug for Twin {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Script;
-    use crate::testing::{Bench, at};
-
-    #[test]
-    fn requests_are_recorded_with_their_fate_and_without_tokens() {
-        let mut bench = Bench::new();
-        let line = bench.line();
-        bench.order(&line, "preload");
-        bench.twin.add_script(Script::once(CallName::Inventory, Fault::DropBeforeApply));
-        bench.get("/ocs/inventory/api/subscriptions/products?msisdn=33612345678");
-        bench.get("/nothing");
-        let seen: Vec<_> = bench.twin.requests().iter().map(|r| (r.number, r.call, r.status)).collect();
-        let expected = [
-            (1, Some(CallName::Token), Some(200)),
-            (2, Some(CallName::Order), Some(201)),
-            (3, Some(CallName::Inventory), None),
-            (4, None, Some(404)),
-        ];
-        assert_eq!(seen, expected);
-        let [_, order, inventory, _] = bench.twin.requests() else { panic!("four requests") };
-        assert_eq!(order.body.as_ref().unwrap()["transactionReference"], "ref-1");
-        assert_eq!((inventory.query.as_str(), &inventory.fault), ("msisdn=33612345678", &Some(Fault::DropBeforeApply)));
-        assert_eq!((bench.twin.calls(CallName::Any), bench.twin.calls(CallName::Order), bench.twin.calls(CallName::Esim)), (4, 1, 0));
-        let token = bench.token();
-        assert!(!format!("{:?} {:?}", bench.twin, bench.twin.requests()).contains(&token));
-    }
-
-    #[test]
-    fn the_same_requests_make_the_same_twin() {
-        let run = || {
-            let mut bench = Bench::new();
-            let line = bench.line();
-            bench.install(&line.iccid);
-            (bench.order(&line, "preload"), bench.twin.events().to_vec())
-        };
-        assert_eq!(run(), run());
-    }
-
-    #[test]
-    fn a_reset_forgets_everything() {
-        let mut bench = Bench::new();
-        let line = bench.line();
-        bench.order(&line, "preload");
-        bench.twin.assumptions_mut().connectivity_open = true;
-        bench.twin.clock_mut().freeze(at(0));
-        bench.twin.reset();
-        assert!(bench.twin.orders().is_empty() && bench.twin.lines().next().is_none());
-        assert_eq!((bench.twin.assumptions(), bench.twin.clock()), (&Assumptions::default(), TwinClock::default()));
-        assert_eq!(bench.line(), line);
-    }
-}
+mod tests;

@@ -22,8 +22,9 @@ impl Twin {
             SubscriberKey::SimSerial(iccid) => self.lines.get(iccid),
             SubscriberKey::Msisdn(msisdn) => self.line_of_msisdn(msisdn),
         };
-        let line = line
-            .ok_or_else(|| Problem::bad_request("Invalid SIM serial / SIM card doesn't belong to customer"))?;
+        let line = line.ok_or_else(|| {
+            Problem::bad_request("Invalid SIM serial / SIM card doesn't belong to customer")
+        })?;
         Ok(Answer::json(
             200,
             json!({
@@ -52,7 +53,9 @@ mod tests {
     fn a11_the_domain_is_closed_by_default() {
         let mut bench = Bench::new();
         let line = bench.line();
-        for path in [format!("{BASE}/subscribers/sim-serial/{}", line.iccid), format!("{BASE}/transactions/1")] {
+        for path in
+            [format!("{BASE}/subscribers/sim-serial/{}", line.iccid), format!("{BASE}/transactions/1")]
+        {
             assert_eq!(bench.options(&path), "OPTIONS");
             bench.get_refused(&path, 403, "INSUFFICIENT_PERMISSION");
             assert_eq!(bench.call(TwinRequest::new("POST", &format!("{path}/activate"))).status(), Some(403));
@@ -69,7 +72,10 @@ mod tests {
         assert_eq!(bench.get_ok(&url)["status"], "Pre-Activated");
         bench.twin.set_line_status(&line.iccid, SimStatus::Active, at(3)).unwrap();
         let active = bench.get_ok(&format!("{BASE}/subscribers/msisdn/{}", line.msisdn()));
-        assert_eq!((&active["status"], &active["activationDate"]), (&json!("Active"), &json!("2026-03-01T12:03:00.000Z")));
+        assert_eq!(
+            (&active["status"], &active["activationDate"]),
+            (&json!("Active"), &json!("2026-03-01T12:03:00.000Z"))
+        );
         assert_eq!(active["msisdn"], line.msisdn());
         bench.get_refused(&format!("{BASE}/subscribers/sim-serial/8988247000000000000"), 400, "BAD_REQUEST");
         bench.get_refused(&format!("{BASE}/transactions/1"), 404, "NOT_FOUND");

@@ -80,6 +80,7 @@ impl Twin {
         order_type: OrderType,
         transaction_reference: Option<String>,
     ) -> Subscription {
+        // The name of the deferred event is inferred: the public list is cut off before it.
         let (status, event) = match order_type {
             OrderType::Preload => (SubscriptionStatus::PendingForFirstUse, "PRELOADED"),
             OrderType::Subscribe => (SubscriptionStatus::ReadyForUse, "DEFERRED"),
@@ -115,7 +116,8 @@ impl Twin {
         let places = self.subscriptions_by_iccid.get(iccid)?;
         let covering = |place: &&usize| {
             let plan = self.subscriptions.get(**place);
-            plan.and_then(|plan| self.product(&plan.product_id)).is_some_and(|product| product.covers(country))
+            plan.and_then(|plan| self.product(&plan.product_id))
+                .is_some_and(|product| product.covers(country))
         };
         let covering: Vec<usize> = places.iter().filter(covering).copied().collect();
         if covering.iter().any(|&place| self.holds_the_turn(place)) {
@@ -123,7 +125,7 @@ impl Twin {
         }
         let waiting = |place: &usize| self.subscriptions.get(*place).is_some_and(Subscription::is_waiting);
         let mut waiting = covering.into_iter().filter(waiting);
-        let next = if self.assumptions.oldest_plan_first { waiting.next() } else { waiting.last() }?;
+        let next = if self.assumptions.oldest_plan_first { waiting.next() } else { waiting.next_back() }?;
         self.start(now, next)
     }
 

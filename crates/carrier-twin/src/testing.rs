@@ -65,7 +65,11 @@ impl Bench {
 
     pub(crate) fn get_refused(&mut self, target: &str, status: u16, title: &str) {
         let reply = self.get(target);
-        assert_eq!((reply.status(), &reply.json().unwrap()["title"]), (Some(status), &json!(title)), "{target}");
+        assert_eq!(
+            (reply.status(), &reply.json().unwrap()["title"]),
+            (Some(status), &json!(title)),
+            "{target}"
+        );
     }
 
     pub(crate) fn options(&mut self, path: &str) -> String {

@@ -98,7 +98,10 @@ mod tests {
         let mut bench = Bench::new();
         let reply = bench.ask_token("sandbox", "sandbox-secret", "grant_type=client_credentials");
         let body = reply.json().unwrap();
-        assert_eq!((reply.status(), &body["expires_in"], &body["token_type"]), (Some(200), &json!(3600), &json!("bearer")));
+        assert_eq!(
+            (reply.status(), &body["expires_in"], &body["token_type"]),
+            (Some(200), &json!(3600), &json!("bearer"))
+        );
         assert!(body["scope"].as_str().unwrap().contains("SIMS_ESIM_READ"));
         assert_eq!(reply.header("cache-control"), Some("no-store"));
         let token = body["access_token"].as_str().unwrap();
@@ -113,11 +116,17 @@ mod tests {
         let mut bench = Bench::new();
         for (id, secret) in [("sandbox", "wrong"), ("other", "sandbox-secret"), ("", "")] {
             let reply = bench.ask_token(id, secret, "grant_type=client_credentials");
-            assert_eq!((reply.status(), &reply.json().unwrap()["error"]), (Some(401), &json!("invalid_client")));
+            assert_eq!(
+                (reply.status(), &reply.json().unwrap()["error"]),
+                (Some(401), &json!("invalid_client"))
+            );
         }
         for body in ["grant_type=password", "", "scope=x"] {
             let reply = bench.ask_token("sandbox", "sandbox-secret", body);
-            assert_eq!((reply.status(), &reply.json().unwrap()["error"]), (Some(400), &json!("unsupported_grant_type")));
+            assert_eq!(
+                (reply.status(), &reply.json().unwrap()["error"]),
+                (Some(400), &json!("unsupported_grant_type"))
+            );
         }
     }
 
@@ -127,7 +136,10 @@ mod tests {
         bench.twin.assumptions_mut().token_lifetime_seconds = 5;
         bench.twin.assumptions_mut().token_scope_returned = false;
         bench.twin.assumptions_mut().bad_credentials_status = 400;
-        let body = bench.ask_token("sandbox", "sandbox-secret", "grant_type=client_credentials&scope=A").json().unwrap();
+        let body = bench
+            .ask_token("sandbox", "sandbox-secret", "grant_type=client_credentials&scope=A")
+            .json()
+            .unwrap();
         assert!(body.get("scope").is_none() && body["expires_in"] == 5);
         assert_eq!(bench.ask_token("sandbox", "no", "").status(), Some(400));
     }
@@ -138,7 +150,10 @@ mod tests {
         let bearer = TwinRequest::new("GET", SEARCH).with_bearer("x.y.z");
         for request in [TwinRequest::new("GET", SEARCH), bearer, TwinRequest::new("OPTIONS", SEARCH)] {
             let reply = bench.twin.handle(at(0), &request);
-            assert_eq!((reply.status(), &reply.json().unwrap()["title"]), (Some(401), &json!("UNAUTHORIZED")));
+            assert_eq!(
+                (reply.status(), &reply.json().unwrap()["title"]),
+                (Some(401), &json!("UNAUTHORIZED"))
+            );
         }
         bench.get_ok(SEARCH);
         bench.twin.revoke_tokens();

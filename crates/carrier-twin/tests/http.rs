@@ -1,11 +1,12 @@
 //! The twin over real HTTP: what a client sees, lost answers included.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};
-use simdepot_carrier_twin::{CallName, Fault, LineSpec, Script, TwinConfig, TwinServer};
+use simdepot_carrier_twin::{CallName, Fault, LineSpec, Script, Twin, TwinConfig, TwinServer, shell};
 
 const ORDERS: &str = "/ocs/subscriptions/api/orders/products";
 const PRODUCT: &str = "WW_901O_STACK_ONEOFF_ALBANIA_1GB_7D";
@@ -36,7 +37,8 @@ impl Harness {
     }
 
     async fn send(&self, method: Method, target: &str, body: Option<Value>) -> reqwest::Result<Response> {
-        let request = self.client.request(method, format!("{}{target}", self.server.base_url)).bearer_auth(&self.token);
+        let request =
+            self.client.request(method, format!("{}{target}", self.server.base_url)).bearer_auth(&self.token);
         match body {
             Some(body) => request.json(&body).send().await,
             None => request.send().await,
@@ -67,7 +69,10 @@ async fn an_order_goes_through_and_shows_in_the_inventory() {
     let inventory: Value = harness.send(Method::GET, &target, None).await.unwrap().json().await.unwrap();
     assert_eq!(inventory["productSubscriptions"][0]["subscriptionId"], order["subscriptionId"]);
     let options = harness.send(Method::OPTIONS, ORDERS, None).await.unwrap();
-    assert_eq!((options.status().as_u16(), options.headers()["allow"].to_str().unwrap()), (204, "POST,OPTIONS"));
+    assert_eq!(
+        (options.status().as_u16(), options.headers()["allow"].to_str().unwrap()),
+        (204, "POST,OPTIONS")
+    );
     let refused = harness.send(Method::GET, &target.replace("msisdn=", "msisdn=%2B"), None).await.unwrap();
     assert_eq!(refused.headers()["content-type"], "application/problem+json");
     harness.server.stop().unwrap();
@@ -76,10 +81,15 @@ async fn an_order_goes_through_and_shows_in_the_inventory() {
 #[tokio::test]
 async fn a_dropped_answer_is_a_closed_connection_without_a_status() {
     let harness = Harness::start().await;
-    for (fault, taken) in [(Fault::DropAfterApply, 1), (Fault::DropBeforeApply, 1), (Fault::DropAfterApply, 2)] {
+    for (fault, taken) in
+        [(Fault::DropAfterApply, 1), (Fault::DropBeforeApply, 1), (Fault::DropAfterApply, 2)]
+    {
         harness.script(CallName::Order, fault);
         let error = harness.order().await.unwrap_err();
-        assert!(error.status().is_none() && error.is_request() && !error.is_connect() && !error.is_timeout(), "{error:?}");
+        assert!(
+            error.status().is_none() && error.is_request() && !error.is_connect() && !error.is_timeout(),
+            "{error:?}"
+        );
         assert_eq!(harness.server.twin().orders().len(), taken);
     }
     // One request each: neither the client nor the server repeats an order by itself.
@@ -108,7 +118,10 @@ async fn broken_answers_arrive_as_scripted() {
     let harness = Harness::start().await;
     harness.script(CallName::Order, Fault::Garbage);
     let garbage = harness.order().await.unwrap();
-    assert_eq!((garbage.status().as_u16(), garbage.headers()["content-type"].to_str().unwrap()), (201, "text/html"));
+    assert_eq!(
+        (garbage.status().as_u16(), garbage.headers()["content-type"].to_str().unwrap()),
+        (201, "text/html")
+    );
     assert!(garbage.json::<Value>().await.is_err());
     harness.script(CallName::Order, Fault::TooMany429 { retry_after: Some(7) });
     let limited = harness.order().await.unwrap();
@@ -133,14 +146,19 @@ async fn the_control_api_drives_a_phone_and_hands_out_the_delivery_file() {
     }
     let details = format!("/sim-management/sims/api/esims/sim-serial/{}", harness.line.iccid);
     let details: Value = harness.send(Method::GET, &details, None).await.unwrap().json().await.unwrap();
-    assert_eq!((&details["status"], &details["eid"]), (&json!("enabled"), &json!("89034011560010000000000000000121")));
+    assert_eq!(
+        (&details["status"], &details["eid"]),
+        (&json!("enabled"), &json!("89034011560010000000000000000121"))
+    );
     let state: Value = harness.send(Method::GET, &line, None).await.unwrap().json().await.unwrap();
     assert_eq!(state["subscriptions"][0]["status"], "active");
 
     let file = harness.send(Method::GET, "/_twin/delivery.csv", None).await.unwrap();
     assert_eq!(file.headers()["content-type"], "text/csv; charset=utf-8");
     let file = file.bytes().await.unwrap();
-    assert!(file.starts_with(b"\xef\xbb\xbfTransatelId;MSISDN;Release;ICCID;Status;PIN;PUK;ActivationCode\r\n"));
+    assert!(
+        file.starts_with(b"\xef\xbb\xbfTransatelId;MSISDN;Release;ICCID;Status;PIN;PUK;ActivationCode\r\n")
+    );
 }
 
 #[tokio::test]
@@ -149,7 +167,23 @@ async fn it_stops_and_its_port_is_taken_once() {
     let address = harness.server.base_url.trim_start_matches("http://").to_owned();
     assert!(TwinServer::start(TwinConfig::sandbox(), &*address).is_err());
     harness.server.stop().unwrap();
-    assert!(harness.client.get(format!("http://{address}/_twin/state")).send().await.unwrap_err().is_connect());
+    assert!(std::net::TcpStream::connect(&address).is_err());
+    // The connection that the client has kept is gone as well.
+    assert!(harness.client.get(format!("http://{address}/_twin/state")).send().await.is_err());
+}
+
+#[tokio::test]
+async fn it_is_served_inside_a_tokio_runtime_too() {
+    let harness = Harness::start().await;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/_twin/lines", listener.local_addr().unwrap());
+    let twin = Arc::new(Mutex::new(Twin::new(TwinConfig::sandbox())));
+    let post = harness.client.post(url).json(&json!({"count": 3})).send();
+    tokio::select! {
+        ended = shell::serve(Arc::clone(&twin), listener) => panic!("{ended:?}"),
+        reply = post => assert_eq!(reply.unwrap().status(), 201),
+    }
+    assert_eq!(twin.lock().unwrap().lines().count(), 3);
 }
 
 #[test]

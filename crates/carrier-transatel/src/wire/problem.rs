@@ -192,11 +192,9 @@ mod tests {
             (204, "", "unknown"),
             (202, "", "unknown"),
         ] {
-            for text in
-                [body(title), title.is_empty().then(|| "<html>busy</html>".to_owned()).unwrap_or(body(title))]
-            {
-                assert_eq!(kind(&placement(&Answer::of(status, &text))), expected, "{status} {title} {text}");
-            }
+            // Without a title the body may as well be none of the service's.
+            let text = if title.is_empty() { "<html>busy</html>".to_owned() } else { body(title) };
+            assert_eq!(kind(&placement(&Answer::of(status, &text))), expected, "{status} {title}");
         }
     }
 

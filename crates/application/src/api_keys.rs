@@ -1,0 +1,226 @@
+//! API keys: shown once, kept as a hash.
+
+use chrono::{DateTime, Utc};
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+use simdepot_domain::channel::{ChannelName, Scope};
+use simdepot_domain::event::{Fact, Subject};
+use simdepot_domain::id::ApiKeyId;
+use simdepot_persistence::api_keys::{self, ApiKey};
+use simdepot_persistence::events;
+use strum::VariantArray;
+
+use crate::caller::Caller;
+use crate::depot::Depot;
+use crate::error::AppError;
+use crate::idempotency::{self, IdempotencyKey, Once, unreadable_record};
+
+/// Shortest bootstrap key.
+pub const BOOTSTRAP_MIN: usize = 32;
+
+/// What a new key is for.
+#[derive(Debug, Clone)]
+pub struct NewApiKey {
+    /// A name for people.
+    pub name: String,
+    /// Its channel.
+    pub channel: ChannelName,
+    /// What it may do.
+    pub scopes: Vec<Scope>,
+    /// When it stops working.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// Whether it is for a sandbox: its prefix says so.
+    pub test: bool,
+}
+
+/// A key as it was made. `secret` is there only in the answer to the request that made it.
+#[derive(Debug)]
+pub struct CreatedApiKey {
+    /// What is kept of it.
+    pub key: ApiKey,
+    /// The key itself.
+    pub secret: Option<SecretString>,
+}
+
+fn hash(secret: &str) -> Vec<u8> {
+    Sha256::digest(secret.as_bytes()).to_vec()
+}
+
+/// The first characters tell keys apart and give nothing away of their 256 bits.
+fn hint(secret: &str) -> String {
+    secret.chars().take(12).collect()
+}
+
+/// `sd_live_` or `sd_test_`, 256 random bits in hex, and 8 hex digits of checksum that catch a typing error.
+fn generate(test: bool) -> Result<SecretString, AppError> {
+    let mut bytes = [0u8; 32];
+    getrandom::fill(&mut bytes).map_err(|_| AppError::Internal("no randomness from the operating system".to_owned()))?;
+    let body = format!("sd_{}_{}", if test { "test" } else { "live" }, hex::encode(bytes));
+    let checksum = hex::encode(Sha256::digest(body.as_bytes()).get(..4).unwrap_or_default());
+    Ok(format!("{body}{checksum}").into())
+}
+
+/// Makes a key. The second value tells whether an earlier request with the idempotency key had made it.
+///
+/// # Errors
+/// [`AppError::Invalid`] when it has no scope or expires in the past.
+pub async fn create(
+    depot: &Depot,
+    caller: &Caller,
+    new: NewApiKey,
+    idempotency: Option<&IdempotencyKey>,
+) -> Result<(CreatedApiKey, bool), AppError> {
+    if new.scopes.is_empty() {
+        return Err(AppError::invalid("/scopes", "length", "must name at least one scope"));
+    }
+    if new.expires_at.is_some_and(|expiry| expiry <= depot.now()) {
+        return Err(AppError::invalid("/expires_at", "range", "must be in the future"));
+    }
+    let made = idempotency::once(depot, caller, idempotency, || async {
+        let secret = generate(new.test)?;
+        let key = stored(depot, &new, secret.expose_secret());
+        insert(depot, caller, key.clone(), idempotency).await?;
+        Ok(CreatedApiKey { key, secret: Some(secret) })
+    });
+    match made.await? {
+        Once::Made(created) => Ok((created, false)),
+        Once::Replayed(id) => {
+            let id: ApiKeyId = id.parse().map_err(|_| unreadable_record())?;
+            Ok((CreatedApiKey { key: get(depot, id).await?, secret: None }, true))
+        }
+    }
+}
+
+fn stored(depot: &Depot, new: &NewApiKey, secret: &str) -> ApiKey {
+    let mut scopes = new.scopes.clone();
+    scopes.sort_unstable();
+    scopes.dedup();
+    ApiKey {
+        id: ApiKeyId::generate(depot.ids.as_ref()),
+        name: new.name.clone(),
+        channel: new.channel.clone(),
+        scopes,
+        hash: hash(secret),
+        hint: hint(secret),
+        version: 1,
+        created_at: depot.now(),
+        expires_at: new.expires_at,
+        last_used_at: None,
+        revoked_at: None,
+    }
+}
+
+async fn insert(depot: &Depot, caller: &Caller, key: ApiKey, idempotency: Option<&IdempotencyKey>) -> Result<bool, AppError> {
+    let (work, caller, idempotency) = (depot.clone(), caller.clone(), idempotency.cloned());
+    depot
+        .store
+        .write(move |conn| {
+            idempotency::record(conn, &work, &caller, idempotency.as_ref(), 201, &key.id.to_string())?;
+            let inserted = api_keys::insert(conn, &key)?;
+            if inserted {
+                let fact = Fact::ApiKeyCreated { channel: key.channel.clone() };
+                events::append(conn, &[work.event(key.created_at, Subject::ApiKey(key.id), 1, fact)])?;
+            }
+            Ok(inserted)
+        })
+        .await
+}
+
+/// Makes the operator's bootstrap key exist, with every scope, in the channel `default`.
+///
+/// # Errors
+/// [`AppError::Invalid`] when it is shorter than 32 visible characters.
+pub async fn ensure_bootstrap(depot: &Depot, secret: &SecretString) -> Result<(), AppError> {
+    let text = secret.expose_secret();
+    if text.len() < BOOTSTRAP_MIN || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let message = "SIMDEPOT_BOOTSTRAP_KEY must be 32 or more visible ASCII characters";
+        return Err(AppError::invalid("SIMDEPOT_BOOTSTRAP_KEY", "format", message));
+    }
+    let caller = command_line()?;
+    let new = NewApiKey {
+        name: "bootstrap".to_owned(),
+        channel: caller.channel.clone(),
+        scopes: Scope::VARIANTS.to_vec(),
+        expires_at: None,
+        test: false,
+    };
+    let key = stored(depot, &new, text);
+    insert(depot, &caller, key, None).await?;
+    Ok(())
+}
+
+/// The caller behind the command line: everything, in the channel `default`.
+///
+/// # Errors
+/// Never in practice; the name is checked all the same.
+pub fn command_line() -> Result<Caller, AppError> {
+    let channel = ChannelName::parse("default").map_err(|error| AppError::Internal(error.to_string()))?;
+    Ok(Caller { key: None, channel, scopes: Scope::VARIANTS.to_vec() })
+}
+
+/// Who a key belongs to; `None` when it does not work.
+///
+/// # Errors
+/// When the store cannot be asked.
+pub async fn authenticate(depot: &Depot, secret: &str) -> Result<Option<Caller>, AppError> {
+    let hash = hash(secret);
+    let found = depot.store.read(move |conn| api_keys::find_by_hash(conn, &hash)).await?;
+    Ok(found.filter(|key| key.is_live(depot.now())).map(|key| Caller {
+        key: Some(key.id),
+        channel: key.channel,
+        scopes: key.scopes,
+    }))
+}
+
+/// A key by id.
+///
+/// # Errors
+/// [`AppError::NotFound`].
+pub async fn get(depot: &Depot, id: ApiKeyId) -> Result<ApiKey, AppError> {
+    depot.store.read(move |conn| Ok(api_keys::find(conn, id)?)).await.and_then(|found: Option<ApiKey>| {
+        found.ok_or(AppError::NotFound { what: "API key" })
+    })
+}
+
+/// A page of keys, newest first.
+///
+/// # Errors
+/// When they cannot be read.
+pub async fn list(depot: &Depot, before: Option<ApiKeyId>, limit: i64) -> Result<Vec<ApiKey>, AppError> {
+    depot.store.read(move |conn| Ok(api_keys::list(conn, before, limit)?)).await
+}
+
+/// Revokes a key; revoking it again changes nothing.
+///
+/// # Errors
+/// [`AppError::NotFound`].
+pub async fn revoke(depot: &Depot, id: ApiKeyId) -> Result<(), AppError> {
+    let work = depot.clone();
+    depot
+        .store
+        .write(move |conn| {
+            let key = api_keys::find(conn, id)?.ok_or(AppError::NotFound { what: "API key" })?;
+            if key.revoked_at.is_some() {
+                return Ok(());
+            }
+            let now = work.now();
+            let version = api_keys::revoke(conn, &key, now)?;
+            events::append(conn, &[work.event(now, Subject::ApiKey(id), version, Fact::ApiKeyRevoked {})])?;
+            Ok(())
+        })
+        .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_long_random_and_tell_their_kind() {
+        let (live, test) = (generate(false).unwrap(), generate(true).unwrap());
+        assert!(live.expose_secret().starts_with("sd_live_") && test.expose_secret().starts_with("sd_test_"));
+        assert_eq!(live.expose_secret().len(), "sd_live_".len() + 64 + 8);
+        assert_ne!(live.expose_secret(), generate(false).unwrap().expose_secret());
+        assert!(!format!("{live:?}").contains(live.expose_secret()));
+    }
+}

@@ -1,0 +1,37 @@
+//! Who asks.
+
+use simdepot_domain::channel::{ChannelName, Scope};
+use simdepot_domain::id::ApiKeyId;
+
+use crate::error::AppError;
+
+/// An authenticated caller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// Its key; absent on the command line.
+    pub key: Option<ApiKeyId>,
+    /// Its channel: owns orders, references and the right to reveal.
+    pub channel: ChannelName,
+    /// What it may do.
+    pub scopes: Vec<Scope>,
+}
+
+impl Caller {
+    /// Whether it has a scope.
+    pub fn may(&self, scope: Scope) -> bool {
+        self.scopes.contains(&scope)
+    }
+
+    /// Demands a scope.
+    ///
+    /// # Errors
+    /// [`AppError::Forbidden`] names it.
+    pub fn require(&self, scope: Scope) -> Result<(), AppError> {
+        if self.may(scope) { Ok(()) } else { Err(AppError::Forbidden { scope }) }
+    }
+
+    /// Whether it sees the whole stock, or only what was sold to its own channel.
+    pub fn sees_all_stock(&self) -> bool {
+        self.may(Scope::Stock) || self.may(Scope::Admin)
+    }
+}

@@ -1,0 +1,111 @@
+//! What every use case works with.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use simdepot_domain::carrier::Carrier;
+use simdepot_domain::channel::AccountName;
+use simdepot_domain::clock::Clock;
+use simdepot_domain::event::{Event, Fact, Subject};
+use simdepot_domain::id::{EventId, IdGenerator};
+use simdepot_persistence::Store;
+
+use crate::error::AppError;
+use crate::signals::Signals;
+
+/// A carrier account at work.
+#[derive(Clone)]
+pub struct Account {
+    /// The adapter.
+    pub carrier: Arc<dyn Carrier>,
+    /// How long one call may take.
+    pub timeout: Duration,
+}
+
+impl fmt::Debug for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Account").field("timeout", &self.timeout).finish_non_exhaustive()
+    }
+}
+
+/// The configured carrier accounts by name.
+pub type Accounts = BTreeMap<AccountName, Account>;
+
+/// How background work is paced.
+#[derive(Debug, Clone)]
+pub struct WorkSettings {
+    /// How long a worker has an operation for itself.
+    pub lease: TimeDelta,
+    /// Added to the carrier's time-out before an open outcome may be decided.
+    pub resolve_margin: TimeDelta,
+    /// Longest pause between two tries.
+    pub backoff_cap: TimeDelta,
+    /// A carrier that cannot be reached for this long fails the operation.
+    pub give_up: TimeDelta,
+    /// How old a cached catalogue may be.
+    pub catalogue_age: TimeDelta,
+}
+
+impl Default for WorkSettings {
+    fn default() -> Self {
+        Self {
+            lease: TimeDelta::seconds(30),
+            resolve_margin: TimeDelta::seconds(5),
+            backoff_cap: TimeDelta::seconds(15),
+            give_up: TimeDelta::minutes(30),
+            catalogue_age: TimeDelta::minutes(10),
+        }
+    }
+}
+
+/// The depot: store, ports and settings. Cheap to clone.
+#[derive(Clone)]
+pub struct Depot {
+    /// The store.
+    pub store: Store,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Ids.
+    pub ids: Arc<dyn IdGenerator>,
+    /// Carrier accounts.
+    pub accounts: Arc<Accounts>,
+    /// Wakes waiters and workers of this process.
+    pub signals: Arc<Signals>,
+    /// Pace.
+    pub work: Arc<WorkSettings>,
+}
+
+impl fmt::Debug for Depot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Depot").field("store", &self.store).field("accounts", &self.accounts).finish_non_exhaustive()
+    }
+}
+
+impl Depot {
+    /// A depot with the default pace.
+    pub fn new(store: Store, clock: Arc<dyn Clock>, ids: Arc<dyn IdGenerator>, accounts: Accounts) -> Self {
+        let (accounts, work) = (Arc::new(accounts), Arc::new(WorkSettings::default()));
+        Self { store, clock, ids, accounts, signals: Arc::default(), work }
+    }
+
+    /// Now.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    /// A configured account.
+    ///
+    /// # Errors
+    /// [`AppError::UnknownAccount`] when a pool names one that the configuration lacks.
+    pub fn account(&self, name: &AccountName) -> Result<&Account, AppError> {
+        self.accounts.get(name).ok_or_else(|| AppError::UnknownAccount { account: name.clone() })
+    }
+
+    /// An event about to be written.
+    pub fn event(&self, at: DateTime<Utc>, subject: Subject, version: i64, fact: Fact) -> Event {
+        Event { id: EventId::generate(self.ids.as_ref()), at, subject, version, fact }
+    }
+}

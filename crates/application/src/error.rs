@@ -1,0 +1,120 @@
+//! What can go wrong in a use case, in the words of the public contract. The API turns it into problem details in one
+//! of its last steps.
+
+use simdepot_domain::carrier::{ReadError, Refusal};
+use simdepot_domain::channel::{AccountName, Scope};
+use simdepot_domain::id::{BundleId, OrderId};
+use simdepot_persistence::StoreError;
+use thiserror::Error;
+
+/// One thing that is wrong with a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldError {
+    /// JSON pointer (RFC 6901) into the body, or `?name` for a query parameter.
+    pub pointer: String,
+    /// Stable code.
+    pub code: &'static str,
+    /// What is wrong and what is expected.
+    pub message: String,
+}
+
+impl FieldError {
+    /// A field error.
+    pub fn new(pointer: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
+        Self { pointer: pointer.into(), code, message: message.into() }
+    }
+}
+
+/// An error of a use case.
+#[derive(Debug, Error)]
+pub enum AppError {
+    /// The request cannot be carried out as it is.
+    #[error("the request is not valid")]
+    Invalid(Vec<FieldError>),
+    /// There is none, or the caller may not know of it.
+    #[error("{what} not found")]
+    NotFound {
+        /// What was looked for.
+        what: &'static str,
+    },
+    /// The key lacks a scope.
+    #[error("this key lacks the scope {scope}")]
+    Forbidden {
+        /// Which.
+        scope: Scope,
+    },
+    /// Not enough profiles; nothing was taken.
+    #[error("pool {pool} has {available} profiles on sale, {requested} were asked for")]
+    OutOfStock {
+        /// Which pool.
+        pool: String,
+        /// How many were asked for.
+        requested: u32,
+        /// How many could have been sold.
+        available: u64,
+    },
+    /// The reference was used for something else.
+    #[error("the reference {reference} was used for another request ({existing})")]
+    ReferenceConflict {
+        /// The reference.
+        reference: String,
+        /// What it belongs to.
+        existing: String,
+    },
+    /// The pool's name is taken.
+    #[error("a pool of that name exists")]
+    PoolExists,
+    /// The idempotency key was used for another request.
+    #[error("this Idempotency-Key was used for another request")]
+    IdempotencyKeyReused,
+    /// A request with the idempotency key is under way.
+    #[error("a request with this Idempotency-Key is under way")]
+    IdempotencyInFlight,
+    /// The thing is not in a state for that.
+    #[error("{detail}")]
+    InvalidTransition {
+        /// Where it stands.
+        from: String,
+        /// What was asked.
+        command: String,
+        /// Why not.
+        detail: String,
+    },
+    /// The carrier refused, and the order or top-up failed for it.
+    #[error("the carrier refused: {}", refusal.code)]
+    CarrierRefused {
+        /// The order, if it was one.
+        order: Option<OrderId>,
+        /// The bundle, if it was a top-up.
+        bundle: Option<BundleId>,
+        /// The refusal.
+        refusal: Refusal,
+    },
+    /// The carrier cannot be asked now.
+    #[error("the carrier cannot be asked: {0}")]
+    CarrierUnavailable(#[from] ReadError),
+    /// A pool names an account that is not configured.
+    #[error("the carrier account {account} is not configured")]
+    UnknownAccount {
+        /// Which.
+        account: AccountName,
+    },
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// An error that should not happen.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl AppError {
+    /// One field is wrong.
+    pub fn invalid(pointer: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
+        Self::Invalid(vec![FieldError::new(pointer, code, message)])
+    }
+
+    /// Whether somebody else changed the same thing in between: read again, then decide again.
+    pub fn is_race(&self) -> bool {
+        matches!(self, Self::Store(StoreError::RowsAffected { .. } | StoreError::Unique { .. }))
+    }
+}

@@ -1,0 +1,106 @@
+//! `Idempotency-Key`: the same request again makes nothing new.
+
+use simdepot_persistence::idempotency::{self, Record};
+use simdepot_persistence::{Conn, StoreError};
+
+use crate::caller::Caller;
+use crate::depot::Depot;
+use crate::error::AppError;
+
+/// A key that came with a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdempotencyKey {
+    /// The key, 1 to 255 visible ASCII characters.
+    pub key: String,
+    /// Method and path.
+    pub request: String,
+    /// SHA-256 of the body.
+    pub body_hash: Vec<u8>,
+}
+
+/// What was made by an earlier request with the key, if there was one.
+///
+/// # Errors
+/// [`AppError::IdempotencyKeyReused`] when the earlier request was another one.
+pub async fn lookup(depot: &Depot, caller: &Caller, key: Option<&IdempotencyKey>) -> Result<Option<Record>, AppError> {
+    let Some(key) = key.cloned() else {
+        return Ok(None);
+    };
+    let (channel, now, name) = (caller.channel.clone(), depot.now(), key.key.clone());
+    let found = depot.store.read(move |conn| idempotency::find(conn, &channel, &name, now)).await?;
+    match found {
+        Some(record) if record.request == key.request && record.body_hash == key.body_hash => Ok(Some(record)),
+        Some(_) => Err(AppError::IdempotencyKeyReused),
+        None => Ok(None),
+    }
+}
+
+/// Records what a request makes, in the transaction that makes it.
+///
+/// # Errors
+/// [`AppError::IdempotencyInFlight`] when a parallel request with the key was faster: roll back and look it up.
+pub fn record(
+    conn: &mut Conn<'_>,
+    depot: &Depot,
+    caller: &Caller,
+    key: Option<&IdempotencyKey>,
+    status: u16,
+    resource_id: &str,
+) -> Result<(), AppError> {
+    let Some(key) = key else {
+        return Ok(());
+    };
+    let record = Record {
+        channel: caller.channel.clone(),
+        key: key.key.clone(),
+        request: key.request.clone(),
+        body_hash: key.body_hash.clone(),
+        status,
+        resource_id: resource_id.to_owned(),
+    };
+    if idempotency::insert(conn, &record, depot.now())? { Ok(()) } else { Err(AppError::IdempotencyInFlight) }
+}
+
+/// Runs `make` unless the key has made something already. A parallel request that was faster is looked up once more.
+///
+/// # Errors
+/// Those of `make` and of [`lookup`].
+pub async fn once<T, F>(
+    depot: &Depot,
+    caller: &Caller,
+    key: Option<&IdempotencyKey>,
+    make: impl FnOnce() -> F,
+) -> Result<Once<T>, AppError>
+where
+    F: Future<Output = Result<T, AppError>>,
+{
+    if let Some(record) = lookup(depot, caller, key).await? {
+        return Ok(Once::Replayed(record.resource_id));
+    }
+    match make().await {
+        Ok(made) => Ok(Once::Made(made)),
+        Err(AppError::IdempotencyInFlight) => match lookup(depot, caller, key).await? {
+            Some(record) => Ok(Once::Replayed(record.resource_id)),
+            None => Err(AppError::IdempotencyInFlight),
+        },
+        Err(error) => Err(error),
+    }
+}
+
+/// How a request with a key ended.
+#[derive(Debug)]
+pub enum Once<T> {
+    /// It made this.
+    Made(T),
+    /// An earlier one made the thing of this id.
+    Replayed(String),
+}
+
+/// A recorded id that is no id any more.
+pub(crate) fn unreadable_record() -> AppError {
+    AppError::Store(StoreError::Inconsistency {
+        table: "idempotency_keys",
+        column: "resource_id",
+        row: String::new(),
+    })
+}

@@ -1,0 +1,69 @@
+//! Wakes those who wait in this process. A signal is only a hint: whoever waits looks at the store, and looks again
+//! now and then by himself, because another process may have done the work.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+/// How often a waiter looks without having been woken.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// Signals of one process.
+#[derive(Debug, Default)]
+pub struct Signals {
+    /// There may be an operation to carry out.
+    pub work: Notify,
+    waiting: Mutex<HashMap<Uuid, Arc<Notify>>>,
+}
+
+impl Signals {
+    /// Something changed about `id`.
+    pub fn changed(&self, id: Uuid) {
+        if let Some(notify) = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).get(&id) {
+            notify.notify_waiters();
+        }
+    }
+
+    fn listen(&self, id: Uuid) -> Arc<Notify> {
+        Arc::clone(self.waiting.lock().unwrap_or_else(PoisonError::into_inner).entry(id).or_default())
+    }
+
+    fn forget(&self, id: Uuid, notify: Arc<Notify>) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(notify);
+        if waiting.get(&id).is_some_and(|rest| Arc::strong_count(rest) == 1) {
+            waiting.remove(&id);
+        }
+    }
+
+    /// Looks until `look` returns something or `wait` is over; always looks at least once.
+    ///
+    /// # Errors
+    /// Those of `look`.
+    pub async fn wait_for<T, E, F>(&self, id: Uuid, wait: Duration, look: impl Fn() -> F) -> Result<Option<T>, E>
+    where
+        F: Future<Output = Result<Option<T>, E>>,
+    {
+        let deadline = Instant::now() + wait;
+        let notify = self.listen(id);
+        let found = loop {
+            // Registered before looking: a change between the look and the wait is not missed.
+            let notified = notify.notified();
+            tokio::pin!(notified);
+            notified.as_mut().enable();
+            let found = look().await;
+            let left = deadline.saturating_duration_since(Instant::now());
+            if !matches!(found, Ok(None)) || left.is_zero() {
+                break found;
+            }
+            // Whether woken or not, the next thing is to look.
+            let _ = tokio::time::timeout(left.min(LOOK_AGAIN), notified).await;
+        };
+        self.forget(id, notify);
+        found
+    }
+}
