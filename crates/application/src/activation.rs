@@ -35,11 +35,15 @@ fn revealable(conn: &mut Conn<'_>, caller: &Caller, iccid: &Iccid) -> Result<(Pr
     let profile = profiles::find(conn, iccid)?.ok_or(NOT_FOUND)?;
     let live = allocations::live_of(conn, profile.id)?;
     let order = match live {
-        Some(allocation) => orders::find(conn, allocation.order)?.filter(|order| order.channel == caller.channel),
+        Some(allocation) => {
+            orders::find(conn, allocation.order)?.filter(|order| order.channel == caller.channel)
+        }
         None => None,
     };
     match order {
-        Some(order) if profile.stock_status == StockStatus::Allocated && order.status == OrderStatus::Fulfilled => {
+        Some(order)
+            if profile.stock_status == StockStatus::Allocated && order.status == OrderStatus::Fulfilled =>
+        {
             Ok((profile, order))
         }
         Some(order) => Err(not_fulfilled(&order)),
@@ -47,7 +51,8 @@ fn revealable(conn: &mut Conn<'_>, caller: &Caller, iccid: &Iccid) -> Result<(Pr
         None if caller.sees_all_stock() => Err(AppError::InvalidTransition {
             from: profile.stock_status.to_string(),
             command: "reveal".to_owned(),
-            detail: "a code is revealed only to the channel whose fulfilled order holds the profile".to_owned(),
+            detail: "a code is revealed only to the channel whose fulfilled order holds the profile"
+                .to_owned(),
         }),
         None => Err(NOT_FOUND),
     }
@@ -62,7 +67,12 @@ pub(crate) fn not_fulfilled(order: &Order) -> AppError {
 }
 
 /// Records that the codes of `shown` leave simdepot: the first time always, later once per key and hour.
-pub(crate) async fn record_reveal(depot: &Depot, caller: &Caller, order: OrderId, shown: Vec<Profile>) -> Result<(), AppError> {
+pub(crate) async fn record_reveal(
+    depot: &Depot,
+    caller: &Caller,
+    order: OrderId,
+    shown: Vec<Profile>,
+) -> Result<(), AppError> {
     let (work, caller) = (depot.clone(), caller.clone());
     let now = depot.now();
     let known = shown.clone();
@@ -92,7 +102,12 @@ pub(crate) async fn record_reveal(depot: &Depot, caller: &Caller, order: OrderId
         .await
 }
 
-fn due(conn: &mut Conn<'_>, caller: &Caller, shown: Vec<Profile>, now: DateTime<Utc>) -> Result<Vec<Profile>, AppError> {
+fn due(
+    conn: &mut Conn<'_>,
+    caller: &Caller,
+    shown: Vec<Profile>,
+    now: DateTime<Utc>,
+) -> Result<Vec<Profile>, AppError> {
     let mut due = Vec::new();
     for profile in shown {
         let recent = profile.revealed_at.is_some() && {

@@ -54,7 +54,8 @@ fn hint(secret: &str) -> String {
 /// `sd_live_` or `sd_test_`, 256 random bits in hex, and 8 hex digits of checksum that catch a typing error.
 fn generate(test: bool) -> Result<SecretString, AppError> {
     let mut bytes = [0u8; 32];
-    getrandom::fill(&mut bytes).map_err(|_| AppError::Internal("no randomness from the operating system".to_owned()))?;
+    getrandom::fill(&mut bytes)
+        .map_err(|_| AppError::Internal("no randomness from the operating system".to_owned()))?;
     let body = format!("sd_{}_{}", if test { "test" } else { "live" }, hex::encode(bytes));
     let checksum = hex::encode(Sha256::digest(body.as_bytes()).get(..4).unwrap_or_default());
     Ok(format!("{body}{checksum}").into())
@@ -110,7 +111,12 @@ fn stored(depot: &Depot, new: &NewApiKey, secret: &str) -> ApiKey {
     }
 }
 
-async fn insert(depot: &Depot, caller: &Caller, key: ApiKey, idempotency: Option<&IdempotencyKey>) -> Result<bool, AppError> {
+async fn insert(
+    depot: &Depot,
+    caller: &Caller,
+    key: ApiKey,
+    idempotency: Option<&IdempotencyKey>,
+) -> Result<bool, AppError> {
     let (work, caller, idempotency) = (depot.clone(), caller.clone(), idempotency.cloned());
     depot
         .store
@@ -177,9 +183,11 @@ pub async fn authenticate(depot: &Depot, secret: &str) -> Result<Option<Caller>,
 /// # Errors
 /// [`AppError::NotFound`].
 pub async fn get(depot: &Depot, id: ApiKeyId) -> Result<ApiKey, AppError> {
-    depot.store.read(move |conn| Ok(api_keys::find(conn, id)?)).await.and_then(|found: Option<ApiKey>| {
-        found.ok_or(AppError::NotFound { what: "API key" })
-    })
+    depot
+        .store
+        .read(move |conn| Ok(api_keys::find(conn, id)?))
+        .await
+        .and_then(|found: Option<ApiKey>| found.ok_or(AppError::NotFound { what: "API key" }))
 }
 
 /// A page of keys, newest first.

@@ -80,7 +80,10 @@ pub struct Depot {
 
 impl fmt::Debug for Depot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Depot").field("store", &self.store).field("accounts", &self.accounts).finish_non_exhaustive()
+        f.debug_struct("Depot")
+            .field("store", &self.store)
+            .field("accounts", &self.accounts)
+            .finish_non_exhaustive()
     }
 }
 

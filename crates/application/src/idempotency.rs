@@ -22,14 +22,20 @@ pub struct IdempotencyKey {
 ///
 /// # Errors
 /// [`AppError::IdempotencyKeyReused`] when the earlier request was another one.
-pub async fn lookup(depot: &Depot, caller: &Caller, key: Option<&IdempotencyKey>) -> Result<Option<Record>, AppError> {
+pub async fn lookup(
+    depot: &Depot,
+    caller: &Caller,
+    key: Option<&IdempotencyKey>,
+) -> Result<Option<Record>, AppError> {
     let Some(key) = key.cloned() else {
         return Ok(None);
     };
     let (channel, now, name) = (caller.channel.clone(), depot.now(), key.key.clone());
     let found = depot.store.read(move |conn| idempotency::find(conn, &channel, &name, now)).await?;
     match found {
-        Some(record) if record.request == key.request && record.body_hash == key.body_hash => Ok(Some(record)),
+        Some(record) if record.request == key.request && record.body_hash == key.body_hash => {
+            Ok(Some(record))
+        }
         Some(_) => Err(AppError::IdempotencyKeyReused),
         None => Ok(None),
     }

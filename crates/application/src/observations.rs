@@ -22,7 +22,10 @@ pub struct Sightings {
     pub is_physical: bool,
 }
 
-fn line_status(line: &LineReading, received_at: DateTime<Utc>) -> Option<Observation<simdepot_domain::sim::SimStatus>> {
+fn line_status(
+    line: &LineReading,
+    received_at: DateTime<Utc>,
+) -> Option<Observation<simdepot_domain::sim::SimStatus>> {
     Some(Observation {
         status: line.sim_status?,
         observed_at: line.observed_at,
@@ -32,7 +35,10 @@ fn line_status(line: &LineReading, received_at: DateTime<Utc>) -> Option<Observa
     })
 }
 
-fn esim_status(esim: &EsimReading, received_at: DateTime<Utc>) -> Option<Observation<simdepot_domain::esim::EsimStatus>> {
+fn esim_status(
+    esim: &EsimReading,
+    received_at: DateTime<Utc>,
+) -> Option<Observation<simdepot_domain::esim::EsimStatus>> {
     Some(Observation {
         status: esim.status?,
         observed_at: esim.status_date.unwrap_or(esim.observed_at),
@@ -43,7 +49,10 @@ fn esim_status(esim: &EsimReading, received_at: DateTime<Utc>) -> Option<Observa
 }
 
 /// Keeps `incoming` if it is the newest word: the observation to store, and whether it is news.
-fn accept<S: Lifecycle>(known: Option<&Observation<S>>, incoming: Option<Observation<S>>) -> Option<(Observation<S>, bool, bool)> {
+fn accept<S: Lifecycle>(
+    known: Option<&Observation<S>>,
+    incoming: Option<Observation<S>>,
+) -> Option<(Observation<S>, bool, bool)> {
     let incoming = incoming?;
     match weigh(known, &incoming) {
         Verdict::Apply { changed, drift } => Some((incoming, changed, drift)),
@@ -57,7 +66,13 @@ fn accept<S: Lifecycle>(known: Option<&Observation<S>>, incoming: Option<Observa
 ///
 /// # Errors
 /// [`AppError::Store`] with `RowsAffected` when somebody else changed the profile in between.
-pub fn learn(conn: &mut Conn<'_>, depot: &Depot, profile: Profile, seen: &Sightings, now: DateTime<Utc>) -> Result<Profile, AppError> {
+pub fn learn(
+    conn: &mut Conn<'_>,
+    depot: &Depot,
+    profile: Profile,
+    seen: &Sightings,
+    now: DateTime<Utc>,
+) -> Result<Profile, AppError> {
     let mut learned = Learned::default();
     let mut facts = Vec::new();
     let line = seen.line.as_ref().and_then(|line| line_status(line, now));

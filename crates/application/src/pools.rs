@@ -50,7 +50,12 @@ pub async fn create(
     Ok((get(depot, name).await?, matches!(made, Once::Replayed(_))))
 }
 
-async fn insert(depot: &Depot, caller: &Caller, settings: PoolSettings, key: Option<&IdempotencyKey>) -> Result<(), AppError> {
+async fn insert(
+    depot: &Depot,
+    caller: &Caller,
+    settings: PoolSettings,
+    key: Option<&IdempotencyKey>,
+) -> Result<(), AppError> {
     let (work, caller, key) = (depot.clone(), caller.clone(), key.cloned());
     let made = depot.store.write(move |conn| {
         let now = work.now();

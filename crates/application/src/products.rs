@@ -25,7 +25,11 @@ pub struct ProductFilter {
 ///
 /// # Errors
 /// [`AppError::CarrierUnavailable`] when there is no cache either.
-pub async fn list(depot: &Depot, filter: ProductFilter, limit: usize) -> Result<Vec<CachedProduct>, AppError> {
+pub async fn list(
+    depot: &Depot,
+    filter: ProductFilter,
+    limit: usize,
+) -> Result<Vec<CachedProduct>, AppError> {
     let accounts: Vec<AccountName> = match &filter.account {
         Some(account) => vec![account.clone()],
         None => depot.accounts.keys().cloned().collect(),
@@ -71,7 +75,11 @@ async fn refresh(depot: &Depot, account: &AccountName) -> Result<(), AppError> {
     }
 }
 
-fn stale_or(cached_at: Option<DateTime<Utc>>, account: &AccountName, error: AppError) -> Result<(), AppError> {
+fn stale_or(
+    cached_at: Option<DateTime<Utc>>,
+    account: &AccountName,
+    error: AppError,
+) -> Result<(), AppError> {
     match cached_at {
         Some(at) => {
             tracing::warn!(%account, %error, cached_at = %at, "catalogue cannot be refreshed; serving the cached one");

@@ -44,7 +44,12 @@ impl Signals {
     ///
     /// # Errors
     /// Those of `look`.
-    pub async fn wait_for<T, E, F>(&self, id: Uuid, wait: Duration, look: impl Fn() -> F) -> Result<Option<T>, E>
+    pub async fn wait_for<T, E, F>(
+        &self,
+        id: Uuid,
+        wait: Duration,
+        look: impl Fn() -> F,
+    ) -> Result<Option<T>, E>
     where
         F: Future<Output = Result<Option<T>, E>>,
     {

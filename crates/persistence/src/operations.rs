@@ -429,3 +429,19 @@ pub fn open_counts(conn: &mut Conn<'_>) -> Result<Vec<(String, i64)>> {
     .load(conn.db)?;
     Ok(rows.into_iter().map(|row| (row.status, row.operations)).collect())
 }
+
+/// Whether a pending operation is due and free.
+///
+/// # Errors
+/// When the database cannot be asked.
+pub fn any_due(conn: &mut Conn<'_>, now: DateTime<Utc>) -> Result<bool> {
+    let found: Option<Uid> = operations::table
+        .filter(operations::status.eq(OperationStatus::Pending.as_ref()))
+        .filter(operations::run_at.le(At(now)))
+        .filter(operations::lease_until.is_null().or(operations::lease_until.le(At(now))))
+        .order((operations::run_at, operations::id))
+        .select(operations::id)
+        .first(conn.db)
+        .optional()?;
+    Ok(found.is_some())
+}

@@ -652,3 +652,32 @@ fn new_row(batch: Batch, profile: &NewProfile) -> NewRow {
         updated_at: At(batch.at),
     }
 }
+
+/// Whether a profile that waits for the carrier's record is due.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn any_recheck_due(conn: &mut Conn<'_>, now: DateTime<Utc>) -> Result<bool> {
+    let found: Option<i64> = profiles::table
+        .filter(profiles::recheck_at.le(At(now)))
+        .order(profiles::recheck_at)
+        .select(profiles::id)
+        .first(conn.db)
+        .optional()?;
+    Ok(found.is_some())
+}
+
+/// Moves the version alone, for an event whose change lies in another table.
+///
+/// # Errors
+/// [`StoreError::RowsAffected`] when somebody else changed the profile in between.
+pub fn bump(conn: &mut Conn<'_>, profile: &Profile, now: DateTime<Utc>) -> Result<i64> {
+    let version = profile.version + 1;
+    let guard =
+        profiles::table.filter(profiles::id.eq(profile.id)).filter(profiles::version.eq(profile.version));
+    let touched = diesel::update(guard)
+        .set((profiles::version.eq(version), profiles::updated_at.eq(At(now))))
+        .execute(conn.db)?;
+    ensure_affected("bump profile", 1, touched)?;
+    Ok(version)
+}

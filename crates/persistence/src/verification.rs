@@ -2,10 +2,13 @@
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
+use simdepot_domain::id::ImportId;
+use simdepot_domain::stock::StockStatus;
 
-use crate::error::Result;
+use crate::error::{Result, parse_column};
 use crate::profiles::Profile;
 use crate::schema::profiles;
+use crate::sql_types::Uid;
 use crate::store::Conn;
 
 /// The next profiles after a row, in order.
@@ -112,4 +115,29 @@ pub fn version_gaps(conn: &mut Conn<'_>, limit: i64) -> Result<Vec<String>> {
     .bind::<BigInt, _>(limit)
     .load(conn.db)?;
     Ok(rows.into_iter().map(|row| format!("{} {}", row.subject_kind, row.subject_id)).collect())
+}
+
+/// The next profiles of a batch as they were imported: row, ICCID, first status.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn batch_after(
+    conn: &mut Conn<'_>,
+    import: ImportId,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<(i64, String, StockStatus)>> {
+    let rows: Vec<(i64, String, String)> = profiles::table
+        .filter(profiles::import_id.eq(Uid(import.0)))
+        .filter(profiles::id.gt(after))
+        .order(profiles::id)
+        .limit(limit)
+        .select((profiles::id, profiles::iccid, profiles::imported_as))
+        .load(conn.db)?;
+    rows.into_iter()
+        .map(|(id, iccid, status)| {
+            let status = parse_column("profiles", "imported_as", &iccid, &status)?;
+            Ok((id, iccid, status))
+        })
+        .collect()
 }

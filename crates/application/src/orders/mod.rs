@@ -4,6 +4,8 @@ mod place;
 mod read;
 mod roll_up;
 
+pub(crate) use place::BundleOnProfile;
 pub use place::{PlaceOrder, Placed, PlacedAs, place};
+pub(crate) use read::order_bundle;
 pub use read::{ListOrders, OrderBundle, OrderLineView, OrderProfile, OrderView, get, list};
 pub(crate) use roll_up::roll_up;

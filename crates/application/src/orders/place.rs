@@ -79,10 +79,11 @@ pub async fn place(
     if request.dry_run {
         return dry_run(depot, caller, request).await;
     }
-    let (id, placed_as) = match idempotency::once(depot, caller, key, || take(depot, caller, request, key)).await? {
-        Once::Made(made) => made,
-        Once::Replayed(id) => (id.parse().map_err(|_| unreadable_record())?, PlacedAs::Replayed),
-    };
+    let (id, placed_as) =
+        match idempotency::once(depot, caller, key, || take(depot, caller, request, key)).await? {
+            Once::Made(made) => made,
+            Once::Replayed(id) => (id.parse().map_err(|_| unreadable_record())?, PlacedAs::Replayed),
+        };
     depot.signals.work.notify_one();
     settle(depot, id, wait).await?;
     let reveal = if reveal { Reveal::IfFulfilled } else { Reveal::Never };
@@ -105,11 +106,9 @@ async fn settle(depot: &Depot, id: OrderId, wait: Duration) -> Result<(), AppErr
 
 fn refused(order: &OrderView) -> AppError {
     let problem = order.order.problem.as_ref();
-    let refusal = problem.and_then(|problem| serde_json::from_value(problem.clone()).ok()).unwrap_or(Refusal {
-        code: "unknown".to_owned(),
-        detail: None,
-        concerns: Concern::Request,
-    });
+    let refusal = problem
+        .and_then(|problem| serde_json::from_value(problem.clone()).ok())
+        .unwrap_or(Refusal { code: "unknown".to_owned(), detail: None, concerns: Concern::Request });
     AppError::CarrierRefused { order: Some(order.order.id), bundle: None, refusal }
 }
 
@@ -120,7 +119,8 @@ async fn check(depot: &Depot, request: &PlaceOrder) -> Result<(), AppError> {
         return Err(AppError::invalid("/lines", "length", format!("must have 1 to {MAX_LINES} lines")));
     }
     if total > u64::from(MAX_PROFILES) {
-        let message = format!("an order has at most {MAX_PROFILES} profiles over all lines, this one has {total}");
+        let message =
+            format!("an order has at most {MAX_PROFILES} profiles over all lines, this one has {total}");
         return Err(AppError::invalid("/lines", "range", message));
     }
     let known: BTreeMap<PoolName, Pool> = depot
@@ -159,7 +159,12 @@ fn request_hash(lines: &[OrderLine]) -> Vec<u8> {
     Sha256::digest(canonical).to_vec()
 }
 
-async fn take(depot: &Depot, caller: &Caller, request: PlaceOrder, key: Option<&IdempotencyKey>) -> Result<(OrderId, PlacedAs), AppError> {
+async fn take(
+    depot: &Depot,
+    caller: &Caller,
+    request: PlaceOrder,
+    key: Option<&IdempotencyKey>,
+) -> Result<(OrderId, PlacedAs), AppError> {
     let (work, caller, key) = (depot.clone(), caller.clone(), key.cloned());
     depot
         .store
@@ -243,7 +248,8 @@ impl<'a> Taking<'a> {
             let taken = stock.entry(line.pool_id).or_default();
             for (position, _) in (0..line.quantity).enumerate() {
                 let profile = taken.pop_front().ok_or_else(short_claim)?;
-                let outcome = if line.product.is_some() { ProfileOutcome::Pending } else { ProfileOutcome::Fulfilled };
+                let outcome =
+                    if line.product.is_some() { ProfileOutcome::Pending } else { ProfileOutcome::Fulfilled };
                 let position = i32::try_from(position).unwrap_or(i32::MAX);
                 allocated.push(NewAllocation { profile, line_no: line.line_no, position, outcome });
             }
@@ -265,8 +271,10 @@ impl<'a> Taking<'a> {
 
     fn repeat(&self, conn: &mut Conn<'_>) -> Result<(OrderId, PlacedAs), AppError> {
         let reference = &self.order.reference;
-        let existing = orders::find_by_reference(conn, &self.caller.channel, reference)?
-            .ok_or_else(|| AppError::Internal("the order that holds the reference cannot be found".to_owned()))?;
+        let existing =
+            orders::find_by_reference(conn, &self.caller.channel, reference)?.ok_or_else(|| {
+                AppError::Internal("the order that holds the reference cannot be found".to_owned())
+            })?;
         if existing.request_hash == self.order.request_hash {
             return Ok((existing.id, PlacedAs::Repeated));
         }
@@ -300,7 +308,11 @@ impl<'a> Taking<'a> {
     }
 
     /// Claims what all lines need, pool by pool in ascending order, so that no two orders wait for each other.
-    fn claim(&self, conn: &mut Conn<'_>, pools: &BTreeMap<PoolName, Pool>) -> Result<BTreeMap<i64, VecDeque<Claimed>>, AppError> {
+    fn claim(
+        &self,
+        conn: &mut Conn<'_>,
+        pools: &BTreeMap<PoolName, Pool>,
+    ) -> Result<BTreeMap<i64, VecDeque<Claimed>>, AppError> {
         let mut demand: BTreeMap<i64, (&Pool, u32)> = BTreeMap::new();
         for line in &self.request.lines {
             if let Some(pool) = pools.get(&line.pool) {
@@ -312,7 +324,11 @@ impl<'a> Taking<'a> {
             match allocations::claim(conn, pool, requested, self.now)? {
                 Claim::Taken(profiles) => stock.insert(pool_id, profiles.into()),
                 Claim::OutOfStock { available } => {
-                    return Err(AppError::OutOfStock { pool: pool.settings.pool.to_string(), requested, available });
+                    return Err(AppError::OutOfStock {
+                        pool: pool.settings.pool.to_string(),
+                        requested,
+                        available,
+                    });
                 }
             };
         }
@@ -326,7 +342,8 @@ impl<'a> Taking<'a> {
         let created = Fact::OrderCreated { channel, reference, quantity };
         let mut facts = vec![self.depot.event(self.now, subject.clone(), 1, created)];
         if self.order.status == OrderStatus::Fulfilled {
-            let moved = Fact::OrderStatusChanged { from: OrderStatus::InProgress, to: OrderStatus::Fulfilled };
+            let moved =
+                Fact::OrderStatusChanged { from: OrderStatus::InProgress, to: OrderStatus::Fulfilled };
             facts.push(self.depot.event(self.now, subject, 2, moved));
         }
         facts
@@ -435,10 +452,18 @@ impl BundleOnProfile<'_> {
 }
 
 impl MadeBundle {
-    pub(crate) fn events(&self, depot: &Depot, iccid: &simdepot_domain::iccid::Iccid, now: DateTime<Utc>) -> [Event; 2] {
+    pub(crate) fn events(
+        &self,
+        depot: &Depot,
+        iccid: &simdepot_domain::iccid::Iccid,
+        now: DateTime<Utc>,
+    ) -> [Event; 2] {
         let iccid = || iccid.clone();
-        let ordered =
-            Fact::BundleOrdered { iccid: iccid(), product: self.bundle.product.clone(), order: self.bundle.order };
+        let ordered = Fact::BundleOrdered {
+            iccid: iccid(),
+            product: self.bundle.product.clone(),
+            order: self.bundle.order,
+        };
         let pending = Fact::OperationStatusChanged {
             iccid: iccid(),
             from: None,

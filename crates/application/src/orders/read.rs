@@ -91,7 +91,12 @@ pub async fn get(depot: &Depot, caller: &Caller, id: OrderId, reveal: bool) -> R
     Ok(found)
 }
 
-pub(crate) async fn get_with(depot: &Depot, caller: &Caller, id: OrderId, reveal: Reveal) -> Result<OrderView, AppError> {
+pub(crate) async fn get_with(
+    depot: &Depot,
+    caller: &Caller,
+    id: OrderId,
+    reveal: Reveal,
+) -> Result<OrderView, AppError> {
     let channel = caller.channel.clone();
     let mut found = depot
         .store
@@ -126,6 +131,12 @@ async fn reveal_all(depot: &Depot, caller: &Caller, mut found: OrderView) -> Res
         .await
 }
 
+/// A bundle with the operation that places it.
+pub(crate) fn order_bundle(conn: &mut Conn<'_>, bundle: Bundle) -> Result<OrderBundle, AppError> {
+    let operation = operations::of_bundle(conn, bundle.id)?;
+    Ok(OrderBundle { bundle, operation })
+}
+
 /// Gathers what belongs to an order.
 pub(crate) fn view(conn: &mut Conn<'_>, order: Order) -> Result<OrderView, AppError> {
     let stored = allocations::of_order(conn, order.id)?;
@@ -134,8 +145,7 @@ pub(crate) fn view(conn: &mut Conn<'_>, order: Order) -> Result<OrderView, AppEr
         profiles::get_many(conn, &ids)?.into_iter().map(|profile| (profile.id, profile)).collect();
     let mut placed: BTreeMap<i64, OrderBundle> = BTreeMap::new();
     for bundle in bundles::of_order(conn, order.id)? {
-        let operation = operations::of_bundle(conn, bundle.id)?;
-        placed.insert(bundle.profile_id, OrderBundle { bundle, operation });
+        placed.insert(bundle.profile_id, order_bundle(conn, bundle)?);
     }
     let mut lines = Vec::new();
     for line in orders::lines(conn, order.id)? {
@@ -144,7 +154,8 @@ pub(crate) fn view(conn: &mut Conn<'_>, order: Order) -> Result<OrderView, AppEr
             if allocation.outcome == ProfileOutcome::Substituted {
                 continue;
             }
-            let profile = found.remove(&allocation.profile_id).ok_or(AppError::NotFound { what: "profile" })?;
+            let profile =
+                found.remove(&allocation.profile_id).ok_or(AppError::NotFound { what: "profile" })?;
             let bundle = placed.remove(&profile.id);
             entries.push(OrderProfile { profile, outcome: allocation.outcome, bundle, activation: None });
         }
@@ -171,7 +182,12 @@ pub struct ListOrders {
 ///
 /// # Errors
 /// When they cannot be read.
-pub async fn list(depot: &Depot, caller: &Caller, asked: ListOrders, limit: i64) -> Result<Vec<OrderView>, AppError> {
+pub async fn list(
+    depot: &Depot,
+    caller: &Caller,
+    asked: ListOrders,
+    limit: i64,
+) -> Result<Vec<OrderView>, AppError> {
     let filter = OrderFilter {
         channel: Some(caller.channel.clone()),
         reference: asked.reference,
@@ -181,6 +197,8 @@ pub async fn list(depot: &Depot, caller: &Caller, asked: ListOrders, limit: i64)
     };
     depot
         .store
-        .read(move |conn| orders::list(conn, &filter, limit)?.into_iter().map(|order| view(conn, order)).collect())
+        .read(move |conn| {
+            orders::list(conn, &filter, limit)?.into_iter().map(|order| view(conn, order)).collect()
+        })
         .await
 }

@@ -15,7 +15,13 @@ use crate::error::AppError;
 ///
 /// # Errors
 /// When the store refuses.
-pub(crate) fn roll_up(conn: &mut Conn<'_>, depot: &Depot, order: OrderId, problem: Option<Json>, now: DateTime<Utc>) -> Result<OrderStatus, AppError> {
+pub(crate) fn roll_up(
+    conn: &mut Conn<'_>,
+    depot: &Depot,
+    order: OrderId,
+    problem: Option<Json>,
+    now: DateTime<Utc>,
+) -> Result<OrderStatus, AppError> {
     let order = orders::lock(conn, order)?;
     let outcomes = allocations::of_order(conn, order.id)?.into_iter().map(|allocation| allocation.outcome);
     let status = status_of(outcomes);

@@ -1,0 +1,48 @@
+//! Request headers and path parameters, for the OpenAPI document alone: the extractors read them.
+
+use utoipa::IntoParams;
+
+use super::identifiers;
+
+/// Makes a POST safe to repeat.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Header)]
+pub struct IdempotencyHeader {
+    /// 1 to 255 visible ASCII characters, kept for 24 hours. The same request with the same key is answered again with
+    /// `Idempotency-Replayed: true` and changes nothing; another body with the same key is refused.
+    #[param(rename = "Idempotency-Key", min_length = 1, max_length = 255, pattern = "^[!-~]{1,255}$",
+        example = "9f0c1d34-order-1042")]
+    pub idempotency_key: Option<String>,
+}
+
+/// How long the answer may take.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Header)]
+pub struct PreferHeader {
+    /// `wait=<seconds>` (0 to 60, default 10) or `respond-async` (RFC 7240): how long to wait for the outcome. The work
+    /// goes on whether or not the client stays. What was applied comes back in `Preference-Applied`.
+    #[param(rename = "Prefer", example = "wait=20")]
+    pub prefer: Option<String>,
+}
+
+macro_rules! paths {
+    ($($name:ident { $field:ident: $schema:ident, $description:literal })*) => {$(
+        #[doc = $description]
+        #[derive(Debug, IntoParams)]
+        #[into_params(parameter_in = Path)]
+        pub struct $name {
+            #[doc = $description]
+            #[param(value_type = identifiers::$schema, inline)]
+            pub $field: String,
+        }
+    )*};
+}
+
+paths! {
+    OrderPath { id: OrderId, "The order." }
+    OperationPath { id: OperationId, "The operation." }
+    ImportPath { id: ImportId, "The import." }
+    ApiKeyPath { id: ApiKeyId, "The key." }
+    ProfilePath { iccid: Iccid, "The profile. With and without a 20th digit it is the same SIM." }
+    PoolPath { pool: PoolName, "The pool." }
+}

@@ -1,0 +1,85 @@
+//! Schemas of identifiers and names. The values themselves are domain types; these only describe their text form.
+
+use std::borrow::Cow;
+
+use serde_json::json;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::openapi::RefOr;
+use utoipa::{PartialSchema, ToSchema};
+
+macro_rules! identifiers {
+    ($($name:ident: $description:literal, $pattern:literal, $example:literal;)*) => {
+        $(
+            #[doc = $description]
+            #[derive(Debug)]
+            pub enum $name {}
+
+            impl PartialSchema for $name {
+                fn schema() -> RefOr<Schema> {
+                    ObjectBuilder::new()
+                        .schema_type(Type::String)
+                        .description(Some($description))
+                        .pattern(Some($pattern))
+                        .examples([json!($example)])
+                        .into()
+                }
+            }
+
+            impl ToSchema for $name {
+                fn name() -> Cow<'static, str> {
+                    Cow::Borrowed(stringify!($name))
+                }
+            }
+        )*
+
+        #[cfg(test)]
+        const EXAMPLES: &[(&str, &str)] = &[$((stringify!($name), $example)),*];
+    };
+}
+
+identifiers! {
+    OrderId: "Id of an order.", "^ord_[0-7][0-9a-hjkmnp-tv-z]{25}$", "ord_01kamf2r8ye4ja3v6m1tbk7q5c";
+    BundleId: "Id of a bundle.", "^bdl_[0-7][0-9a-hjkmnp-tv-z]{25}$", "bdl_01kamf2r8zfq0sh2v2w4r3t9xd";
+    OperationId: "Id of an operation.", "^op_[0-7][0-9a-hjkmnp-tv-z]{25}$", "op_01kamf2r8zfq0sh2v2x7mwh3qe";
+    ImportId: "Id of an import.", "^imp_[0-7][0-9a-hjkmnp-tv-z]{25}$", "imp_01kamdz6m4e9vt6hjgq3b5n2ya";
+    ApiKeyId: "Id of an API key.", "^key_[0-7][0-9a-hjkmnp-tv-z]{25}$", "key_01kamcw9q7fd8rsqv1a6x0e4mz";
+    Iccid: "ICCID: 19 or 20 digits.", "^[0-9]{19,20}$", "8988247000000210014";
+    Msisdn: "MSISDN: 6 to 15 digits with the country code, without `+`.", "^[0-9]{6,15}$", "337550000210";
+    Eid: "EID: 32 digits.", "^[0-9]{32}$", "89049032123451234512345678901235";
+    PoolName: "Name of a pool.", "^[a-z0-9][a-z0-9._-]{0,62}$", "travel-world";
+    ChannelName: "Name of a channel: a storefront.", "^[a-z0-9][a-z0-9._-]{0,62}$", "default";
+    AccountName: "Name of a carrier account, as the configuration gives it.", "^[a-z0-9][a-z0-9._-]{0,62}$", "spc";
+    Country: "Country, two letters of ISO 3166-1.", "^[A-Z]{2}$", "FR";
+}
+
+#[cfg(test)]
+mod tests {
+    use simdepot_domain::{channel, country, eid, iccid, id, msisdn};
+
+    use super::*;
+
+    fn reads(name: &str, text: &str) -> bool {
+        match name {
+            "OrderId" => text.parse::<id::OrderId>().is_ok(),
+            "BundleId" => text.parse::<id::BundleId>().is_ok(),
+            "OperationId" => text.parse::<id::OperationId>().is_ok(),
+            "ImportId" => text.parse::<id::ImportId>().is_ok(),
+            "ApiKeyId" => text.parse::<id::ApiKeyId>().is_ok(),
+            "Iccid" => text.parse::<iccid::Iccid>().is_ok_and(|iccid| iccid.luhn_ok()),
+            "Msisdn" => text.parse::<msisdn::Msisdn>().is_ok(),
+            "Eid" => text.parse::<eid::Eid>().is_ok(),
+            "PoolName" => text.parse::<channel::PoolName>().is_ok(),
+            "ChannelName" => text.parse::<channel::ChannelName>().is_ok(),
+            "AccountName" => text.parse::<channel::AccountName>().is_ok(),
+            "Country" => text.parse::<country::CountryCode>().is_ok(),
+            other => panic!("{other} has no domain type here"),
+        }
+    }
+
+    #[test]
+    fn every_example_is_a_real_one() {
+        for (name, example) in EXAMPLES {
+            assert!(reads(name, example), "{name} {example}");
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! What goes over the wire: request and answer bodies, one file per noun.
+//!
+//! These are neither rows nor domain types, so that a change inside does not change the contract unseen. Requests refuse
+//! unknown fields; their bounds are written twice, for the validator and for the OpenAPI document, side by side.
+
+pub mod activation;
+pub mod api_key;
+pub mod bundle;
+pub mod carrier_problem;
+pub mod headers;
+pub mod identifiers;
+pub mod import;
+pub mod operation;
+pub mod order;
+pub mod pool;
+pub mod product;
+pub mod profile;
+pub mod text;
+pub mod time;
+pub mod words;

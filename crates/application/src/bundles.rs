@@ -1,0 +1,299 @@
+//! Top-ups: another product on a profile that was sold, and what is left of the bundles on it.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sha2::{Digest, Sha256};
+use simdepot_domain::bundle::{BundleStatus, OrderType};
+use simdepot_domain::carrier::{BundleReading, Concern, Refusal};
+use simdepot_domain::event::{Fact, Subject};
+use simdepot_domain::iccid::Iccid;
+use simdepot_domain::id::{BundleId, OperationId};
+use simdepot_domain::operation::{OperationRequest, OperationStatus};
+use simdepot_persistence::bundles::{self, Bundle};
+use simdepot_persistence::operations::{self, NewOperation};
+use simdepot_persistence::profiles::Profile;
+use simdepot_persistence::{Conn, StoreError, events, pools};
+
+use crate::caller::Caller;
+use crate::depot::Depot;
+use crate::error::AppError;
+use crate::idempotency::{self, IdempotencyKey, Once, unreadable_record};
+use crate::orders::{OrderBundle, PlacedAs, order_bundle};
+use crate::{products, profiles};
+
+/// Balances younger than this are not read again.
+const BALANCE_AGE: TimeDelta = TimeDelta::seconds(60);
+
+/// What a top-up asks for.
+#[derive(Debug, Clone)]
+pub struct TopUp {
+    /// The storefront's own reference, unique among the channel's top-ups for ever.
+    pub reference: String,
+    /// The carrier's product.
+    pub product: String,
+    /// How it must be placed; chosen from the line's status when absent.
+    pub order_type: Option<OrderType>,
+}
+
+/// A top-up and how it came about.
+#[derive(Debug)]
+pub struct ToppedUp {
+    /// How.
+    pub placed_as: PlacedAs,
+    /// The bundle.
+    pub bundle: OrderBundle,
+}
+
+/// Puts another product on a profile of the caller's channel, and waits up to `wait` for the carrier.
+///
+/// # Errors
+/// [`AppError::NotFound`] for a profile that is not the channel's; [`AppError::InvalidTransition`] while another
+/// operation of the profile is open; [`AppError::ReferenceConflict`]; [`AppError::CarrierRefused`].
+pub async fn top_up(
+    depot: &Depot,
+    caller: &Caller,
+    iccid: Iccid,
+    asked: TopUp,
+    key: Option<&IdempotencyKey>,
+    wait: Duration,
+) -> Result<ToppedUp, AppError> {
+    let (asked_by, wanted) = (caller.clone(), iccid.clone());
+    let (profile, account) = depot
+        .store
+        .read(move |conn| {
+            let profile = profiles::owned(conn, &asked_by, &wanted)?;
+            let account = pools::get(conn, profile.pool_id)?.settings.carrier_account;
+            Ok::<_, AppError>((profile, account))
+        })
+        .await?;
+    if !products::is_sold(depot, &account, &asked.product).await? {
+        return Err(AppError::invalid("/product", "unknown", "the carrier does not sell this product"));
+    }
+    let new = new_bundle(depot, caller, &profile, account, &asked);
+    let taken = idempotency::once(depot, caller, key, || take(depot, caller, &profile, &asked, new, key));
+    let (id, placed_as) = match taken.await? {
+        Once::Made(made) => made,
+        Once::Replayed(id) => (id.parse().map_err(|_| unreadable_record())?, PlacedAs::Replayed),
+    };
+    depot.signals.work.notify_one();
+    let bundle = settle(depot, id, wait).await?;
+    if placed_as != PlacedAs::Repeated && bundle.bundle.status == BundleStatus::Refused {
+        return Err(refused(&bundle));
+    }
+    Ok(ToppedUp { placed_as, bundle })
+}
+
+fn new_bundle(
+    depot: &Depot,
+    caller: &Caller,
+    profile: &Profile,
+    account: simdepot_domain::channel::AccountName,
+    asked: &TopUp,
+) -> Bundle {
+    let now = depot.now();
+    let content = format!("{}\n{}\n{:?}", profile.iccid.key(), asked.product, asked.order_type);
+    Bundle {
+        id: BundleId::generate(depot.ids.as_ref()),
+        profile_id: profile.id,
+        order: None,
+        channel: caller.channel.clone(),
+        reference: Some(asked.reference.clone()),
+        request_hash: Some(Sha256::digest(content.as_bytes()).to_vec()),
+        product: asked.product.clone(),
+        order_type: None,
+        status: BundleStatus::Ordering,
+        carrier_account: account,
+        subscription_id: None,
+        activated_at: None,
+        expires_at: None,
+        balances: Vec::new(),
+        fetched_at: None,
+        version: 1,
+        created_at: now,
+        updated_at: now,
+    }
+}
+
+async fn take(
+    depot: &Depot,
+    caller: &Caller,
+    profile: &Profile,
+    asked: &TopUp,
+    bundle: Bundle,
+    key: Option<&IdempotencyKey>,
+) -> Result<(BundleId, PlacedAs), AppError> {
+    let (work, caller, key, profile) = (depot.clone(), caller.clone(), key.cloned(), profile.clone());
+    let order_type = asked.order_type;
+    let id = bundle.id;
+    let taken = depot.store.write(move |conn| {
+        idempotency::record(conn, &work, &caller, key.as_ref(), 201, &id.to_string())?;
+        if !bundles::insert_top_up(conn, &bundle)? {
+            return repeat(conn, &bundle);
+        }
+        let operation = NewOperation {
+            id: OperationId::generate(work.ids.as_ref()),
+            carrier_account: bundle.carrier_account.clone(),
+            request: OperationRequest::PlaceBundle {
+                product: bundle.product.clone(),
+                order_type,
+                first_sale: false,
+            },
+            profile_id: profile.id,
+            allocation_id: None,
+            order: None,
+            bundle: Some(id),
+        };
+        let now = bundle.created_at;
+        let facts = events_of(&work, &profile, &bundle, operation.id, now);
+        operations::insert_many(conn, &[operation], now)?;
+        events::append(conn, &facts)?;
+        Ok((id, PlacedAs::Created))
+    });
+    match taken.await {
+        // The one-open-operation index: a second write must not start before the first is decided.
+        Err(AppError::Store(StoreError::Unique { .. })) => Err(AppError::InvalidTransition {
+            from: "operation_open".to_owned(),
+            command: "top_up".to_owned(),
+            detail: "another carrier operation of this profile is open; try again when it has ended"
+                .to_owned(),
+        }),
+        other => other,
+    }
+}
+
+fn events_of(
+    depot: &Depot,
+    profile: &Profile,
+    bundle: &Bundle,
+    operation: OperationId,
+    now: DateTime<Utc>,
+) -> [simdepot_domain::event::Event; 2] {
+    let iccid = || profile.iccid.clone();
+    let ordered = Fact::BundleOrdered { iccid: iccid(), product: bundle.product.clone(), order: None };
+    let to = OperationStatus::Pending;
+    let pending =
+        Fact::OperationStatusChanged { iccid: iccid(), from: None, to, order_type: None, code: None };
+    [
+        depot.event(now, Subject::Bundle(bundle.id), 1, ordered),
+        depot.event(now, Subject::Operation(operation), 1, pending),
+    ]
+}
+
+fn repeat(conn: &mut Conn<'_>, bundle: &Bundle) -> Result<(BundleId, PlacedAs), AppError> {
+    let reference = bundle.reference.clone().unwrap_or_default();
+    let existing = bundles::find_by_reference(conn, &bundle.channel, &reference)?.ok_or_else(|| {
+        AppError::Internal("the top-up that holds the reference cannot be found".to_owned())
+    })?;
+    if existing.request_hash == bundle.request_hash {
+        return Ok((existing.id, PlacedAs::Repeated));
+    }
+    Err(AppError::ReferenceConflict { reference, existing: existing.id.to_string() })
+}
+
+async fn settle(depot: &Depot, id: BundleId, wait: Duration) -> Result<OrderBundle, AppError> {
+    let load = move |conn: &mut Conn<'_>| {
+        let bundle = bundles::find(conn, id)?.ok_or(AppError::NotFound { what: "bundle" })?;
+        order_bundle(conn, bundle)
+    };
+    let look = || async {
+        let found = depot.store.read(load).await?;
+        Ok::<_, AppError>((found.bundle.status != BundleStatus::Ordering).then_some(found))
+    };
+    match depot.signals.wait_for(id.0, wait, look).await? {
+        Some(found) => Ok(found),
+        None => depot.store.read(load).await,
+    }
+}
+
+fn refused(bundle: &OrderBundle) -> AppError {
+    let problem = bundle.operation.as_ref().and_then(|operation| operation.problem.clone());
+    let refusal = problem.and_then(|problem| serde_json::from_value(problem).ok()).unwrap_or(Refusal {
+        code: "unknown".to_owned(),
+        detail: None,
+        concerns: Concern::Request,
+    });
+    AppError::CarrierRefused { order: None, bundle: Some(bundle.bundle.id), refusal }
+}
+
+/// The bundles of a profile, oldest first, with balances at most a minute old where the carrier can be asked.
+///
+/// # Errors
+/// [`AppError::NotFound`] for a profile that the caller may not see.
+pub async fn list(depot: &Depot, caller: &Caller, iccid: Iccid) -> Result<Vec<OrderBundle>, AppError> {
+    let asked_by = caller.clone();
+    let (profile, known) = depot
+        .store
+        .read(move |conn| {
+            let profile = profiles::visible(conn, &asked_by, &iccid)?;
+            let known = bundles::of_profile(conn, profile.id)?;
+            Ok::<_, AppError>((profile, known))
+        })
+        .await?;
+    let now = depot.now();
+    let old = |bundle: &Bundle| {
+        bundle.subscription_id.is_some() && bundle.fetched_at.is_none_or(|at| now - at > BALANCE_AGE)
+    };
+    if known.iter().any(old) {
+        refresh(depot, &profile, known).await;
+    }
+    depot
+        .store
+        .read(move |conn| {
+            let known = bundles::of_profile(conn, profile.id)?;
+            known.into_iter().map(|bundle| order_bundle(conn, bundle)).collect()
+        })
+        .await
+}
+
+/// Reads what the carrier says of known bundles. When it cannot be asked the old balances stand, with their age.
+async fn refresh(depot: &Depot, profile: &Profile, known: Vec<Bundle>) {
+    let (Some(msisdn), Some(account)) =
+        (&profile.msisdn, known.first().map(|bundle| &bundle.carrier_account))
+    else {
+        return;
+    };
+    let seen = match depot.account(account) {
+        Ok(account) => account.carrier.bundles(msisdn).await.map_err(AppError::from),
+        Err(error) => Err(error),
+    };
+    let recorded = match seen {
+        Ok(seen) => record(depot, profile.iccid.clone(), known, seen).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = recorded {
+        tracing::warn!(iccid = %profile.iccid, %error, "balances cannot be refreshed");
+    }
+}
+
+async fn record(
+    depot: &Depot,
+    iccid: Iccid,
+    known: Vec<Bundle>,
+    seen: Vec<BundleReading>,
+) -> Result<(), AppError> {
+    let work = depot.clone();
+    let by_id: HashMap<String, BundleReading> =
+        seen.into_iter().map(|reading| (reading.subscription_id.clone(), reading)).collect();
+    depot
+        .store
+        .write(move |conn| {
+            let now = work.now();
+            for bundle in &known {
+                let Some(reading) = bundle.subscription_id.as_ref().and_then(|id| by_id.get(id)) else {
+                    continue;
+                };
+                let changed = reading.status != bundle.status;
+                bundles::observe(conn, bundle, reading, changed, now)?;
+                if changed {
+                    let (from, to) = (bundle.status, reading.status);
+                    let fact = Fact::BundleStatusChanged { iccid: iccid.clone(), from, to };
+                    let event = work.event(now, Subject::Bundle(bundle.id), bundle.version + 1, fact);
+                    events::append(conn, &[event])?;
+                }
+            }
+            Ok(())
+        })
+        .await
+}

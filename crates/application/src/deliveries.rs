@@ -1,0 +1,141 @@
+//! Deliveries without activation codes are completed from the carrier's eSIM records before they go on sale.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use simdepot_domain::carrier::{EsimReading, ReadError};
+use simdepot_domain::esim::EsimStatus;
+use simdepot_domain::event::{Fact, Subject};
+use simdepot_domain::profile::QuarantineReason;
+use simdepot_domain::stock::{StockCommand, StockStatus, apply};
+use simdepot_persistence::profiles::{self, Profile};
+use simdepot_persistence::{Conn, StoreError, events, pools, secrets};
+
+use crate::depot::Depot;
+use crate::error::AppError;
+use crate::observations::{self, Sightings};
+
+/// Profiles per step.
+const BATCH: i64 = 20;
+/// When a profile whose record is not ready is looked at again.
+const AGAIN: TimeDelta = TimeDelta::minutes(10);
+
+/// Completes some profiles that wait for their code. `false` when none is due.
+///
+/// # Errors
+/// When the store cannot be asked.
+pub async fn step(depot: &Depot) -> Result<bool, AppError> {
+    let waiting = depot.store.read(|conn| {
+        let now = conn.now()?;
+        profiles::any_recheck_due(conn, now)
+    });
+    if !waiting.await? {
+        return Ok(false);
+    }
+    let taken = depot
+        .store
+        .write(|conn| {
+            let now = conn.now()?;
+            profiles::take_rechecks(conn, now, now + AGAIN, BATCH)
+        })
+        .await?;
+    let any = !taken.is_empty();
+    for profile in taken {
+        complete(depot, profile).await?;
+    }
+    Ok(any)
+}
+
+async fn complete(depot: &Depot, profile: Profile) -> Result<(), AppError> {
+    let pool_id = profile.pool_id;
+    let pool = depot.store.read(move |conn| pools::get(conn, pool_id)).await?;
+    let read = match depot.account(&pool.settings.carrier_account) {
+        Ok(account) => account.carrier.esim(&profile.iccid).await,
+        Err(error) => return Err(error),
+    };
+    match read {
+        Ok(esim) => record(depot, profile, esim).await,
+        Err(
+            error @ (ReadError::Unavailable(_) | ReadError::Denied { .. } | ReadError::Unreadable { .. }),
+        ) => {
+            tracing::warn!(iccid = %profile.iccid, %error, "eSIM record cannot be read; asked again later");
+            Ok(())
+        }
+    }
+}
+
+async fn record(depot: &Depot, profile: Profile, esim: Option<EsimReading>) -> Result<(), AppError> {
+    let (work, iccid) = (depot.clone(), profile.iccid.clone());
+    let recorded = depot.store.write(move |conn| {
+        let now = work.now();
+        let seen = Sightings { line: None, is_physical: esim.is_none(), esim: esim.clone() };
+        let profile = observations::learn(conn, &work, profile, &seen, now)?;
+        match esim {
+            // The carrier has no eSIM record: it is plastic, and needs no code.
+            None => put_on_sale(conn, &work, &profile, now),
+            Some(esim) => add_code(conn, &work, profile, &esim, now),
+        }
+    });
+    match recorded.await {
+        Err(AppError::Store(StoreError::Unique { .. })) => {
+            tracing::warn!(%iccid, "the carrier's record gives a code that another profile holds; set aside");
+            Ok(())
+        }
+        Err(error) if error.is_race() => Ok(()),
+        other => other,
+    }
+}
+
+fn add_code(
+    conn: &mut Conn<'_>,
+    depot: &Depot,
+    profile: Profile,
+    esim: &EsimReading,
+    now: DateTime<Utc>,
+) -> Result<(), AppError> {
+    let Some(code) = &esim.activation_code else {
+        return Ok(());
+    };
+    if secrets::activation_code(conn, depot.store.vault(), &profile)?.is_some() {
+        return release_if_fresh(conn, depot, &profile, esim, now);
+    }
+    secrets::add_code(conn, depot.store.vault(), &profile, code)?;
+    let version = profiles::bump(conn, &profile, now)?;
+    let fact = Fact::CodeReceived {};
+    events::append(conn, &[depot.event(now, Subject::Profile(profile.iccid.clone()), version, fact)])?;
+    let profile = profiles::get(conn, profile.id)?;
+    release_if_fresh(conn, depot, &profile, esim, now)
+}
+
+/// On sale only when nobody has it.
+fn release_if_fresh(
+    conn: &mut Conn<'_>,
+    depot: &Depot,
+    profile: &Profile,
+    esim: &EsimReading,
+    now: DateTime<Utc>,
+) -> Result<(), AppError> {
+    if esim.status == Some(EsimStatus::Released) && esim.eid.is_none() {
+        put_on_sale(conn, depot, profile, now)
+    } else {
+        Ok(())
+    }
+}
+
+fn put_on_sale(
+    conn: &mut Conn<'_>,
+    depot: &Depot,
+    profile: &Profile,
+    now: DateTime<Utc>,
+) -> Result<(), AppError> {
+    let waits = profile.stock_status == StockStatus::Quarantined
+        && profile.quarantine_reason == Some(QuarantineReason::CodeMissing);
+    if !waits {
+        return Ok(());
+    }
+    let transition = apply(profile.stock_state(), StockCommand::CompleteDelivery, now)
+        .map_err(crate::profiles::invalid_transition)?;
+    let version = profiles::move_stock(conn, profile, transition, None, now)?;
+    let (from, to) = (transition.from, transition.to);
+    let fact = Fact::StockMoved { from, to, order: None, quarantine: None, reason: None };
+    events::append(conn, &[depot.event(now, Subject::Profile(profile.iccid.clone()), version, fact)])?;
+    Ok(())
+}

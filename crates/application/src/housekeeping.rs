@@ -1,0 +1,63 @@
+//! What is done every second or so.
+
+use chrono::TimeDelta;
+use simdepot_persistence::{idempotency, imports, operations};
+
+use crate::depot::Depot;
+use crate::error::AppError;
+use crate::operations::mark_unknown;
+
+/// An import that shows no progress for this long has lost its process.
+const IMPORT_SILENCE: TimeDelta = TimeDelta::minutes(10);
+/// Overdue operations per step.
+const BATCH: i64 = 100;
+
+/// Finds what was left behind by processes that died, forgets what has expired, and counts for the metrics.
+///
+/// # Errors
+/// When the store cannot be asked.
+pub async fn step(depot: &Depot) -> Result<(), AppError> {
+    overdue_operations(depot).await?;
+    depot
+        .store
+        .write(|conn| {
+            let now = conn.now()?;
+            let problem = "the server stopped during this import; nothing was imported: send the file again";
+            let failed = imports::fail_abandoned(conn, now - IMPORT_SILENCE, problem, now)?;
+            if failed > 0 {
+                tracing::warn!(failed, "imports were abandoned by their process");
+            }
+            idempotency::purge(conn, now)?;
+            Ok::<_, AppError>(())
+        })
+        .await?;
+    for (status, count) in depot.store.read(operations::open_counts).await? {
+        metrics::gauge!("simdepot_open_operations", "status" => status)
+            .set(f64::from(i32::try_from(count).unwrap_or(i32::MAX)));
+    }
+    Ok(())
+}
+
+/// A sent operation whose worker died has an unknown outcome, and says so.
+async fn overdue_operations(depot: &Depot) -> Result<(), AppError> {
+    let overdue = depot
+        .store
+        .read(|conn| {
+            let now = conn.now()?;
+            operations::overdue(conn, now, BATCH)
+        })
+        .await?;
+    for operation in overdue {
+        let (work, id, order) = (depot.clone(), operation.id, operation.order);
+        let reason = "the process ended between the send and the outcome";
+        match depot.store.write(move |conn| mark_unknown(conn, &work, &operation, None, reason)).await {
+            Ok(()) => tracing::warn!(operation = %id, "the outcome of a sent operation is unknown"),
+            Err(error) if error.is_race() => {}
+            Err(error) => return Err(error),
+        }
+        if let Some(order) = order {
+            depot.signals.changed(order.0);
+        }
+    }
+    Ok(())
+}

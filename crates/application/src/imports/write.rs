@@ -1,0 +1,173 @@
+//! The second pass: the accepted rows, in one transaction.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use chrono::{DateTime, NaiveTime, Utc};
+use sha2::{Digest, Sha256};
+use simdepot_domain::delivery::Row;
+use simdepot_domain::event::{Fact, Subject};
+use simdepot_domain::import::{ImportCounts, ImportStatus};
+use simdepot_domain::observation::{Observation, Source as ObservedBy};
+use simdepot_domain::pool::PoolSettings;
+use simdepot_domain::profile::FormFactor;
+use simdepot_domain::stock::StockStatus;
+use simdepot_persistence::imports::{self, Import, ImportEnd};
+use simdepot_persistence::pools::Pool;
+use simdepot_persistence::profiles::{self, Batch, NewProfile};
+use simdepot_persistence::secrets::{self, Sealed};
+use simdepot_persistence::vault::DataKey;
+use simdepot_persistence::{Conn, events};
+
+use super::source::Source;
+use crate::depot::Depot;
+use crate::error::AppError;
+
+/// Rows per statement.
+const CHUNK: usize = 500;
+
+/// What the second pass works with.
+pub(super) struct Writing {
+    pub(super) depot: Depot,
+    pub(super) import: Import,
+    pub(super) pool: Pool,
+    pub(super) counts: ImportCounts,
+    pub(super) skipped: HashSet<u64>,
+}
+
+/// What was written.
+#[derive(Default)]
+struct Written {
+    available: u64,
+    quarantined: u64,
+    digest: Sha256,
+}
+
+impl Writing {
+    /// Writes the accepted rows and completes the import, in the caller's transaction. `written` shows how far it is.
+    ///
+    /// # Errors
+    /// When the store refuses; then nothing of the file is in the stock.
+    pub(super) fn run(
+        mut self,
+        conn: &mut Conn<'_>,
+        path: &Path,
+        written: &AtomicU64,
+    ) -> Result<(), AppError> {
+        let now = self.depot.now();
+        let key = self.depot.store.vault().new_data_key(conn)?;
+        let batch =
+            Batch { import: self.import.id, batch_no: self.import.batch_no, pool_id: self.pool.id, at: now };
+        let mut source =
+            Source::open(path, self.import.format).map_err(|error| AppError::Internal(error.to_string()))?;
+        let mut total = Written::default();
+        loop {
+            let chunk = source.chunk(CHUNK);
+            if chunk.is_empty() {
+                break;
+            }
+            let rows: Vec<Row> = chunk
+                .into_iter()
+                .filter_map(Result::ok)
+                .filter(|row| !self.skipped.contains(&row.line))
+                .collect();
+            self.insert(conn, batch, &key, &rows, &mut total)?;
+            written.fetch_add(u64::try_from(rows.len()).unwrap_or_default(), Ordering::Relaxed);
+        }
+        self.complete(conn, total, now)
+    }
+
+    fn insert(
+        &self,
+        conn: &mut Conn<'_>,
+        batch: Batch,
+        key: &DataKey,
+        rows: &[Row],
+        total: &mut Written,
+    ) -> Result<(), AppError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let vault = self.depot.store.vault();
+        let mut sealed = HashMap::with_capacity(rows.len());
+        let mut new = Vec::with_capacity(rows.len());
+        for row in rows {
+            let (code, pin, puk) = (row.activation_code.as_ref(), row.pin.as_ref(), row.puk.as_ref());
+            sealed.insert(row.iccid.to_string(), Sealed::seal(vault, key, &row.iccid, code, pin, puk)?);
+            new.push(new_profile(&self.pool.settings, &self.import, row, batch.at));
+        }
+        let inserted = profiles::insert_many(conn, batch, &new)?;
+        let by_iccid: HashMap<&str, StockStatus> =
+            new.iter().map(|profile| (profile.iccid.as_str(), profile.stock.status())).collect();
+        let mut secrets = Vec::with_capacity(inserted.len());
+        for (id, iccid) in &inserted {
+            let status = by_iccid.get(iccid.as_str()).copied().ok_or_else(|| unknown_row(iccid))?;
+            total.add(iccid, status);
+            secrets.push((*id, sealed.get(iccid).ok_or_else(|| unknown_row(iccid))?));
+        }
+        secrets::insert_many(conn, key, &secrets)?;
+        Ok(())
+    }
+
+    fn complete(&mut self, conn: &mut Conn<'_>, total: Written, now: DateTime<Utc>) -> Result<(), AppError> {
+        // Another import may have brought some of the SIMs between the two passes: those are duplicates after all.
+        let inserted = total.available + total.quarantined;
+        let late = self.counts.accepted.saturating_sub(inserted);
+        self.counts.accepted = inserted;
+        self.counts.duplicates += late;
+        let end = ImportEnd { counts: self.counts, problem: None, event: true };
+        let open = [ImportStatus::Queued, ImportStatus::Running];
+        imports::finish(conn, self.import.id, &open, ImportStatus::Completed, &end, now)?;
+        let fact = Fact::ImportCompleted {
+            pool: self.pool.settings.pool.clone(),
+            file_sha256: self.import.file_sha256.clone(),
+            counts: self.counts,
+            available: total.available,
+            quarantined: total.quarantined,
+            digest: hex::encode(total.digest.finalize()),
+        };
+        let version = self.import.version + 1;
+        events::append(conn, &[self.depot.event(now, Subject::Import(self.import.id), version, fact)])?;
+        Ok(())
+    }
+}
+
+impl Written {
+    fn add(&mut self, iccid: &str, status: StockStatus) {
+        if status == StockStatus::Available {
+            self.available += 1;
+        } else {
+            self.quarantined += 1;
+        }
+        self.digest.update(digest_line(iccid, status));
+    }
+}
+
+/// One line of a batch's digest.
+pub(crate) fn digest_line(iccid: &str, status: StockStatus) -> String {
+    format!("{iccid} {status}\n")
+}
+
+fn unknown_row(iccid: &str) -> AppError {
+    AppError::Internal(format!("the database returned a row that was not inserted: {iccid}"))
+}
+
+fn new_profile(pool: &PoolSettings, import: &Import, row: &Row, now: DateTime<Utc>) -> NewProfile {
+    let in_file = row.sell_by.map(|day| day.and_time(NaiveTime::MIN).and_utc());
+    NewProfile {
+        iccid: row.iccid.clone(),
+        form_factor: FormFactor::Esim,
+        stock: pool.initial_stock(row.activation_code.is_some(), row.sim_status),
+        sell_by: pool.sell_by(in_file, import.sell_by, now),
+        msisdn: row.msisdn.clone(),
+        eid: row.eid.clone(),
+        sim: row.sim_status.map(|status| Observation {
+            status,
+            observed_at: import.created_at,
+            dated_by_carrier: false,
+            received_at: now,
+            source: ObservedBy::Import,
+        }),
+    }
+}

@@ -1,0 +1,242 @@
+//! What must be known before a product is sent: the line, the eSIM, and the subscriptions already there.
+
+use std::time::Duration;
+
+use simdepot_domain::bundle::OrderType;
+use simdepot_domain::carrier::{
+    BundleReading, Carrier, Concern, EsimReading, LineReading, ReadError, Refusal, Unavailable,
+};
+use simdepot_domain::msisdn::Msisdn;
+use simdepot_domain::observation::Source;
+use simdepot_domain::operation::OperationRequest;
+use simdepot_domain::pool::PoolSettings;
+use simdepot_domain::profile::{FormFactor, QuarantineReason};
+use simdepot_domain::sim::SimStatus;
+use simdepot_persistence::operations::{Lease, Operation};
+use simdepot_persistence::pools;
+use simdepot_persistence::profiles::{self, Profile};
+
+use crate::depot::{Account, Depot};
+use crate::error::AppError;
+use crate::observations::Sightings;
+
+/// A product ready to be sent.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) account: Account,
+    pub(super) profile: Profile,
+    pub(super) seen: Sightings,
+    pub(super) msisdn: Msisdn,
+    pub(super) product: String,
+    pub(super) order_type: OrderType,
+    /// The caller insists on the order type: the other one is not tried.
+    pub(super) insisted: bool,
+    pub(super) before_set: Vec<String>,
+}
+
+/// What follows from what was read.
+#[derive(Debug)]
+pub(super) enum Decision {
+    /// Send.
+    Send(Box<Plan>),
+    /// Try again later; nothing was sent.
+    Defer(Unavailable),
+    /// It cannot be done; nothing was sent.
+    Refuse(Refusal, Box<Sightings>),
+    /// This profile cannot be sold for the first time; another takes its place.
+    Substitute(QuarantineReason, Box<Sightings>),
+}
+
+/// An end of the reading that is not a plan.
+enum Stop {
+    Now(Decision),
+    Error(AppError),
+}
+
+impl From<ReadError> for Stop {
+    fn from(error: ReadError) -> Self {
+        Self::Now(match error {
+            ReadError::Unavailable(unavailable) => Decision::Defer(unavailable),
+            ReadError::Unreadable { what } => {
+                Decision::Defer(Unavailable { reason: what, retry_after_ms: None })
+            }
+            ReadError::Denied { code } => {
+                let detail = Some("the account may not read what must be known before a sale".to_owned());
+                Decision::Refuse(Refusal { code, detail, concerns: Concern::Account }, Box::default())
+            }
+        })
+    }
+}
+
+impl From<AppError> for Stop {
+    fn from(error: AppError) -> Self {
+        Self::Error(error)
+    }
+}
+
+/// Reads what must be known and decides.
+///
+/// # Errors
+/// When the store cannot be asked.
+pub(super) async fn gather(depot: &Depot, lease: &Lease) -> Result<Decision, AppError> {
+    let operation = &lease.operation;
+    let profile_id = operation.profile_id;
+    let (profile, pool) = depot
+        .store
+        .read(move |conn| {
+            let profile = profiles::get(conn, profile_id)?;
+            let pool = pools::get(conn, profile.pool_id)?;
+            Ok::<_, AppError>((profile, pool.settings))
+        })
+        .await?;
+    let account = match depot.account(&operation.carrier_account) {
+        Ok(account) => account.clone(),
+        // The operator may bring the account back: nothing is lost by waiting.
+        Err(error) => {
+            return Ok(Decision::Defer(Unavailable { reason: error.to_string(), retry_after_ms: None }));
+        }
+    };
+    // The lease ends while reads are slow; then another worker takes over and this one sends nothing.
+    let budget = (depot.work.lease.to_std().unwrap_or_default()).saturating_sub(account.timeout);
+    let reading = read(account, profile, &pool, operation);
+    match tokio::time::timeout(budget.max(Duration::from_secs(1)), reading).await {
+        Ok(Ok(plan)) => Ok(Decision::Send(Box::new(plan))),
+        Ok(Err(Stop::Now(decision))) => Ok(decision),
+        Ok(Err(Stop::Error(error))) => Err(error),
+        Err(_) => Ok(Decision::Defer(Unavailable {
+            reason: "reads took too long".to_owned(),
+            retry_after_ms: None,
+        })),
+    }
+}
+
+async fn read(
+    account: Account,
+    profile: Profile,
+    pool: &PoolSettings,
+    operation: &Operation,
+) -> Result<Plan, Stop> {
+    let OperationRequest::PlaceBundle { product, order_type: insisted, first_sale } = &operation.request;
+    let carrier = account.carrier.as_ref();
+    let mut seen = Sightings { line: read_line(carrier, &profile).await?, ..Sightings::default() };
+    if *first_sale {
+        seen.esim = read_esim(carrier, &profile).await?;
+        check_first_sale(pool, &profile, &seen)?;
+    }
+    let in_line = seen.line.as_ref().and_then(|line| line.msisdn.clone());
+    let Some(msisdn) = in_line.or_else(|| profile.msisdn.clone()) else {
+        return Err(no_number(*first_sale, seen));
+    };
+    let status = line_status(&profile, &seen);
+    let order_type = match choose(*insisted, operation.refused_type, status, *first_sale) {
+        Ok(order_type) => order_type,
+        Err(refusal) => return Err(Stop::Now(Decision::Refuse(refusal, Box::new(seen)))),
+    };
+    let before_set = known_subscriptions(&carrier.bundles(&msisdn).await?);
+    let (product, insisted) = (product.clone(), insisted.is_some());
+    Ok(Plan { account, profile, seen, msisdn, product, order_type, insisted, before_set })
+}
+
+/// The line; an account that may not read it goes by what we last knew.
+async fn read_line(carrier: &dyn Carrier, profile: &Profile) -> Result<Option<LineReading>, Stop> {
+    match carrier.line(&profile.iccid).await {
+        Ok(line) => Ok(line),
+        Err(ReadError::Denied { code }) => {
+            tracing::debug!(iccid = %profile.iccid, code, "line cannot be read; going by the last known state");
+            Ok(last_known(profile))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn last_known(profile: &Profile) -> Option<LineReading> {
+    let known = profile.sim.as_ref();
+    Some(LineReading {
+        msisdn: profile.msisdn.clone(),
+        sim_status: known.map(|seen| seen.status),
+        observed_at: known.map_or(profile.created_at, |seen| seen.observed_at),
+        dated_by_carrier: known.is_some_and(|seen| seen.dated_by_carrier),
+        source: known.map_or(Source::Import, |seen| seen.source),
+    })
+}
+
+async fn read_esim(carrier: &dyn Carrier, profile: &Profile) -> Result<Option<EsimReading>, Stop> {
+    if profile.form_factor == FormFactor::Psim {
+        return Ok(None);
+    }
+    Ok(carrier.esim(&profile.iccid).await?)
+}
+
+fn check_first_sale(pool: &PoolSettings, profile: &Profile, seen: &Sightings) -> Result<(), Stop> {
+    let substitute = |reason| Stop::Now(Decision::Substitute(reason, Box::new(seen.clone())));
+    let line = seen.line.as_ref().ok_or_else(|| substitute(QuarantineReason::UnknownToCarrier))?;
+    pool.check_first_sale(profile.form_factor, line, seen.esim.as_ref()).map_err(substitute)
+}
+
+fn no_number(first_sale: bool, seen: Sightings) -> Stop {
+    let seen = Box::new(seen);
+    if first_sale {
+        return Stop::Now(Decision::Substitute(QuarantineReason::LineNotSellable, seen));
+    }
+    let detail = Some("the line has no number yet".to_owned());
+    let refusal = Refusal { code: "line_without_number".to_owned(), detail, concerns: Concern::LineStatus };
+    Stop::Now(Decision::Refuse(refusal, seen))
+}
+
+/// The line's status as read, else as last known.
+fn line_status(profile: &Profile, seen: &Sightings) -> Option<SimStatus> {
+    let read = seen.line.as_ref().and_then(|line| line.sim_status);
+    read.or_else(|| profile.sim.as_ref().map(|known| known.status))
+}
+
+/// How the product is placed: as the caller insists; else the type that was not refused; else by the line's status.
+/// A first sale on a line that nobody knows anything of is a preload: that is how profiles are delivered.
+fn choose(
+    insisted: Option<OrderType>,
+    refused: Option<OrderType>,
+    status: Option<SimStatus>,
+    first_sale: bool,
+) -> Result<OrderType, Refusal> {
+    if let Some(order_type) = insisted.or(refused.map(OrderType::other)) {
+        return Ok(order_type);
+    }
+    let default = if first_sale { OrderType::Preload } else { OrderType::Subscribe };
+    let Some(status) = status else {
+        return Ok(default);
+    };
+    OrderType::for_line(status).ok_or_else(|| Refusal {
+        code: "line_not_eligible".to_owned(),
+        detail: Some(format!("a line that is {status} takes no product")),
+        concerns: Concern::LineStatus,
+    })
+}
+
+fn known_subscriptions(bundles: &[BundleReading]) -> Vec<String> {
+    bundles.iter().map(|bundle| bundle.subscription_id.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use strum::VariantArray;
+
+    #[test]
+    fn the_order_type_fits_the_line() {
+        let choose = |refused, status, first_sale| choose(None, refused, status, first_sale).ok();
+        assert_eq!(choose(None, Some(SimStatus::Preactivated), true), Some(OrderType::Preload));
+        assert_eq!(choose(None, Some(SimStatus::Active), false), Some(OrderType::Subscribe));
+        assert_eq!(choose(None, None, true), Some(OrderType::Preload));
+        assert_eq!(choose(None, None, false), Some(OrderType::Subscribe));
+        // Once refused, the other one is tried whatever a lagging read says.
+        assert_eq!(
+            choose(Some(OrderType::Preload), Some(SimStatus::Preactivated), true),
+            Some(OrderType::Subscribe)
+        );
+        for status in SimStatus::VARIANTS {
+            let takes = matches!(status, SimStatus::Preactivated | SimStatus::Active);
+            assert_eq!(choose(None, Some(*status), false).is_some(), takes, "{status}");
+        }
+        let insisted = super::choose(Some(OrderType::Preload), None, Some(SimStatus::Active), false);
+        assert_eq!(insisted, Ok(OrderType::Preload));
+    }
+}

@@ -1,0 +1,125 @@
+//! Operations: carried out by leased workers, each write to the carrier in three transactions.
+//!
+//! 1. Lease: the operation belongs to one worker for a while. It reads what it needs from the carrier; a failed read
+//!    sends nothing.
+//! 2. `sent` is committed with what was known before. Only then, at once, the carrier is called.
+//! 3. The outcome is committed: done, refused, put back (surely not taken) or unknown.
+//!
+//! A process that dies after `sent` leaves an operation that says so. Nothing here ever sends it again.
+
+mod gather;
+mod outcome;
+mod send;
+mod substitute;
+
+use simdepot_domain::iccid::Iccid;
+use simdepot_domain::id::OperationId;
+use simdepot_domain::operation::OperationStatus;
+use simdepot_persistence::operations::{self, Lease, Operation};
+use simdepot_persistence::{Conn, profiles};
+
+pub(crate) use outcome::mark_unknown;
+
+use crate::depot::Depot;
+use crate::error::AppError;
+
+/// An operation with its profile's ICCID.
+#[derive(Debug, Clone)]
+pub struct OperationView {
+    /// The operation.
+    pub operation: Operation,
+    /// Its profile.
+    pub iccid: Iccid,
+}
+
+fn view(conn: &mut Conn<'_>, operation: Operation) -> Result<OperationView, AppError> {
+    let iccid = profiles::get(conn, operation.profile_id)?.iccid;
+    Ok(OperationView { operation, iccid })
+}
+
+/// An operation.
+///
+/// # Errors
+/// [`AppError::NotFound`].
+pub async fn get(depot: &Depot, id: OperationId) -> Result<OperationView, AppError> {
+    depot
+        .store
+        .read(move |conn| {
+            let operation = operations::find(conn, id)?.ok_or(AppError::NotFound { what: "operation" })?;
+            view(conn, operation)
+        })
+        .await
+}
+
+/// A page of operations, newest first.
+///
+/// # Errors
+/// When they cannot be read.
+pub async fn list(
+    depot: &Depot,
+    status: Option<OperationStatus>,
+    before: Option<OperationId>,
+    limit: i64,
+) -> Result<Vec<OperationView>, AppError> {
+    depot
+        .store
+        .read(move |conn| {
+            operations::list(conn, status, before, limit)?
+                .into_iter()
+                .map(|operation| view(conn, operation))
+                .collect()
+        })
+        .await
+}
+
+/// Carries out one operation that is due. `false` when there was none.
+///
+/// # Errors
+/// When the store cannot be asked. What goes wrong at the carrier is an outcome, not an error.
+pub async fn step(depot: &Depot) -> Result<bool, AppError> {
+    // Looked for without a write transaction first: idle workers must not queue for SQLite's only writer.
+    let due = depot.store.read(|conn| {
+        let now = conn.now()?;
+        operations::any_due(conn, now)
+    });
+    if !due.await? {
+        return Ok(false);
+    }
+    let Some(lease) = lease(depot).await? else {
+        return Ok(false);
+    };
+    let id = lease.operation.id;
+    match carry_out(depot, lease).await {
+        Ok(()) => Ok(true),
+        // Somebody else changed the profile, the order or the operation between two of our transactions: the lease
+        // runs out, and the next worker starts from what is true then. An operation that was sent stays sent.
+        Err(error) if error.is_race() => {
+            tracing::info!(operation = %id, %error, "operation met a concurrent change");
+            Ok(true)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn lease(depot: &Depot) -> Result<Option<Lease>, AppError> {
+    let (token, length) = (depot.ids.uuid(), depot.work.lease);
+    depot
+        .store
+        .write(move |conn| {
+            let now = conn.now()?;
+            Ok(operations::lease_next(conn, token, now, now + length)?)
+        })
+        .await
+}
+
+async fn carry_out(depot: &Depot, lease: Lease) -> Result<(), AppError> {
+    let started = tokio::time::Instant::now();
+    match gather::gather(depot, &lease).await? {
+        gather::Decision::Send(plan) => send::send(depot, lease, *plan, started).await,
+        gather::Decision::Defer(reason) => outcome::defer(depot, &lease, &reason).await,
+        gather::Decision::Refuse(refusal, seen) => outcome::refuse_unsent(depot, lease, refusal, *seen).await,
+        gather::Decision::Substitute(reason, seen) => {
+            substitute::substitute(depot, lease, reason, *seen, None).await
+        }
+    }
+}

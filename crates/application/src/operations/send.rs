@@ -1,0 +1,115 @@
+//! The send: `sent` is committed, the carrier is called, the outcome is committed.
+
+use simdepot_domain::carrier::{BundleOrder, Lost, Placement, Unavailable};
+use simdepot_domain::event::{Fact, Subject};
+use simdepot_domain::operation::OperationStep;
+use simdepot_persistence::events;
+use simdepot_persistence::operations::{self, Lease, OperationChange};
+use tokio::time::Instant;
+
+use super::gather::Plan;
+use super::outcome;
+use crate::depot::Depot;
+use crate::error::AppError;
+use crate::observations::{self, Sightings};
+
+/// What tx 3 must know of what went before.
+pub(super) struct Sent {
+    /// The lease, its operation as `sent` left it.
+    pub(super) lease: Lease,
+    /// What was read before the send.
+    pub(super) seen: Sightings,
+    /// How it was placed.
+    pub(super) order: BundleOrder,
+    /// The other order type is not tried.
+    pub(super) insisted: bool,
+}
+
+/// Sends a planned product and records how it ended.
+///
+/// # Errors
+/// When the store refuses; a race means that another worker took over before anything was sent.
+pub(super) async fn send(depot: &Depot, lease: Lease, plan: Plan, started: Instant) -> Result<(), AppError> {
+    let order = BundleOrder {
+        iccid: plan.profile.iccid.clone(),
+        msisdn: plan.msisdn.clone(),
+        product: plan.product.clone(),
+        order_type: plan.order_type,
+        reference: lease.operation.id.to_string(),
+    };
+    let (account, insisted) = (plan.account.clone(), plan.insisted);
+    let seen = plan.seen.clone();
+    let lease = commit_sent(depot, lease, plan).await?;
+    // A worker that was paused since it leased may find its outcome being decided by others: it does not send. Here
+    // the operation is `sent` and untouched, so it can be put back for sure.
+    let lease_over = started.elapsed() + account.timeout > depot.work.lease.to_std().unwrap_or_default();
+    let placement = if lease_over {
+        let reason = "the worker was paused before the call".to_owned();
+        Placement::NotTaken(Unavailable { reason, retry_after_ms: None })
+    } else {
+        call(&account, &order).await
+    };
+    outcome::record(depot, Sent { lease, seen, order, insisted }, placement).await
+}
+
+/// The call itself. The adapter has its own time-out; this one only guards against an adapter that hangs.
+async fn call(account: &crate::depot::Account, order: &BundleOrder) -> Placement {
+    let limit = account.timeout + std::time::Duration::from_secs(1);
+    match tokio::time::timeout(limit, account.carrier.place_bundle(order)).await {
+        Ok(placement) => placement,
+        Err(_) => Placement::Unknown(Lost { reason: "the adapter did not answer in time".to_owned() }),
+    }
+}
+
+/// Transaction 2: what was read, and that the next thing is the call.
+async fn commit_sent(depot: &Depot, lease: Lease, plan: Plan) -> Result<Lease, AppError> {
+    let work = depot.clone();
+    depot
+        .store
+        .write(move |conn| {
+            let now = conn.now()?;
+            let operation = &lease.operation;
+            if lease.until <= now {
+                return Err(lost_lease());
+            }
+            let status = operation
+                .status
+                .step(OperationStep::Send)
+                .map_err(|error| AppError::Internal(error.to_string()))?;
+            let resolve_after = now
+                + chrono::TimeDelta::from_std(plan.account.timeout).unwrap_or_default()
+                + work.work.resolve_margin;
+            let change = OperationChange {
+                sent: true,
+                order_type: Some(plan.order_type),
+                sent_at: Some((now, resolve_after)),
+                before_set: Some(plan.before_set),
+                keep_lease: true,
+                ..OperationChange::to(status)
+            };
+            let version = operations::change(conn, operation, Some(lease.token), &change, now)?;
+            let iccid = plan.profile.iccid.clone();
+            observations::learn(conn, &work, plan.profile, &plan.seen, now)?;
+            let order_type = Some(plan.order_type);
+            let fact = Fact::OperationStatusChanged {
+                iccid,
+                from: Some(operation.status),
+                to: status,
+                order_type,
+                code: None,
+            };
+            events::append(conn, &[work.event(now, Subject::Operation(operation.id), version, fact)])?;
+            let operation =
+                operations::find(conn, operation.id)?.ok_or(AppError::NotFound { what: "operation" })?;
+            Ok(Lease { operation, token: lease.token, until: lease.until })
+        })
+        .await
+}
+
+fn lost_lease() -> AppError {
+    AppError::Store(simdepot_persistence::StoreError::RowsAffected {
+        what: "send under a lease",
+        expected: 1,
+        actual: 0,
+    })
+}
