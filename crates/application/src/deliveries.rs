@@ -71,7 +71,7 @@ async fn record(depot: &Depot, profile: Profile, esim: Option<EsimReading>) -> R
         match esim {
             // The carrier has no eSIM record: it is plastic, and needs no code.
             None => put_on_sale(conn, &work, &profile, now),
-            Some(esim) => add_code(conn, &work, profile, &esim, now),
+            Some(esim) => add_code(conn, &work, &profile, &esim, now),
         }
     });
     match recorded.await {
@@ -87,18 +87,18 @@ async fn record(depot: &Depot, profile: Profile, esim: Option<EsimReading>) -> R
 fn add_code(
     conn: &mut Conn<'_>,
     depot: &Depot,
-    profile: Profile,
+    profile: &Profile,
     esim: &EsimReading,
     now: DateTime<Utc>,
 ) -> Result<(), AppError> {
     let Some(code) = &esim.activation_code else {
         return Ok(());
     };
-    if secrets::activation_code(conn, depot.store.vault(), &profile)?.is_some() {
-        return release_if_fresh(conn, depot, &profile, esim, now);
+    if secrets::activation_code(conn, depot.store.vault(), profile)?.is_some() {
+        return release_if_fresh(conn, depot, profile, esim, now);
     }
-    secrets::add_code(conn, depot.store.vault(), &profile, code)?;
-    let version = profiles::bump(conn, &profile, now)?;
+    secrets::add_code(conn, depot.store.vault(), profile, code)?;
+    let version = profiles::bump(conn, profile, now)?;
     let fact = Fact::CodeReceived {};
     events::append(conn, &[depot.event(now, Subject::Profile(profile.iccid.clone()), version, fact)])?;
     let profile = profiles::get(conn, profile.id)?;

@@ -123,7 +123,8 @@ impl PoolChange {
             ("activation", before.activation != settings.activation),
         ]
         .into_iter()
-        .filter_map(|(setting, changed)| changed.then(|| setting.to_owned()))
+        .filter(|(_, changed)| *changed)
+        .map(|(setting, _)| setting.to_owned())
         .collect()
     }
 }

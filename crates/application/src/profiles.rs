@@ -174,7 +174,8 @@ fn changed_fields(changes: &ProfileEdit) -> Vec<String> {
         ("sell_by", changes.sell_by.is_some()),
     ]
     .into_iter()
-    .filter_map(|(field, changed)| changed.then(|| field.to_owned()))
+    .filter(|(_, changed)| *changed)
+    .map(|(field, _)| field.to_owned())
     .collect()
 }
 

@@ -9,8 +9,21 @@ use thiserror::Error;
 
 /// What a key may do.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
-    AsRefStr, Display, EnumString, IntoStaticStr, VariantArray,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    AsRefStr,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
@@ -94,7 +107,9 @@ pub const NAME_MAX: usize = 63;
 
 /// Why a text is no name.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{what} is 1 to {NAME_MAX} characters of a–z, 0–9, '.', '_' and '-', beginning with a letter or digit")]
+#[error(
+    "{what} is 1 to {NAME_MAX} characters of a–z, 0–9, '.', '_' and '-', beginning with a letter or digit"
+)]
 pub struct NameError {
     /// What the name is for.
     pub what: &'static str,

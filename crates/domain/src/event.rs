@@ -10,8 +10,8 @@ use strum::{AsRefStr, Display, EnumString, IntoStaticStr, VariantArray};
 use crate::bundle::{BundleStatus, OrderType};
 use crate::channel::{AccountName, ChannelName, PoolName};
 use crate::esim::EsimStatus;
-use crate::id::{ApiKeyId, BundleId, EventId, ImportId, OperationId, OrderId};
 use crate::iccid::Iccid;
+use crate::id::{ApiKeyId, BundleId, EventId, ImportId, OperationId, OrderId};
 use crate::import::ImportCounts;
 use crate::observation::Source;
 use crate::operation::OperationStatus;
@@ -22,8 +22,19 @@ use crate::stock::StockStatus;
 
 /// Kind of thing that an event is about.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize,
-    AsRefStr, Display, EnumString, IntoStaticStr, VariantArray,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    AsRefStr,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]

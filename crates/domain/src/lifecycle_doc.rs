@@ -34,10 +34,11 @@ pub fn page() -> String {
 pub fn stock_matrix() -> String {
     let state = |status| StockState { status, sell_by: DateTime::<Utc>::MAX_UTC };
     let rows = StockStatus::VARIANTS.iter().map(|status| {
-        let cells = samples().map(|(_, command)| match apply(state(*status), command, DateTime::<Utc>::MIN_UTC) {
-            Ok(transition) => transition.to.to_string(),
-            Err(_) => "·".to_owned(),
-        });
+        let cells =
+            samples().map(|(_, command)| match apply(state(*status), command, DateTime::<Utc>::MIN_UTC) {
+                Ok(transition) => transition.to.to_string(),
+                Err(_) => "·".to_owned(),
+            });
         (status.to_string(), cells.collect())
     });
     table("status", &samples().map(|(name, _)| name).collect::<Vec<_>>(), rows)

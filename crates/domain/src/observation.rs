@@ -24,8 +24,19 @@ pub trait Lifecycle: Copy + Eq {
 
 /// Where an observation came from.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize,
-    AsRefStr, Display, EnumString, IntoStaticStr, VariantArray,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    AsRefStr,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
@@ -106,7 +117,13 @@ mod tests {
 
     fn seen(status: EsimStatus, second: i64, source: Source) -> Observation<EsimStatus> {
         let at = DateTime::from_timestamp(1_000_000 + second, 0).unwrap();
-        Observation { status, observed_at: at, dated_by_carrier: source == Source::Event, received_at: at, source }
+        Observation {
+            status,
+            observed_at: at,
+            dated_by_carrier: source == Source::Event,
+            received_at: at,
+            source,
+        }
     }
 
     #[test]
@@ -128,21 +145,31 @@ mod tests {
         assert!(matches!(weigh(Some(&known), &later_rank), Verdict::Apply { changed: true, drift: false }));
         assert_eq!(weigh(Some(&later_rank), &known), Verdict::Stale);
         // Across sources two seconds are a tie as well.
-        assert_eq!(weigh(Some(&seen(Enabled, 100, Source::Event)), &seen(Installed, 101, Source::Read)), Verdict::Stale);
+        assert_eq!(
+            weigh(Some(&seen(Enabled, 100, Source::Event)), &seen(Installed, 101, Source::Read)),
+            Verdict::Stale
+        );
         // Enabled and disabled rank alike: the later arrival wins.
-        assert!(matches!(weigh(Some(&seen(Enabled, 100, Source::Event)), &seen(Disabled, 100, Source::Event)), Verdict::Apply { changed: true, .. }));
+        assert!(matches!(
+            weigh(Some(&seen(Enabled, 100, Source::Event)), &seen(Disabled, 100, Source::Event)),
+            Verdict::Apply { changed: true, .. }
+        ));
     }
 
     #[test]
     fn an_undated_read_does_not_undo_a_fresh_event() {
         let known = seen(Enabled, 100, Source::Event);
         assert_eq!(weigh(Some(&known), &seen(Released, 130, Source::Read)), Verdict::Stale);
-        assert_eq!(weigh(Some(&known), &seen(Released, 200, Source::Read)), Verdict::Apply { changed: true, drift: true });
+        assert_eq!(
+            weigh(Some(&known), &seen(Released, 200, Source::Read)),
+            Verdict::Apply { changed: true, drift: true }
+        );
     }
 
     fn any_observation() -> impl Strategy<Value = Observation<EsimStatus>> {
         use strum::VariantArray;
-        (prop::sample::select(EsimStatus::VARIANTS), 0i64..500).prop_map(|(status, second)| seen(status, second * 10, Source::Event))
+        (prop::sample::select(EsimStatus::VARIANTS), 0i64..500)
+            .prop_map(|(status, second)| seen(status, second * 10, Source::Event))
     }
 
     proptest! {

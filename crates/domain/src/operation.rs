@@ -11,8 +11,19 @@ use crate::bundle::OrderType;
 
 /// Status of an operation.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize,
-    AsRefStr, Display, EnumString, IntoStaticStr, VariantArray,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    AsRefStr,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
@@ -86,7 +97,9 @@ impl OperationStatus {
         match (self, step) {
             (S::Pending, T::Send) => Ok(S::Sent),
             (S::Pending, T::Cancel) => Ok(S::Cancelled),
-            (S::Pending | S::Sent | S::Accepted | S::Unknown | S::NeedsAttention, T::Refuse) => Ok(S::Refused),
+            (S::Pending | S::Sent | S::Accepted | S::Unknown | S::NeedsAttention, T::Refuse) => {
+                Ok(S::Refused)
+            }
             (S::Sent, T::PutBack) | (S::Unknown | S::NeedsAttention, T::PutBack) => Ok(S::Pending),
             (S::Sent | S::Unknown, T::Accept) => Ok(S::Accepted),
             (S::Sent | S::Accepted | S::Unknown | S::NeedsAttention, T::Complete) => Ok(S::Done),
@@ -99,14 +112,7 @@ impl OperationStatus {
             | (S::NeedsAttention, T::Send | T::Accept | T::Lose | T::GiveUp | T::Cancel)
             | (
                 S::Done | S::Refused | S::Cancelled,
-                T::Send
-                | T::PutBack
-                | T::Accept
-                | T::Complete
-                | T::Refuse
-                | T::Lose
-                | T::GiveUp
-                | T::Cancel,
+                T::Send | T::PutBack | T::Accept | T::Complete | T::Refuse | T::Lose | T::GiveUp | T::Cancel,
             ) => Err(StepError { from: self, step }),
         }
     }

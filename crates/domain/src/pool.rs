@@ -109,13 +109,12 @@ impl PoolSettings {
             return Err(QuarantineReason::LineNotSellable);
         }
         match (form_factor, esim) {
-            (FormFactor::Psim, _) => Ok(()),
             (FormFactor::Esim, None) => Err(QuarantineReason::UnknownToCarrier),
             (FormFactor::Esim, Some(esim)) if esim.eid.is_some() => Err(QuarantineReason::DeviceBound),
             (FormFactor::Esim, Some(esim)) if esim.status != Some(EsimStatus::Released) => {
                 Err(QuarantineReason::ProfileNotReleased)
             }
-            (FormFactor::Esim, Some(_)) => Ok(()),
+            (FormFactor::Psim, _) | (FormFactor::Esim, Some(_)) => Ok(()),
         }
     }
 }
@@ -146,7 +145,13 @@ mod tests {
     }
 
     fn line(sim_status: Option<SimStatus>) -> LineReading {
-        LineReading { msisdn: None, sim_status, observed_at: at(0), dated_by_carrier: false, source: Source::Read }
+        LineReading {
+            msisdn: None,
+            sim_status,
+            observed_at: at(0),
+            dated_by_carrier: false,
+            source: Source::Read,
+        }
     }
 
     fn esim(status: Option<EsimStatus>) -> EsimReading {
@@ -179,14 +184,23 @@ mod tests {
         let pool = pool();
         let fresh = line(Some(SimStatus::Preactivated));
         let released = esim(Some(EsimStatus::Released));
-        let check = |line: &LineReading, esim: Option<&EsimReading>| pool.check_first_sale(FormFactor::Esim, line, esim);
+        let check = |line: &LineReading, esim: Option<&EsimReading>| {
+            pool.check_first_sale(FormFactor::Esim, line, esim)
+        };
         assert_eq!(check(&fresh, Some(&released)), Ok(()));
         assert_eq!(check(&line(None), Some(&released)), Ok(()));
-        assert_eq!(check(&line(Some(SimStatus::Active)), Some(&released)), Err(QuarantineReason::LineNotSellable));
+        assert_eq!(
+            check(&line(Some(SimStatus::Active)), Some(&released)),
+            Err(QuarantineReason::LineNotSellable)
+        );
         assert_eq!(check(&fresh, None), Err(QuarantineReason::UnknownToCarrier));
-        assert_eq!(check(&fresh, Some(&esim(Some(EsimStatus::Enabled)))), Err(QuarantineReason::ProfileNotReleased));
+        assert_eq!(
+            check(&fresh, Some(&esim(Some(EsimStatus::Enabled)))),
+            Err(QuarantineReason::ProfileNotReleased)
+        );
         assert_eq!(check(&fresh, Some(&esim(None))), Err(QuarantineReason::ProfileNotReleased));
-        let bound = EsimReading { eid: Some("89034011560010000000000000000121".parse().unwrap()), ..released };
+        let bound =
+            EsimReading { eid: Some("89034011560010000000000000000121".parse().unwrap()), ..released };
         assert_eq!(check(&fresh, Some(&bound)), Err(QuarantineReason::DeviceBound));
         assert_eq!(pool.check_first_sale(FormFactor::Psim, &fresh, None), Ok(()));
         assert!(Iccid::parse("8988247000000000012").is_ok());

@@ -10,8 +10,21 @@ use thiserror::Error;
 
 /// Status of a profile in the stock.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
-    AsRefStr, Display, EnumString, IntoStaticStr, VariantArray,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    AsRefStr,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
@@ -132,7 +145,11 @@ impl TransitionRefusal {
 ///
 /// # Errors
 /// [`TransitionError`] names the status and the command, for the answer `invalid-transition`.
-pub fn apply(state: StockState, command: StockCommand, now: DateTime<Utc>) -> Result<Transition, TransitionError> {
+pub fn apply(
+    state: StockState,
+    command: StockCommand,
+    now: DateTime<Utc>,
+) -> Result<Transition, TransitionError> {
     use StockCommand as C;
     use StockStatus as S;
     let refuse = |reason| Err(TransitionError { from: state.status, command: command.kind(), reason });
@@ -142,16 +159,22 @@ pub fn apply(state: StockState, command: StockCommand, now: DateTime<Utc>) -> Re
         }
         (S::Available, C::Hold) => S::Held,
         (S::Available | S::Held, C::Allocate) => S::Allocated,
-        (S::Held, C::ReleaseHold) => S::Available,
         (S::Allocated, C::Return(proof)) if proof.is_complete() => S::Available,
-        (S::Allocated, C::Return(_) | C::Substitute) => S::Quarantined,
-        (S::Available | S::Held, C::Quarantine) => S::Quarantined,
-        (S::Quarantined, C::CompleteDelivery | C::Release) => S::Available,
+        (S::Held, C::ReleaseHold) | (S::Quarantined, C::CompleteDelivery | C::Release) => S::Available,
+        (S::Allocated, C::Return(_) | C::Substitute) | (S::Available | S::Held, C::Quarantine) => {
+            S::Quarantined
+        }
         (S::Available | S::Held | S::Allocated | S::Quarantined, C::Retire) => S::Retired,
         (S::Available, C::ReleaseHold | C::Return(_) | C::Substitute | C::CompleteDelivery | C::Release)
         | (S::Held, C::Hold | C::Return(_) | C::Substitute | C::CompleteDelivery | C::Release)
-        | (S::Allocated, C::Hold | C::ReleaseHold | C::Allocate | C::Quarantine | C::CompleteDelivery | C::Release)
-        | (S::Quarantined, C::Hold | C::ReleaseHold | C::Allocate | C::Return(_) | C::Substitute | C::Quarantine)
+        | (
+            S::Allocated,
+            C::Hold | C::ReleaseHold | C::Allocate | C::Quarantine | C::CompleteDelivery | C::Release,
+        )
+        | (
+            S::Quarantined,
+            C::Hold | C::ReleaseHold | C::Allocate | C::Return(_) | C::Substitute | C::Quarantine,
+        )
         | (
             S::Retired,
             C::Hold

@@ -13,11 +13,10 @@ type Manager = <AnyConnection as Connection>::TransactionManager;
 
 /// Begins a write. SQLite must take its lock at once: a transaction that reads first and writes later can fail with
 /// "database is locked" whatever the busy timeout says.
-#[expect(clippy::disallowed_methods, reason = "this is where transactions begin")]
 pub(crate) fn begin_write(db: &mut AnyConnection) -> Result<()> {
     match db {
         AnyConnection::Sqlite(sqlite) => {
-            AnsiTransactionManager::begin_transaction_sql(sqlite, "BEGIN IMMEDIATE")?
+            AnsiTransactionManager::begin_transaction_sql(sqlite, "BEGIN IMMEDIATE")?;
         }
         AnyConnection::Pg(_) => Manager::begin_transaction(db)?,
     }

@@ -47,10 +47,3 @@ pub(crate) fn require_current(db: &mut AnyConnection) -> Result<()> {
         Ok(())
     }
 }
-
-/// Takes every migration down. For tests of the `down.sql` files.
-#[cfg(test)]
-pub(crate) fn revert_all(db: &mut AnyConnection) -> Result<()> {
-    let migrations = source(db);
-    both!(db, c => c.revert_all_migrations(migrations).map(|_| ())).map_err(failed)
-}

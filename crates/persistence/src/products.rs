@@ -83,7 +83,7 @@ pub fn replace(
 /// When it cannot be read.
 pub fn find(conn: &mut Conn<'_>, account: &AccountName, product: &str) -> Result<Option<CachedProduct>> {
     let row: Option<Row> = products::table.find((account.as_str(), product)).first(conn.db).optional()?;
-    row.map(|row| cached(account, row)).transpose()
+    row.map(|row| cached(account, &row)).transpose()
 }
 
 /// All products of an account, by id.
@@ -95,10 +95,10 @@ pub fn list(conn: &mut Conn<'_>, account: &AccountName) -> Result<Vec<CachedProd
         .filter(products::carrier_account.eq(account.as_str()))
         .order(products::product)
         .load(conn.db)?;
-    rows.into_iter().map(|row| cached(account, row)).collect()
+    rows.iter().map(|row| cached(account, row)).collect()
 }
 
-fn cached(account: &AccountName, row: Row) -> Result<CachedProduct> {
+fn cached(account: &AccountName, row: &Row) -> Result<CachedProduct> {
     Ok(CachedProduct {
         carrier_account: account.clone(),
         product: parse_document("products", "data", &row.product, &row.data.0)?,

@@ -236,6 +236,18 @@ impl Store {
         }
     }
 
+    /// The clock that leases and deadlines go by; see [`Conn::now`].
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn now(&self) -> Result<DateTime<Utc>> {
+        self.read(|conn| {
+            let now = conn.now()?;
+            Ok(now)
+        })
+        .await
+    }
+
     /// Whether the database answers and has every migration of this binary.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use simdepot_domain::activation_code::ActivationCode;
 use simdepot_domain::delivery::{Row, RowError, RowIssue};
 use simdepot_domain::iccid::Iccid;
 use simdepot_domain::import::{ImportCounts, RowResult};
@@ -47,7 +48,7 @@ impl Checked {
             self.counts.rows += 1;
             match item {
                 Ok(row) => {
-                    let input = row.activation_code.as_ref().and_then(|code| code.index_input());
+                    let input = row.activation_code.as_ref().and_then(ActivationCode::index_input);
                     candidates
                         .push(Candidate { code_index: input.map(|input| vault.blind_index(&input)), row });
                 }

@@ -213,7 +213,7 @@ async fn retry_other_type(
 /// When the store refuses.
 pub(super) async fn defer(depot: &Depot, lease: &Lease, unavailable: &Unavailable) -> Result<(), AppError> {
     let operation = &lease.operation;
-    let now = depot.store.read(|conn| conn.now()).await?;
+    let now = depot.store.now().await?;
     if now - operation.created_at > depot.work.give_up {
         let refusal = Refusal {
             code: "carrier_unavailable".to_owned(),

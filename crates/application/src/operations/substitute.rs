@@ -165,7 +165,6 @@ impl Place<'_> {
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "one event on the order and what it tells")]
 fn record_substitution(
     conn: &mut Conn<'_>,
     depot: &Depot,
