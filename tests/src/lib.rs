@@ -1,1 +1,64 @@
-//! Harness.
+//! The harness of the suites: databases, a clock that can be set, and a depot beside a carrier twin.
+//!
+//! A suite is one binary under `tests/<suite>/main.rs`; it takes a [`database::TestDatabase`] through
+//! [`on_both_databases!`], so that each of its tests runs on SQLite and on PostgreSQL:
+//!
+//! ```ignore
+//! on_both_databases! {
+//!     async fn an_order_is_taken(db: TestDatabase) {
+//!         let depot = TestDepot::start(db).await;
+//!         depot.deliver(2).await;
+//!         depot.order("ref-1", 2).await.unwrap();
+//!         depot.finish().await;
+//!     }
+//! }
+//! ```
+#![expect(clippy::expect_used, clippy::panic, reason = "a test harness fails loudly")]
+
+pub mod clock;
+pub mod database;
+pub mod depot;
+pub mod memory;
+
+pub use clock::TestClock;
+pub use database::TestDatabase;
+pub use depot::TestDepot;
+
+/// Makes two tests of each function: `<name>::sqlite` and `<name>::postgres`. The second is left out, with one loud
+/// line, when there is no PostgreSQL (see [`database::TestDatabase::postgres`]).
+#[macro_export]
+macro_rules! on_both_databases {
+    ($($(#[doc = $doc:expr])* async fn $name:ident($db:ident: TestDatabase) $body:block)+) => {$(
+        $(#[doc = $doc])*
+        async fn $name($db: $crate::TestDatabase) $body
+
+        mod $name {
+            #[::tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn sqlite() {
+                Box::pin(super::$name($crate::TestDatabase::sqlite())).await;
+            }
+
+            #[::tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn postgres() {
+                if let Some(db) = $crate::TestDatabase::postgres() {
+                    Box::pin(super::$name(db)).await;
+                }
+            }
+        }
+    )+};
+}
+
+/// Makes one test per function, on PostgreSQL alone: for what SQLite's single writer cannot show.
+#[macro_export]
+macro_rules! on_postgres {
+    ($($(#[doc = $doc:expr])* async fn $name:ident($db:ident: TestDatabase) $body:block)+) => {$(
+        $(#[doc = $doc])*
+        #[::tokio::test(flavor = "multi_thread", worker_threads = 4)]
+        async fn $name() {
+            async fn body($db: $crate::TestDatabase) $body
+            if let Some(db) = $crate::TestDatabase::postgres() {
+                Box::pin(body(db)).await;
+            }
+        }
+    )+};
+}

@@ -83,8 +83,7 @@ pub(crate) async fn record_reveal(
         return Ok(());
     }
     depot
-        .store
-        .write(move |conn| {
+        .write_again(move |conn| {
             // Read again under the transaction: a parallel reveal may have moved the versions.
             let ids: Vec<i64> = due.iter().map(|profile| profile.id).collect();
             let fresh = profiles::get_many(conn, &ids)?;

@@ -128,7 +128,6 @@ async fn take(
     let order_type = asked.order_type;
     let id = bundle.id;
     let taken = depot.store.write(move |conn| {
-        idempotency::record(conn, &work, &caller, key.as_ref(), 201, &id.to_string())?;
         if !bundles::insert_top_up(conn, &bundle)? {
             return repeat(conn, &bundle);
         }
@@ -147,8 +146,11 @@ async fn take(
         };
         let now = bundle.created_at;
         let facts = events_of(&work, &profile, &bundle, operation.id, now);
-        operations::insert_many(conn, &[operation], now)?;
+        // Due by the clock that the workers go by.
+        let due = conn.now()?;
+        operations::insert_many(conn, &[operation], due)?;
         events::append(conn, &facts)?;
+        idempotency::record(conn, &work, &caller, key.as_ref(), 201, &id.to_string())?;
         Ok((id, PlacedAs::Created))
     });
     match taken.await {

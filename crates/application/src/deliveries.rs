@@ -47,11 +47,14 @@ pub async fn step(depot: &Depot) -> Result<bool, AppError> {
 async fn complete(depot: &Depot, profile: Profile) -> Result<(), AppError> {
     let pool_id = profile.pool_id;
     let pool = depot.store.read(move |conn| pools::get(conn, pool_id)).await?;
-    let read = match depot.account(&pool.settings.carrier_account) {
-        Ok(account) => account.carrier.esim(&profile.iccid).await,
-        Err(error) => return Err(error),
+    let account = match depot.account(&pool.settings.carrier_account) {
+        Ok(account) => account,
+        Err(error) => {
+            tracing::warn!(iccid = %profile.iccid, %error, "delivery cannot be completed");
+            return Ok(());
+        }
     };
-    match read {
+    match account.carrier.esim(&profile.iccid).await {
         Ok(esim) => record(depot, profile, esim).await,
         Err(
             error @ (ReadError::Unavailable(_) | ReadError::Denied { .. } | ReadError::Unreadable { .. }),

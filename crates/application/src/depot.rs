@@ -11,7 +11,7 @@ use simdepot_domain::channel::AccountName;
 use simdepot_domain::clock::Clock;
 use simdepot_domain::event::{Event, Fact, Subject};
 use simdepot_domain::id::{EventId, IdGenerator};
-use simdepot_persistence::Store;
+use simdepot_persistence::{Conn, Store};
 
 use crate::error::AppError;
 use crate::signals::Signals;
@@ -61,6 +61,9 @@ impl Default for WorkSettings {
     }
 }
 
+/// How often a lost race is decided again.
+const RACES: usize = 4;
+
 /// The depot: store, ports and settings. Cheap to clone.
 #[derive(Clone)]
 pub struct Depot {
@@ -105,6 +108,23 @@ impl Depot {
     /// [`AppError::UnknownAccount`] when a pool names one that the configuration lacks.
     pub fn account(&self, name: &AccountName) -> Result<&Account, AppError> {
         self.accounts.get(name).ok_or_else(|| AppError::UnknownAccount { account: name.clone() })
+    }
+
+    /// Runs a unit of work that reads, decides and writes under a guard, again when somebody else was faster.
+    ///
+    /// # Errors
+    /// Those of `work`; the race itself only when it is lost again and again.
+    pub async fn write_again<T: Send + 'static>(
+        &self,
+        work: impl Fn(&mut Conn<'_>) -> Result<T, AppError> + Clone + Send + 'static,
+    ) -> Result<T, AppError> {
+        for _ in 0..RACES {
+            match self.store.write(work.clone()).await {
+                Err(error) if error.is_race() => tracing::debug!(%error, "lost a race; deciding again"),
+                decided => return decided,
+            }
+        }
+        self.store.write(work).await
     }
 
     /// An event about to be written.

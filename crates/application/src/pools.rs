@@ -136,11 +136,10 @@ impl PoolChange {
 pub async fn change(depot: &Depot, name: PoolName, change: PoolChange) -> Result<Pool, AppError> {
     let work = depot.clone();
     depot
-        .store
-        .write(move |conn| {
+        .write_again(move |conn| {
             let pool = require(conn, &name)?;
             let mut settings = pool.settings.clone();
-            let changed = change.apply(&mut settings);
+            let changed = change.clone().apply(&mut settings);
             if changed.is_empty() {
                 return Ok(pool);
             }

@@ -89,13 +89,7 @@ pub struct SearchProfiles {
 ///
 /// # Errors
 /// [`AppError::NotFound`] for a pool that does not exist.
-pub async fn search(
-    depot: &Depot,
-    caller: &Caller,
-    asked: SearchProfiles,
-    limit: i64,
-) -> Result<Vec<ProfileView>, AppError> {
-    let channel = (!caller.sees_all_stock()).then(|| caller.channel.clone());
+pub async fn search(depot: &Depot, asked: SearchProfiles, limit: i64) -> Result<Vec<ProfileView>, AppError> {
     depot
         .store
         .read(move |conn| {
@@ -109,7 +103,6 @@ pub async fn search(
                 sim_status: asked.sim_status,
                 esim_status: asked.esim_status,
                 batch: asked.batch,
-                channel,
                 q: asked.q,
                 after: asked.after,
             };
@@ -139,8 +132,7 @@ pub struct EditProfile {
 pub async fn edit(depot: &Depot, iccid: Iccid, edit: EditProfile) -> Result<ProfileView, AppError> {
     let work = depot.clone();
     depot
-        .store
-        .write(move |conn| {
+        .write_again(move |conn| {
             let profile = existing(conn, &iccid)?;
             let target = match &edit.pool {
                 Some(name) => check_move(conn, &profile, name)?,
@@ -148,8 +140,8 @@ pub async fn edit(depot: &Depot, iccid: Iccid, edit: EditProfile) -> Result<Prof
             };
             let changes = ProfileEdit {
                 pool_id: target,
-                tags: edit.tags.filter(|tags| *tags != profile.tags),
-                note: edit.note.filter(|note| *note != profile.note),
+                tags: edit.tags.clone().filter(|tags| *tags != profile.tags),
+                note: edit.note.clone().filter(|note| *note != profile.note),
                 sell_by: edit.sell_by.filter(|sell_by| *sell_by != profile.sell_by),
             };
             let fields = changed_fields(&changes);
@@ -158,7 +150,7 @@ pub async fn edit(depot: &Depot, iccid: Iccid, edit: EditProfile) -> Result<Prof
             }
             let now = work.now();
             let version = profiles::edit(conn, &profile, &changes, now)?;
-            let fact = Fact::ProfileEdited { fields, pool: target.and(edit.pool) };
+            let fact = Fact::ProfileEdited { fields, pool: target.and(edit.pool.clone()) };
             events::append(conn, &[work.event(now, Subject::Profile(profile.iccid.clone()), version, fact)])?;
             let profile = existing(conn, &iccid)?;
             view(conn, profile)
@@ -238,10 +230,13 @@ pub async fn command(
 ) -> Result<(ProfileView, bool), AppError> {
     let moved = idempotency::once(depot, caller, key, || {
         let (work, caller, key, iccid) = (depot.clone(), caller.clone(), key.cloned(), iccid.clone());
-        depot.store.write(move |conn| {
-            idempotency::record(conn, &work, &caller, key.as_ref(), 200, iccid.as_str())?;
-            carry_out(conn, &work, &iccid, asked, reason)
-        })
+        async move {
+            let write = depot.write_again(move |conn| {
+                idempotency::record(conn, &work, &caller, key.as_ref(), 200, iccid.as_str())?;
+                carry_out(conn, &work, &iccid, asked, reason.clone())
+            });
+            write.await
+        }
     });
     let replayed = matches!(moved.await?, Once::Replayed(_));
     Ok((get(depot, caller, iccid).await?, replayed))

@@ -351,6 +351,27 @@ pub fn change(
     Ok(changes.version)
 }
 
+/// Gives a lease on a pending operation back, not to be tried before `run_at`. Nothing happened to the operation, so
+/// this is no event; a lease that is over is left alone.
+///
+/// # Errors
+/// When the database cannot be asked.
+pub fn put_off(conn: &mut Conn<'_>, operation: &Operation, token: Uuid, run_at: DateTime<Utc>) -> Result<()> {
+    let leased = operations::table
+        .filter(operations::id.eq(Uid(operation.id.0)))
+        .filter(operations::status.eq(OperationStatus::Pending.as_ref()))
+        .filter(operations::lease_token.eq(Uid(token)));
+    diesel::update(leased)
+        .set((
+            operations::run_at.eq(At(run_at)),
+            operations::deferrals.eq(operations::deferrals + 1),
+            operations::lease_token.eq(None::<Uid>),
+            operations::lease_until.eq(None::<At>),
+        ))
+        .execute(conn.db)?;
+    Ok(())
+}
+
 /// An operation by id.
 ///
 /// # Errors

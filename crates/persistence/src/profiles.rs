@@ -209,12 +209,12 @@ pub fn get(conn: &mut Conn<'_>, id: i64) -> Result<Profile> {
     profiles::table.find(id).first::<Row>(conn.db)?.try_into()
 }
 
-/// Profiles by row, in no order.
+/// Profiles by row, in the order of their rows: whoever changes several does so in one order.
 ///
 /// # Errors
 /// When one cannot be read.
 pub fn get_many(conn: &mut Conn<'_>, ids: &[i64]) -> Result<Vec<Profile>> {
-    profiles_of(profiles::table.filter(profiles::id.eq_any(ids)).load(conn.db)?)
+    profiles_of(profiles::table.filter(profiles::id.eq_any(ids)).order(profiles::id).load(conn.db)?)
 }
 
 /// Whether the profile is allocated to an order of `channel` now.
@@ -246,8 +246,6 @@ pub struct ProfileFilter {
     pub esim_status: Option<EsimStatus>,
     /// From this delivery.
     pub batch: Option<ImportId>,
-    /// Allocated to an order of this channel.
-    pub channel: Option<ChannelName>,
     /// ICCID, MSISDN, EID or order reference, exactly.
     pub q: Option<String>,
     /// After this row.
@@ -278,40 +276,26 @@ pub fn search(conn: &mut Conn<'_>, filter: &ProfileFilter, limit: i64) -> Result
     if let Some(batch) = filter.batch {
         query = query.filter(profiles::import_id.eq(Uid(batch.0)));
     }
-    if let Some(channel) = &filter.channel {
-        let own = allocated_ids(conn, Some(channel), None)?;
-        query = query.filter(profiles::id.eq_any(own));
-    }
     if let Some(text) = &filter.q {
         query = query.filter(profiles::id.eq_any(ids_matching(conn, text)?));
     }
     profiles_of(query.load(conn.db)?)
 }
 
-/// Rows allocated now to orders of a channel, or to orders with a reference.
-fn allocated_ids(
-    conn: &mut Conn<'_>,
-    channel: Option<&ChannelName>,
-    reference: Option<&str>,
-) -> Result<Vec<i64>> {
-    let mut query = allocations::table
+/// Rows allocated now to orders with a reference, in whatever channel.
+fn allocated_under(conn: &mut Conn<'_>, reference: &str) -> Result<Vec<i64>> {
+    Ok(allocations::table
         .inner_join(orders::table.on(orders::id.eq(allocations::order_id)))
         .filter(allocations::ended_at.is_null())
+        .filter(orders::reference.eq(reference))
         .select(allocations::profile_id)
-        .into_boxed();
-    if let Some(channel) = channel {
-        query = query.filter(orders::channel.eq(channel.to_string()));
-    }
-    if let Some(reference) = reference {
-        query = query.filter(orders::reference.eq(reference.to_owned()));
-    }
-    Ok(query.load(conn.db)?)
+        .load(conn.db)?)
 }
 
 /// Every identifier is looked up by its own index; the results are few.
 fn ids_matching(conn: &mut Conn<'_>, text: &str) -> Result<Vec<i64>> {
     let text = text.trim();
-    let mut ids = allocated_ids(conn, None, Some(text))?;
+    let mut ids = allocated_under(conn, text)?;
     if let Ok(iccid) = Iccid::parse(text) {
         ids.extend(
             profiles::table

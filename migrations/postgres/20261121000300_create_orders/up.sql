@@ -13,6 +13,7 @@ CREATE TABLE orders (
     UNIQUE (channel, reference)
 );
 CREATE INDEX orders_by_channel ON orders (channel, id);
+CREATE INDEX orders_by_reference ON orders (reference);
 
 CREATE TABLE order_lines (
     order_id           uuid NOT NULL REFERENCES orders (id),

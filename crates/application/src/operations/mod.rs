@@ -12,6 +12,7 @@ mod outcome;
 mod send;
 mod substitute;
 
+use chrono::TimeDelta;
 use simdepot_domain::iccid::Iccid;
 use simdepot_domain::id::OperationId;
 use simdepot_domain::operation::OperationStatus;
@@ -22,6 +23,9 @@ pub(crate) use outcome::mark_unknown;
 
 use crate::depot::Depot;
 use crate::error::AppError;
+
+/// Pause after a concurrent change.
+const RACE_PAUSE: TimeDelta = TimeDelta::milliseconds(100);
 
 /// An operation with its profile's ICCID.
 #[derive(Debug, Clone)]
@@ -88,13 +92,14 @@ pub async fn step(depot: &Depot) -> Result<bool, AppError> {
     let Some(lease) = lease(depot).await? else {
         return Ok(false);
     };
-    let id = lease.operation.id;
-    match carry_out(depot, lease).await {
+    match carry_out(depot, lease.clone()).await {
         Ok(()) => Ok(true),
-        // Somebody else changed the profile, the order or the operation between two of our transactions: the lease
-        // runs out, and the next worker starts from what is true then. An operation that was sent stays sent.
+        // Somebody else changed the profile, the order or the operation between two of our transactions. What was not
+        // sent goes back to the queue, and the next try starts from what is true then; what was sent stays sent.
         Err(error) if error.is_race() => {
-            tracing::info!(operation = %id, %error, "operation met a concurrent change");
+            tracing::info!(operation = %lease.operation.id, %error, "operation met a concurrent change");
+            let again = depot.store.now().await? + RACE_PAUSE;
+            outcome::put_off(depot, &lease, again).await?;
             Ok(true)
         }
         Err(error) => Err(error),

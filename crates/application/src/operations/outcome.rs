@@ -225,13 +225,28 @@ pub(super) async fn defer(depot: &Depot, lease: &Lease, unavailable: &Unavailabl
     let asked = unavailable.retry_after_ms.and_then(|ms| i64::try_from(ms).ok()).map(TimeDelta::milliseconds);
     let pause =
         backoff(operation.deferrals, depot.work.backoff_cap, depot.ids.uuid()).max(asked.unwrap_or_default());
-    let status = match operation.status {
-        OperationStatus::Pending => OperationStatus::Pending,
-        _ => step(operation, OperationStep::PutBack)?,
+    let (id, reason) = (operation.id, unavailable.reason.as_str());
+    tracing::info!(operation = %id, reason, pause_ms = pause.num_milliseconds(), "operation put off");
+    if operation.status == OperationStatus::Pending {
+        return put_off(depot, lease, now + pause).await;
+    }
+    let change = OperationChange {
+        deferred_to: Some(now + pause),
+        ..OperationChange::to(step(operation, OperationStep::PutBack)?)
     };
-    tracing::info!(operation = %operation.id, reason = unavailable.reason, pause_ms = pause.num_milliseconds(), "operation put off");
-    let change = OperationChange { deferred_to: Some(now + pause), ..OperationChange::to(status) };
-    change_alone(depot, lease, change, Some("put_off".to_owned())).await
+    change_alone(depot, lease, change, Some("not_taken".to_owned())).await
+}
+
+/// Gives the lease on an operation that was not sent back to the queue.
+///
+/// # Errors
+/// When the store refuses.
+pub(super) async fn put_off(depot: &Depot, lease: &Lease, run_at: DateTime<Utc>) -> Result<(), AppError> {
+    let lease = lease.clone();
+    Ok(depot
+        .store
+        .write(move |conn| operations::put_off(conn, &lease.operation, lease.token, run_at))
+        .await?)
 }
 
 /// Doubles from half a second to the cap, half of it random, so that many operations do not come back at once.

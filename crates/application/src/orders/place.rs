@@ -169,9 +169,12 @@ async fn take(
     depot
         .store
         .write(move |conn| {
-            let taking = Taking::new(&work, &caller, &request);
-            idempotency::record(conn, &work, &caller, key.as_ref(), 201, &taking.order.id.to_string())?;
-            taking.run(conn)
+            let (id, placed_as) = Taking::new(&work, &caller, &request).run(conn)?;
+            // A repeat by reference made nothing, so there is nothing to remember for the key.
+            if placed_as == PlacedAs::Created {
+                idempotency::record(conn, &work, &caller, key.as_ref(), 201, &id.to_string())?;
+            }
+            Ok((id, placed_as))
         })
         .await
 }
@@ -387,8 +390,13 @@ impl<'a> Taking<'a> {
             new_bundles.push(made.bundle);
             new_operations.push(made.operation);
         }
+        if new_operations.is_empty() {
+            return Ok(());
+        }
         bundles::insert_many(conn, &new_bundles)?;
-        operations::insert_many(conn, &new_operations, self.now)?;
+        // Due by the clock that the workers go by.
+        let due = conn.now()?;
+        operations::insert_many(conn, &new_operations, due)?;
         Ok(())
     }
 }

@@ -1,0 +1,8 @@
+//! What every request passes, from outside to inside: [`request_id`], the span of [`crate::telemetry`],
+//! [`measure`], compression, [`authenticate`] with the rate limit.
+
+pub mod authenticate;
+pub mod key_use;
+pub mod measure;
+pub mod rate_limit;
+pub mod request_id;

@@ -1,0 +1,129 @@
+//! Orders.
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, get, post, web};
+use simdepot_application::orders::{self, ListOrders, OrderView, PlacedAs};
+use simdepot_domain::channel::Scope;
+use simdepot_domain::id::OrderId;
+use simdepot_domain::order::OrderStatus;
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use super::reply::{Answer, ask_for, page};
+use crate::dto::headers::{IdempotencyHeader as IdempotencyHeaderDoc, OrderPath, PreferHeader};
+use crate::dto::order::{Order, OrderQuery, OrderRequest, OrdersQuery};
+use crate::extract::{Authenticated, Idempotent, PathParam, PreferWait, ValidQuery};
+use crate::pagination::{Page, cursor_decode};
+use crate::problem::{ApiResult, Problem};
+use crate::state::AppState;
+
+pub(super) fn configure(config: &mut ServiceConfig) {
+    config.service(create_order).service(list_orders).service(get_order);
+}
+
+/// Place an order
+///
+/// Takes profiles out of pools, puts the products on them through the carrier, and answers with the activation codes.
+/// All lines are taken or none. The order goes on when the client stops waiting: read it again, or send the same
+/// request again with the same `reference`.
+#[utoipa::path(
+    tag = "Orders",
+    params(IdempotencyHeaderDoc, PreferHeader),
+    request_body = OrderRequest,
+    responses(
+        (status = 200, description = "The same order was taken before under this reference; or a dry run.", body = Order),
+        (status = 201, description = "Taken and fulfilled.", body = Order, headers(
+            ("Location" = String, description = "The order."),
+            ("Idempotency-Replayed" = String, description = "`true` when an earlier request with the key took it."),
+        )),
+        (status = 202, description = "Taken; the carrier is still at work, or a person must look.", body = Order, headers(
+            ("Location" = String, description = "The order."),
+            ("Idempotency-Replayed" = String, description = "`true` when an earlier request with the key took it."),
+        )),
+        (status = 409, description = "`out-of-stock` (`requested`, `available`): nothing was taken; `reference-conflict`; \
+            `idempotency-in-flight`.", body = Problem, content_type = "application/problem+json"),
+        (status = 502, description = "`carrier-refused` (`order_id`, `carrier_code`): the order failed within the wait.",
+            body = Problem, content_type = "application/problem+json"),
+    )
+)]
+#[post("/v1/orders")]
+async fn create_order(
+    state: web::Data<AppState>,
+    Authenticated(caller): Authenticated,
+    PreferWait(wait): PreferWait<10>,
+    asked: Idempotent<OrderRequest>,
+) -> ApiResult<HttpResponse> {
+    caller.require(Scope::Storefront)?;
+    let placed = orders::place(&state.depot, &caller, asked.body.into(), asked.key.as_ref(), wait).await?;
+    let answer = answer_to(placed.placed_as, &placed.order);
+    let mut body = Order::new(placed.order, &state.settings.public_url);
+    body.dry_run = placed.placed_as == PlacedAs::DryRun;
+    Ok(answer.json(&body))
+}
+
+fn answer_to(placed_as: PlacedAs, view: &OrderView) -> Answer {
+    let location = Some(format!("/v1/orders/{}", view.order.id));
+    let progress = match view.order.status {
+        OrderStatus::Fulfilled => StatusCode::CREATED,
+        OrderStatus::InProgress | OrderStatus::NeedsAttention | OrderStatus::Failed | OrderStatus::Cancelled => {
+            StatusCode::ACCEPTED
+        }
+    };
+    match placed_as {
+        PlacedAs::Created => Answer { status: progress, location, replayed: false },
+        PlacedAs::Replayed => Answer { status: progress, location, replayed: true },
+        PlacedAs::Repeated => Answer { status: StatusCode::OK, location, replayed: false },
+        PlacedAs::DryRun => Answer { status: StatusCode::OK, location: None, replayed: false },
+    }
+}
+
+/// List orders
+///
+/// Your channel's orders, newest first, without activation codes.
+#[utoipa::path(
+    tag = "Orders",
+    params(OrdersQuery),
+    responses((status = 200, description = "A page of orders.", body = Page<Order>,
+        headers(("Link" = String, description = "The next page, `rel=\"next\"`."))))
+)]
+#[get("/v1/orders")]
+async fn list_orders(
+    state: web::Data<AppState>,
+    Authenticated(caller): Authenticated,
+    ValidQuery(query): ValidQuery<OrdersQuery>,
+    request: HttpRequest,
+) -> ApiResult<HttpResponse> {
+    caller.require(Scope::Storefront)?;
+    let asked = ListOrders {
+        reference: query.reference,
+        status: query.status.map(Into::into),
+        created_after: query.created_after,
+        before: cursor_decode(query.cursor.as_deref())?,
+    };
+    let found = orders::list(&state.depot, &caller, asked, ask_for(query.limit)).await?;
+    let render = |view| Order::new(view, &state.settings.public_url);
+    page(&request, query.limit, found, |last| last.order.id, render)
+}
+
+/// Get an order
+///
+/// Without activation codes, unless `reveal=true` asks for those of a fulfilled order.
+#[utoipa::path(
+    tag = "Orders",
+    params(OrderPath, OrderQuery),
+    responses(
+        (status = 200, description = "The order.", body = Order),
+        (status = 409, description = "`invalid-transition`: codes were asked for and the order is not fulfilled.",
+            body = Problem, content_type = "application/problem+json"),
+    )
+)]
+#[get("/v1/orders/{id}")]
+async fn get_order(
+    state: web::Data<AppState>,
+    Authenticated(caller): Authenticated,
+    PathParam(id): PathParam<OrderId>,
+    ValidQuery(query): ValidQuery<OrderQuery>,
+) -> ApiResult<HttpResponse> {
+    caller.require(Scope::Storefront)?;
+    let view = orders::get(&state.depot, &caller, id, query.reveal).await?;
+    Ok(HttpResponse::Ok().json(Order::new(view, &state.settings.public_url)))
+}
