@@ -115,6 +115,9 @@ impl AppError {
 
     /// Whether somebody else changed the same thing in between: read again, then decide again.
     pub fn is_race(&self) -> bool {
-        matches!(self, Self::Store(StoreError::RowsAffected { .. } | StoreError::Unique { .. }))
+        matches!(
+            self,
+            Self::Store(StoreError::RowsAffected { .. } | StoreError::Unique { .. } | StoreError::GaveWay(_))
+        )
     }
 }

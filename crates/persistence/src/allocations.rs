@@ -53,7 +53,8 @@ struct Row {
 }
 
 /// The claim's SELECT, without the lock clause. Ordered by what only the index `profiles_claim` holds.
-pub(crate) const CLAIM: &str = "SELECT id, iccid, version FROM profiles \
+/// Public for the tests of its plan.
+pub const CLAIM: &str = "SELECT id, iccid, version FROM profiles \
      WHERE pool_id = $1 AND stock_status = 'available' AND sell_by > $2 \
      ORDER BY sell_by, batch_no, id LIMIT $3";
 

@@ -167,20 +167,37 @@ impl Manager {
     }
 }
 
+/// A connection in the pool, and whether it was found dead: diesel itself does not notice outside a transaction.
+pub(crate) struct Pooled {
+    pub(crate) db: AnyConnection,
+    pub(crate) dead: bool,
+}
+
+impl Pooled {
+    /// Asks the database for a sign of life.
+    pub(crate) fn is_alive(&mut self) -> bool {
+        self.dead = self.dead || self.db.batch_execute("SELECT 1").is_err();
+        !self.dead
+    }
+}
+
 impl r2d2::ManageConnection for Manager {
-    type Connection = AnyConnection;
+    type Connection = Pooled;
     type Error = diesel::r2d2::Error;
 
-    fn connect(&self) -> Result<AnyConnection, Self::Error> {
-        self.open().map_err(diesel::r2d2::Error::ConnectionError)
+    fn connect(&self) -> Result<Pooled, Self::Error> {
+        let db = self.open().map_err(diesel::r2d2::Error::ConnectionError)?;
+        Ok(Pooled { db, dead: false })
     }
 
-    fn is_valid(&self, connection: &mut AnyConnection) -> Result<(), Self::Error> {
-        connection.batch_execute("SELECT 1").map_err(diesel::r2d2::Error::QueryError)
+    fn is_valid(&self, connection: &mut Pooled) -> Result<(), Self::Error> {
+        connection.db.batch_execute("SELECT 1").map_err(diesel::r2d2::Error::QueryError)
     }
 
-    fn has_broken(&self, connection: &mut AnyConnection) -> bool {
-        std::thread::panicking() || diesel::r2d2::R2D2Connection::is_broken(connection)
+    fn has_broken(&self, connection: &mut Pooled) -> bool {
+        connection.dead
+            || std::thread::panicking()
+            || diesel::r2d2::R2D2Connection::is_broken(&mut connection.db)
     }
 }
 

@@ -31,6 +31,9 @@ pub enum StoreError {
         /// Rows that it touched.
         actual: usize,
     },
+    /// The database made this transaction give way to another: decide again.
+    #[error("the database made this transaction give way: {0}")]
+    GaveWay(String),
     /// A stored value that the domain does not know.
     #[error("unreadable value in {table}.{column} of row {row}")]
     Inconsistency {

@@ -5,6 +5,7 @@
 //! goes away drops the future, not the closure: it runs to its commit or rollback.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -68,6 +69,8 @@ struct Inner {
     url: DatabaseUrl,
     clock: Arc<dyn Clock>,
     vault: Vault,
+    /// How many connections are to be tested before they are used again.
+    suspects: AtomicU32,
 }
 
 /// The store. Cheap to clone.
@@ -125,7 +128,16 @@ impl Store {
             .error_handler(Box::new(LogErrors))
             .build_unchecked(manager);
         let permits = Semaphore::new(usize::try_from(pool_size).unwrap_or(1));
-        Ok(Self(Arc::new(Inner { pool, permits, writer: Semaphore::new(1), backend, url, clock, vault })))
+        Ok(Self(Arc::new(Inner {
+            pool,
+            permits,
+            writer: Semaphore::new(1),
+            backend,
+            url,
+            clock,
+            vault,
+            suspects: AtomicU32::new(0),
+        })))
     }
 
     /// Which database it is.
@@ -214,25 +226,30 @@ impl Store {
         write: bool,
         work: impl FnOnce(&mut Conn<'_>) -> std::result::Result<T, E>,
     ) -> std::result::Result<T, E> {
-        let mut pooled = self.0.pool.get().map_err(|error| StoreError::Unreachable(error.to_string()))?;
-        let mut conn = Conn { db: &mut pooled, clock: self.0.clock.as_ref() };
-        if !write {
-            return work(&mut conn);
+        let mut pooled = self.check_out()?;
+        let mut conn = Conn { db: &mut pooled.db, clock: self.0.clock.as_ref() };
+        let outcome = if write { in_transaction(&mut conn, work) } else { work(&mut conn) };
+        // Most errors are the caller's; one of a connection that died must not go back into the pool.
+        if outcome.is_err() && !pooled.is_alive() {
+            let others = self.0.pool.max_size();
+            self.0.suspects.store(others, Ordering::Relaxed);
+            tracing::warn!("a database connection died; the others are tested before they are used again");
         }
-        dialect::begin_write(conn.db)?;
-        match work(&mut conn) {
-            Ok(value) => {
-                dialect::commit(conn.db)?;
-                Ok(value)
+        outcome
+    }
+
+    /// A connection from the pool. After one died, the others are tested first: they usually died together.
+    fn check_out(&self) -> Result<r2d2::PooledConnection<Manager>> {
+        let mut attempts = self.0.pool.max_size();
+        loop {
+            let mut pooled = self.0.pool.get().map_err(|error| StoreError::Unreachable(error.to_string()))?;
+            let suspect = |left: u32| left.checked_sub(1);
+            let suspected =
+                self.0.suspects.fetch_update(Ordering::Relaxed, Ordering::Relaxed, suspect).is_ok();
+            if !suspected || pooled.is_alive() || attempts == 0 {
+                return Ok(pooled);
             }
-            Err(error) => {
-                // The error of the work is the one to report; a connection that cannot roll back is broken and
-                // leaves the pool.
-                if let Err(rollback) = dialect::rollback(conn.db) {
-                    tracing::warn!(error = %rollback, "rollback failed");
-                }
-                Err(error)
-            }
+            attempts -= 1;
         }
     }
 
@@ -254,6 +271,26 @@ impl Store {
     /// [`StoreError`] says what is missing.
     pub async fn check_ready(&self) -> Result<()> {
         self.read(|conn| crate::migrate::require_current(conn.db)).await
+    }
+}
+
+fn in_transaction<T, E: From<StoreError>>(
+    conn: &mut Conn<'_>,
+    work: impl FnOnce(&mut Conn<'_>) -> std::result::Result<T, E>,
+) -> std::result::Result<T, E> {
+    dialect::begin_write(conn.db)?;
+    match work(conn) {
+        Ok(value) => {
+            dialect::commit(conn.db)?;
+            Ok(value)
+        }
+        Err(error) => {
+            // The error of the work is the one to report.
+            if let Err(rollback) = dialect::rollback(conn.db) {
+                tracing::warn!(error = %rollback, "rollback failed");
+            }
+            Err(error)
+        }
     }
 }
 

@@ -74,6 +74,11 @@ pub struct ImportForm {
     pub file: Vec<u8>,
 }
 
+/// Nothing needs to be said with an undo: an empty object, or no body at all.
+#[derive(Debug, Default, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UndoRequest {}
+
 /// An import: one delivery file into one pool.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({

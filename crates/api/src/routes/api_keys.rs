@@ -7,11 +7,11 @@ use simdepot_domain::channel::Scope;
 use simdepot_domain::id::ApiKeyId;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use super::reply::{Answer, ask_for, page};
+use super::reply::{Answer, page, position};
 use crate::dto::api_key::{ApiKey, ApiKeyRequest, ApiKeysQuery, NewKey};
 use crate::dto::headers::{ApiKeyPath, IdempotencyHeader as IdempotencyHeaderDoc};
 use crate::extract::{Authenticated, Idempotent, PathParam, ValidQuery};
-use crate::pagination::{Page, cursor_decode};
+use crate::pagination::Page;
 use crate::problem::{ApiResult, Problem};
 use crate::state::AppState;
 
@@ -60,8 +60,8 @@ async fn list_api_keys(
     request: HttpRequest,
 ) -> ApiResult<HttpResponse> {
     caller.require(Scope::Admin)?;
-    let before = cursor_decode(query.cursor.as_deref())?;
-    let found = api_keys::list(&state.depot, before, ask_for(query.limit)).await?;
+    let before = position(query.cursor.as_deref())?;
+    let found = api_keys::list(&state.depot, before, query.limit.with_one_more()).await?;
     page(&request, query.limit, found, |last| last.id, ApiKey::from)
 }
 

@@ -6,11 +6,11 @@ use simdepot_domain::channel::Scope;
 use simdepot_domain::id::OperationId;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use super::reply::{ask_for, page};
+use super::reply::{page, position};
 use crate::dto::headers::OperationPath;
 use crate::dto::operation::{Operation, OperationsQuery};
 use crate::extract::{Authenticated, PathParam, ValidQuery};
-use crate::pagination::{Page, cursor_decode};
+use crate::pagination::Page;
 use crate::problem::ApiResult;
 use crate::state::AppState;
 
@@ -35,8 +35,8 @@ async fn list_operations(
     request: HttpRequest,
 ) -> ApiResult<HttpResponse> {
     caller.require(Scope::Stock)?;
-    let (status, before) = (query.status.map(Into::into), cursor_decode(query.cursor.as_deref())?);
-    let found = operations::list(&state.depot, status, before, ask_for(query.limit)).await?;
+    let (status, before) = (query.status.map(Into::into), position(query.cursor.as_deref())?);
+    let found = operations::list(&state.depot, status, before, query.limit.with_one_more()).await?;
     page(&request, query.limit, found, |last| last.operation.id, Operation::from)
 }
 

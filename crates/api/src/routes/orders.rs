@@ -8,11 +8,11 @@ use simdepot_domain::id::OrderId;
 use simdepot_domain::order::OrderStatus;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use super::reply::{Answer, ask_for, page};
+use super::reply::{Answer, page, position};
 use crate::dto::headers::{IdempotencyHeader as IdempotencyHeaderDoc, OrderPath, PreferHeader};
 use crate::dto::order::{Order, OrderQuery, OrderRequest, OrdersQuery};
 use crate::extract::{Authenticated, Idempotent, PathParam, PreferWait, ValidQuery};
-use crate::pagination::{Page, cursor_decode};
+use crate::pagination::Page;
 use crate::problem::{ApiResult, Problem};
 use crate::state::AppState;
 
@@ -97,9 +97,9 @@ async fn list_orders(
         reference: query.reference,
         status: query.status.map(Into::into),
         created_after: query.created_after,
-        before: cursor_decode(query.cursor.as_deref())?,
+        before: position(query.cursor.as_deref())?,
     };
-    let found = orders::list(&state.depot, &caller, asked, ask_for(query.limit)).await?;
+    let found = orders::list(&state.depot, &caller, asked, query.limit.with_one_more()).await?;
     let render = |view| Order::new(view, &state.settings.public_url);
     page(&request, query.limit, found, |last| last.order.id, render)
 }

@@ -6,11 +6,11 @@ use simdepot_application::pools;
 use simdepot_domain::channel::{PoolName, Scope};
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use super::reply::{Answer, page};
+use super::reply::{Answer, page, position};
 use crate::dto::headers::{IdempotencyHeader as IdempotencyHeaderDoc, PoolPath};
 use crate::dto::pool::{Availability, Pool, PoolPatch, PoolRequest, PoolStock, PoolsQuery};
 use crate::extract::{Authenticated, Idempotent, PathParam, ValidJson, ValidQuery};
-use crate::pagination::{Page, cursor_decode};
+use crate::pagination::Page;
 use crate::problem::{ApiResult, Problem};
 use crate::state::AppState;
 
@@ -65,7 +65,7 @@ async fn list_pools(
     request: HttpRequest,
 ) -> ApiResult<HttpResponse> {
     caller.require(Scope::Stock)?;
-    let after: Option<PoolName> = cursor_decode(query.cursor.as_deref())?;
+    let after: Option<PoolName> = position(query.cursor.as_deref())?;
     let mut found = pools::list(&state.depot).await?;
     found.retain(|pool| after.as_ref().is_none_or(|after| pool.settings.pool > *after));
     page(&request, query.limit, found, |last| last.settings.pool.clone(), Pool::from)

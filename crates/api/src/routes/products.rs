@@ -6,10 +6,10 @@ use simdepot_application::pools;
 use simdepot_domain::channel::{AccountName, Scope};
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use super::reply::page;
+use super::reply::{page, position};
 use crate::dto::product::{Product, ProductsQuery};
 use crate::extract::{Authenticated, ValidQuery};
-use crate::pagination::{Page, cursor_decode};
+use crate::pagination::Page;
 use crate::problem::{ApiResult, Problem};
 use crate::state::AppState;
 
@@ -39,13 +39,14 @@ async fn list_products(
     request: HttpRequest,
 ) -> ApiResult<HttpResponse> {
     caller.require(Scope::Storefront)?;
-    let after: Option<(AccountName, String)> = cursor_decode(query.cursor.as_deref())?;
+    let after: Option<(AccountName, String)> = position(query.cursor.as_deref())?;
     let account = match query.pool {
         Some(pool) => Some(pools::get(&state.depot, pool).await?.settings.carrier_account),
         None => None,
     };
     let filter = ProductFilter { country: query.country, account, after };
-    let found = products::list(&state.depot, filter, usize::from(query.limit.get()) + 1).await?;
+    let limit = usize::try_from(query.limit.with_one_more()).unwrap_or(usize::MAX);
+    let found = products::list(&state.depot, filter, limit).await?;
     let cursor = |last: &simdepot_persistence::products::CachedProduct| {
         (last.carrier_account.clone(), last.product.product.clone())
     };

@@ -8,11 +8,11 @@ use simdepot_domain::channel::Scope;
 use simdepot_domain::iccid::Iccid;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use super::reply::{Answer, ask_for, page, require_either};
+use super::reply::{Answer, page, position, require_either};
 use crate::dto::headers::{IdempotencyHeader as IdempotencyHeaderDoc, ProfilePath};
 use crate::dto::profile::{MoveRequest, Profile, ProfilePatch, ProfilesQuery};
 use crate::extract::{Authenticated, Idempotent, PathParam, ValidJson, ValidQuery};
-use crate::pagination::{Page, cursor_decode};
+use crate::pagination::Page;
 use crate::problem::{ApiResult, Problem};
 use crate::state::AppState;
 
@@ -47,8 +47,8 @@ async fn search_profiles(
     request: HttpRequest,
 ) -> ApiResult<HttpResponse> {
     caller.require(Scope::Stock)?;
-    let (limit, after) = (query.limit, cursor_decode(query.cursor.as_deref())?);
-    let found = profiles::search(&state.depot, &caller, query.into_search(after), ask_for(limit)).await?;
+    let (limit, after) = (query.limit, position(query.cursor.as_deref())?);
+    let found = profiles::search(&state.depot, &caller, query.into_search(after), limit.with_one_more()).await?;
     page(&request, limit, found, |last| last.profile.id, |view| Profile::new(view, true))
 }
 

@@ -4,11 +4,13 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use simdepot_application::{AppError, Caller};
 use simdepot_domain::channel::Scope;
+use utoipa::ToSchema;
 
-use crate::pagination::{Limit, cursor_encode, page_response};
-use crate::problem::ApiResult;
+use crate::pagination::{Limit, cursor_decode, page_response};
+use crate::problem::{ApiResult, Problem};
 
 /// Says that an answer repeats what an earlier request with the same `Idempotency-Key` did.
 const REPLAYED: &str = "Idempotency-Replayed";
@@ -42,22 +44,19 @@ impl Answer {
     }
 }
 
-/// A page of a list: `found` was asked for with [`ask_for`] and holds one more when there is a next page.
-pub(super) fn page<T, D: Serialize, C: Serialize>(
+/// Where a page begins, if not at the start.
+pub(super) fn position<T: DeserializeOwned>(cursor: Option<&str>) -> Result<Option<T>, Problem> {
+    cursor.map(cursor_decode).transpose()
+}
+
+/// A page of a list: `found` was asked for by [`Limit::with_one_more`].
+pub(super) fn page<T, D: Serialize + ToSchema, C: Serialize>(
     request: &HttpRequest,
     limit: Limit,
-    mut found: Vec<T>,
+    found: Vec<T>,
     cursor: impl FnOnce(&T) -> C,
     render: impl FnMut(T) -> D,
 ) -> ApiResult<HttpResponse> {
-    let limit = usize::from(limit.get());
-    let more = found.len() > limit;
-    found.truncate(limit);
-    let next = found.last().filter(|_| more).map(|last| cursor_encode(&cursor(last)));
-    Ok(page_response(request, found.into_iter().map(render).collect(), next))
-}
-
-/// How many to ask for so that a next page shows.
-pub(super) fn ask_for(limit: Limit) -> i64 {
-    i64::from(limit.get()) + 1
+    let (rows, next) = limit.cut(found, cursor);
+    Ok(page_response(request, rows.into_iter().map(render).collect(), next))
 }

@@ -10,11 +10,11 @@ use simdepot_domain::channel::Scope;
 use simdepot_domain::id::ImportId;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use super::reply::{Answer, ask_for, page};
+use super::reply::{Answer, page, position};
 use crate::dto::headers::{IdempotencyHeader as IdempotencyHeaderDoc, ImportPath, PreferHeader};
-use crate::dto::import::{Import, ImportForm, ImportQuery, ImportsQuery};
+use crate::dto::import::{Import, ImportForm, ImportQuery, ImportsQuery, UndoRequest};
 use crate::extract::{Authenticated, IdempotencyHeader, IdempotentEmpty, PathParam, PreferWait, ValidQuery};
-use crate::pagination::{Page, cursor_decode};
+use crate::pagination::Page;
 use crate::problem::{ApiResult, Problem};
 use crate::state::AppState;
 
@@ -52,16 +52,16 @@ async fn create_import(
     state: web::Data<AppState>,
     Authenticated(caller): Authenticated,
     ValidQuery(query): ValidQuery<ImportQuery>,
-    IdempotencyHeader(key): IdempotencyHeader,
+    header: IdempotencyHeader,
     PreferWait(wait): PreferWait<10>,
     request: HttpRequest,
     payload: web::Payload,
 ) -> ApiResult<HttpResponse> {
     caller.require(Scope::Stock)?;
     let file = upload::receive(&request, payload.into_inner(), &state.settings).await?;
-    let key = key.map(|key| upload::idempotency_key(key, &request, &file));
+    let key = header.bind(&request, &file.digest);
     let asked = query.into_start(file.name.clone());
-    let (view, started_as) = imports::start(&state.depot, &caller, asked, &file.sha256, key.as_ref()).await?;
+    let (view, started_as) = imports::start(&state.depot, &caller, asked, &file.sha256(), key.as_ref()).await?;
     let id = view.import.id;
     if started_as == StartedAs::Created {
         upload::run(state.depot.clone(), id, file);
@@ -100,8 +100,8 @@ async fn list_imports(
     request: HttpRequest,
 ) -> ApiResult<HttpResponse> {
     caller.require(Scope::Stock)?;
-    let before = cursor_decode(query.cursor.as_deref())?;
-    let found = imports::list(&state.depot, query.pool, before, ask_for(query.limit)).await?;
+    let before = position(query.cursor.as_deref())?;
+    let found = imports::list(&state.depot, query.pool, before, query.limit.with_one_more()).await?;
     page(&request, query.limit, found, |last| last.import.batch_no, Import::from)
 }
 
@@ -147,6 +147,7 @@ async fn get_import_rows(
 #[utoipa::path(
     tag = "Imports",
     params(ImportPath, IdempotencyHeaderDoc),
+    request_body = Option<UndoRequest>,
     responses(
         (status = 200, description = "The import, undone.", body = Import, headers(
             ("Idempotency-Replayed" = String, description = "`true` when an earlier request with the key did it."))),
@@ -159,9 +160,9 @@ async fn undo_import(
     state: web::Data<AppState>,
     Authenticated(caller): Authenticated,
     PathParam(id): PathParam<ImportId>,
-    IdempotentEmpty(key): IdempotentEmpty,
+    asked: IdempotentEmpty<UndoRequest>,
 ) -> ApiResult<HttpResponse> {
     caller.require(Scope::Stock)?;
-    let (view, replayed) = imports::undo(&state.depot, &caller, id, key.as_ref()).await?;
+    let (view, replayed) = imports::undo(&state.depot, &caller, id, asked.key.as_ref()).await?;
     Ok(Answer { status: StatusCode::OK, location: None, replayed }.json(&Import::from(view)))
 }

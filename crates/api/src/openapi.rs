@@ -1,0 +1,286 @@
+//! The OpenAPI document, collected from the very calls that register the routes.
+//!
+//! What every operation has in common is added here, by the shape of the operation: the request id, and the problems that
+//! the middlewares and extractors answer. A handler describes only what is its own.
+
+use actix_web::App;
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::response::{Response, ResponseBuilder};
+use utoipa::openapi::schema::{Components, ObjectBuilder, Type};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, PathItem, Ref, RefOr, Required};
+use utoipa::{Modify, OpenApi};
+use utoipa_actix_web::AppExt;
+
+use crate::problem::{PROBLEM_JSON, Problem};
+use crate::routes;
+
+/// A problem that many operations share: name of its response, status, description.
+struct Shared(&'static str, &'static str, &'static str);
+
+const MALFORMED: Shared = Shared("MalformedBody", "400", "`malformed-body`: the body cannot be read.");
+const UNAUTHENTICATED: Shared = Shared("Unauthenticated", "401", "`unauthenticated`: no API key, or one that does not work.");
+const FORBIDDEN: Shared = Shared("Forbidden", "403", "`forbidden`: the key lacks a scope.");
+const NOT_FOUND: Shared = Shared("NotFound", "404", "`not-found`: there is none, or not for this key.");
+const TOO_LARGE: Shared = Shared("PayloadTooLarge", "413", "`payload-too-large`.");
+const MEDIA_TYPE: Shared = Shared("UnsupportedMediaType", "415", "`unsupported-media-type`.");
+const INVALID: Shared = Shared(
+    "Invalid",
+    "422",
+    "`validation-failed`: `errors` names the fields, query parameters or headers; `idempotency-key-reused`: the key came \
+     with another request before.",
+);
+const RATE_LIMITED: Shared = Shared("RateLimited", "429", "`rate-limited`: too many requests with this key. See `Retry-After`.");
+const INTERNAL: Shared = Shared("Internal", "500", "`internal`: the log has the cause under the `request_id`.");
+const UNAVAILABLE: Shared =
+    Shared("Unavailable", "503", "`busy`: try again after `Retry-After`; `carrier-unavailable`: the carrier cannot be asked.");
+
+const ALL: [Shared; 10] = [
+    MALFORMED, UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, TOO_LARGE, MEDIA_TYPE, INVALID, RATE_LIMITED, INTERNAL, UNAVAILABLE,
+];
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "simdepot",
+        version = "1",
+        description = "Stock of eSIM and SIM profiles: imports a carrier's deliveries, hands each profile out exactly once, \
+            puts the ordered product on it through the carrier, and returns its activation code.\n\n\
+            Authenticate with `Authorization: Bearer sd_…`. A key has scopes and belongs to a channel; a storefront sees \
+            its own channel's orders and profiles, and all else is 404. Times are RFC 3339 in UTC. Errors are problem \
+            details (RFC 9457): branch on `code`.",
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
+    ),
+    tags(
+        (name = "Products", description = "The carriers' catalogues. Scope `storefront`."),
+        (name = "Orders", description = "Profiles with products, taken exactly once. Scope `storefront`."),
+        (name = "Activation", description = "Activation codes and QR codes of sold profiles. Scope `storefront`."),
+        (name = "Bundles", description = "Products on sold profiles, and top-ups. Scope `storefront`."),
+        (name = "Profiles", description = "Units of stock. Scope `stock`; a storefront reads its own."),
+        (name = "Pools", description = "Interchangeable profiles, and their stock. Scope `stock`; availability `storefront`."),
+        (name = "Imports", description = "Delivery files. Scope `stock`."),
+        (name = "Operations", description = "Writes to carriers and their outcomes. Scope `stock`."),
+        (name = "API keys", description = "Keys of channels. Scope `admin`."),
+        (name = "Service", description = "About this service. No key needed."),
+    ),
+    components(schemas(Problem)),
+    security(("bearer" = [])),
+    modifiers(&Bearer)
+)]
+struct Document;
+
+struct Bearer;
+
+impl Modify for Bearer {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let scheme = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .bearer_format("sd_live_… or sd_test_…")
+            .description(Some("An API key."))
+            .build();
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
+    }
+}
+
+/// The document of the API as it is served.
+pub fn document() -> utoipa::openapi::OpenApi {
+    let app = App::new().into_utoipa_app().openapi(Document::openapi()).configure(routes::configure);
+    let (_, mut document) = app.split_for_parts();
+    share_problems(document.components.get_or_insert_default());
+    for (path, item) in &mut document.paths.paths {
+        for operation in operations(item) {
+            complete(path, operation);
+        }
+    }
+    document
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    let methods = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch];
+    methods.into_iter().filter_map(Option::as_mut)
+}
+
+fn share_problems(components: &mut Components) {
+    for Shared(name, status, description) in ALL {
+        let schema = Ref::from_schema_name("Problem");
+        let content = ContentBuilder::new().schema(Some(schema)).build();
+        let mut response = ResponseBuilder::new().description(description).content(PROBLEM_JSON, content);
+        response = match status {
+            "401" => response.header("WWW-Authenticate", text_header("`Bearer`.")),
+            "429" | "503" => response.header("Retry-After", text_header("Seconds to wait.")),
+            _ => response,
+        };
+        let mut response = response.build();
+        add_request_id(&mut response);
+        components.responses.insert(name.to_owned(), response.into());
+    }
+}
+
+fn text_header(description: &str) -> utoipa::openapi::header::Header {
+    HeaderBuilder::new()
+        .schema(ObjectBuilder::new().schema_type(Type::String))
+        .description(Some(description))
+        .build()
+}
+
+fn add_request_id(response: &mut Response) {
+    response.headers.insert("X-Request-Id".to_owned(), text_header("Names the request in the log."));
+}
+
+/// Adds what an operation has by its shape.
+fn complete(path: &str, operation: &mut Operation) {
+    if let Some(tags) = &mut operation.tags {
+        tags.dedup();
+    }
+    for response in operation.responses.responses.values_mut() {
+        if let RefOr::T(response) = response {
+            add_request_id(response);
+        }
+    }
+    if !path.starts_with("/v1/") {
+        return;
+    }
+    for Shared(name, status, _) in problems_of(operation) {
+        let entry = operation.responses.responses.entry(status.to_owned());
+        entry.or_insert_with(|| Ref::from_response_name(name).into());
+    }
+    operation.parameters.get_or_insert_default().push(request_id_parameter().into());
+}
+
+fn problems_of(operation: &Operation) -> Vec<Shared> {
+    let mut problems = vec![UNAUTHENTICATED, FORBIDDEN, RATE_LIMITED, INTERNAL, UNAVAILABLE];
+    if operation.request_body.is_some() {
+        problems.extend([MALFORMED, TOO_LARGE, MEDIA_TYPE, INVALID]);
+    }
+    for parameter in operation.parameters.iter().flatten() {
+        let RefOr::T(parameter) = parameter else { continue };
+        match parameter.parameter_in {
+            ParameterIn::Path => problems.push(NOT_FOUND),
+            ParameterIn::Query => problems.push(INVALID),
+            _ => {}
+        }
+    }
+    problems
+}
+
+fn request_id_parameter() -> Parameter {
+    let schema = ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[!-~]{1,64}$")).max_length(Some(64));
+    ParameterBuilder::new()
+        .name("X-Request-Id")
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some("Your own id of the request, kept in the log and sent back. Made when absent."))
+        .schema(Some(schema))
+        .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value as Json;
+
+    use super::*;
+
+    fn json() -> Json {
+        serde_json::to_value(document()).unwrap()
+    }
+
+    fn each_operation(document: &Json, mut look: impl FnMut(&str, &str, &Json)) {
+        for (path, item) in document["paths"].as_object().unwrap() {
+            for (method, operation) in item.as_object().unwrap() {
+                look(path, method, operation);
+            }
+        }
+    }
+
+    /// The committed document is the served one. `UPDATE_OPENAPI=1` writes it.
+    #[test]
+    fn the_committed_document_is_current() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../openapi/simdepot.v1.json");
+        let mut current = document().to_pretty_json().unwrap();
+        current.push('\n');
+        if std::env::var_os("UPDATE_OPENAPI").is_some() {
+            std::fs::write(path, &current).unwrap();
+        }
+        let committed = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(committed == current, "openapi/simdepot.v1.json is not what is served: run the tests with UPDATE_OPENAPI=1");
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        fn references<'a>(value: &'a Json, found: &mut Vec<&'a str>) {
+            match value {
+                Json::Object(fields) => {
+                    found.extend(fields.get("$ref").and_then(Json::as_str));
+                    fields.values().for_each(|field| references(field, found));
+                }
+                Json::Array(items) => items.iter().for_each(|item| references(item, found)),
+                _ => {}
+            }
+        }
+        let document = json();
+        let mut found = Vec::new();
+        references(&document, &mut found);
+        assert!(found.len() > 50);
+        for reference in found {
+            let pointer = reference.strip_prefix('#').unwrap();
+            assert!(document.pointer(pointer).is_some(), "{reference}");
+        }
+    }
+
+    #[test]
+    fn every_operation_is_fully_described() {
+        let mut ids = BTreeSet::new();
+        each_operation(&json(), |path, method, operation| {
+            let id = operation["operationId"].as_str().unwrap();
+            assert!(ids.insert(id.to_owned()), "{id} twice");
+            assert_eq!(operation["tags"].as_array().unwrap().len(), 1, "{id}");
+            assert!(operation["summary"].is_string(), "{id}");
+            let responses = operation["responses"].as_object().unwrap();
+            if path.starts_with("/v1/") {
+                for status in ["401", "403", "429", "500", "503"] {
+                    assert!(responses.contains_key(status), "{method} {path} {status}");
+                }
+            }
+            if path.contains('{') {
+                assert!(responses.contains_key("404"), "{method} {path}");
+            }
+            if operation.get("requestBody").is_some() {
+                for status in ["400", "413", "415", "422"] {
+                    assert!(responses.contains_key(status), "{method} {path} {status}");
+                }
+            }
+        });
+        assert!(ids.contains("create_order") && ids.contains("get_qr_png"), "{ids:?}");
+    }
+
+    #[test]
+    fn every_error_is_a_problem() {
+        let document = json();
+        each_operation(&document, |path, method, operation| {
+            for (status, response) in operation["responses"].as_object().unwrap() {
+                let response = match response["$ref"].as_str() {
+                    Some(reference) => document.pointer(&reference[1..]).unwrap(),
+                    None => response,
+                };
+                assert!(response["headers"]["X-Request-Id"].is_object(), "{method} {path} {status}");
+                if status.as_str() >= "400" {
+                    let schema = &response["content"]["application/problem+json"]["schema"]["$ref"];
+                    assert_eq!(schema, "#/components/schemas/Problem", "{method} {path} {status}");
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn posts_that_make_something_can_be_repeated() {
+        each_operation(&json(), |path, method, operation| {
+            let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+            let has_key = parameters.iter().any(|parameter| parameter["name"] == "Idempotency-Key");
+            assert_eq!(has_key, method == "post", "{method} {path}");
+        });
+    }
+}
