@@ -66,7 +66,19 @@ impl From<DieselError> for StoreError {
             DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, info) => {
                 Self::Unreachable(info.message().to_owned())
             }
-            DieselError::DatabaseError(_, ref info) if info.message().contains("database is locked") => {
+            DieselError::DatabaseError(DatabaseErrorKind::SerializationFailure, info) => {
+                Self::GaveWay(info.message().to_owned())
+            }
+            // What diesel has no kind for is told apart by the database's English words; a server that speaks another
+            // language is answered as for any database error.
+            DieselError::DatabaseError(_, ref info) if info.message().contains("deadlock detected") => {
+                Self::GaveWay(info.message().to_owned())
+            }
+            DieselError::DatabaseError(_, ref info)
+                if ["database is locked", "statement timeout"]
+                    .iter()
+                    .any(|words| info.message().contains(words)) =>
+            {
                 Self::Busy
             }
             other => Self::Database(other),
