@@ -1,1 +1,27 @@
-//! x
+//! Conformance of the store: every repository function, on both databases.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::as_conversions,
+    reason = "tests"
+)]
+
+mod api_keys;
+mod bundles;
+mod claim_plan;
+mod claims;
+mod events;
+mod idempotency;
+mod imports;
+mod migrations;
+mod operations;
+mod orders;
+mod pools;
+mod products;
+mod profiles;
+mod schema;
+mod secrets;
+mod store;
+mod support;

@@ -24,6 +24,10 @@ const SANDBOX_ENCRYPTION_KEY: &[u8; 32] = b"simdepot sandbox key, not secret";
 /// The file that is read when the environment names none.
 const DEFAULT_FILE: &str = "simdepot.toml";
 
+/// What is logged unless the environment says otherwise. actix-server tells of its workers at `info`, and actix-http of
+/// every client that does not speak HTTP at `error`.
+const DEFAULT_FILTER: &str = "info,actix_server=warn,actix_http=off";
+
 /// Why the configuration cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ConfigError {
@@ -124,7 +128,9 @@ impl Config {
         let default_pool = if matches!(database, DatabaseUrl::Postgres(_)) { 16 } else { 8 };
         let carriers = match variables.get("SIMDEPOT_CONFIG") {
             Some(path) => carriers::read(path.as_ref(), &variables)?,
-            None if PathBuf::from(DEFAULT_FILE).exists() => carriers::read(DEFAULT_FILE.as_ref(), &variables)?,
+            None if PathBuf::from(DEFAULT_FILE).exists() => {
+                carriers::read(DEFAULT_FILE.as_ref(), &variables)?
+            }
             None => Vec::new(),
         };
         let config = Self {
@@ -136,7 +142,7 @@ impl Config {
             rate_limit: rate_limit(&variables)?,
             bootstrap_key: variables.secret("SIMDEPOT_BOOTSTRAP_KEY"),
             spool_dir: variables.get("SIMDEPOT_SPOOL_DIR").map_or_else(std::env::temp_dir, PathBuf::from),
-            workers: variables.number("SIMDEPOT_WORKERS", 1..=256)?.map_or(8, usize::from),
+            workers: variables.number("SIMDEPOT_WORKERS", 1..=256)?.unwrap_or(8),
             unknown_variables: variables.unknown(&carriers),
             carriers,
             encryption_key: variables.secret("SIMDEPOT_ENCRYPTION_KEY"),
@@ -202,7 +208,9 @@ pub fn listen_from_env() -> Result<SocketAddr, ConfigError> {
 }
 
 fn environment() -> BTreeMap<String, String> {
-    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
 }
 
 fn wrong(variable: &str, problem: impl Into<String>) -> ConfigError {
@@ -213,7 +221,7 @@ fn log(variables: &Variables) -> Result<LogConfig, ConfigError> {
     let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
     Ok(LogConfig {
         format: variables.one_of("SIMDEPOT_LOG_FORMAT", &formats)?.unwrap_or_default(),
-        filter: variables.get("RUST_LOG").unwrap_or("info").to_owned(),
+        filter: variables.get("RUST_LOG").unwrap_or(DEFAULT_FILTER).to_owned(),
     })
 }
 
@@ -232,7 +240,8 @@ fn listen_address(variables: &Variables) -> Result<SocketAddr, ConfigError> {
     let Some(text) = variables.get("SIMDEPOT_LISTEN") else {
         return Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)));
     };
-    let numeric = text.strip_prefix("localhost:").map_or_else(|| text.to_owned(), |port| format!("127.0.0.1:{port}"));
+    let numeric =
+        text.strip_prefix("localhost:").map_or_else(|| text.to_owned(), |port| format!("127.0.0.1:{port}"));
     let problem = "must be an address and a port, such as 127.0.0.1:8080, 0.0.0.0:8080 or [::]:8080";
     numeric.parse().map_err(|_| wrong("SIMDEPOT_LISTEN", problem))
 }
@@ -245,7 +254,8 @@ fn public_url(variables: &Variables) -> Result<Option<String>, ConfigError> {
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")).unwrap_or_default();
     let plain = rest.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#@\"<>".contains(&byte));
     if rest.is_empty() || !plain {
-        let problem = "must be an http(s) URL without user, query and fragment, such as https://depot.example.com";
+        let problem =
+            "must be an http(s) URL without user, query and fragment, such as https://depot.example.com";
         return Err(wrong("SIMDEPOT_PUBLIC_URL", problem));
     }
     Ok(Some(url.to_owned()))
@@ -257,7 +267,9 @@ fn rate_limit(variables: &Variables) -> Result<Option<u32>, ConfigError> {
         Some("off") => Ok(None),
         Some(text) => match text.parse() {
             Ok(rate @ 1..=1_000_000) => Ok(Some(rate)),
-            Ok(_) | Err(_) => Err(wrong("SIMDEPOT_RATE_LIMIT", "must be 1 to 1000000 requests per second, or off")),
+            Ok(_) | Err(_) => {
+                Err(wrong("SIMDEPOT_RATE_LIMIT", "must be 1 to 1000000 requests per second, or off"))
+            }
         },
     }
 }

@@ -26,7 +26,7 @@ pub fn configure(config: &mut ServiceConfig<'_>) {
 }
 
 /// Whether the process answers.
-#[utoipa::path(tag = "health", security(()), responses((status = 200, description = "It does", body = Health)))]
+#[utoipa::path(tag = "Service", security(()), responses((status = 200, description = "It does", body = Health)))]
 #[get("/livez")]
 pub(crate) async fn livez() -> web::Json<Health> {
     web::Json(OK)
@@ -35,7 +35,7 @@ pub(crate) async fn livez() -> web::Json<Health> {
 /// Whether the database answers and has every migration.
 ///
 /// Carriers are left out: when one fails, stock without a bundle can still be handed out.
-#[utoipa::path(tag = "health", security(()), responses(
+#[utoipa::path(tag = "Service", security(()), responses(
     (status = 200, description = "It is ready", body = Health),
     (status = 503, description = "Not ready: `busy`", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -45,13 +45,16 @@ pub(crate) async fn readyz(state: web::Data<AppState>) -> ApiResult<web::Json<He
         Ok(()) => Ok(web::Json(OK)),
         Err(error) => {
             tracing::warn!(%error, "not ready");
-            Err(Problem::new(crate::problem::ProblemCode::Busy, "the database does not answer or lacks migrations"))
+            Err(Problem::new(
+                crate::problem::ProblemCode::Busy,
+                "the database does not answer or lacks migrations",
+            ))
         }
     }
 }
 
 /// Metrics in Prometheus's text format.
-#[utoipa::path(tag = "health", security(()), responses(
+#[utoipa::path(tag = "Service", security(()), responses(
     (status = 200, description = "The metrics", body = String, content_type = "text/plain"),
 ))]
 #[get("/metrics")]

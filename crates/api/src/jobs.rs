@@ -69,10 +69,14 @@ impl Jobs {
         }
         let depot = state.depot.clone();
         let step = move || delivery(depot.clone());
-        loops.push(tokio::spawn(repeat("deliveries", stopped.clone(), step, || tokio::time::sleep(DELIVERIES))));
+        loops.push(tokio::spawn(repeat("deliveries", stopped.clone(), step, || {
+            tokio::time::sleep(DELIVERIES)
+        })));
         let depot = state.depot.clone();
         let step = move || housekeep(depot.clone());
-        loops.push(tokio::spawn(repeat("housekeeping", stopped.clone(), step, || tokio::time::sleep(HOUSEKEEPING))));
+        loops.push(tokio::spawn(repeat("housekeeping", stopped.clone(), step, || {
+            tokio::time::sleep(HOUSEKEEPING)
+        })));
         let shared = state.clone();
         let step = move || upkeep(shared.clone());
         loops.push(tokio::spawn(repeat("upkeep", stopped, step, || tokio::time::sleep(UPKEEP))));
@@ -159,7 +163,7 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_loop_survives_errors_and_panics_and_stops() {
         let (stop, stopped) = watch::channel(false);
         let calls = Arc::new(AtomicUsize::new(0));
@@ -175,8 +179,10 @@ mod tests {
                 }
             }
         };
-        let running = tokio::spawn(repeat("test", stopped, step, || tokio::time::sleep(Duration::from_secs(3600))));
-        tokio::time::sleep(Duration::from_secs(5)).await;
+        let running =
+            tokio::spawn(repeat("test", stopped, step, || tokio::time::sleep(Duration::from_secs(3600))));
+        // The pauses after the two failures are 0.2 and 0.4 s.
+        tokio::time::sleep(Duration::from_millis(1500)).await;
         assert_eq!(calls.load(Ordering::SeqCst), 4, "two failures, one piece of work, then idle");
         stop.send(true).unwrap();
         tokio::time::timeout(Duration::from_secs(1), running).await.unwrap().unwrap();

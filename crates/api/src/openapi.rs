@@ -3,11 +3,13 @@
 //! What every operation has in common is added here, by the shape of the operation: the request id, and the problems that
 //! the middlewares and extractors answer. A handler describes only what is its own.
 
+use std::collections::BTreeSet;
+
 use actix_web::App;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::response::{Response, ResponseBuilder};
-use utoipa::openapi::schema::{Components, ObjectBuilder, Type};
+use utoipa::openapi::schema::{ArrayItems, Components, ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, PathItem, Ref, RefOr, Required};
 use utoipa::{Modify, OpenApi};
@@ -20,7 +22,8 @@ use crate::routes;
 struct Shared(&'static str, &'static str, &'static str);
 
 const MALFORMED: Shared = Shared("MalformedBody", "400", "`malformed-body`: the body cannot be read.");
-const UNAUTHENTICATED: Shared = Shared("Unauthenticated", "401", "`unauthenticated`: no API key, or one that does not work.");
+const UNAUTHENTICATED: Shared =
+    Shared("Unauthenticated", "401", "`unauthenticated`: no API key, or one that does not work.");
 const FORBIDDEN: Shared = Shared("Forbidden", "403", "`forbidden`: the key lacks a scope.");
 const NOT_FOUND: Shared = Shared("NotFound", "404", "`not-found`: there is none, or not for this key.");
 const TOO_LARGE: Shared = Shared("PayloadTooLarge", "413", "`payload-too-large`.");
@@ -31,13 +34,27 @@ const INVALID: Shared = Shared(
     "`validation-failed`: `errors` names the fields, query parameters or headers; `idempotency-key-reused`: the key came \
      with another request before.",
 );
-const RATE_LIMITED: Shared = Shared("RateLimited", "429", "`rate-limited`: too many requests with this key. See `Retry-After`.");
-const INTERNAL: Shared = Shared("Internal", "500", "`internal`: the log has the cause under the `request_id`.");
-const UNAVAILABLE: Shared =
-    Shared("Unavailable", "503", "`busy`: try again after `Retry-After`; `carrier-unavailable`: the carrier cannot be asked.");
+const RATE_LIMITED: Shared =
+    Shared("RateLimited", "429", "`rate-limited`: too many requests with this key. See `Retry-After`.");
+const INTERNAL: Shared =
+    Shared("Internal", "500", "`internal`: the log has the cause under the `request_id`.");
+const UNAVAILABLE: Shared = Shared(
+    "Unavailable",
+    "503",
+    "`busy`: try again after `Retry-After`; `carrier-unavailable`: the carrier cannot be asked.",
+);
 
 const ALL: [Shared; 10] = [
-    MALFORMED, UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, TOO_LARGE, MEDIA_TYPE, INVALID, RATE_LIMITED, INTERNAL, UNAVAILABLE,
+    MALFORMED,
+    UNAUTHENTICATED,
+    FORBIDDEN,
+    NOT_FOUND,
+    TOO_LARGE,
+    MEDIA_TYPE,
+    INVALID,
+    RATE_LIMITED,
+    INTERNAL,
+    UNAVAILABLE,
 ];
 
 #[derive(OpenApi)]
@@ -88,7 +105,9 @@ impl Modify for Bearer {
 pub fn document() -> utoipa::openapi::OpenApi {
     let app = App::new().into_utoipa_app().openapi(Document::openapi()).configure(routes::configure);
     let (_, mut document) = app.split_for_parts();
-    share_problems(document.components.get_or_insert_default());
+    let components = document.components.get_or_insert_default();
+    share_problems(components);
+    tidy_schemas(components);
     for (path, item) in &mut document.paths.paths {
         for operation in operations(item) {
             complete(path, operation);
@@ -118,15 +137,49 @@ fn share_problems(components: &mut Components) {
     }
 }
 
+/// What utoipa cannot know of the schemas: pages refer to the schema of their rows instead of repeating it, and an answer
+/// always has its nullable fields (those that may be absent are never null).
+fn tidy_schemas(components: &mut Components) {
+    let names: BTreeSet<String> = components.schemas.keys().cloned().collect();
+    for (name, schema) in &mut components.schemas {
+        let RefOr::T(Schema::Object(schema)) = schema else { continue };
+        if let Some(row) = name.strip_prefix("Page_").filter(|row| names.contains(*row))
+            && let Some(RefOr::T(Schema::Array(data))) = schema.properties.get_mut("data")
+        {
+            data.items = ArrayItems::RefOrSchema(Box::new(Ref::from_schema_name(row).into()));
+        }
+        if !name.ends_with("Request") && !name.ends_with("Patch") && name != "Problem" {
+            let nullable = schema.properties.iter().filter(|(_, property)| is_nullable(property));
+            let mut required: Vec<String> = nullable.map(|(field, _)| field.clone()).collect();
+            required.retain(|field| !schema.required.contains(field));
+            schema.required.extend(required);
+        }
+    }
+}
+
+fn is_nullable(property: &RefOr<Schema>) -> bool {
+    let or_null = |schema_type: &SchemaType| match schema_type {
+        SchemaType::Array(types) => types.contains(&Type::Null),
+        SchemaType::Type(Type::Null) => true,
+        SchemaType::Type(_) | SchemaType::AnyValue => false,
+    };
+    match property {
+        RefOr::T(Schema::Object(object)) => or_null(&object.schema_type),
+        RefOr::T(Schema::Array(array)) => or_null(&array.schema_type),
+        RefOr::T(Schema::OneOf(one_of)) => one_of.items.iter().any(is_nullable),
+        RefOr::T(_) | RefOr::Ref(_) => false,
+    }
+}
+
 fn text_header(description: &str) -> utoipa::openapi::header::Header {
     HeaderBuilder::new()
-        .schema(ObjectBuilder::new().schema_type(Type::String))
+        .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
         .description(Some(description))
         .build()
 }
 
 fn add_request_id(response: &mut Response) {
-    response.headers.insert("X-Request-Id".to_owned(), text_header("Names the request in the log."));
+    response.headers.insert("X-Request-Id".to_owned(), text_header("Names the request in the log.").into());
 }
 
 /// Adds what an operation has by its shape.
@@ -134,9 +187,13 @@ fn complete(path: &str, operation: &mut Operation) {
     if let Some(tags) = &mut operation.tags {
         tags.dedup();
     }
-    for response in operation.responses.responses.values_mut() {
-        if let RefOr::T(response) = response {
-            add_request_id(response);
+    let waits = operation.parameters.iter().flatten().any(|parameter| named(parameter, "Prefer"));
+    for (status, response) in &mut operation.responses.responses {
+        let RefOr::T(response) = response else { continue };
+        add_request_id(response);
+        if waits && status.starts_with('2') {
+            let applied = text_header("The part of `Prefer` that was applied.");
+            response.headers.insert("Preference-Applied".to_owned(), applied.into());
         }
     }
     if !path.starts_with("/v1/") {
@@ -147,6 +204,10 @@ fn complete(path: &str, operation: &mut Operation) {
         entry.or_insert_with(|| Ref::from_response_name(name).into());
     }
     operation.parameters.get_or_insert_default().push(request_id_parameter().into());
+}
+
+fn named(parameter: &RefOr<Parameter>, name: &str) -> bool {
+    matches!(parameter, RefOr::T(parameter) if parameter.name == name)
 }
 
 fn problems_of(operation: &Operation) -> Vec<Shared> {
@@ -166,7 +227,8 @@ fn problems_of(operation: &Operation) -> Vec<Shared> {
 }
 
 fn request_id_parameter() -> Parameter {
-    let schema = ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[!-~]{1,64}$")).max_length(Some(64));
+    let schema =
+        ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[!-~]{1,64}$")).max_length(Some(64));
     ParameterBuilder::new()
         .name("X-Request-Id")
         .parameter_in(ParameterIn::Header)
@@ -178,11 +240,12 @@ fn request_id_parameter() -> Parameter {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
+    use serde::de::DeserializeOwned;
     use serde_json::Value as Json;
+    use validator::Validate;
 
     use super::*;
+    use crate::dto;
 
     fn json() -> Json {
         serde_json::to_value(document()).unwrap()
@@ -206,7 +269,10 @@ mod tests {
             std::fs::write(path, &current).unwrap();
         }
         let committed = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(committed == current, "openapi/simdepot.v1.json is not what is served: run the tests with UPDATE_OPENAPI=1");
+        assert!(
+            committed == current,
+            "openapi/simdepot.v1.json is not what is served: run the tests with UPDATE_OPENAPI=1"
+        );
     }
 
     #[test]
@@ -273,6 +339,39 @@ mod tests {
                 }
             }
         });
+    }
+
+    #[test]
+    fn answers_name_all_their_fields_and_requests_only_what_they_need() {
+        let document = json();
+        let required = |name: &str| {
+            let names = document["components"]["schemas"][name]["required"].as_array().unwrap().clone();
+            names.into_iter().map(|name| name.as_str().unwrap().to_owned()).collect::<BTreeSet<_>>()
+        };
+        assert!(required("OrderProfile").contains("msisdn") && required("OrderProfile").contains("bundle"));
+        assert!(!required("OrderProfile").contains("activation") && !required("Order").contains("dry_run"));
+        assert!(required("Page_Order").contains("next_cursor"));
+        assert_eq!(required("OrderLineRequest"), ["pool", "quantity"].map(str::to_owned).into());
+        let rows = &document["components"]["schemas"]["Page_Order"]["properties"]["data"]["items"]["$ref"];
+        assert_eq!(rows, "#/components/schemas/Order");
+    }
+
+    #[test]
+    fn examples_of_requests_are_valid_requests() {
+        fn check<T: DeserializeOwned + Validate>(document: &Json, name: &str) {
+            let example = &document["components"]["schemas"][name]["example"];
+            let request: T =
+                serde_json::from_value(example.clone()).unwrap_or_else(|error| panic!("{name}: {error}"));
+            request.validate().unwrap_or_else(|error| panic!("{name}: {error}"));
+        }
+        let document = json();
+        check::<dto::order::OrderRequest>(&document, "OrderRequest");
+        check::<dto::bundle::TopUpRequest>(&document, "TopUpRequest");
+        check::<dto::pool::PoolRequest>(&document, "PoolRequest");
+        check::<dto::pool::PoolPatch>(&document, "PoolPatch");
+        check::<dto::profile::ProfilePatch>(&document, "ProfilePatch");
+        check::<dto::profile::MoveRequest>(&document, "MoveRequest");
+        check::<dto::api_key::ApiKeyRequest>(&document, "ApiKeyRequest");
     }
 
     #[test]

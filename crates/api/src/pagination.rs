@@ -44,7 +44,11 @@ impl Limit {
     }
 
     /// Cuts rows that were read by [`Limit::with_one_more`] to a page; the cursor is made of the last row that stays.
-    pub fn cut<T, C: Serialize>(self, mut rows: Vec<T>, cursor: impl FnOnce(&T) -> C) -> (Vec<T>, Option<String>) {
+    pub fn cut<T, C: Serialize>(
+        self,
+        mut rows: Vec<T>,
+        cursor: impl FnOnce(&T) -> C,
+    ) -> (Vec<T>, Option<String>) {
         let limit = usize::try_from(self.0).unwrap_or(usize::MAX);
         if rows.len() <= limit {
             return (rows, None);
@@ -127,7 +131,11 @@ mod tests {
     fn a_cursor_of_somebody_else_is_refused() {
         for bad in ["", "!", "bnVsbA", &cursor_encode(&"text"), &"A".repeat(2000)] {
             let problem = serde_json::to_value(cursor_decode::<i64>(bad).unwrap_err().details()).unwrap();
-            assert_eq!((&problem["status"], &problem["errors"][0]["pointer"]), (&422.into(), &"?cursor".into()), "{bad}");
+            assert_eq!(
+                (&problem["status"], &problem["errors"][0]["pointer"]),
+                (&422.into(), &"?cursor".into()),
+                "{bad}"
+            );
         }
     }
 

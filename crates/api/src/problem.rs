@@ -245,7 +245,8 @@ mod tests {
 
     #[test]
     fn is_a_problem_document_with_extensions() {
-        let problem = Problem::new(ProblemCode::OutOfStock, "none left").with("requested", 3).with("available", 0);
+        let problem =
+            Problem::new(ProblemCode::OutOfStock, "none left").with("requested", 3).with("available", 0);
         let body = json(&problem);
         assert_eq!(body["type"], "urn:simdepot:problem:out-of-stock");
         assert_eq!(body["title"], "Out of stock");
@@ -268,7 +269,8 @@ mod tests {
 
     #[test]
     fn answers_with_its_headers() {
-        let problem = Problem::new(ProblemCode::RateLimited, "slow down").retry_after(Duration::from_millis(1200));
+        let problem =
+            Problem::new(ProblemCode::RateLimited, "slow down").retry_after(Duration::from_millis(1200));
         let answer = problem.error_response();
         assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS);
         assert_eq!(answer.headers().get(header::CONTENT_TYPE).unwrap(), PROBLEM_JSON);

@@ -34,11 +34,14 @@ pub enum TelemetryError {
 /// [`TelemetryError`].
 pub fn init(config: &LogConfig) -> Result<(), TelemetryError> {
     // The layer that makes the spans would repeat every refused request as a warning with the error's Debug form.
-    let filter = EnvFilter::try_new(&config.filter)?.add_directive("tracing_actix_web::middleware=off".parse()?);
+    let filter =
+        EnvFilter::try_new(&config.filter)?.add_directive("tracing_actix_web::middleware=off".parse()?);
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     match config.format {
-        LogFormat::Text => builder.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).finish().try_init()?,
-        LogFormat::Json => builder.json().flatten_event(true).finish().try_init()?,
+        LogFormat::Text => {
+            builder.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).finish().try_init()?
+        }
+        LogFormat::Json => builder.json().flatten_event(true).with_current_span(false).finish().try_init()?,
     }
     Ok(())
 }

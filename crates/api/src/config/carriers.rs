@@ -99,7 +99,11 @@ pub(super) fn read(path: &Path, variables: &Variables) -> Result<Vec<CarrierConf
     parse(&path.display().to_string(), &text, variables)
 }
 
-pub(super) fn parse(file: &str, text: &str, variables: &Variables) -> Result<Vec<CarrierConfig>, ConfigError> {
+pub(super) fn parse(
+    file: &str,
+    text: &str,
+    variables: &Variables,
+) -> Result<Vec<CarrierConfig>, ConfigError> {
     let failed = |problem: String| ConfigError::File { file: file.to_owned(), problem };
     let document = Document::builder().add_source(File::from_str(text, FileFormat::Toml)).build();
     let document = document.map_err(|error| failed(without_quotation(&error)))?;
@@ -107,7 +111,10 @@ pub(super) fn parse(file: &str, text: &str, variables: &Variables) -> Result<Vec
     let mut carriers: BTreeMap<AccountName, CarrierConfig> = BTreeMap::new();
     let mut secrets_of: BTreeMap<String, AccountName> = BTreeMap::new();
     for (index, table) in raw.carriers.into_iter().enumerate() {
-        let label = table.get("account").and_then(Value::as_str).map_or_else(|| format!("#{}", index + 1), str::to_owned);
+        let label = table
+            .get("account")
+            .and_then(Value::as_str)
+            .map_or_else(|| format!("#{}", index + 1), str::to_owned);
         let place = Place { file, account: &label };
         let carrier = carrier(table, &place, variables)?;
         let account = carrier.account().clone();
@@ -115,7 +122,10 @@ pub(super) fn parse(file: &str, text: &str, variables: &Variables) -> Result<Vec
         if let Some(other) = secrets_of.insert(variable.clone(), account.clone())
             && variables.get(&variable).is_some()
         {
-            return Err(wrong(&variable, format!("would be the secret of both {other} and {account}: rename one")));
+            return Err(wrong(
+                &variable,
+                format!("would be the secret of both {other} and {account}: rename one"),
+            ));
         }
         if carriers.insert(account, carrier).is_some() {
             return Err(place.wrong("account", "is the name of two accounts"));
@@ -143,14 +153,18 @@ impl Place<'_> {
 fn carrier(table: Value, place: &Place<'_>, variables: &Variables) -> Result<CarrierConfig, ConfigError> {
     match table.get("kind").and_then(Value::as_str) {
         Some("transatel") => transatel(table, place, variables).map(CarrierConfig::Transatel),
-        Some("sps") => Err(place.wrong("kind", "\"sps\" is not supported yet by this version; \"transatel\" is")),
+        Some("sps") => {
+            Err(place.wrong("kind", "\"sps\" is not supported yet by this version; \"transatel\" is"))
+        }
         _ => Err(place.wrong("kind", "must be \"transatel\"")),
     }
 }
 
 fn transatel(table: Value, place: &Place<'_>, variables: &Variables) -> Result<TransatelConfig, ConfigError> {
-    let raw: RawTransatel = serde_path_to_error::deserialize(table).map_err(|error| field_problem(place, &error))?;
-    let account = AccountName::parse(&raw.account).map_err(|error| place.wrong("account", format!("is wrong: {error}")))?;
+    let raw: RawTransatel =
+        serde_path_to_error::deserialize(table).map_err(|error| field_problem(place, &error))?;
+    let account = AccountName::parse(&raw.account)
+        .map_err(|error| place.wrong("account", format!("is wrong: {error}")))?;
     let variable = Variables::client_secret_of(account.as_str());
     let client_secret = variables
         .secret(&variable)

@@ -122,7 +122,10 @@ fn misspelt_variables_are_told() {
 #[test]
 fn a_configured_carrier_needs_an_encryption_key() {
     let refused = with_file(SPC, &[]).unwrap_err().to_string();
-    assert!(refused.starts_with("SIMDEPOT_ENCRYPTION_KEY must be set") && refused.contains("openssl rand"), "{refused}");
+    assert!(
+        refused.starts_with("SIMDEPOT_ENCRYPTION_KEY must be set") && refused.contains("openssl rand"),
+        "{refused}"
+    );
     let config = with_file(SPC, &[("SIMDEPOT_ENCRYPTION_KEY", KEY)]).unwrap();
     assert!(!config.is_sandbox());
     assert!(!format!("{config:?}").contains("SESAME"));
@@ -163,7 +166,10 @@ fn errors_name_file_account_and_field() {
     assert!(spc("account = \"spc\"", "account = \"No Way\"").contains("No Way: account is wrong"));
     assert!(spc("account = \"spc\"", "").contains("carrier account #1: account is missing"));
     let secret = spc("\"SESAME\"", "20250101");
-    assert!(secret.contains("spc: client_secret must be a string") && !secret.contains("20250101"), "{secret}");
+    assert!(
+        secret.contains("spc: client_secret must be a string") && !secret.contains("20250101"),
+        "{secret}"
+    );
     assert!(spc("[[carriers]]", "timeout_ms = -1\n[[carriers]]").contains("timeout_ms is not known here"));
     let negative = carriers_of(&format!("{SPC}timeout_ms = -1"), &[]).unwrap_err();
     assert!(negative.contains("spc: timeout_ms must be u64"), "{negative}");

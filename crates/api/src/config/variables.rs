@@ -44,7 +44,11 @@ impl Variables {
         self.get(name).map(SecretString::from)
     }
 
-    pub(super) fn one_of<T: Copy>(&self, name: &str, choices: &[(&str, T)]) -> Result<Option<T>, ConfigError> {
+    pub(super) fn one_of<T: Copy>(
+        &self,
+        name: &str,
+        choices: &[(&str, T)],
+    ) -> Result<Option<T>, ConfigError> {
         let Some(text) = self.get(name) else {
             return Ok(None);
         };
@@ -65,15 +69,21 @@ impl Variables {
         let Some(text) = self.get(name) else {
             return Ok(None);
         };
-        let number = text.parse().ok().filter(|number| range.contains(number)).and_then(|number| T::try_from(number).ok());
+        let number = text
+            .parse()
+            .ok()
+            .filter(|number| range.contains(number))
+            .and_then(|number| T::try_from(number).ok());
         let problem = || wrong(name, format!("must be {} to {}", range.start(), range.end()));
         number.map(Some).ok_or_else(problem)
     }
 
     /// Name of the variable with an account's client secret.
     pub(super) fn client_secret_of(account: &str) -> String {
-        let name: String =
-            account.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect();
+        let name: String = account
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' })
+            .collect();
         format!("{PER_CARRIER}{name}_CLIENT_SECRET")
     }
 

@@ -8,7 +8,8 @@ use simdepot_domain::qr::MAX_MODULE_PX;
 use utoipa::{IntoParams, ToSchema};
 use validator::Validate;
 
-/// What a customer needs to install an eSIM (SGP.22 §4.1). All of it is secret; it has no `Debug` on purpose.
+/// What a customer needs to install an eSIM (SGP.22 §4.1). All of it is secret.
+// No `Debug`, so that it cannot be logged.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({
     "lpa": "LPA:1$smdp.example.com$K2-1TRDRP-9MJ4ZQ",
@@ -80,7 +81,8 @@ mod tests {
     #[test]
     fn the_code_is_printed_as_delivered() {
         let code = ActivationCode::parse("1$SMDP.Example.com$aB-12$$1").unwrap();
-        let shown = Activation::new("https://depot.example/", &Iccid::parse("8988247000000210014").unwrap(), &code);
+        let shown =
+            Activation::new("https://depot.example/", &Iccid::parse("8988247000000210014").unwrap(), &code);
         assert_eq!(shown.lpa, "LPA:1$SMDP.Example.com$aB-12$$1");
         assert_eq!((shown.smdp_address.as_str(), shown.matching_id.as_str()), ("SMDP.Example.com", "aB-12"));
         assert!(shown.confirmation_code_required);

@@ -106,7 +106,8 @@ impl From<api_keys::ApiKey> for ApiKey {
     }
 }
 
-/// A key as it was made, the only time that it is shown. It has no `Debug` on purpose.
+/// A key as it was made, the only time that it is shown.
+// No `Debug`, so that it cannot be logged.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({
     "key": "sd_live_7f3a9c…", "id": "key_01kamcw9q7fd8rsqv1a6x0e4mz", "name": "web shop", "channel": "web",
@@ -134,12 +135,16 @@ mod tests {
 
     #[test]
     fn a_key_names_scopes_and_a_channel() {
-        let read = |text: &str| serde_json::from_str::<ApiKeyRequest>(text).map(|request| request.validate().is_ok());
+        let read = |text: &str| {
+            serde_json::from_str::<ApiKeyRequest>(text).map(|request| request.validate().is_ok())
+        };
         assert!(read(r#"{"name": "n", "channel": "web", "scopes": ["storefront", "admin"]}"#).unwrap());
         assert!(!read(r#"{"name": "n", "channel": "web", "scopes": []}"#).unwrap());
         assert!(!read(r#"{"name": "", "channel": "web", "scopes": ["stock"]}"#).unwrap());
         assert!(read(r#"{"name": "n", "channel": "Web", "scopes": ["stock"]}"#).is_err());
         assert!(read(r#"{"name": "n", "channel": "web", "scopes": ["everything"]}"#).is_err());
-        assert!(read(r#"{"name": "n", "channel": "web", "scopes": ["stock"], "expires_at": "soon"}"#).is_err());
+        assert!(
+            read(r#"{"name": "n", "channel": "web", "scopes": ["stock"], "expires_at": "soon"}"#).is_err()
+        );
     }
 }

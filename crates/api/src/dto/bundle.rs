@@ -96,7 +96,8 @@ pub struct Balance {
 impl From<OrderBundle> for Bundle {
     fn from(placed: OrderBundle) -> Self {
         let OrderBundle { bundle, operation } = placed;
-        let operation = operation.map(|operation| BundleOperation { id: operation.id, status: operation.status.into() });
+        let operation =
+            operation.map(|operation| BundleOperation { id: operation.id, status: operation.status.into() });
         Self {
             id: bundle.id,
             reference: bundle.reference,

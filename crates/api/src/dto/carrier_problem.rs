@@ -41,7 +41,8 @@ mod tests {
         assert!(CarrierProblem::read(None).is_none());
         let lost = CarrierProblem::read(Some(json!({"code": "answer_lost", "detail": "time-out"}))).unwrap();
         assert_eq!((lost.code.as_str(), lost.concerns), ("answer_lost", None));
-        let refused = CarrierProblem::read(Some(json!({"code": "X", "detail": null, "concerns": "product"}))).unwrap();
+        let refused =
+            CarrierProblem::read(Some(json!({"code": "X", "detail": null, "concerns": "product"}))).unwrap();
         assert_eq!(refused.concerns, Some(Concern::Product));
         assert_eq!(CarrierProblem::read(Some(json!("odd"))).unwrap().code, "unknown");
     }

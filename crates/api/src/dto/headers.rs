@@ -10,9 +10,15 @@ use super::identifiers;
 pub struct IdempotencyHeader {
     /// 1 to 255 visible ASCII characters, kept for 24 hours. The same request with the same key is answered again with
     /// `Idempotency-Replayed: true` and changes nothing; another body with the same key is refused.
-    #[param(rename = "Idempotency-Key", min_length = 1, max_length = 255, pattern = "^[!-~]{1,255}$",
-        example = "9f0c1d34-order-1042")]
-    pub idempotency_key: Option<String>,
+    #[param(
+        rename = "Idempotency-Key",
+        required = false,
+        min_length = 1,
+        max_length = 255,
+        pattern = "^[!-~]{1,255}$",
+        example = "9f0c1d34-order-1042"
+    )]
+    pub idempotency_key: String,
 }
 
 /// How long the answer may take.
@@ -21,8 +27,8 @@ pub struct IdempotencyHeader {
 pub struct PreferHeader {
     /// `wait=<seconds>` (0 to 60, default 10) or `respond-async` (RFC 7240): how long to wait for the outcome. The work
     /// goes on whether or not the client stays. What was applied comes back in `Preference-Applied`.
-    #[param(rename = "Prefer", example = "wait=20")]
-    pub prefer: Option<String>,
+    #[param(rename = "Prefer", required = false, example = "wait=20")]
+    pub prefer: String,
 }
 
 macro_rules! paths {

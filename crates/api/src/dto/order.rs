@@ -50,7 +50,7 @@ fn revealing() -> bool {
 }
 
 /// One line of an order.
-#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OrderLineRequest {
     /// The pool to take from.
@@ -116,7 +116,8 @@ pub struct OrdersQuery {
     pub cursor: Option<String>,
 }
 
-/// An order with everything that belongs to it. It may hold codes, and has no `Debug` on purpose.
+/// An order with everything that belongs to it.
+// No `Debug`: it may hold activation codes.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({
     "id": "ord_01kamf2r8ye4ja3v6m1tbk7q5c", "reference": "shop-1042", "channel": "default", "status": "fulfilled",
@@ -281,7 +282,11 @@ mod tests {
             ("quantity", r#"{"reference": "x", "lines": [{"pool": "world", "quantity": 0}]}"#.to_owned()),
             ("quantity", r#"{"reference": "x", "lines": [{"pool": "world", "quantity": 1001}]}"#.to_owned()),
             ("pool name", r#"{"reference": "x", "lines": [{"pool": "No Pool", "quantity": 1}]}"#.to_owned()),
-            ("product", r#"{"reference": "x", "lines": [{"pool": "world", "quantity": 1, "product": ""}]}"#.to_owned()),
+            (
+                "product",
+                r#"{"reference": "x", "lines": [{"pool": "world", "quantity": 1, "product": ""}]}"#
+                    .to_owned(),
+            ),
             ("reference", format!(r#"{{"reference": "", "lines": [{line}]}}"#)),
             ("reference", format!(r#"{{"reference": "{}", "lines": [{line}]}}"#, "é".repeat(256))),
             ("reference", format!(r#"{{"reference": "a\u0000", "lines": [{line}]}}"#)),

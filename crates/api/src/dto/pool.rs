@@ -295,7 +295,8 @@ mod tests {
 
     #[test]
     fn a_patch_tells_null_from_absent() {
-        let patch: PoolPatch = serde_json::from_str(r#"{"low_threshold": null, "shelf_life_days": 30}"#).unwrap();
+        let patch: PoolPatch =
+            serde_json::from_str(r#"{"low_threshold": null, "shelf_life_days": 30}"#).unwrap();
         assert!(patch.validate().is_ok());
         let change = PoolChange::from(patch);
         assert_eq!(change.low_threshold, Some(None));

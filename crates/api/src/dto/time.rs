@@ -6,7 +6,8 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
 const EXPECTED: &str = "expected a time of RFC 3339 in the years 1970 to 9998, such as 2026-11-21T18:00:00Z";
-const EXPECTED_DAY: &str = "expected a day such as 2027-01-31, or a time of RFC 3339 such as 2027-01-31T00:00:00Z";
+const EXPECTED_DAY: &str =
+    "expected a day such as 2027-01-31, or a time of RFC 3339 such as 2027-01-31T00:00:00Z";
 
 fn in_range(at: DateTime<Utc>) -> Option<DateTime<Utc>> {
     (1970..=9998).contains(&at.year()).then_some(at)
@@ -42,7 +43,9 @@ pub fn optional<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Dat
 ///
 /// # Errors
 /// Another format, or a year out of range.
-pub fn optional_sell_by<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<DateTime<Utc>>, D::Error> {
+pub fn optional_sell_by<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<DateTime<Utc>>, D::Error> {
     Option::<String>::deserialize(deserializer)?
         .map(|text| parse_sell_by(&text).ok_or_else(|| D::Error::custom(EXPECTED_DAY)))
         .transpose()
@@ -62,7 +65,9 @@ pub fn sell_by_or_null<'de, D: Deserializer<'de>>(
 ///
 /// # Errors
 /// Those of the value.
-pub fn or_null<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
+pub fn or_null<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
     Option::<T>::deserialize(deserializer).map(Some)
 }
 
@@ -74,9 +79,17 @@ mod tests {
     fn times_are_rfc_3339_in_a_storable_range() {
         let at = parse("2026-11-21T19:00:00.5+01:00").unwrap();
         assert_eq!(at.to_rfc3339(), "2026-11-21T18:00:00.500+00:00");
-        for bad in ["", "2026-11-21", "2026-11-21 19:00:00Z", "2026-11-21T19:00:00", "1969-12-31T23:59:59Z",
-            "9999-01-01T00:00:00Z", "+12026-11-21T19:00:00Z", "2026-13-01T00:00:00Z", "é026-11-21T19:00:00Z"]
-        {
+        for bad in [
+            "",
+            "2026-11-21",
+            "2026-11-21 19:00:00Z",
+            "2026-11-21T19:00:00",
+            "1969-12-31T23:59:59Z",
+            "9999-01-01T00:00:00Z",
+            "+12026-11-21T19:00:00Z",
+            "2026-13-01T00:00:00Z",
+            "é026-11-21T19:00:00Z",
+        ] {
             assert!(parse(bad).is_none(), "{bad}");
         }
     }

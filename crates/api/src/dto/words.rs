@@ -5,20 +5,20 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 macro_rules! words {
-    ($($(#[$doc:meta])* $name:ident = $($domain:ident)::+ { $($variant:ident),+ $(,)? })*) => {$(
+    ($($(#[$doc:meta])* $name:ident = $module:ident::$domain:ident { $($variant:ident),+ $(,)? })*) => {$(
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
         #[serde(rename_all = "snake_case")]
         #[expect(missing_docs, reason = "the words are documented where they are decided, in the domain")]
         pub enum $name { $($variant),+ }
 
-        impl From<$($domain)::+> for $name {
-            fn from(word: $($domain)::+) -> Self {
-                match word { $($($domain)::+::$variant => Self::$variant),+ }
+        impl From<simdepot_domain::$module::$domain> for $name {
+            fn from(word: simdepot_domain::$module::$domain) -> Self {
+                match word { $(simdepot_domain::$module::$domain::$variant => Self::$variant),+ }
             }
         }
 
-        impl From<$name> for $($domain)::+ {
+        impl From<$name> for simdepot_domain::$module::$domain {
             fn from(word: $name) -> Self {
                 match word { $($name::$variant => Self::$variant),+ }
             }
@@ -28,75 +28,75 @@ macro_rules! words {
 
 words! {
     /// Where a profile stands in the stock. Moved by simdepot alone.
-    StockStatus = simdepot_domain::stock::StockStatus { Available, Held, Allocated, Quarantined, Retired }
+    StockStatus = stock::StockStatus { Available, Held, Allocated, Quarantined, Retired }
 
     /// Status of the line at the carrier, as last observed.
-    SimStatus = simdepot_domain::sim::SimStatus {
+    SimStatus = sim::SimStatus {
         Available, Loaded, Preactivated, Active, Suspended, TestMode, TariffHoliday, Terminated, Ceased
     }
 
     /// Status of the eSIM profile at the SM-DP+ or on the device, as last observed.
-    EsimStatus = simdepot_domain::esim::EsimStatus {
+    EsimStatus = esim::EsimStatus {
         Available, Allocated, Released, Downloaded, Installed, Enabled, Disabled, Deleted
     }
 
     /// Where an observation came from: the delivery file, a carrier event, a read of the carrier's records, a search
     /// index of the carrier that lags behind, or the answer to a write.
-    Source = simdepot_domain::observation::Source { Import, Event, Read, Search, Answer }
+    Source = observation::Source { Import, Event, Read, Search, Answer }
 
     /// eSIM or plastic.
-    FormFactor = simdepot_domain::profile::FormFactor { Esim, Psim }
+    FormFactor = profile::FormFactor { Esim, Psim }
 
     /// Why a profile is set aside.
-    QuarantineReason = simdepot_domain::profile::QuarantineReason {
+    QuarantineReason = profile::QuarantineReason {
         CodeMissing, StatusNotSellable, LineNotSellable, ProfileNotReleased, DeviceBound, UnknownToCarrier,
         RefusedByCarrier, SeenInUse, ReturnedUnproven, Manual
     }
 
     /// Status of an order: `failed` means that nothing was delivered, `fulfilled` that all was; `needs_attention`
     /// that some profiles failed or that an outcome could not be decided.
-    OrderStatus = simdepot_domain::order::OrderStatus { InProgress, Fulfilled, NeedsAttention, Failed, Cancelled }
+    OrderStatus = order::OrderStatus { InProgress, Fulfilled, NeedsAttention, Failed, Cancelled }
 
     /// What became of one profile of an order.
-    ProfileOutcome = simdepot_domain::order::ProfileOutcome {
+    ProfileOutcome = order::ProfileOutcome {
         Pending, Fulfilled, Failed, Unknown, NeedsAttention, Substituted, Cancelled
     }
 
     /// Status of a bundle. `ordering`, `refused` and `unknown` are simdepot's, the others the carrier's.
-    BundleStatus = simdepot_domain::bundle::BundleStatus {
+    BundleStatus = bundle::BundleStatus {
         Ordering, Preloaded, Ready, Scheduled, Active, Exhausted, Expired, Terminated, Refused, Unknown
     }
 
     /// How a product is put on a line: `preload` waits on a pre-activated line for its first use, `subscribe` goes
     /// to an active one.
-    OrderType = simdepot_domain::bundle::OrderType { Preload, Subscribe }
+    OrderType = bundle::OrderType { Preload, Subscribe }
 
     /// Unit of a balance. Data is always in bytes.
-    BalanceUnit = simdepot_domain::bundle::BalanceUnit { Bytes, Seconds, Messages, Cents, Other }
+    BalanceUnit = bundle::BalanceUnit { Bytes, Seconds, Messages, Cents, Other }
 
     /// Unit of a running time. Days have 24 hours, months are calendar months.
-    ValidityUnit = simdepot_domain::product::ValidityUnit { Hours, Days, Months }
+    ValidityUnit = product::ValidityUnit { Hours, Days, Months }
 
     /// Status of an operation. `unknown`: the carrier's answer was lost and is being found out; `needs_attention`:
     /// a person must decide.
-    OperationStatus = simdepot_domain::operation::OperationStatus {
+    OperationStatus = operation::OperationStatus {
         Pending, Sent, Accepted, Done, Refused, Unknown, NeedsAttention, Cancelled
     }
 
     /// What a carrier's refusal is about.
-    Concern = simdepot_domain::carrier::Concern { LineStatus, Profile, Product, Account, Request }
+    Concern = carrier::Concern { LineStatus, Profile, Product, Account, Request }
 
     /// Status of an import. `failed`: nothing was imported; `undone`: was completed and taken back whole.
-    ImportStatus = simdepot_domain::import::ImportStatus { Queued, Running, Completed, Failed, Undone }
+    ImportStatus = import::ImportStatus { Queued, Running, Completed, Failed, Undone }
 
     /// What a refused row does to the others: `all` imports nothing, `skip` imports the others.
-    OnError = simdepot_domain::import::OnError { All, Skip }
+    OnError = import::OnError { All, Skip }
 
     /// Kind of a stock file: `delivery` names its columns in a header line, `park` is the fleet report.
-    FileFormat = simdepot_domain::delivery::Format { Delivery, Park }
+    FileFormat = delivery::Format { Delivery, Park }
 
     /// What a key may do.
-    Scope = simdepot_domain::channel::Scope { Storefront, Stock, Lines, Secrets, Devices, Events, Admin }
+    Scope = channel::Scope { Storefront, Stock, Lines, Secrets, Devices, Events, Admin }
 }
 
 #[cfg(test)]

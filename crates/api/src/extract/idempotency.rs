@@ -125,7 +125,10 @@ mod tests {
     }
 
     fn post(body: &'static str) -> TestRequest {
-        TestRequest::post().uri("/v1/x?a=1").insert_header(("content-type", "application/json")).set_payload(body)
+        TestRequest::post()
+            .uri("/v1/x?a=1")
+            .insert_header(("content-type", "application/json"))
+            .set_payload(body)
     }
 
     async fn key_of(request: TestRequest) -> Result<Option<IdempotencyKey>, u16> {

@@ -33,7 +33,7 @@ impl<T: DeserializeOwned + Validate + 'static> FromRequest for ValidJson<T> {
 #[cfg(test)]
 mod tests {
     use actix_web::test::TestRequest;
-    use serde::Deserialize;
+    use serde::{Deserialize, Serialize};
     use serde_json::{Value, json};
 
     use super::*;
@@ -47,7 +47,7 @@ mod tests {
         lines: Vec<Line>,
     }
 
-    #[derive(Debug, Deserialize, Validate)]
+    #[derive(Debug, Serialize, Deserialize, Validate)]
     #[serde(deny_unknown_fields)]
     struct Line {
         pool: String,
@@ -56,11 +56,15 @@ mod tests {
     }
 
     async fn send(content_type: &str, body: impl Into<actix_web::web::Bytes>) -> Result<Order, (u16, Value)> {
-        let (req, mut payload) =
-            TestRequest::post().insert_header(("content-type", content_type)).set_payload(body).to_http_parts();
+        let (req, mut payload) = TestRequest::post()
+            .insert_header(("content-type", content_type))
+            .set_payload(body)
+            .to_http_parts();
         match ValidJson::<Order>::from_request(&req, &mut payload).await {
             Ok(order) => Ok(order.0),
-            Err(problem) => Err((problem.status().as_u16(), serde_json::to_value(problem.details()).unwrap())),
+            Err(problem) => {
+                Err((problem.status().as_u16(), serde_json::to_value(problem.details()).unwrap()))
+            }
         }
     }
 
@@ -76,7 +80,10 @@ mod tests {
     async fn takes_what_fits() {
         let body = json!({"reference": "r", "lines": [{"pool": "p", "quantity": 1}]}).to_string();
         let order = send("application/json; charset=utf-8", body).await.unwrap();
-        assert_eq!((order.reference.as_str(), order.lines[0].pool.as_str(), order.lines[0].quantity), ("r", "p", 1));
+        assert_eq!(
+            (order.reference.as_str(), order.lines[0].pool.as_str(), order.lines[0].quantity),
+            ("r", "p", 1)
+        );
     }
 
     #[actix_web::test]
@@ -86,7 +93,11 @@ mod tests {
             (r#"{"reference":"r","lines":[{"pool":"p"}]}"#, "/lines/0/quantity", "required"),
             (r#"{"reference":"r","lines":[{"pool":"p","quantity":"2"}]}"#, "/lines/0/quantity", "type"),
             (r#"{"reference":"r","lines":[{"pool":"p","quantity":-1}]}"#, "/lines/0/quantity", "format"),
-            (r#"{"reference":"r","lines":[{"pool":"p","quantity":1,"a/b":1}]}"#, "/lines/0/a~1b", "unknown-field"),
+            (
+                r#"{"reference":"r","lines":[{"pool":"p","quantity":1,"a/b":1}]}"#,
+                "/lines/0/a~1b",
+                "unknown-field",
+            ),
             (r#"{"reference":"r","reference":"s","lines":[]}"#, "/reference", "duplicate-field"),
             (r#"{"reference":"r","lines":[]}"#, "/lines", "length"),
             (r#"{"reference":"r","lines":[{"pool":"p","quantity":0}]}"#, "/lines/0/quantity", "range"),

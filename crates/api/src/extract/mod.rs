@@ -11,7 +11,7 @@ pub mod query;
 mod violation;
 
 pub use authenticated::Authenticated;
-pub use idempotency::{Idempotent, IdempotentEmpty, IdempotencyHeader};
+pub use idempotency::{IdempotencyHeader, Idempotent, IdempotentEmpty};
 pub use json::ValidJson;
 pub use path::PathParam;
 pub use prefer::PreferWait;

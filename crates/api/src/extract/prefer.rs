@@ -51,7 +51,8 @@ enum Preference {
 /// takes longer than that" (RFC 7240 §4.3). What cannot be read is passed over (§2).
 fn preferred(headers: &HeaderMap) -> Option<Preference> {
     let texts = headers.get_all("Prefer").filter_map(|value| value.to_str().ok());
-    let mut tokens = texts.flat_map(|text| text.split(',')).filter_map(|preference| preference.split(';').next());
+    let mut tokens =
+        texts.flat_map(|text| text.split(',')).filter_map(|preference| preference.split(';').next());
     let mut responds_async = false;
     let wait = tokens.find_map(|token| {
         let (name, value) = token.split_once('=').unwrap_or((token, ""));
@@ -69,7 +70,9 @@ mod tests {
     use super::*;
 
     async fn wait(prefer: &[&str]) -> (u64, Option<String>) {
-        let request = prefer.iter().fold(TestRequest::get(), |request, value| request.append_header(("Prefer", *value)));
+        let request = prefer
+            .iter()
+            .fold(TestRequest::get(), |request, value| request.append_header(("Prefer", *value)));
         let request = request.to_http_request();
         let wait = PreferWait::<10>::extract(&request).await.unwrap().0;
         let applied = request.extensions().get::<PreferenceApplied>().map(|applied| applied.0.clone());

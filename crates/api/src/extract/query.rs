@@ -129,7 +129,8 @@ mod tests {
 
     #[test]
     fn reads_every_kind_of_field() {
-        let query = "pool=travel-world&dry_run=true&on_error=skip&sell_by=2026-01-02T03:04:05Z&limit=7&q=a%20b";
+        let query =
+            "pool=travel-world&dry_run=true&on_error=skip&sell_by=2026-01-02T03:04:05Z&limit=7&q=a%20b";
         let filter: Filter = parse(query).unwrap();
         assert_eq!((filter.pool.as_str(), filter.dry_run, filter.limit.get()), ("travel-world", true, 7));
         assert_eq!((filter.on_error, filter.q.as_deref()), (Some(OnError::Skip), Some("a b")));

@@ -76,7 +76,11 @@ pub(crate) fn of_validation(errors: &ValidationErrors, separator: &str) -> Vec<P
 fn collect(errors: &ValidationErrors, parent: &str, separator: &str, found: &mut Vec<ProblemField>) {
     for (name, kind) in errors.errors() {
         // Checks of a whole struct are filed under this name by validator.
-        let place = if name == "__all__" { parent.to_owned() } else { format!("{parent}{separator}{}", escape(name)) };
+        let place = if name == "__all__" {
+            parent.to_owned()
+        } else {
+            format!("{parent}{separator}{}", escape(name))
+        };
         match kind {
             ValidationErrorsKind::Field(wrong) => found.extend(wrong.iter().map(|error| ProblemField {
                 pointer: place.clone(),

@@ -12,6 +12,9 @@ use actix_web::middleware::Next;
 /// Route label of requests that no route takes.
 pub(crate) const UNMATCHED: &str = "unmatched";
 
+/// Asked every few seconds by machines: no line about each.
+const SUPERVISION: [&str; 3] = ["/livez", "/readyz", "/metrics"];
+
 /// Measures a request.
 ///
 /// # Errors
@@ -29,7 +32,12 @@ pub async fn measure<B: MessageBody + 'static>(
         Err(error) => error.as_response_error().status_code(),
     };
     let elapsed = started.elapsed();
-    tracing::info!(status = status.as_u16(), ms = elapsed.as_millis(), "answered");
+    let ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+    if SUPERVISION.contains(&route.as_str()) {
+        tracing::debug!(status = status.as_u16(), ms, "answered");
+    } else {
+        tracing::info!(status = status.as_u16(), ms, "answered");
+    }
     let labels = [("method", method.to_owned()), ("route", route), ("status", status.as_u16().to_string())];
     ::metrics::histogram!("simdepot_http_request_seconds", &labels).record(elapsed.as_secs_f64());
     answer

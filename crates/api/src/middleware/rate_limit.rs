@@ -23,7 +23,8 @@ pub(crate) enum Source {
     Address(IpAddr),
 }
 
-type Buckets<C> = RateLimiter<Source, DefaultKeyedStateStore<Source>, C, NoOpMiddleware<<C as Clock>::Instant>>;
+type Buckets<C> =
+    RateLimiter<Source, DefaultKeyedStateStore<Source>, C, NoOpMiddleware<<C as Clock>::Instant>>;
 
 /// The buckets of this process.
 pub(crate) struct RateLimits<C: Clock = DefaultClock> {

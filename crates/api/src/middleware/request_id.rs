@@ -26,7 +26,7 @@ tokio::task_local! {
 
 /// The id of the request being answered by this task, if it answers one.
 pub fn current() -> Option<String> {
-    CURRENT.try_with(|id| id.to_string()).ok()
+    CURRENT.try_with(ToString::to_string).ok()
 }
 
 /// The id of a request, as its extension.
@@ -165,9 +165,11 @@ mod tests {
     #[actix_web::test]
     async fn every_error_is_a_problem_with_the_id() {
         let app = init_service(app()).await;
-        for (path, status, code) in
-            [("/problem", 409, "out-of-stock"), ("/framework", 400, "bad-request"), ("/none", 404, "not-found")]
-        {
+        for (path, status, code) in [
+            ("/problem", 409, "out-of-stock"),
+            ("/framework", 400, "bad-request"),
+            ("/none", 404, "not-found"),
+        ] {
             let sent = TestRequest::get().uri(path).insert_header((X_REQUEST_ID, "mine-2")).to_request();
             let answer = call_service(&app, sent).await;
             assert_eq!(answer.status().as_u16(), status, "{path}");

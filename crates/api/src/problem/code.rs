@@ -108,7 +108,11 @@ impl ProblemCode {
     pub fn is_retryable(self) -> bool {
         matches!(
             self,
-            Self::IdempotencyInFlight | Self::RateLimited | Self::Internal | Self::CarrierUnavailable | Self::Busy
+            Self::IdempotencyInFlight
+                | Self::RateLimited
+                | Self::Internal
+                | Self::CarrierUnavailable
+                | Self::Busy
         )
     }
 

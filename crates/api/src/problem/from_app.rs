@@ -52,7 +52,7 @@ impl From<AppError> for Problem {
                 tracing::error!(error = detail, "a pool names an account that is not configured");
                 Self::new(ProblemCode::CarrierUnavailable, detail).retryable(false)
             }
-            AppError::Store(error) => store(error),
+            AppError::Store(error) => store(&error),
             AppError::Internal(cause) => {
                 tracing::error!(error = cause, "internal error");
                 internal()
@@ -63,7 +63,7 @@ impl From<AppError> for Problem {
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
-        store(error)
+        store(&error)
     }
 }
 
@@ -89,11 +89,12 @@ fn unavailable(detail: String, error: ReadError) -> Problem {
     }
 }
 
-fn store(error: StoreError) -> Problem {
+fn store(error: &StoreError) -> Problem {
     match error {
         // A lost race reaches the top only when it was lost again and again: for the client that is a busy store.
         StoreError::Busy
         | StoreError::Unreachable(_)
+        | StoreError::GaveWay(_)
         | StoreError::RowsAffected { .. }
         | StoreError::Unique { .. } => {
             tracing::warn!(%error, "the store is busy");
@@ -137,7 +138,13 @@ mod tests {
         let denied = ReadError::Denied { code: "NO".into() };
         let unreadable = ReadError::Unreadable { what: "a list".into() };
         vec![
-            (AppError::Invalid(vec![FieldError::new("/a", "range", "no")]), 422, "validation-failed", false, None),
+            (
+                AppError::Invalid(vec![FieldError::new("/a", "range", "no")]),
+                422,
+                "validation-failed",
+                false,
+                None,
+            ),
             (AppError::NotFound { what: "order" }, 404, "not-found", false, None),
             (AppError::Forbidden { scope: Scope::Stock }, 403, "forbidden", false, None),
             (
@@ -158,7 +165,11 @@ mod tests {
             (AppError::IdempotencyKeyReused, 422, "idempotency-key-reused", false, None),
             (AppError::IdempotencyInFlight, 409, "idempotency-in-flight", true, Some("1")),
             (
-                AppError::InvalidTransition { from: "held".into(), command: "retire".into(), detail: "no".into() },
+                AppError::InvalidTransition {
+                    from: "held".into(),
+                    command: "retire".into(),
+                    detail: "no".into(),
+                },
                 409,
                 "invalid-transition",
                 false,
@@ -199,7 +210,11 @@ mod tests {
             let problem = Problem::from(error);
             let answer = problem.error_response();
             let body: Value = serde_json::to_value(problem.details()).unwrap();
-            assert_eq!((answer.status().as_u16(), body["status"].clone()), (status, status.into()), "{shown}");
+            assert_eq!(
+                (answer.status().as_u16(), body["status"].clone()),
+                (status, status.into()),
+                "{shown}"
+            );
             assert_eq!((&body["code"], &body["retryable"]), (&code.into(), &retryable.into()), "{shown}");
             let header = answer.headers().get("Retry-After").map(|value| value.to_str().unwrap());
             assert_eq!(header, retry_after, "{shown}");

@@ -5,7 +5,6 @@ use std::sync::{Arc, LazyLock};
 
 use actix_web::http::header::{CONTENT_ENCODING, LOCATION};
 use actix_web::{HttpResponse, get, web};
-use serde_json::Value as Json;
 use simdepot_application::AppError;
 use utoipa_actix_web::service_config::ServiceConfig;
 use utoipa_swagger_ui::{Config, serve};
@@ -32,7 +31,7 @@ pub(super) fn configure(config: &mut ServiceConfig) {
 #[utoipa::path(
     tag = "Service",
     security(()),
-    responses((status = 200, description = "The OpenAPI document of this service.", body = Json))
+    responses((status = 200, description = "The OpenAPI document of this service.", body = serde_json::Value))
 )]
 #[get("/openapi.json")]
 async fn get_openapi() -> ApiResult<HttpResponse> {

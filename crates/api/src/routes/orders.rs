@@ -30,7 +30,8 @@ pub(super) fn configure(config: &mut ServiceConfig) {
     params(IdempotencyHeaderDoc, PreferHeader),
     request_body = OrderRequest,
     responses(
-        (status = 200, description = "The same order was taken before under this reference; or a dry run.", body = Order),
+        (status = 200, description = "The same order was taken before under this reference; or a dry run.", body = Order,
+            headers(("Location" = String, description = "The order; absent in a dry run."))),
         (status = 201, description = "Taken and fulfilled.", body = Order, headers(
             ("Location" = String, description = "The order."),
             ("Idempotency-Replayed" = String, description = "`true` when an earlier request with the key took it."),
@@ -64,9 +65,10 @@ fn answer_to(placed_as: PlacedAs, view: &OrderView) -> Answer {
     let location = Some(format!("/v1/orders/{}", view.order.id));
     let progress = match view.order.status {
         OrderStatus::Fulfilled => StatusCode::CREATED,
-        OrderStatus::InProgress | OrderStatus::NeedsAttention | OrderStatus::Failed | OrderStatus::Cancelled => {
-            StatusCode::ACCEPTED
-        }
+        OrderStatus::InProgress
+        | OrderStatus::NeedsAttention
+        | OrderStatus::Failed
+        | OrderStatus::Cancelled => StatusCode::ACCEPTED,
     };
     match placed_as {
         PlacedAs::Created => Answer { status: progress, location, replayed: false },

@@ -45,7 +45,8 @@ async fn create_pool(
     asked: Idempotent<PoolRequest>,
 ) -> ApiResult<HttpResponse> {
     caller.require(Scope::Stock)?;
-    let (pool, replayed) = pools::create(&state.depot, &caller, asked.body.into(), asked.key.as_ref()).await?;
+    let (pool, replayed) =
+        pools::create(&state.depot, &caller, asked.body.into(), asked.key.as_ref()).await?;
     let location = Some(format!("/v1/pools/{}", pool.settings.pool));
     Ok(Answer { status: StatusCode::CREATED, location, replayed }.json(&Pool::from(pool)))
 }

@@ -1,8 +1,8 @@
 //! The carriers' catalogues.
 
 use actix_web::{HttpRequest, HttpResponse, get, web};
-use simdepot_application::products::{self, ProductFilter};
 use simdepot_application::pools;
+use simdepot_application::products::{self, ProductFilter};
 use simdepot_domain::channel::{AccountName, Scope};
 use utoipa_actix_web::service_config::ServiceConfig;
 

@@ -1,7 +1,7 @@
 //! Profiles: reading, searching, editing and moving them.
 
-use actix_web::{HttpRequest, HttpResponse, get, patch, post, web};
 use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, get, patch, post, web};
 use simdepot_application::Caller;
 use simdepot_application::profiles::{self, Move};
 use simdepot_domain::channel::Scope;
@@ -48,7 +48,7 @@ async fn search_profiles(
 ) -> ApiResult<HttpResponse> {
     caller.require(Scope::Stock)?;
     let (limit, after) = (query.limit, position(query.cursor.as_deref())?);
-    let found = profiles::search(&state.depot, &caller, query.into_search(after), limit.with_one_more()).await?;
+    let found = profiles::search(&state.depot, query.into_search(after), limit.with_one_more()).await?;
     page(&request, limit, found, |last| last.profile.id, |view| Profile::new(view, true))
 }
 
@@ -105,7 +105,8 @@ async fn command(
 ) -> ApiResult<HttpResponse> {
     caller.require(Scope::Stock)?;
     let Idempotent { body, key } = request;
-    let (view, replayed) = profiles::command(&state.depot, caller, iccid, asked, body.reason, key.as_ref()).await?;
+    let (view, replayed) =
+        profiles::command(&state.depot, caller, iccid, asked, body.reason, key.as_ref()).await?;
     Ok(Answer { status: StatusCode::OK, location: None, replayed }.json(&Profile::new(view, true)))
 }
 

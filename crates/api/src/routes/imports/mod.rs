@@ -36,7 +36,8 @@ pub(super) fn configure(config: &mut ServiceConfig) {
     params(ImportQuery, IdempotencyHeaderDoc, PreferHeader),
     request_body(content((String = "text/csv"), (ImportForm = "multipart/form-data"))),
     responses(
-        (status = 200, description = "The same file was imported into the pool before.", body = Import),
+        (status = 200, description = "The same file was imported into the pool before.", body = Import,
+            headers(("Location" = String, description = "The import."))),
         (status = 201, description = "Finished: `completed`, or `failed` with the refused rows.", body = Import, headers(
             ("Location" = String, description = "The import."),
             ("Idempotency-Replayed" = String, description = "`true` when an earlier request with the key made it."))),
@@ -61,7 +62,8 @@ async fn create_import(
     let file = upload::receive(&request, payload.into_inner(), &state.settings).await?;
     let key = header.bind(&request, &file.digest);
     let asked = query.into_start(file.name.clone());
-    let (view, started_as) = imports::start(&state.depot, &caller, asked, &file.sha256(), key.as_ref()).await?;
+    let (view, started_as) =
+        imports::start(&state.depot, &caller, asked, &file.sha256(), key.as_ref()).await?;
     let id = view.import.id;
     if started_as == StartedAs::Created {
         upload::run(state.depot.clone(), id, file);

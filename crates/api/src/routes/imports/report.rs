@@ -31,7 +31,10 @@ pub(super) async fn respond(depot: Depot, id: ImportId) -> ApiResult<HttpRespons
     let name = DispositionParam::Filename(format!("{id}.csv"));
     Ok(HttpResponse::Ok()
         .content_type("text/csv; charset=utf-8")
-        .insert_header(ContentDisposition { disposition: DispositionType::Attachment, parameters: vec![name] })
+        .insert_header(ContentDisposition {
+            disposition: DispositionType::Attachment,
+            parameters: vec![name],
+        })
         .streaming(pages))
 }
 

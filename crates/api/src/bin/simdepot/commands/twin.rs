@@ -1,0 +1,31 @@
+//! `simdepot twin`.
+
+use std::net::SocketAddr;
+
+use anyhow::Context as _;
+use simdepot_carrier_twin::{Twin, TwinConfig, TwinServer};
+
+use super::signals;
+use crate::output::{self, Outcome};
+use crate::setup;
+
+pub(super) async fn run(listen: SocketAddr, lines: u32) -> anyhow::Result<Outcome> {
+    setup::logs()?;
+    let told_to_stop = signals::stop()?;
+    let mut twin = Twin::new(TwinConfig::sandbox());
+    twin.add_lines(lines);
+    let account = twin.config().clone();
+    let server = TwinServer::start_with(twin, listen)
+        .with_context(|| format!("--listen: cannot listen on {listen}"))?;
+    output::line(&format!(
+        "carrier twin on {url} with {lines} lines: client_id {client}, mvno_ref {mvno}, cos {cos}\n\
+         delivery file: {url}/_twin/delivery.csv",
+        url = server.base_url,
+        client = account.client_id,
+        mvno = account.mvno_ref,
+        cos = account.cos,
+    ))?;
+    told_to_stop.await;
+    tokio::task::spawn_blocking(move || server.stop()).await??;
+    Ok(Outcome::Good)
+}

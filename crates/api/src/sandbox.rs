@@ -1,0 +1,208 @@
+//! The sandbox: simdepot without a contract. A carrier twin on loopback stands in for the carrier, and everything
+//! between the two is what production does: real HTTP, a real delivery file through a real import.
+//!
+//! The twin makes the same lines at every start, so that a database that was a sandbox before still fits them. What was
+//! sold to them at the twin is forgotten by a restart.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use simdepot_application::imports::{self, StartImport, StartedAs};
+use simdepot_application::{Account, Accounts, AppError, Depot, api_keys, pools};
+use simdepot_carrier_transatel::{ConfigError, Transatel, TransatelAccount};
+use simdepot_carrier_twin::{Twin, TwinConfig, TwinServer};
+use simdepot_domain::channel::{AccountName, NameError, PoolName};
+use simdepot_domain::clock::Clock;
+use simdepot_domain::delivery::Format;
+use simdepot_domain::import::{ImportStatus, OnError};
+use simdepot_domain::pool::{DEFAULT_SELLABLE, PoolSettings};
+use thiserror::Error;
+
+/// An API key that everybody may know. It opens a sandbox, from the same machine, and nothing else.
+pub const SANDBOX_KEY: &str = "sd_test_sandbox_0000000000000000000000000000000000000000";
+/// The carrier account.
+pub const ACCOUNT: &str = "sandbox";
+/// The pool with the demonstration stock.
+pub const POOL: &str = "travel-world";
+/// Profiles of the demonstration stock.
+pub const LINES: u32 = 200;
+/// A product that every line can take.
+const PRODUCT: &str = "WW_901O_STACK_ONEOFF_EUROPE_3GB_15D";
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// The twin does not mind.
+const CALLS_PER_SECOND: u32 = 1000;
+
+/// Why a sandbox cannot start.
+#[derive(Debug, Error)]
+pub enum SandboxError {
+    /// The twin or the demonstration file.
+    #[error("the carrier twin cannot start: {0}")]
+    Io(#[from] io::Error),
+    /// The account of the twin.
+    #[error(transparent)]
+    Account(#[from] ConfigError),
+    /// A name of the demonstration stock.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// Making the pool or importing the stock.
+    #[error("the demonstration stock cannot be made: {0}")]
+    Stock(#[from] AppError),
+    /// The import of the demonstration stock was refused.
+    #[error("the demonstration stock was not imported: {0}")]
+    Refused(String),
+}
+
+/// A carrier twin at work, and what connects to it.
+#[derive(Debug)]
+pub struct Sandbox {
+    twin: TwinServer,
+}
+
+impl Sandbox {
+    /// Starts the twin on a free port of loopback.
+    ///
+    /// # Errors
+    /// When it cannot listen.
+    pub fn start() -> Result<Self, SandboxError> {
+        let mut twin = Twin::new(TwinConfig::sandbox());
+        twin.add_lines(LINES);
+        Ok(Self { twin: TwinServer::start_with(twin, "127.0.0.1:0")? })
+    }
+
+    /// Where the twin is reached.
+    pub fn twin_url(&self) -> &str {
+        &self.twin.base_url
+    }
+
+    /// The one carrier account, connected to the twin.
+    ///
+    /// # Errors
+    /// Never in practice: the settings are the twin's own.
+    pub fn accounts(&self, clock: Arc<dyn Clock>) -> Result<Accounts, SandboxError> {
+        let config = self.twin.twin().config().clone();
+        let account = TransatelAccount {
+            account: ACCOUNT.to_owned(),
+            base_url: self.twin.base_url.clone(),
+            client_id: config.client_id,
+            client_secret: config.client_secret,
+            mvno_ref: config.mvno_ref,
+            cos: config.cos,
+            rate_plan: Some(config.rate_plan),
+            timeout: TIMEOUT,
+            max_requests_per_second: CALLS_PER_SECOND,
+            source: "simdepot".to_owned(),
+        };
+        let carrier = Arc::new(Transatel::new(account, clock)?);
+        Ok(Accounts::from([(AccountName::parse(ACCOUNT)?, Account { carrier, timeout: TIMEOUT })]))
+    }
+
+    /// Makes the pool and its stock exist. On a database that has them nothing changes.
+    ///
+    /// # Errors
+    /// [`SandboxError`].
+    pub async fn stock(&self, depot: &Depot) -> Result<(), SandboxError> {
+        let pool = PoolName::parse(POOL)?;
+        let caller = api_keys::command_line()?;
+        match pools::create(depot, &caller, settings(pool.clone())?, None).await {
+            Ok(_) | Err(AppError::PoolExists) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let delivery = self.twin.twin().delivery_file(None);
+        let start = StartImport {
+            pool,
+            format: Format::Delivery,
+            dry_run: false,
+            on_error: OnError::All,
+            sell_by: None,
+            file_name: Some("sandbox.csv".to_owned()),
+        };
+        let sha256 = hex::encode(Sha256::digest(delivery.as_bytes()));
+        let (import, started_as) = imports::start(depot, &caller, start, &sha256, None).await?;
+        if started_as != StartedAs::Created {
+            return Ok(());
+        }
+        let mut file = tempfile::NamedTempFile::new()?;
+        file.write_all(delivery.as_bytes())?;
+        file.flush()?;
+        let id = import.import.id;
+        imports::run(depot, id, file.path(), &|_| {}).await?;
+        let import = imports::get(depot, id).await?.import;
+        match import.status {
+            ImportStatus::Completed => Ok(()),
+            status => Err(SandboxError::Refused(import.problem.unwrap_or_else(|| status.to_string()))),
+        }
+    }
+
+    /// What a person needs to begin. `key` is how the key is written in a shell.
+    pub fn welcome(&self, api: &str, key: &str) -> String {
+        format!(
+            "\
+simdepot sandbox: no carrier is configured, a twin of one stands in for it.
+
+  API      {api}/v1
+  browse   {api}/docs
+  twin     {twin}/_twin/state
+  API key  {key}
+
+Order an eSIM with 3 GB in Europe; the answer has its activation code and the address of its QR code:
+
+  curl -sS {api}/v1/orders -H \"Authorization: Bearer {key}\" -H 'Content-Type: application/json' -d '{body}'
+",
+            twin = self.twin.base_url,
+            // A fresh reference each time it is pasted: the same one again would answer the same order.
+            body = format_args!(
+                "{{\"reference\":\"demo-'$(date +%s)'\",\"lines\":[{{\"pool\":\"{POOL}\",\"product\":\"{PRODUCT}\",\"quantity\":1}}]}}"
+            ),
+        )
+    }
+
+    /// Stops the twin; blocks for a moment.
+    ///
+    /// # Errors
+    /// It had failed.
+    pub fn stop(self) -> io::Result<()> {
+        self.twin.stop()
+    }
+}
+
+fn settings(pool: PoolName) -> Result<PoolSettings, NameError> {
+    Ok(PoolSettings {
+        pool,
+        carrier_account: AccountName::parse(ACCOUNT)?,
+        name: "Travel eSIM, world".to_owned(),
+        low_threshold: Some(50),
+        critical_threshold: Some(10),
+        safety_buffer: 0,
+        lead_time_days: None,
+        shelf_life_days: None,
+        sellable_statuses: DEFAULT_SELLABLE.to_vec(),
+        activation: None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_twin_delivers_the_same_lines_at_every_start() {
+        let first = Sandbox::start().unwrap();
+        let second = Sandbox::start().unwrap();
+        assert_eq!(first.twin.twin().delivery_file(None), second.twin.twin().delivery_file(None));
+        assert_ne!(first.twin_url(), second.twin_url());
+    }
+
+    #[test]
+    fn the_welcome_holds_a_line_that_can_be_pasted() {
+        let sandbox = Sandbox::start().unwrap();
+        assert!(sandbox.twin.twin().config().products.iter().any(|product| product.product_id == PRODUCT));
+        let text = sandbox.welcome("http://127.0.0.1:8080", SANDBOX_KEY);
+        let line = text.lines().find(|line| line.trim_start().starts_with("curl")).unwrap();
+        let body = line.split("-d '").nth(1).unwrap().trim_end_matches('\'').replace("'$(date +%s)'", "1");
+        let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+        assert_eq!((&body["reference"], &body["lines"][0]["pool"]), (&"demo-1".into(), &POOL.into()));
+        assert!(SANDBOX_KEY.len() >= api_keys::BOOTSTRAP_MIN);
+    }
+}

@@ -1,0 +1,134 @@
+//! The claim's plan after many sales: only what is on sale may be walked over.
+//!
+//! A plan that walks allocated rows is fast in a small test and falls over in the second week of production.
+
+use serde_json::Value as Json;
+use simdepot_persistence::Backend;
+use simdepot_persistence::allocations::CLAIM;
+use simdepot_tests::{TestDatabase, on_both_databases};
+
+use crate::support::{Stock, new_profile};
+
+/// How many profiles were sold.
+const SOLD: i64 = 100_000;
+
+on_both_databases! {
+    async fn the_claim_is_served_by_its_index_after_many_sales(db: TestDatabase) {
+        let stock = Stock::empty(db).await;
+        sell_many(&stock);
+        let left = stock.add((0..50).map(|_| new_profile()).collect()).await;
+        match stock.db.backend() {
+            Backend::Postgres => {
+                assert_postgres_plan(&stock.db, stock.pool.id, "");
+                assert_postgres_plan(&stock.db, stock.pool.id, " FOR UPDATE SKIP LOCKED");
+                // Statistics make the planner bold: with them, too.
+                stock.db.raw().execute("ANALYZE");
+                assert_postgres_plan(&stock.db, stock.pool.id, " FOR UPDATE SKIP LOCKED");
+            }
+            Backend::Sqlite => {
+                assert_sqlite_plan(&stock.db, stock.pool.id);
+                stock.db.raw().execute("ANALYZE");
+                assert_sqlite_plan(&stock.db, stock.pool.id);
+            }
+        }
+        assert_eq!(stock.sell(2).await, Ok(vec![left[0].id, left[1].id]));
+    }
+}
+
+/// [`SOLD`] profiles with their orders and live allocations, older than all that comes later.
+fn sell_many(stock: &Stock) {
+    let (pool, import) = (stock.pool.id, stock.import.id.0.simple());
+    let mut raw = stock.db.raw();
+    let (numbers, import, order, far, moment, random) = match stock.db.backend() {
+        Backend::Postgres => (
+            format!("generate_series(1, {SOLD}) AS n"),
+            format!("'{import}'::uuid"),
+            "gen_random_uuid()",
+            "timestamptz '2090-01-01'",
+            "now()",
+            "'\\x01'::bytea",
+        ),
+        Backend::Sqlite => (
+            format!(
+                "(WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < {SOLD}) SELECT n FROM c)"
+            ),
+            format!("x'{import}'"),
+            "randomblob(16)",
+            "3786912000000000",
+            "1",
+            "x'01'",
+        ),
+    };
+    let (yes, number) = match stock.db.backend() {
+        Backend::Postgres => ("true", "lpad(n::text, 12, '0')"),
+        Backend::Sqlite => ("1", "printf('%012d', n)"),
+    };
+    raw.execute(&format!(
+        "INSERT INTO profiles (iccid, sim_key, form_factor, pool_id, import_id, batch_no, imported_as, stock_status, \
+         sell_by, tags, version, created_at, updated_at) \
+         SELECT '8933000' || {number}, '8933000' || {number}, 'esim', {pool}, {import}, 1, 'available', 'allocated', \
+         {far}, '[]', 1, {moment}, {moment} FROM {numbers}; \
+         INSERT INTO orders (id, channel, reference, request_hash, status, reveal, version, created_at, updated_at) \
+         SELECT {order}, 'bulk', iccid, {random}, 'fulfilled', {yes}, 2, {moment}, {moment} FROM profiles; \
+         INSERT INTO allocations (profile_id, order_id, line_no, position, outcome, created_at) \
+         SELECT p.id, o.id, 0, 0, 'fulfilled', {moment} FROM profiles p JOIN orders o ON o.reference = p.iccid AND o.channel = 'bulk';"
+    ));
+    assert_eq!(raw.number("SELECT COUNT(*) AS value FROM allocations WHERE ended_at IS NULL"), SOLD);
+}
+
+/// [`CLAIM`] with values in the place of its parameters.
+fn claim(pool: i64, moment: &str) -> String {
+    CLAIM.replace("$1", &pool.to_string()).replace("$2", moment).replace("$3", "2")
+}
+
+fn assert_sqlite_plan(db: &TestDatabase, pool: i64) {
+    let plan = explain_sqlite(db, &claim(pool, "1700000000000000"));
+    let all = plan.join("; ");
+    assert!(plan.iter().any(|step| step.contains("USING INDEX profiles_claim")), "{all}");
+    assert!(!all.contains("SCAN"), "{all}");
+    assert!(!all.contains("TEMP B-TREE"), "the index must give the order: {all}");
+}
+
+fn explain_sqlite(db: &TestDatabase, sql: &str) -> Vec<String> {
+    use diesel::prelude::*;
+    #[derive(QueryableByName)]
+    struct Step {
+        #[diesel(sql_type = diesel::sql_types::Text)]
+        detail: String,
+    }
+    let simdepot_tests::database::RawConnection::Sqlite(mut connection) = db.raw() else { panic!() };
+    let steps: Vec<Step> = diesel::sql_query(format!("EXPLAIN QUERY PLAN {sql}")).load(&mut connection).unwrap();
+    steps.into_iter().map(|step| step.detail).collect()
+}
+
+fn assert_postgres_plan(db: &TestDatabase, pool: i64, lock: &str) {
+    use diesel::prelude::*;
+    #[derive(QueryableByName)]
+    struct Plan {
+        #[diesel(sql_type = diesel::sql_types::Json, column_name = "QUERY PLAN")]
+        plan: Json,
+    }
+    let simdepot_tests::database::RawConnection::Postgres(mut connection) = db.raw() else { panic!() };
+    let sql = format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {}{lock}", claim(pool, "now()"));
+    let plan: Plan = diesel::sql_query(sql).get_result(&mut connection).unwrap();
+    let root = &plan.plan[0]["Plan"];
+    let mut nodes = Vec::new();
+    walk(root, &mut nodes);
+    let scan = nodes.iter().find(|node| node["Index Name"] == "profiles_claim");
+    assert!(scan.is_some(), "the claim is not served by its index: {root:#}");
+    for node in &nodes {
+        assert_ne!(node["Node Type"], "Sort", "the index must give the order: {root:#}");
+        assert!(node["Rows Removed by Filter"].as_u64().unwrap_or(0) < 10, "{root:#}");
+        assert!(node["Rows Removed by Index Recheck"].as_u64().unwrap_or(0) < 10, "{root:#}");
+    }
+    let buffers = ["Shared Hit Blocks", "Shared Read Blocks"];
+    let touched: u64 = buffers.iter().filter_map(|name| root[*name].as_u64()).sum();
+    assert!(touched < 50, "{touched} pages for two profiles: {root:#}");
+}
+
+fn walk<'a>(node: &'a Json, nodes: &mut Vec<&'a Json>) {
+    nodes.push(node);
+    for child in node["Plans"].as_array().into_iter().flatten() {
+        walk(child, nodes);
+    }
+}
