@@ -10,7 +10,7 @@ use crate::support::{account, days, now};
 fn product(id: &str) -> Product {
     serde_json::from_value(serde_json::json!({
         "product": id, "name": format!("{id} é"), "category": "one_off", "countries": ["FR", "AL"],
-        "data_bytes": 1_073_741_824u64, "validity": null, "price": null, "available": true
+        "data_bytes": 1_073_741_824u64, "unlimited": false, "validity": null, "price": null, "available": true
     }))
     .unwrap()
 }

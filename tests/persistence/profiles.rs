@@ -1,6 +1,5 @@
 //! Profiles: lookup, search, guarded moves, and what is learned about them.
 
-use simdepot_domain::channel::ChannelName;
 use simdepot_domain::eid::Eid;
 use simdepot_domain::esim::EsimStatus;
 use simdepot_domain::iccid::Iccid;
@@ -17,7 +16,7 @@ use simdepot_persistence::{StoreError, verification};
 use simdepot_tests::on_both_databases;
 
 use crate::support::{
-    Stock, add_profiles, days, iccid, is_race, make_import, make_pool, new_profile, now, sell,
+    Stock, add_profiles, days, iccid, is_race, make_import, make_pool, new_profile, now,
 };
 
 const EID: &str = "89034011560010000000000000000121";
@@ -217,8 +216,6 @@ on_both_databases! {
             (ProfileFilter { sim_status: Some(SimStatus::Active), ..all() }, vec![here[1].id]),
             (ProfileFilter { esim_status: Some(EsimStatus::Enabled), ..all() }, vec![]),
             (ProfileFilter { batch: Some(later.id), ..all() }, vec![there.id]),
-            (ProfileFilter { channel: Some(ChannelName::parse("shop").unwrap()), ..all() }, vec![here[0].id]),
-            (ProfileFilter { channel: Some(ChannelName::parse("none").unwrap()), ..all() }, vec![]),
             (
                 ProfileFilter {
                     pool_id: Some(stock.pool.id), stock_status: Some(StockStatus::Available), ..all()
@@ -262,23 +259,6 @@ on_both_databases! {
         assert_eq!(seen, ids);
         let chunk = stock.store.read(move |conn| verification::profiles_after(conn, ids[2], 2)).await.unwrap();
         assert_eq!(chunk.iter().map(|profile| profile.id).collect::<Vec<_>>(), [added[3].id, added[4].id]);
-    }
-
-    /// A storefront that has sold more than a statement has parameters still searches its own profiles.
-    async fn a_channel_with_many_sales_searches_its_own(db: TestDatabase) {
-        let stock = Stock::empty(db).await;
-        for _ in 0..40 {
-            stock.add((0..1_000).map(|_| new_profile()).collect()).await;
-        }
-        let pool = stock.pool.clone();
-        stock.store.write(move |conn| {
-            for _ in 0..40 {
-                assert!(sell(conn, &pool, 1_000, now())?.is_ok());
-            }
-            Ok::<_, StoreError>(())
-        }).await.unwrap();
-        let filter = ProfileFilter { channel: Some(ChannelName::parse("shop").unwrap()), ..ProfileFilter::default() };
-        assert_eq!(search(&stock, filter, 5).await.len(), 5);
     }
 
     async fn a_recheck_is_taken_by_one_and_comes_again(db: TestDatabase) {

@@ -15,11 +15,13 @@
 //! ```
 #![expect(clippy::expect_used, clippy::panic, reason = "a test harness fails loudly")]
 
+pub mod app;
 pub mod clock;
 pub mod database;
 pub mod depot;
 pub mod memory;
 
+pub use app::TestApp;
 pub use clock::TestClock;
 pub use database::TestDatabase;
 pub use depot::TestDepot;

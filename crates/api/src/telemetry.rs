@@ -39,9 +39,12 @@ pub fn init(config: &LogConfig) -> Result<(), TelemetryError> {
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     match config.format {
         LogFormat::Text => {
-            builder.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).finish().try_init()?
+            let coloured = io::IsTerminal::is_terminal(&io::stderr());
+            builder.with_ansi(coloured).finish().try_init()?;
         }
-        LogFormat::Json => builder.json().flatten_event(true).with_current_span(false).finish().try_init()?,
+        LogFormat::Json => {
+            builder.json().flatten_event(true).with_current_span(false).finish().try_init()?;
+        }
     }
     Ok(())
 }

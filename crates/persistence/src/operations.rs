@@ -395,6 +395,18 @@ pub fn of_bundle(conn: &mut Conn<'_>, bundle: BundleId) -> Result<Option<Operati
         .transpose()
 }
 
+/// The operations of an order, oldest first.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn of_order(conn: &mut Conn<'_>, order: OrderId) -> Result<Vec<Operation>> {
+    let rows: Vec<Row> = operations::table
+        .filter(operations::order_id.eq(Uid(order.0)))
+        .order(operations::id)
+        .load(conn.db)?;
+    rows.into_iter().map(Operation::try_from).collect()
+}
+
 /// A page of operations, newest first.
 ///
 /// # Errors

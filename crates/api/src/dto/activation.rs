@@ -5,7 +5,9 @@ use simdepot_domain::activation_code::ActivationCode;
 use simdepot_domain::iccid::Iccid;
 use simdepot_domain::install_link;
 use simdepot_domain::qr::MAX_MODULE_PX;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{IntoParams, PartialSchema, ToSchema};
 use validator::Validate;
 
 /// What a customer needs to install an eSIM (SGP.22 §4.1). All of it is secret.
@@ -57,6 +59,18 @@ impl Activation {
         }
     }
 }
+
+/// A picture, for the OpenAPI document.
+#[derive(Debug)]
+pub enum Picture {}
+
+impl PartialSchema for Picture {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new().schema_type(Type::String).content_media_type("image/png").into()
+    }
+}
+
+impl ToSchema for Picture {}
 
 /// Size of a PNG.
 #[derive(Debug, Deserialize, Validate, IntoParams)]

@@ -118,7 +118,7 @@ pub struct Import {
     pub duplicates: u64,
     /// Accepted rows that deserve a look.
     pub warnings: u64,
-    /// The first refused rows; all reported rows are in `rows.csv`.
+    /// The first refused rows; lists leave them out, and `rows.csv` has all reported rows.
     #[schema(max_items = 100)]
     pub errors: Vec<ImportError>,
     /// Why nothing could be imported at all. Absent otherwise.

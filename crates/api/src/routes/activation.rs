@@ -7,7 +7,7 @@ use simdepot_domain::iccid::Iccid;
 use simdepot_domain::qr::{self, QrError};
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use crate::dto::activation::{Activation, PngQuery};
+use crate::dto::activation::{Activation, Picture, PngQuery};
 use crate::dto::headers::ProfilePath;
 use crate::extract::{Authenticated, PathParam, ValidQuery};
 use crate::problem::{ApiResult, Problem};
@@ -72,7 +72,7 @@ async fn get_qr_svg(
     tag = "Activation",
     params(ProfilePath, PngQuery),
     responses(
-        (status = 200, description = "The QR code.", body = Vec<u8>, content_type = "image/png"),
+        (status = 200, description = "The QR code.", body = inline(Picture), content_type = "image/png"),
         (status = 409, description = "`invalid-transition`: the order is not fulfilled, or the profile is not sold.",
             body = Problem, content_type = "application/problem+json"),
     )

@@ -22,8 +22,8 @@ pub(super) fn configure(config: &mut ServiceConfig) {
 
 /// Top up a profile
 ///
-/// Puts one more product on a profile that was sold to your channel. Goes on when the client stops waiting: follow the
-/// operation, or send the same request again with the same `reference`.
+/// Puts one more product on a profile that was sold to your channel. Goes on when the client stops waiting: read the
+/// profile's bundles, send the same request again with the same `reference`, or follow the operation (scope `stock`).
 #[utoipa::path(
     tag = "Bundles",
     params(ProfilePath, IdempotencyHeaderDoc, PreferHeader),

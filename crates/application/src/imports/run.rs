@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use simdepot_domain::id::ImportId;
 use simdepot_domain::import::{ImportCounts, ImportStatus, OnError};
-use simdepot_persistence::StoreError;
 use simdepot_persistence::imports::{self, Import, ImportEnd};
 use simdepot_persistence::pools::{self, Pool};
 
@@ -71,7 +70,7 @@ fn explain(error: AppError) -> String {
         AppError::Invalid(errors) => {
             errors.into_iter().map(|error| error.message).collect::<Vec<_>>().join("; ")
         }
-        AppError::Store(StoreError::Unique { .. }) => {
+        error if error.is_race() => {
             "another import brought the same file or the same codes at the same time; nothing was imported"
                 .to_owned()
         }

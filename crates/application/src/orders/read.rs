@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use simdepot_domain::activation_code::ActivationCode;
 use simdepot_domain::channel::PoolName;
-use simdepot_domain::id::OrderId;
+use simdepot_domain::id::{BundleId, OrderId};
 use simdepot_domain::operation::OperationStatus;
 use simdepot_domain::order::{OrderStatus, ProfileOutcome};
 use simdepot_persistence::bundles::{self, Bundle};
+use simdepot_persistence::operations::{self, Operation};
 use simdepot_persistence::orders::{self, Order, OrderFilter};
 use simdepot_persistence::profiles::{self, Profile};
-use simdepot_persistence::{Conn, allocations, operations, pools, secrets};
+use simdepot_persistence::{Conn, allocations, pools, secrets};
 
 use crate::activation;
 use crate::caller::Caller;
@@ -59,7 +60,7 @@ pub struct OrderBundle {
     /// The bundle.
     pub bundle: Bundle,
     /// The operation that places it.
-    pub operation: Option<operations::Operation>,
+    pub operation: Option<Operation>,
 }
 
 impl OrderBundle {
@@ -144,8 +145,16 @@ pub(crate) fn view(conn: &mut Conn<'_>, order: Order) -> Result<OrderView, AppEr
     let mut found: BTreeMap<i64, Profile> =
         profiles::get_many(conn, &ids)?.into_iter().map(|profile| (profile.id, profile)).collect();
     let mut placed: BTreeMap<i64, OrderBundle> = BTreeMap::new();
+    // Oldest first, so that of a bundle's operations the newest stays.
+    let mut newest: BTreeMap<BundleId, Operation> = BTreeMap::new();
+    for operation in operations::of_order(conn, order.id)? {
+        if let Some(bundle) = operation.bundle {
+            newest.insert(bundle, operation);
+        }
+    }
     for bundle in bundles::of_order(conn, order.id)? {
-        placed.insert(bundle.profile_id, order_bundle(conn, bundle)?);
+        let operation = newest.remove(&bundle.id);
+        placed.insert(bundle.profile_id, OrderBundle { bundle, operation });
     }
     let mut lines = Vec::new();
     for line in orders::lines(conn, order.id)? {

@@ -85,8 +85,8 @@ mod tests {
     fn what_is_wrong_is_named_as_an_option() {
         let option = explained(AppError::invalid("?sell_by", "range", "must be in the future"));
         assert_eq!(option.to_string(), "--sell-by must be in the future");
-        let variable = explained(AppError::invalid("SIMDEPOT_X", "format", "SIMDEPOT_X must be 1"));
-        assert_eq!(variable.to_string(), "SIMDEPOT_X must be 1");
+        let variable = explained(AppError::invalid("VARIABLE", "format", "VARIABLE must be 1"));
+        assert_eq!(variable.to_string(), "VARIABLE must be 1");
     }
 
     #[test]

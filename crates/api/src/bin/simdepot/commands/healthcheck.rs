@@ -22,7 +22,8 @@ fn is_ready(address: SocketAddr) -> io::Result<bool> {
     let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
-    write!(stream, "GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    let request = format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
     let mut status = String::new();
     BufReader::new(stream).read_line(&mut status)?;
     Ok(status.split(' ').nth(1) == Some("200"))
@@ -30,7 +31,6 @@ fn is_ready(address: SocketAddr) -> io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read;
     use std::net::TcpListener;
 
     use super::*;
@@ -40,9 +40,13 @@ mod tests {
         let address = listener.local_addr().unwrap();
         std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
-            let mut request = [0; 512];
-            let length = stream.read(&mut request).unwrap();
-            assert!(request[..length].starts_with(b"GET /readyz HTTP/1.1\r\n"));
+            // Whole, because closing with unread bytes would reset the connection.
+            let lines: Vec<String> = BufReader::new(&stream)
+                .lines()
+                .map(Result::unwrap)
+                .take_while(|line| !line.is_empty())
+                .collect();
+            assert_eq!(lines[0], "GET /readyz HTTP/1.1");
             stream.write_all(answer.as_bytes()).unwrap();
         });
         address

@@ -1,0 +1,128 @@
+//! Bodies for snapshots: what differs from run to run is checked to be what it should be, then replaced by a name.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value as Json;
+use simdepot_domain::activation_code::ActivationCode;
+use simdepot_domain::iccid::Iccid;
+use simdepot_domain::id::{ApiKeyId, BundleId, ImportId, OperationId, OrderId};
+use simdepot_domain::msisdn::Msisdn;
+use simdepot_tests::TestApp;
+
+/// The body with checked placeholders.
+///
+/// # Panics
+/// When a value is not what its field should hold.
+pub(crate) fn checked(app: &TestApp, body: &Json) -> Json {
+    value(app, "", body)
+}
+
+/// Takes a snapshot of a body, with its fields in alphabetical order.
+macro_rules! assert_body {
+    ($app:expr, $name:expr, $body:expr) => {
+        insta::with_settings!({sort_maps => true, prepend_module_to_snapshot => false, omit_expression => true}, {
+            insta::assert_json_snapshot!($name, $crate::checked::checked($app, $body));
+        });
+    };
+}
+pub(crate) use assert_body;
+
+fn value(app: &TestApp, name: &str, given: &Json) -> Json {
+    match given {
+        Json::Object(fields) => {
+            fields.iter().map(|(name, field)| (name.clone(), value(app, name, field))).collect()
+        }
+        Json::Array(items) => items.iter().map(|item| value(app, name, item)).collect(),
+        Json::String(text) => Json::String(replaced(app, name, text)),
+        Json::Null | Json::Bool(_) | Json::Number(_) => given.clone(),
+    }
+}
+
+fn replaced(app: &TestApp, name: &str, text: &str) -> String {
+    match name {
+        "id" | "batch" | "order" | "order_id" | "bundle_id" | "existing" => id(text),
+        "iccid" | "profile" => {
+            let iccid = Iccid::parse(text).expect("an ICCID");
+            assert!(iccid.luhn_ok(), "{text} has a wrong check digit");
+            "[iccid]".to_owned()
+        }
+        "msisdn" => {
+            Msisdn::parse(text).expect("an MSISDN");
+            "[msisdn]".to_owned()
+        }
+        "lpa" => {
+            let code = text.strip_prefix("LPA:").expect("the prefix of SGP.22 §4.1");
+            ActivationCode::parse(code).expect("an activation code");
+            "[lpa]".to_owned()
+        }
+        "matching_id" => {
+            assert_eq!(text.len(), 32, "{text} was not delivered so");
+            "[matching id]".to_owned()
+        }
+        "apple_install_url" | "android_install_url" => install_url(name, text),
+        "request_id" | "carrier_reference" | "subscription_id" => {
+            assert!(text.len() > 3, "{name} {text}");
+            format!("[{}]", name.replace('_', " "))
+        }
+        "file_sha256" => {
+            assert!(text.len() == 64 && text.bytes().all(|digit| digit.is_ascii_hexdigit()), "{text}");
+            "[sha-256]".to_owned()
+        }
+        "key" => {
+            assert!(text.starts_with("sd_") && text.len() == "sd_live_".len() + 64 + 8, "{name}");
+            "[key]".to_owned()
+        }
+        "hint" => {
+            assert!(text.starts_with("sd_") && text.len() == 12, "{text}");
+            "[hint]".to_owned()
+        }
+        _ if name.ends_with("_at") || name == "sell_by" => {
+            let at: DateTime<Utc> = DateTime::parse_from_rfc3339(text).expect("a time of RFC 3339").into();
+            assert!(text.ends_with('Z') && at.timestamp() > 1_700_000_000, "{name} {text}");
+            "[timestamp]".to_owned()
+        }
+        _ => names(app, text),
+    }
+}
+
+fn id(text: &str) -> String {
+    let (prefix, _) = text.split_once('_').expect("a TypeID");
+    let known = match prefix {
+        "ord" => text.parse::<OrderId>().is_ok().then_some("order"),
+        "op" => text.parse::<OperationId>().is_ok().then_some("operation"),
+        "bdl" => text.parse::<BundleId>().is_ok().then_some("bundle"),
+        "imp" => text.parse::<ImportId>().is_ok().then_some("import"),
+        "key" => text.parse::<ApiKeyId>().is_ok().then_some("key"),
+        // The carrier's own ids have no prefix of ours.
+        _ => None,
+    };
+    let kind = known.unwrap_or_else(|| panic!("{text} is no id of this API"));
+    assert!(text.len() <= 36, "{text}");
+    format!("[{kind} id]")
+}
+
+fn install_url(name: &str, text: &str) -> String {
+    let host = if name.starts_with("apple") { "esimsetup.apple.com" } else { "esimsetup.android.com" };
+    let begin = format!("https://{host}/esim_qrcode_provisioning?carddata=LPA%3A1%24");
+    assert!(text.starts_with(&begin), "{name} does not begin with {begin}");
+    format!("{begin}[code]")
+}
+
+/// Names of this test inside other texts.
+fn names(app: &TestApp, text: &str) -> String {
+    let mut text = text.replace(&app.pool, "[pool]").replace(&app.base_url, "[base]");
+    if text == app.account {
+        text = "[account]".to_owned();
+    }
+    // Unique names end in 20 hex digits; ICCIDs are in the URLs of QR codes.
+    let words: Vec<String> = text
+        .split('/')
+        .map(|word| match word.rsplit_once('-') {
+            Some((name, tail)) if tail.len() == 20 && tail.bytes().all(|digit| digit.is_ascii_hexdigit()) => {
+                format!("[{name}]")
+            }
+            _ if Iccid::parse(word).is_ok() => "[iccid]".to_owned(),
+            _ => word.to_owned(),
+        })
+        .collect();
+    words.join("/")
+}

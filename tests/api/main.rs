@@ -1,0 +1,55 @@
+//! The API over real HTTP, one file per noun. See [`simdepot_tests::app`] for what it runs against.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+
+mod activation;
+mod api_keys;
+mod bundles;
+mod checked;
+mod health;
+mod idempotency;
+mod import_files;
+mod imports;
+mod keys;
+mod limits;
+mod openapi;
+mod operations;
+mod orders;
+mod outcomes;
+mod paging;
+mod pictures;
+mod pools;
+mod problems;
+mod products;
+mod profiles;
+mod secrets;
+mod visibility;
+
+use serde_json::{Value as Json, json};
+
+/// A plan that every catalogue of the twin has.
+const PRODUCT: &str = "WW_901O_STACK_ONEOFF_EUROPE_3GB_15D";
+/// Another one.
+const OTHER_PRODUCT: &str = "WW_901O_STACK_ONEOFF_FRANCE_1GB_7D";
+
+/// The body of an order of one line without a product.
+fn order(reference: &str, pool: &str, quantity: u32) -> Json {
+    json!({"reference": reference, "lines": [{"pool": pool, "quantity": quantity}]})
+}
+
+/// The body of an order of one line with a product.
+fn order_with(product: &str, reference: &str, pool: &str, quantity: u32) -> Json {
+    json!({"reference": reference, "lines": [{"pool": pool, "product": product, "quantity": quantity}]})
+}
+
+/// The names of an object's fields.
+fn keys_of(value: &Json) -> Vec<&str> {
+    let mut keys: Vec<&str> = value.as_object().expect("an object").keys().map(String::as_str).collect();
+    keys.sort_unstable();
+    keys
+}
+
+/// The pointers and codes of a problem's fields.
+fn fields_of(problem: &Json) -> Vec<(&str, &str)> {
+    let fields = problem["errors"].as_array().expect("the fields").iter();
+    fields.map(|field| (field["pointer"].as_str().unwrap(), field["code"].as_str().unwrap())).collect()
+}
