@@ -1,1 +1,23 @@
-//! x
+//! The main job from end to end, below HTTP: import, order, carrier, top-up, reveal, verify. The carrier is the twin
+//! over real HTTP.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests"
+)]
+
+mod activation;
+mod carriers;
+mod deliveries;
+mod first_sale;
+mod imports;
+mod leases;
+mod lost_answers;
+mod orders;
+mod put_off;
+mod refusals;
+mod secrecy;
+mod top_ups;
+mod verify;

@@ -97,7 +97,8 @@ fn explain_sqlite(db: &TestDatabase, sql: &str) -> Vec<String> {
         detail: String,
     }
     let simdepot_tests::database::RawConnection::Sqlite(mut connection) = db.raw() else { panic!() };
-    let steps: Vec<Step> = diesel::sql_query(format!("EXPLAIN QUERY PLAN {sql}")).load(&mut connection).unwrap();
+    let steps: Vec<Step> =
+        diesel::sql_query(format!("EXPLAIN QUERY PLAN {sql}")).load(&mut connection).unwrap();
     steps.into_iter().map(|step| step.detail).collect()
 }
 

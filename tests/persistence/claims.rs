@@ -14,8 +14,7 @@ use simdepot_domain::order::ProfileOutcome;
 use simdepot_persistence::profiles::NewProfile;
 
 use crate::support::{
-    Stock, add_profiles, days, is_race, line_of, make_import, make_pool, new_order, new_profile,
-    now, sell,
+    Stock, add_profiles, days, is_race, line_of, make_import, make_pool, new_order, new_profile, now, sell,
 };
 
 on_both_databases! {

@@ -111,7 +111,8 @@ fn several_processes_may_start_on_a_new_database() {
                 assert_eq!(start.join().unwrap(), db.backend());
             }
         });
-        let index_keys = db.raw().number("SELECT COUNT(*) AS value FROM wrapped_keys WHERE purpose = 'index'");
+        let index_keys =
+            db.raw().number("SELECT COUNT(*) AS value FROM wrapped_keys WHERE purpose = 'index'");
         assert_eq!(index_keys, 1);
     }
 }
@@ -121,7 +122,10 @@ async fn a_database_that_lacks_a_migration_is_refused_unless_it_may_be_migrated(
     for db in empty() {
         let open = |migrate| {
             let options = simdepot_persistence::store::StoreOptions { migrate, ..db.options() };
-            simdepot_persistence::Store::open(options, std::sync::Arc::new(simdepot_tests::TestClock::default()))
+            simdepot_persistence::Store::open(
+                options,
+                std::sync::Arc::new(simdepot_tests::TestClock::default()),
+            )
         };
         let refused = open(false).unwrap_err();
         assert!(matches!(&refused, StoreError::Migration(_)), "{refused}");

@@ -31,10 +31,12 @@ async fn change(
     change: OperationChange,
 ) -> Result<i64, StoreError> {
     let operation = operation.clone();
-    store.write(move |conn| {
-        let now = conn.now()?;
-        operations::change(conn, &operation, token, &change, now)
-    }).await
+    store
+        .write(move |conn| {
+            let now = conn.now()?;
+            operations::change(conn, &operation, token, &change, now)
+        })
+        .await
 }
 
 async fn read(store: &Store, operation: &Operation) -> Operation {

@@ -9,21 +9,23 @@ use simdepot_domain::pool::InitialStock;
 use simdepot_domain::profile::{FormFactor, QuarantineReason};
 use simdepot_domain::sim::SimStatus;
 use simdepot_domain::stock::{StockStatus, Transition};
-use simdepot_persistence::profiles::{
-    self, Batch, Learned, NewProfile, Profile, ProfileEdit, ProfileFilter,
-};
+use simdepot_persistence::profiles::{self, Batch, Learned, NewProfile, Profile, ProfileEdit, ProfileFilter};
 use simdepot_persistence::{StoreError, verification};
 use simdepot_tests::on_both_databases;
 
-use crate::support::{
-    Stock, add_profiles, days, iccid, is_race, make_import, make_pool, new_profile, now,
-};
+use crate::support::{Stock, add_profiles, days, iccid, is_race, make_import, make_pool, new_profile, now};
 
 const EID: &str = "89034011560010000000000000000121";
 
 fn seen(status: SimStatus) -> Observation<SimStatus> {
     let moment = now();
-    Observation { status, observed_at: moment, dated_by_carrier: true, received_at: moment, source: Source::Event }
+    Observation {
+        status,
+        observed_at: moment,
+        dated_by_carrier: true,
+        received_at: moment,
+        source: Source::Event,
+    }
 }
 
 fn to(from: StockStatus, to: StockStatus) -> Transition {

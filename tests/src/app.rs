@@ -107,10 +107,8 @@ pub fn deployment() -> Option<String> {
 fn left_out(why: &str) {
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
     // Written to the stream itself: the test runner captures what `eprintln!` says in a test that passes.
-    let _ = std::io::Write::write_all(
-        &mut std::io::stderr(),
-        format!("left out: {test}: {why}\n").as_bytes(),
-    );
+    let _ =
+        std::io::Write::write_all(&mut std::io::stderr(), format!("left out: {test}: {why}\n").as_bytes());
 }
 
 impl TestApp {

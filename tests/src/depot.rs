@@ -70,7 +70,8 @@ impl std::fmt::Debug for TestDepot {
 /// # Panics
 /// When the name is no channel name.
 pub fn storefront(channel: &str) -> Caller {
-    let scopes = Scope::VARIANTS.iter().copied().filter(|scope| !matches!(scope, Scope::Stock | Scope::Admin));
+    let scopes =
+        Scope::VARIANTS.iter().copied().filter(|scope| !matches!(scope, Scope::Stock | Scope::Admin));
     Caller {
         key: None,
         channel: ChannelName::parse(channel).expect("a channel name"),

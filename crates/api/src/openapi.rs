@@ -77,7 +77,7 @@ const ALL: [Shared; 10] = [
         (name = "Profiles", description = "Units of stock. Scope `stock`; a storefront reads its own."),
         (name = "Pools", description = "Interchangeable profiles, and their stock. Scope `stock`; availability `storefront`."),
         (name = "Imports", description = "Delivery files. Scope `stock`."),
-        (name = "Operations", description = "Writes to carriers and their outcomes. Scope `stock`."),
+        (name = "Operations", description = "Writes to carriers and their outcomes. Scope `lines` or `stock`; a storefront reads its own."),
         (name = "API keys", description = "Keys of channels. Scope `admin`."),
         (name = "Service", description = "About this service. No key needed."),
     ),

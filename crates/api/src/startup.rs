@@ -82,6 +82,7 @@ impl Application {
             settings.public_url.clone_from(&base_url);
         }
         require_spool(&settings)?;
+        routes::imports::sweep(&settings.spool_dir);
         let state = web::Data::new(AppState::new(depot, settings, metrics::handle()));
         let server = server(state.clone(), listener)?;
         let handle = server.handle();

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use simdepot_application::Depot;
+use tokio::runtime::Handle;
 
 use crate::middleware::key_use::KeyUse;
 use crate::middleware::rate_limit::RateLimits;
@@ -49,12 +50,17 @@ pub struct AppState {
     pub metrics: PrometheusHandle,
     pub(crate) limits: RateLimits,
     pub(crate) key_use: KeyUse,
+    /// Outlives the HTTP workers: what must go on when a client or a worker goes away runs here.
+    pub(crate) background: Handle,
 }
 
 impl AppState {
-    /// The state of a new application.
+    /// The state of a new application. Its background work runs on the current runtime.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
     pub fn new(depot: Depot, settings: ApiSettings, metrics: PrometheusHandle) -> Self {
         let limits = RateLimits::new(settings.rate_limit);
-        Self { depot, settings, metrics, limits, key_use: KeyUse::default() }
+        Self { depot, settings, metrics, limits, key_use: KeyUse::default(), background: Handle::current() }
     }
 }

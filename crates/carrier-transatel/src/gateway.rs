@@ -15,6 +15,8 @@ use std::time::Duration;
 use reqwest::{Client, RequestBuilder, redirect, retry};
 use simdepot_domain::carrier::{Lost, Unavailable};
 use simdepot_domain::clock::Clock;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
@@ -40,6 +42,16 @@ pub(crate) struct Gateway {
     tokens: TokenCache,
     breaker: Mutex<Breaker>,
     limiter: Limiter,
+    home: Option<Handle>,
+}
+
+/// Ends an exchange that nobody waits for any more, as dropping it in place would.
+struct AbortOnDrop(JoinHandle<Result<Answer, Failure>>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl Gateway {
@@ -68,6 +80,7 @@ impl Gateway {
             limiter: Limiter::new(account.max_requests_per_second),
             tokens: TokenCache::default(),
             breaker: Mutex::default(),
+            home: Handle::try_current().ok(),
             account,
             client,
             clock,
@@ -171,8 +184,21 @@ impl Gateway {
         if deadline.saturating_duration_since(Instant::now()) < self.account.timeout / LEAST_SHARE {
             return Err(Failure::waiting("too little of the time-out was left to send the request"));
         }
-        let answer = timeout_at(deadline, transfer::run(builder, self.clock.now())).await;
+        let answer = timeout_at(deadline, self.at_home(transfer::run(builder, self.clock.now()))).await;
         answer.unwrap_or_else(|_| Err(transfer::lost("no answer within the time-out")))
+    }
+
+    /// Runs an exchange on the runtime that the account was made on. A connection is driven by a task of the runtime
+    /// that opened it: one that an HTTP worker opened would die with that worker while an order is on it.
+    async fn at_home(
+        &self,
+        exchange: impl Future<Output = Result<Answer, Failure>> + Send + 'static,
+    ) -> Result<Answer, Failure> {
+        let Some(home) = &self.home else {
+            return exchange.await;
+        };
+        let mut running = AbortOnDrop(home.spawn(exchange.in_current_span()));
+        (&mut running.0).await.unwrap_or_else(|_| Err(transfer::lost("the exchange was cut off")))
     }
 
     fn admit(&self) -> Result<Permit, Failure> {
@@ -195,7 +221,7 @@ impl Gateway {
 
     fn span(&self, call: Call) -> tracing::Span {
         let empty = tracing::field::Empty;
-        tracing::debug_span!("carrier", account = %self.account.account, call = call.as_str(), status = empty, request_id = empty)
+        tracing::debug_span!("carrier", account = %self.account.account, call = call.as_str(), status = empty, carrier_request_id = empty)
     }
 
     fn measure(&self, call: Call, took: Duration, result: &Result<Answer, Failure>) {

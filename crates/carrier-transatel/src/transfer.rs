@@ -26,7 +26,7 @@ pub(crate) async fn run(builder: RequestBuilder, now: DateTime<Utc>) -> Result<A
     let span = tracing::Span::current();
     span.record("status", status);
     if let Some(id) = header(response.headers(), &REQUEST_ID) {
-        span.record("request_id", id);
+        span.record("carrier_request_id", id);
     }
     let retry_after = header(response.headers(), &RETRY_AFTER);
     let mut answer = Answer {

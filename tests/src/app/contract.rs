@@ -77,18 +77,18 @@ impl Contract {
     /// The item of a path; one without parameters goes before one with.
     fn path(&self, path: &str) -> Option<&Json> {
         let paths = self.document.get("paths")?.as_object()?;
-        paths.get(path).or_else(|| {
-            paths.iter().find(|(pattern, _)| matches(pattern, path)).map(|(_, item)| item)
-        })
+        paths
+            .get(path)
+            .or_else(|| paths.iter().find(|(pattern, _)| matches(pattern, path)).map(|(_, item)| item))
     }
 }
 
 fn matches(pattern: &str, path: &str) -> bool {
     let (pattern, path) = (pattern.split('/'), path.split('/'));
     pattern.clone().count() == path.clone().count()
-        && pattern.zip(path).all(|(wanted, given)| {
-            wanted == given || (wanted.starts_with('{') && !given.is_empty())
-        })
+        && pattern
+            .zip(path)
+            .all(|(wanted, given)| wanted == given || (wanted.starts_with('{') && !given.is_empty()))
 }
 
 #[cfg(test)]

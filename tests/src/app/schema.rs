@@ -162,7 +162,8 @@ mod tests {
             }]
         });
         let wrong = |value: Json| violations(&document, &schema, &value);
-        let good = json!({"id": "1", "word": null, "at": "2026-11-21T18:00:00Z", "counts": [0], "free": {"x": 1}});
+        let good =
+            json!({"id": "1", "word": null, "at": "2026-11-21T18:00:00Z", "counts": [0], "free": {"x": 1}});
         assert_eq!(wrong(good), Vec::<String>::new());
         for (value, at) in [
             (json!({}), "/id: is missing"),

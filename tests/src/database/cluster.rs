@@ -97,7 +97,8 @@ impl Server {
             admin.execute(&format!("CREATE DATABASE {template} TEMPLATE template0"));
             RawConnection::open(Backend::Postgres, &self.url_of(template)).migrate(Backend::Postgres);
             // Said last: a template that is marked as one is complete.
-            admin.execute(&format!("ALTER DATABASE {template} WITH IS_TEMPLATE true ALLOW_CONNECTIONS false"));
+            admin
+                .execute(&format!("ALTER DATABASE {template} WITH IS_TEMPLATE true ALLOW_CONNECTIONS false"));
         }
     }
 

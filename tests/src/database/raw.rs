@@ -90,7 +90,8 @@ impl RawConnection {
     /// # Panics
     /// When the database refuses the query.
     pub fn texts(&mut self, sql: &str) -> Vec<String> {
-        let rows: QueryResult<Vec<TextRow>> = on!(self, connection => diesel::sql_query(sql).load(connection));
+        let rows: QueryResult<Vec<TextRow>> =
+            on!(self, connection => diesel::sql_query(sql).load(connection));
         match rows {
             Ok(rows) => rows.into_iter().map(|row| row.value.unwrap_or_default()).collect(),
             Err(error) => panic!("{sql}: {error}"),

@@ -7,7 +7,7 @@ mod activation;
 mod api_keys;
 mod bundles;
 mod documents;
-mod imports;
+pub(crate) mod imports;
 mod operations;
 mod orders;
 mod pools;

@@ -34,7 +34,9 @@ async fn list_operations(
     ValidQuery(query): ValidQuery<OperationsQuery>,
     request: HttpRequest,
 ) -> ApiResult<HttpResponse> {
-    caller.require(Scope::Stock)?;
+    if !operations::sees_all(&caller) {
+        caller.require(Scope::Lines)?;
+    }
     let (status, before) = (query.status.map(Into::into), position(query.cursor.as_deref())?);
     let found = operations::list(&state.depot, status, before, query.limit.with_one_more()).await?;
     page(&request, query.limit, found, |last| last.operation.id, Operation::from)
@@ -52,6 +54,8 @@ async fn get_operation(
     Authenticated(caller): Authenticated,
     PathParam(id): PathParam<OperationId>,
 ) -> ApiResult<HttpResponse> {
-    caller.require(Scope::Stock)?;
-    Ok(HttpResponse::Ok().json(Operation::from(operations::get(&state.depot, id).await?)))
+    if !operations::sees_all(&caller) {
+        caller.require(Scope::Storefront)?;
+    }
+    Ok(HttpResponse::Ok().json(Operation::from(operations::get(&state.depot, &caller, id).await?)))
 }

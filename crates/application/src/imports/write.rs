@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use chrono::{DateTime, NaiveTime, Utc};
+use chrono::{DateTime, Days, NaiveTime, Utc};
 use sha2::{Digest, Sha256};
 use simdepot_domain::delivery::Row;
 use simdepot_domain::event::{Fact, Subject};
@@ -154,7 +154,8 @@ fn unknown_row(iccid: &str) -> AppError {
 }
 
 fn new_profile(pool: &PoolSettings, import: &Import, row: &Row, now: DateTime<Utc>) -> NewProfile {
-    let in_file = row.sell_by.map(|day| day.and_time(NaiveTime::MIN).and_utc());
+    // A day means through that day: sold until the next one begins.
+    let in_file = row.sell_by.map(|day| (day + Days::new(1)).and_time(NaiveTime::MIN).and_utc());
     NewProfile {
         iccid: row.iccid.clone(),
         form_factor: FormFactor::Esim,

@@ -13,14 +13,16 @@ mod send;
 mod substitute;
 
 use chrono::TimeDelta;
+use simdepot_domain::channel::Scope;
 use simdepot_domain::iccid::Iccid;
 use simdepot_domain::id::OperationId;
 use simdepot_domain::operation::OperationStatus;
 use simdepot_persistence::operations::{self, Lease, Operation};
-use simdepot_persistence::{Conn, profiles};
+use simdepot_persistence::{Conn, bundles, profiles};
 
 pub(crate) use outcome::mark_unknown;
 
+use crate::caller::Caller;
 use crate::depot::Depot;
 use crate::error::AppError;
 
@@ -41,18 +43,35 @@ fn view(conn: &mut Conn<'_>, operation: Operation) -> Result<OperationView, AppE
     Ok(OperationView { operation, iccid })
 }
 
-/// An operation.
+/// An operation: any for who keeps the stock or operates lines, those of its own bundles for a storefront.
 ///
 /// # Errors
-/// [`AppError::NotFound`].
-pub async fn get(depot: &Depot, id: OperationId) -> Result<OperationView, AppError> {
+/// [`AppError::NotFound`], also for one that the caller may not see.
+pub async fn get(depot: &Depot, caller: &Caller, id: OperationId) -> Result<OperationView, AppError> {
+    let caller = caller.clone();
     depot
         .store
         .read(move |conn| {
             let operation = operations::find(conn, id)?.ok_or(AppError::NotFound { what: "operation" })?;
+            if !sees_all(&caller) && !is_own(conn, &caller, &operation)? {
+                return Err(AppError::NotFound { what: "operation" });
+            }
             view(conn, operation)
         })
         .await
+}
+
+/// Whether the caller may see every operation.
+pub fn sees_all(caller: &Caller) -> bool {
+    caller.sees_all_stock() || caller.may(Scope::Lines)
+}
+
+fn is_own(conn: &mut Conn<'_>, caller: &Caller, operation: &Operation) -> Result<bool, AppError> {
+    let bundle = match operation.bundle {
+        Some(id) => bundles::find(conn, id)?,
+        None => None,
+    };
+    Ok(caller.may(Scope::Storefront) && bundle.is_some_and(|bundle| bundle.channel == caller.channel))
 }
 
 /// A page of operations, newest first.
@@ -92,6 +111,8 @@ pub async fn step(depot: &Depot) -> Result<bool, AppError> {
     let Some(lease) = lease(depot).await? else {
         return Ok(false);
     };
+    // One signal wakes one worker; each wakes the next, so that the operations of one order go out side by side.
+    depot.signals.work.notify_one();
     match carry_out(depot, lease.clone()).await {
         Ok(()) => Ok(true),
         // Somebody else changed the profile, the order or the operation between two of our transactions. What was not

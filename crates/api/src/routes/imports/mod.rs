@@ -3,6 +3,8 @@
 mod report;
 mod upload;
 
+pub(crate) use upload::sweep;
+
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, get, post, web};
 use simdepot_application::imports::{self, ImportView, StartedAs};
@@ -62,12 +64,7 @@ async fn create_import(
     let file = upload::receive(&request, payload.into_inner(), &state.settings).await?;
     let key = header.bind(&request, &file.digest);
     let asked = query.into_start(file.name.clone());
-    let (view, started_as) =
-        imports::start(&state.depot, &caller, asked, &file.sha256(), key.as_ref()).await?;
-    let id = view.import.id;
-    if started_as == StartedAs::Created {
-        upload::run(state.depot.clone(), id, file);
-    }
+    let (id, started_as) = upload::import(&state, caller, asked, key, file).await?;
     let view = imports::wait(&state.depot, id, wait).await?;
     Ok(answer_to(started_as, &view).json(&Import::from(view)))
 }

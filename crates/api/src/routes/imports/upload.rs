@@ -5,6 +5,7 @@ use std::fmt;
 use std::fmt::Display;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use actix_multipart::{Field, Multipart, MultipartError};
 use actix_web::dev::Payload;
@@ -14,15 +15,20 @@ use actix_web::mime::Mime;
 use actix_web::{HttpMessage, HttpRequest};
 use futures_util::StreamExt;
 use sha2::{Digest, Sha256};
-use simdepot_application::{AppError, Depot, imports};
+use simdepot_application::idempotency::IdempotencyKey;
+use simdepot_application::imports::{StartImport, StartedAs};
+use simdepot_application::{AppError, Caller, imports};
 use simdepot_domain::id::ImportId;
 use tempfile::TempPath;
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
+use tokio::sync::oneshot;
 
 use crate::problem::{ApiResult, Problem, ProblemCode};
-use crate::state::ApiSettings;
+use crate::state::{ApiSettings, AppState};
 
+/// How the names of spool files begin.
+const PREFIX: &str = "simdepot-import-";
 /// Longest file name that is kept, in characters.
 const MAX_NAME: usize = 255;
 
@@ -109,13 +115,51 @@ fn tidy(name: &str) -> Option<String> {
     (!tidy.trim().is_empty()).then_some(tidy)
 }
 
-/// Imports a received file in the background. A failure is recorded by the import itself.
-pub(super) fn run(depot: Depot, id: ImportId, file: Upload) {
-    tokio::spawn(async move {
-        if let Err(error) = imports::run(&depot, id, &file.path, &|_| {}).await {
+/// Begins the import of a received file and carries it out in the background. A client that goes away between the two
+/// must not leave an import behind that nobody carries out, so that both are one piece of background work.
+pub(super) async fn import(
+    state: &AppState,
+    caller: Caller,
+    asked: StartImport,
+    key: Option<IdempotencyKey>,
+    file: Upload,
+) -> Result<(ImportId, StartedAs), AppError> {
+    let depot = state.depot.clone();
+    let (begun, told) = oneshot::channel();
+    state.background.spawn(async move {
+        let started = imports::start(&depot, &caller, asked, &file.sha256(), key.as_ref()).await;
+        let started = started.map(|(view, started_as)| (view.import.id, started_as));
+        let to_run = match &started {
+            Ok((id, StartedAs::Created)) => Some(*id),
+            Ok(_) | Err(_) => None,
+        };
+        // The client may have gone away; the import goes on.
+        let _ = begun.send(started);
+        if let Some(id) = to_run
+            && let Err(error) = imports::run(&depot, id, &file.path, &|_| {}).await
+        {
             tracing::error!(import = %id, %error, "an import could not be carried out");
         }
     });
+    told.await.unwrap_or_else(|_| Err(AppError::Internal("an import ended before it began".to_owned())))
+}
+
+/// How old a spool file of a process that died may get.
+const LEFT_BEHIND: Duration = Duration::from_secs(6 * 3600);
+
+/// Removes the spool files of processes that died: they hold codes in clear. Those of others that live are younger.
+pub(crate) fn sweep(dir: &Path) {
+    let Ok(files) = std::fs::read_dir(dir) else {
+        return;
+    };
+    for file in files.flatten() {
+        let ours = file.file_name().to_string_lossy().starts_with(PREFIX);
+        let age = file.metadata().and_then(|meta| meta.modified()).ok().and_then(|at| at.elapsed().ok());
+        if ours && age.is_some_and(|age| age > LEFT_BEHIND) {
+            let removed = std::fs::remove_file(file.path());
+            tracing::warn!(path = %file.path().display(), removed = removed.is_ok(), "found a spool file left behind");
+        }
+    }
 }
 
 /// A file being written.
@@ -152,7 +196,7 @@ impl Spool {
 /// A file that only this user may read: it holds codes.
 fn create(dir: &Path) -> io::Result<(std::fs::File, TempPath)> {
     std::fs::create_dir_all(dir)?;
-    Ok(tempfile::Builder::new().prefix("simdepot-import-").suffix(".csv").tempfile_in(dir)?.into_parts())
+    Ok(tempfile::Builder::new().prefix(PREFIX).suffix(".csv").tempfile_in(dir)?.into_parts())
 }
 
 fn unwritable(error: &dyn Display) -> Problem {
@@ -240,6 +284,23 @@ mod tests {
             assert_eq!(problem.code(), code, "{content_type} {problem}");
         }
         assert_eq!(files(&settings), 0);
+    }
+
+    #[test]
+    fn only_old_spool_files_are_swept() {
+        let dir = tempfile::tempdir().unwrap();
+        let old = std::time::SystemTime::UNIX_EPOCH;
+        for (name, aged) in
+            [("simdepot-import-a.csv", true), ("simdepot-import-b.csv", false), ("other.csv", true)]
+        {
+            let file = std::fs::File::create(dir.path().join(name)).unwrap();
+            if aged {
+                file.set_modified(old).unwrap();
+            }
+        }
+        sweep(dir.path());
+        let left = |name: &str| dir.path().join(name).exists();
+        assert!(!left("simdepot-import-a.csv") && left("simdepot-import-b.csv") && left("other.csv"));
     }
 
     #[test]

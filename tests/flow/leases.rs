@@ -1,0 +1,157 @@
+//! Workers that die, and workers that wake up too late.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use simdepot_application::{housekeeping, operations};
+use simdepot_domain::operation::OperationStatus;
+use simdepot_domain::order::{OrderStatus, ProfileOutcome};
+use simdepot_tests::{TestDepot, on_both_databases};
+
+use crate::carriers::{At, Between};
+
+/// Stops the depot's carrier at one place.
+fn hold(test: &mut TestDepot, at: At) -> Arc<Between> {
+    let mut held = None;
+    test.wrap_carrier(|inner| {
+        let carrier = Arc::new(Between::holding(inner, at));
+        held = Some(Arc::clone(&carrier));
+        carrier
+    });
+    held.unwrap()
+}
+
+on_both_databases! {
+    async fn a_crash_after_sent_leaves_an_operation_that_says_so(db: TestDatabase) {
+        let mut test = TestDepot::start_with(db, Duration::from_millis(700)).await;
+        test.pace(|pace| pace.resolve_margin = TimeDelta::milliseconds(300));
+        test.deliver(2).await;
+        let survivor = test.restarted();
+        let held = hold(&mut test, At::Order);
+        let id = test.order_with_product("ref-1", 1).await.unwrap().order.order.id;
+        let depot = test.depot.clone();
+        let worker = tokio::spawn(async move { operations::step(&depot).await });
+        held.reached.notified().await;
+        worker.abort();
+        assert!(worker.await.unwrap_err().is_cancelled());
+
+        let sent = test.operations(None).await.remove(0);
+        assert_eq!((sent.status, sent.attempts), (OperationStatus::Sent, 1));
+        assert!(sent.sent_at.is_some() && sent.before_set == Some(Vec::new()));
+        // Nobody decides before the answer could have come.
+        housekeeping::step(&survivor).await.unwrap();
+        assert_eq!(simdepot_tests::depot::work_until_idle(&survivor).await, 0);
+        assert_eq!(test.operations(None).await[0].status, OperationStatus::Sent);
+        assert_eq!(test.read_order(id).await.lines[0].profiles[0].outcome, ProfileOutcome::Pending);
+
+        tokio::time::sleep(Duration::from_millis(1_200)).await;
+        housekeeping::step(&survivor).await.unwrap();
+        let unknown = test.operations(None).await.remove(0);
+        assert_eq!((unknown.status, unknown.attempts), (OperationStatus::Unknown, 1));
+        let order = test.read_order(id).await;
+        assert_eq!((order.order.status, order.lines[0].profiles[0].outcome), (OrderStatus::InProgress, ProfileOutcome::Unknown));
+        for _ in 0..3 {
+            housekeeping::step(&survivor).await.unwrap();
+            assert_eq!(simdepot_tests::depot::work_until_idle(&survivor).await, 0);
+        }
+        assert_eq!(test.order_requests(), 0);
+        test.finish().await;
+    }
+
+    async fn a_worker_that_died_before_sent_is_replaced(db: TestDatabase) {
+        let mut test = TestDepot::start(db).await;
+        test.pace(|pace| pace.lease = TimeDelta::milliseconds(700));
+        test.deliver(1).await;
+        let survivor = {
+            let mut depot = test.restarted();
+            // Long enough for a healthy worker.
+            Arc::make_mut(&mut depot.work).lease = TimeDelta::seconds(30);
+            depot
+        };
+        let held = hold(&mut test, At::Line);
+        let id = test.order_with_product("ref-1", 1).await.unwrap().order.order.id;
+        let depot = test.depot.clone();
+        let worker = tokio::spawn(async move { operations::step(&depot).await });
+        held.reached.notified().await;
+        worker.abort();
+        assert!(worker.await.unwrap_err().is_cancelled());
+        assert_eq!(simdepot_tests::depot::work_until_idle(&survivor).await, 0, "the lease is still another's");
+        tokio::time::sleep(Duration::from_millis(800)).await;
+        simdepot_tests::depot::work_until_idle(&survivor).await;
+        assert_eq!(test.read_order(id).await.order.status, OrderStatus::Fulfilled);
+        let operation = test.operations(None).await.remove(0);
+        assert_eq!((operation.status, operation.attempts, test.order_requests()), (OperationStatus::Done, 1, 1));
+        test.finish().await;
+    }
+
+    /// A worker that was paused between its lease and its send finds the work done by another: it sends nothing.
+    async fn a_worker_that_wakes_up_too_late_sends_nothing(db: TestDatabase) {
+        let mut test = TestDepot::start(db).await;
+        test.pace(|pace| pace.lease = TimeDelta::milliseconds(400));
+        test.deliver(1).await;
+        let other = {
+            let mut depot = test.restarted();
+            Arc::make_mut(&mut depot.work).lease = TimeDelta::seconds(30);
+            depot
+        };
+        let held = hold(&mut test, At::Line);
+        let id = test.order_with_product("ref-1", 1).await.unwrap().order.order.id;
+        let depot = test.depot.clone();
+        let sleeper = tokio::spawn(async move { operations::step(&depot).await });
+        held.reached.notified().await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        simdepot_tests::depot::work_until_idle(&other).await;
+        assert_eq!(test.order_requests(), 1);
+        held.go_on.notify_one();
+        assert!(sleeper.await.unwrap().unwrap());
+        assert_eq!((test.order_requests(), test.carrier_orders().len()), (1, 1));
+        assert_eq!(test.read_order(id).await.order.status, OrderStatus::Fulfilled);
+        test.finish().await;
+    }
+
+    /// The lease ran out and nobody took over: the late worker still sends nothing under it.
+    async fn a_lease_that_ran_out_is_not_sent_under(db: TestDatabase) {
+        let mut test = TestDepot::start(db).await;
+        test.pace(|pace| pace.lease = TimeDelta::milliseconds(300));
+        test.deliver(1).await;
+        let held = hold(&mut test, At::Line);
+        let id = test.order_with_product("ref-1", 1).await.unwrap().order.order.id;
+        let depot = test.depot.clone();
+        let sleeper = tokio::spawn(async move { operations::step(&depot).await });
+        held.reached.notified().await;
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        held.go_on.notify_one();
+        assert!(sleeper.await.unwrap().unwrap());
+        assert_eq!(test.order_requests(), 0);
+        assert_eq!(test.operations(None).await[0].status, OperationStatus::Pending);
+        // It is done by the next one, once.
+        test.pace(|pace| pace.lease = TimeDelta::seconds(30));
+        test.work_until_settled().await;
+        assert_eq!((test.order_requests(), test.read_order(id).await.order.status), (1, OrderStatus::Fulfilled));
+        test.finish().await;
+    }
+
+    /// The answer came after others had decided that it was lost: what they said stands, and nothing is sent again.
+    async fn an_answer_after_the_decision_changes_nothing(db: TestDatabase) {
+        let mut test = TestDepot::start_with(db, Duration::from_millis(700)).await;
+        test.pace(|pace| pace.resolve_margin = TimeDelta::milliseconds(-500));
+        test.deliver(1).await;
+        let other = test.restarted();
+        let held = hold(&mut test, At::Order);
+        let id = test.order_with_product("ref-1", 1).await.unwrap().order.order.id;
+        let depot = test.depot.clone();
+        let slow = tokio::spawn(async move { operations::step(&depot).await });
+        held.reached.notified().await;
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        housekeeping::step(&other).await.unwrap();
+        assert_eq!(test.operations(None).await[0].status, OperationStatus::Unknown);
+        held.go_on.notify_one();
+        assert!(slow.await.unwrap().unwrap());
+        assert_eq!(test.operations(None).await[0].status, OperationStatus::Unknown);
+        assert_eq!(test.read_order(id).await.order.status, OrderStatus::InProgress);
+        test.work_until_idle().await;
+        assert_eq!(test.order_requests(), 1);
+        test.finish().await;
+    }
+}
