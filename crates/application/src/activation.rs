@@ -82,11 +82,12 @@ pub(crate) async fn record_reveal(
     if due.is_empty() {
         return Ok(());
     }
+    let ids: Vec<i64> = due.iter().map(|profile| profile.id).collect();
     depot
         .write_again(move |conn| {
-            // Read again under the transaction: a parallel reveal may have moved the versions.
-            let ids: Vec<i64> = due.iter().map(|profile| profile.id).collect();
-            let fresh = profiles::get_many(conn, &ids)?;
+            // Read and weighed again under the transaction: a parallel reveal may have told it already.
+            let shown = profiles::get_many(conn, &ids)?;
+            let fresh = self::due(conn, &caller, shown, now)?;
             profiles::reveal(conn, &fresh, now)?;
             let facts: Vec<_> = fresh
                 .iter()

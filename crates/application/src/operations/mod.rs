@@ -7,10 +7,12 @@
 //!
 //! A process that dies after `sent` leaves an operation that says so. Nothing here ever sends it again.
 
+mod deferral;
 mod gather;
 mod outcome;
 mod send;
 mod substitute;
+mod writes;
 
 use chrono::TimeDelta;
 use simdepot_domain::channel::Scope;
@@ -120,7 +122,7 @@ pub async fn step(depot: &Depot) -> Result<bool, AppError> {
         Err(error) if error.is_race() => {
             tracing::info!(operation = %lease.operation.id, %error, "operation met a concurrent change");
             let again = depot.store.now().await? + RACE_PAUSE;
-            outcome::put_off(depot, &lease, again).await?;
+            deferral::put_off(depot, &lease, again).await?;
             Ok(true)
         }
         Err(error) => Err(error),
@@ -142,7 +144,7 @@ async fn carry_out(depot: &Depot, lease: Lease) -> Result<(), AppError> {
     let started = tokio::time::Instant::now();
     match gather::gather(depot, &lease).await? {
         gather::Decision::Send(plan) => send::send(depot, lease, *plan, started).await,
-        gather::Decision::Defer(reason) => outcome::defer(depot, &lease, &reason).await,
+        gather::Decision::Defer(reason) => deferral::defer(depot, &lease, &reason).await,
         gather::Decision::Refuse(refusal, seen) => outcome::refuse_unsent(depot, lease, refusal, *seen).await,
         gather::Decision::Substitute(reason, seen) => {
             substitute::substitute(depot, lease, reason, *seen, None).await

@@ -1,30 +1,29 @@
 //! Recording how an operation ended: transaction 3.
 
-use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::{Value as Json, json};
+use chrono::{DateTime, Utc};
+use serde_json::json;
 use simdepot_domain::bundle::{BundleStatus, OrderType};
-use simdepot_domain::carrier::{BundleReceipt, Concern, Lost, Placement, Refusal, Unavailable};
+use simdepot_domain::carrier::{BundleReceipt, Concern, Lost, Placement, Refusal};
 use simdepot_domain::event::{Fact, Subject};
-use simdepot_domain::iccid::Iccid;
-use simdepot_domain::operation::{OperationRequest, OperationStatus, OperationStep};
+use simdepot_domain::operation::{OperationRequest, OperationStep};
 use simdepot_domain::order::ProfileOutcome;
 use simdepot_domain::profile::QuarantineReason;
 use simdepot_domain::stock::{ReturnProof, StockCommand, StockStatus, apply};
-use simdepot_persistence::bundles::{self, BundleChange};
-use simdepot_persistence::operations::{self, Lease, Operation, OperationChange};
+use simdepot_persistence::bundles::BundleChange;
+use simdepot_persistence::operations::{Lease, Operation, OperationChange};
 use simdepot_persistence::profiles::{self, Profile};
-use simdepot_persistence::{Conn, StoreError, allocations, events, orders};
+use simdepot_persistence::{Conn, StoreError, allocations, events};
 use uuid::Uuid;
 
+use super::deferral::defer;
 use super::send::Sent;
 use super::substitute;
+use super::writes::{
+    change_alone, change_bundle, change_operation, lock_order, problem, roll_up_order, signal, step,
+};
 use crate::depot::Depot;
 use crate::error::AppError;
 use crate::observations::{self, Sightings};
-use crate::orders::roll_up;
-
-/// First pause between two tries.
-const BACKOFF: TimeDelta = TimeDelta::milliseconds(500);
 
 /// Records the carrier's answer.
 ///
@@ -134,7 +133,12 @@ pub(super) async fn refuse_unsent(
 }
 
 /// Nothing was done at the carrier: the bundle is refused, and the profile leaves its order.
-async fn fail(depot: &Depot, lease: Lease, refusal: Refusal, seen: Sightings) -> Result<(), AppError> {
+pub(super) async fn fail(
+    depot: &Depot,
+    lease: Lease,
+    refusal: Refusal,
+    seen: Sightings,
+) -> Result<(), AppError> {
     let work = depot.clone();
     let operation = lease.operation.clone();
     depot
@@ -207,56 +211,6 @@ async fn retry_other_type(
     Ok(())
 }
 
-/// Puts an operation off: the carrier surely has not taken it. After too long it fails.
-///
-/// # Errors
-/// When the store refuses.
-pub(super) async fn defer(depot: &Depot, lease: &Lease, unavailable: &Unavailable) -> Result<(), AppError> {
-    let operation = &lease.operation;
-    let now = depot.store.now().await?;
-    if now - operation.created_at > depot.work.give_up {
-        let refusal = Refusal {
-            code: "carrier_unavailable".to_owned(),
-            detail: Some(unavailable.reason.clone()),
-            concerns: Concern::Account,
-        };
-        return fail(depot, lease.clone(), refusal, Sightings::default()).await;
-    }
-    let asked = unavailable.retry_after_ms.and_then(|ms| i64::try_from(ms).ok()).map(TimeDelta::milliseconds);
-    let pause =
-        backoff(operation.deferrals, depot.work.backoff_cap, depot.ids.uuid()).max(asked.unwrap_or_default());
-    let (id, reason) = (operation.id, unavailable.reason.as_str());
-    tracing::info!(operation = %id, reason, pause_ms = pause.num_milliseconds(), "operation put off");
-    if operation.status == OperationStatus::Pending {
-        return put_off(depot, lease, now + pause).await;
-    }
-    let change = OperationChange {
-        deferred_to: Some(now + pause),
-        ..OperationChange::to(step(operation, OperationStep::PutBack)?)
-    };
-    change_alone(depot, lease, change, Some("not_taken".to_owned())).await
-}
-
-/// Gives the lease on an operation that was not sent back to the queue.
-///
-/// # Errors
-/// When the store refuses.
-pub(super) async fn put_off(depot: &Depot, lease: &Lease, run_at: DateTime<Utc>) -> Result<(), AppError> {
-    let lease = lease.clone();
-    Ok(depot
-        .store
-        .write(move |conn| operations::put_off(conn, &lease.operation, lease.token, run_at))
-        .await?)
-}
-
-/// Doubles from half a second to the cap, half of it random, so that many operations do not come back at once.
-fn backoff(deferrals: u32, cap: TimeDelta, randomness: Uuid) -> TimeDelta {
-    let full = BACKOFF.checked_mul(1 << deferrals.min(16)).unwrap_or(cap).min(cap);
-    let half = full / 2;
-    let millis = u128::try_from(half.num_milliseconds()).unwrap_or_default() + 1;
-    half + TimeDelta::milliseconds(i64::try_from(randomness.as_u128() % millis).unwrap_or_default())
-}
-
 /// The answer was lost. The operation says so, and nothing sends it again.
 async fn unknown(depot: &Depot, lease: &Lease, lost: Lost) -> Result<(), AppError> {
     let (work, lease, operation) = (depot.clone(), lease.clone(), lease.operation.clone());
@@ -293,123 +247,4 @@ pub(crate) fn mark_unknown(
         allocations::set_outcome(conn, allocation, ProfileOutcome::Unknown)?;
     }
     roll_up_order(conn, depot, operation, None, now)
-}
-
-/// A change that concerns the operation alone.
-async fn change_alone(
-    depot: &Depot,
-    lease: &Lease,
-    change: OperationChange,
-    code: Option<String>,
-) -> Result<(), AppError> {
-    let (work, lease) = (depot.clone(), lease.clone());
-    depot
-        .store
-        .write(move |conn| {
-            let now = conn.now()?;
-            let iccid = profiles::get(conn, lease.operation.profile_id)?.iccid;
-            change_operation(conn, &work, &lease.operation, Some(lease.token), &change, &iccid, code, now)
-        })
-        .await
-}
-
-pub(super) fn step(operation: &Operation, step: OperationStep) -> Result<OperationStatus, AppError> {
-    operation.status.step(step).map_err(|error| AppError::Internal(error.to_string()))
-}
-
-pub(super) fn problem(refusal: &Refusal) -> Result<Json, AppError> {
-    serde_json::to_value(refusal).map_err(|error| AppError::Internal(error.to_string()))
-}
-
-/// Locks the order before anything of it changes: of two profiles that end at once the second sees the first.
-pub(super) fn lock_order(conn: &mut Conn<'_>, operation: &Operation) -> Result<(), AppError> {
-    if let Some(order) = operation.order {
-        orders::lock(conn, order)?;
-    }
-    Ok(())
-}
-
-#[expect(clippy::too_many_arguments, reason = "one guarded change and the event that goes with it")]
-pub(super) fn change_operation(
-    conn: &mut Conn<'_>,
-    depot: &Depot,
-    operation: &Operation,
-    token: Option<Uuid>,
-    change: &OperationChange,
-    iccid: &Iccid,
-    code: Option<String>,
-    now: DateTime<Utc>,
-) -> Result<(), AppError> {
-    let version = operations::change(conn, operation, token, change, now)?;
-    let fact = Fact::OperationStatusChanged {
-        iccid: iccid.clone(),
-        from: Some(operation.status),
-        to: change.status,
-        order_type: change.order_type,
-        code,
-    };
-    events::append(conn, &[depot.event(now, Subject::Operation(operation.id), version, fact)])?;
-    Ok(())
-}
-
-pub(super) fn change_bundle(
-    conn: &mut Conn<'_>,
-    depot: &Depot,
-    operation: &Operation,
-    change: &BundleChange,
-    iccid: &Iccid,
-    now: DateTime<Utc>,
-) -> Result<(), AppError> {
-    let Some(id) = operation.bundle else {
-        return Ok(());
-    };
-    let bundle = bundles::find(conn, id)?.ok_or(AppError::NotFound { what: "bundle" })?;
-    let version = bundles::change(conn, &bundle, change, now)?;
-    let fact = Fact::BundleStatusChanged {
-        iccid: iccid.clone(),
-        from: bundle.status,
-        to: change.status.unwrap_or(bundle.status),
-    };
-    events::append(conn, &[depot.event(now, Subject::Bundle(id), version, fact)])?;
-    Ok(())
-}
-
-pub(super) fn roll_up_order(
-    conn: &mut Conn<'_>,
-    depot: &Depot,
-    operation: &Operation,
-    problem: Option<Json>,
-    now: DateTime<Utc>,
-) -> Result<(), AppError> {
-    if let Some(order) = operation.order {
-        roll_up(conn, depot, order, problem, now)?;
-    }
-    Ok(())
-}
-
-/// Wakes whoever waits for the order or the top-up.
-pub(super) fn signal(depot: &Depot, operation: &Operation) {
-    if let Some(order) = operation.order {
-        depot.signals.changed(order.0);
-    }
-    if let Some(bundle) = operation.bundle {
-        depot.signals.changed(bundle.0);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn backoff_grows_to_its_cap() {
-        let cap = TimeDelta::seconds(15);
-        for deferrals in 0..40 {
-            for randomness in [Uuid::nil(), Uuid::max()] {
-                let pause = backoff(deferrals, cap, randomness);
-                let full = TimeDelta::milliseconds(500 << deferrals.min(16)).min(cap);
-                assert!(pause >= full / 2 && pause <= full, "{deferrals}: {pause}");
-            }
-        }
-    }
 }

@@ -16,7 +16,7 @@ use simdepot_persistence::operations::{self, Lease, OperationChange};
 use simdepot_persistence::profiles::{self, Profile};
 use simdepot_persistence::{Conn, events, orders, pools};
 
-use super::outcome::{change_bundle, change_operation, lock_order, problem, roll_up_order, signal, step};
+use super::writes::{change_bundle, change_operation, lock_order, problem, roll_up_order, signal, step};
 use crate::depot::Depot;
 use crate::error::AppError;
 use crate::observations::{self, Sightings};

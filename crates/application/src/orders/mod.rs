@@ -1,10 +1,12 @@
 //! Orders: taken in one transaction, fulfilled by operations, read by their channel.
 
+mod made_bundle;
 mod place;
 mod read;
 mod roll_up;
+mod take;
 
-pub(crate) use place::BundleOnProfile;
+pub(crate) use made_bundle::BundleOnProfile;
 pub use place::{PlaceOrder, Placed, PlacedAs, place};
 pub(crate) use read::order_bundle;
 pub use read::{ListOrders, OrderBundle, OrderLineView, OrderProfile, OrderView, get, list};

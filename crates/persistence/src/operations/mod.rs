@@ -1,5 +1,8 @@
 //! Operations as leased work, and their outcomes.
 
+mod change;
+mod lease;
+
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
@@ -8,13 +11,15 @@ use simdepot_domain::bundle::OrderType;
 use simdepot_domain::channel::AccountName;
 use simdepot_domain::id::{BundleId, OperationId, OrderId};
 use simdepot_domain::operation::{OperationRequest, OperationStatus};
-use uuid::Uuid;
 
-use crate::dialect::{INSERT_CHUNK, Lock, both};
+use crate::dialect::{INSERT_CHUNK, both};
 use crate::error::{Result, StoreError, document, ensure_affected, parse_column, parse_document};
 use crate::schema::operations;
-use crate::sql_types::{At, Doc, Id, Moment, Uid};
+use crate::sql_types::{At, Doc, Uid};
 use crate::store::Conn;
+
+pub use change::{OperationChange, change};
+pub use lease::{Lease, any_due, lease_next, put_off};
 
 /// An operation as it is stored.
 #[derive(Debug, Clone, PartialEq)]
@@ -193,185 +198,6 @@ fn new_row(new: &NewOperation, now: DateTime<Utc>) -> Result<Row> {
     })
 }
 
-/// An operation that one worker has for itself until `until`, by the database's clock.
-#[derive(Debug, Clone)]
-pub struct Lease {
-    /// The operation as it was leased.
-    pub operation: Operation,
-    /// Proves the lease.
-    pub token: Uuid,
-    /// When it runs out.
-    pub until: DateTime<Utc>,
-}
-
-#[derive(QueryableByName)]
-struct IdRow {
-    #[diesel(sql_type = Id)]
-    id: Uid,
-}
-
-/// Leases the next pending operation that is due, if any.
-///
-/// # Errors
-/// When the database cannot be asked.
-pub fn lease_next(
-    conn: &mut Conn<'_>,
-    token: Uuid,
-    now: DateTime<Utc>,
-    until: DateTime<Utc>,
-) -> Result<Option<Lease>> {
-    let sql = format!(
-        "SELECT id FROM operations WHERE status = 'pending' AND run_at <= $1 \
-         AND (lease_until IS NULL OR lease_until <= $1) ORDER BY run_at, id LIMIT $2{}",
-        Lock::Skip.clause(conn.db)
-    );
-    let found: Vec<IdRow> =
-        diesel::sql_query(sql).bind::<Moment, _>(At(now)).bind::<BigInt, _>(1i64).load(conn.db)?;
-    let Some(IdRow { id }) = found.into_iter().next() else {
-        return Ok(None);
-    };
-    let touched = diesel::update(operations::table.filter(operations::id.eq(id)))
-        .set((operations::lease_token.eq(Uid(token)), operations::lease_until.eq(At(until))))
-        .execute(conn.db)?;
-    ensure_affected("lease operation", 1, touched)?;
-    let operation = operations::table.find(id).first::<Row>(conn.db)?.try_into()?;
-    Ok(Some(Lease { operation, token, until }))
-}
-
-/// What a step changes. The status and the version always move.
-#[derive(Debug, Clone)]
-pub struct OperationChange {
-    /// The new status.
-    pub status: OperationStatus,
-    /// One more sending.
-    pub sent: bool,
-    /// One more deferral, not before this moment.
-    pub deferred_to: Option<DateTime<Utc>>,
-    /// How it is placed.
-    pub order_type: Option<OrderType>,
-    /// The type that the carrier found not to fit.
-    pub refused_type: Option<OrderType>,
-    /// When it is sent, and when its outcome may be decided.
-    pub sent_at: Option<(DateTime<Utc>, DateTime<Utc>)>,
-    /// Subscriptions known on the line before the send.
-    pub before_set: Option<Vec<String>>,
-    /// What the outcome was decided on.
-    pub evidence: Option<Json>,
-    /// The carrier's id of it.
-    pub carrier_reference: Option<String>,
-    /// Why it was refused or needs attention.
-    pub problem: Option<Json>,
-    /// Whether the lease goes on: only while the same worker is about to call the carrier.
-    pub keep_lease: bool,
-}
-
-impl OperationChange {
-    /// A change to `status` and nothing else; the lease ends.
-    pub fn to(status: OperationStatus) -> Self {
-        Self {
-            status,
-            sent: false,
-            deferred_to: None,
-            order_type: None,
-            refused_type: None,
-            sent_at: None,
-            before_set: None,
-            evidence: None,
-            carrier_reference: None,
-            problem: None,
-            keep_lease: false,
-        }
-    }
-}
-
-#[derive(AsChangeset)]
-#[diesel(table_name = operations)]
-struct Changes {
-    status: String,
-    attempts: i32,
-    deferrals: i32,
-    run_at: Option<At>,
-    lease_token: Option<Option<Uid>>,
-    lease_until: Option<Option<At>>,
-    order_type: Option<String>,
-    refused_type: Option<String>,
-    sent_at: Option<At>,
-    resolve_after: Option<At>,
-    before_set: Option<Doc>,
-    evidence: Option<Doc>,
-    carrier_reference: Option<String>,
-    problem: Option<Doc>,
-    version: i64,
-    updated_at: At,
-}
-
-/// Changes an operation that is still at its version and, with `token`, still under that lease. Returns its new
-/// version; the change is one event.
-///
-/// # Errors
-/// [`StoreError::RowsAffected`] when the lease ran out to somebody else, or the operation changed.
-pub fn change(
-    conn: &mut Conn<'_>,
-    operation: &Operation,
-    token: Option<Uuid>,
-    change: &OperationChange,
-    now: DateTime<Utc>,
-) -> Result<i64> {
-    let release = !change.keep_lease;
-    let changes = Changes {
-        status: change.status.to_string(),
-        attempts: i32::try_from(operation.attempts).unwrap_or(i32::MAX) + i32::from(change.sent),
-        deferrals: i32::try_from(operation.deferrals).unwrap_or(i32::MAX)
-            + i32::from(change.deferred_to.is_some()),
-        run_at: change.deferred_to.map(At),
-        lease_token: release.then_some(None),
-        lease_until: release.then_some(None),
-        order_type: change.order_type.map(|kind| kind.to_string()),
-        refused_type: change.refused_type.map(|kind| kind.to_string()),
-        sent_at: change.sent_at.map(|(sent, _)| At(sent)),
-        resolve_after: change.sent_at.map(|(_, resolve)| At(resolve)),
-        before_set: change.before_set.as_ref().map(|set| document(set).map(Doc)).transpose()?,
-        evidence: change.evidence.clone().map(Doc),
-        carrier_reference: change.carrier_reference.clone(),
-        problem: change.problem.clone().map(Doc),
-        version: operation.version + 1,
-        updated_at: At(now),
-    };
-    let guard = operations::table
-        .filter(operations::id.eq(Uid(operation.id.0)))
-        .filter(operations::status.eq(operation.status.to_string()))
-        .filter(operations::version.eq(operation.version));
-    let touched = match token {
-        Some(token) => diesel::update(guard.filter(operations::lease_token.eq(Uid(token))))
-            .set(&changes)
-            .execute(conn.db)?,
-        None => diesel::update(guard).set(&changes).execute(conn.db)?,
-    };
-    ensure_affected("change operation", 1, touched)?;
-    Ok(changes.version)
-}
-
-/// Gives a lease on a pending operation back, not to be tried before `run_at`. Nothing happened to the operation, so
-/// this is no event; a lease that is over is left alone.
-///
-/// # Errors
-/// When the database cannot be asked.
-pub fn put_off(conn: &mut Conn<'_>, operation: &Operation, token: Uuid, run_at: DateTime<Utc>) -> Result<()> {
-    let leased = operations::table
-        .filter(operations::id.eq(Uid(operation.id.0)))
-        .filter(operations::status.eq(OperationStatus::Pending.as_ref()))
-        .filter(operations::lease_token.eq(Uid(token)));
-    diesel::update(leased)
-        .set((
-            operations::run_at.eq(At(run_at)),
-            operations::deferrals.eq(operations::deferrals + 1),
-            operations::lease_token.eq(None::<Uid>),
-            operations::lease_until.eq(None::<At>),
-        ))
-        .execute(conn.db)?;
-    Ok(())
-}
-
 /// An operation by id.
 ///
 /// # Errors
@@ -461,20 +287,4 @@ pub fn open_counts(conn: &mut Conn<'_>) -> Result<Vec<(String, i64)>> {
     )
     .load(conn.db)?;
     Ok(rows.into_iter().map(|row| (row.status, row.operations)).collect())
-}
-
-/// Whether a pending operation is due and free.
-///
-/// # Errors
-/// When the database cannot be asked.
-pub fn any_due(conn: &mut Conn<'_>, now: DateTime<Utc>) -> Result<bool> {
-    let found: Option<Uid> = operations::table
-        .filter(operations::status.eq(OperationStatus::Pending.as_ref()))
-        .filter(operations::run_at.le(At(now)))
-        .filter(operations::lease_until.is_null().or(operations::lease_until.le(At(now))))
-        .order((operations::run_at, operations::id))
-        .select(operations::id)
-        .first(conn.db)
-        .optional()?;
-    Ok(found.is_some())
 }

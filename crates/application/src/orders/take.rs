@@ -1,0 +1,224 @@
+//! The transaction that takes an order: reference, profiles, bundles, operations and events, or nothing.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use chrono::{DateTime, Utc};
+use sha2::{Digest, Sha256};
+use simdepot_domain::channel::PoolName;
+use simdepot_domain::event::{Event, Fact, Subject};
+use simdepot_domain::id::OrderId;
+use simdepot_domain::order::{OrderLine, OrderStatus, ProfileOutcome};
+use simdepot_domain::stock::StockStatus;
+use simdepot_persistence::allocations::{self, Claim, Claimed, NewAllocation};
+use simdepot_persistence::bundles;
+use simdepot_persistence::operations;
+use simdepot_persistence::orders::{self, Line, Order};
+use simdepot_persistence::pools::Pool;
+use simdepot_persistence::{Conn, events};
+
+use super::made_bundle::BundleOnProfile;
+use super::place::{PlaceOrder, PlacedAs};
+use crate::caller::Caller;
+use crate::depot::Depot;
+use crate::error::AppError;
+
+/// What tells a repeat from a conflict: the lines, in order.
+fn request_hash(lines: &[OrderLine]) -> Vec<u8> {
+    let canonical = serde_json::to_vec(lines).unwrap_or_default();
+    Sha256::digest(canonical).to_vec()
+}
+
+/// An order on its way through its transaction.
+pub(super) struct Taking<'a> {
+    depot: &'a Depot,
+    caller: &'a Caller,
+    request: &'a PlaceOrder,
+    order: Order,
+    now: DateTime<Utc>,
+}
+
+impl<'a> Taking<'a> {
+    pub(super) fn new(depot: &'a Depot, caller: &'a Caller, request: &'a PlaceOrder) -> Self {
+        let now = depot.now();
+        let waits = request.lines.iter().any(|line| line.product.is_some());
+        let order = Order {
+            id: OrderId::generate(depot.ids.as_ref()),
+            channel: caller.channel.clone(),
+            reference: request.reference.clone(),
+            request_hash: request_hash(&request.lines),
+            status: if waits { OrderStatus::InProgress } else { OrderStatus::Fulfilled },
+            reveal: request.reveal,
+            problem: None,
+            version: if waits { 1 } else { 2 },
+            created_at: now,
+            updated_at: now,
+        };
+        Self { depot, caller, request, order, now }
+    }
+
+    pub(super) fn run(self, conn: &mut Conn<'_>) -> Result<(OrderId, PlacedAs), AppError> {
+        let pools = self.pools(conn)?;
+        let lines = self.lines(&pools)?;
+        // First the reference, then the profiles: a repeat waits here for the first one and takes nothing.
+        if !orders::insert(conn, &self.order, &lines)? {
+            return self.repeat(conn);
+        }
+        let mut stock = self.claim(conn, &pools)?;
+        let (mut allocated, mut facts) = (Vec::new(), self.order_events());
+        for line in &lines {
+            let taken = stock.entry(line.pool_id).or_default();
+            for (position, _) in (0..line.quantity).enumerate() {
+                let profile = taken.pop_front().ok_or_else(short_claim)?;
+                let outcome =
+                    if line.product.is_some() { ProfileOutcome::Pending } else { ProfileOutcome::Fulfilled };
+                let position = i32::try_from(position).unwrap_or(i32::MAX);
+                allocated.push(NewAllocation { profile, line_no: line.line_no, position, outcome });
+            }
+        }
+        let revealed = self.reveals();
+        let rows = allocations::allocate(conn, self.order.id, &allocated, revealed, self.now)?;
+        for allocation in &allocated {
+            facts.extend(self.profile_events(&allocation.profile, revealed));
+        }
+        self.order_bundles(conn, &pools, &lines, &allocated, &rows, &mut facts)?;
+        events::append(conn, &facts)?;
+        Ok((self.order.id, PlacedAs::Created))
+    }
+
+    /// Only an order that is fulfilled at once shows its codes in this answer.
+    fn reveals(&self) -> bool {
+        self.request.reveal && self.order.status == OrderStatus::Fulfilled
+    }
+
+    fn repeat(&self, conn: &mut Conn<'_>) -> Result<(OrderId, PlacedAs), AppError> {
+        let reference = &self.order.reference;
+        let existing =
+            orders::find_by_reference(conn, &self.caller.channel, reference)?.ok_or_else(|| {
+                AppError::Internal("the order that holds the reference cannot be found".to_owned())
+            })?;
+        if existing.request_hash == self.order.request_hash {
+            return Ok((existing.id, PlacedAs::Repeated));
+        }
+        Err(AppError::ReferenceConflict { reference: reference.clone(), existing: existing.id.to_string() })
+    }
+
+    fn pools(&self, conn: &mut Conn<'_>) -> Result<BTreeMap<PoolName, Pool>, AppError> {
+        let mut found = BTreeMap::new();
+        for line in &self.request.lines {
+            if !found.contains_key(&line.pool) {
+                found.insert(line.pool.clone(), crate::pools::require(conn, &line.pool)?);
+            }
+        }
+        Ok(found)
+    }
+
+    fn lines(&self, pools: &BTreeMap<PoolName, Pool>) -> Result<Vec<Line>, AppError> {
+        (0i32..)
+            .zip(&self.request.lines)
+            .map(|(line_no, line)| {
+                let pool = pools.get(&line.pool).ok_or(AppError::NotFound { what: "pool" })?;
+                Ok(Line {
+                    line_no,
+                    pool_id: pool.id,
+                    product: line.product.clone(),
+                    quantity: i64::from(line.quantity),
+                    carrier_parameters: line.carrier_parameters.clone(),
+                })
+            })
+            .collect()
+    }
+
+    /// Claims what all lines need, pool by pool in ascending order, so that no two orders wait for each other.
+    fn claim(
+        &self,
+        conn: &mut Conn<'_>,
+        pools: &BTreeMap<PoolName, Pool>,
+    ) -> Result<BTreeMap<i64, VecDeque<Claimed>>, AppError> {
+        let mut demand: BTreeMap<i64, (&Pool, u32)> = BTreeMap::new();
+        for line in &self.request.lines {
+            if let Some(pool) = pools.get(&line.pool) {
+                demand.entry(pool.id).or_insert((pool, 0)).1 += line.quantity;
+            }
+        }
+        let mut stock = BTreeMap::new();
+        for (pool_id, (pool, requested)) in demand {
+            match allocations::claim(conn, pool, requested, self.now)? {
+                Claim::Taken(profiles) => stock.insert(pool_id, profiles.into()),
+                Claim::OutOfStock { available } => {
+                    return Err(AppError::OutOfStock {
+                        pool: pool.settings.pool.to_string(),
+                        requested,
+                        available,
+                    });
+                }
+            };
+        }
+        Ok(stock)
+    }
+
+    fn order_events(&self) -> Vec<Event> {
+        let subject = Subject::Order(self.order.id);
+        let quantity = self.request.lines.iter().map(|line| line.quantity).sum();
+        let (channel, reference) = (self.order.channel.clone(), self.order.reference.clone());
+        let created = Fact::OrderCreated { channel, reference, quantity };
+        let mut facts = vec![self.depot.event(self.now, subject.clone(), 1, created)];
+        if self.order.status == OrderStatus::Fulfilled {
+            let moved =
+                Fact::OrderStatusChanged { from: OrderStatus::InProgress, to: OrderStatus::Fulfilled };
+            facts.push(self.depot.event(self.now, subject, 2, moved));
+        }
+        facts
+    }
+
+    fn profile_events(&self, profile: &Claimed, revealed: bool) -> Vec<Event> {
+        let subject = Subject::Profile(profile.iccid.clone());
+        let (from, to, order) = (StockStatus::Available, StockStatus::Allocated, Some(self.order.id));
+        let moved = Fact::StockMoved { from, to, order, quarantine: None, reason: None };
+        let mut facts = vec![self.depot.event(self.now, subject.clone(), profile.version + 1, moved)];
+        if revealed {
+            let shown = Fact::CodeRevealed { order: self.order.id, key: self.caller.key };
+            facts.push(self.depot.event(self.now, subject, profile.version + 2, shown));
+        }
+        facts
+    }
+
+    fn order_bundles(
+        &self,
+        conn: &mut Conn<'_>,
+        pools: &BTreeMap<PoolName, Pool>,
+        lines: &[Line],
+        allocated: &[NewAllocation],
+        rows: &[i64],
+        facts: &mut Vec<Event>,
+    ) -> Result<(), AppError> {
+        let (mut new_bundles, mut new_operations) = (Vec::new(), Vec::new());
+        for (allocation, row) in allocated.iter().zip(rows) {
+            let Some(line) = lines.iter().find(|line| line.line_no == allocation.line_no) else { continue };
+            let Some(product) = &line.product else { continue };
+            let Some(pool) = pools.values().find(|pool| pool.id == line.pool_id) else { continue };
+            let made = BundleOnProfile {
+                order: &self.order,
+                pool,
+                product,
+                profile_id: allocation.profile.id,
+                allocation_id: *row,
+            }
+            .make(self.depot, self.now);
+            facts.extend(made.events(self.depot, &allocation.profile.iccid, self.now));
+            new_bundles.push(made.bundle);
+            new_operations.push(made.operation);
+        }
+        if new_operations.is_empty() {
+            return Ok(());
+        }
+        bundles::insert_many(conn, &new_bundles)?;
+        // Due by the clock that the workers go by.
+        let due = conn.now()?;
+        operations::insert_many(conn, &new_operations, due)?;
+        Ok(())
+    }
+}
+
+fn short_claim() -> AppError {
+    AppError::Internal("a claim gave fewer profiles than it said".to_owned())
+}

@@ -1,0 +1,127 @@
+//! Changes of an operation, each under the version it was read at and, where there is one, its lease.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use serde_json::Value as Json;
+use simdepot_domain::bundle::OrderType;
+use simdepot_domain::operation::OperationStatus;
+use uuid::Uuid;
+
+use super::Operation;
+use crate::error::{Result, document, ensure_affected};
+use crate::schema::operations;
+use crate::sql_types::{At, Doc, Uid};
+use crate::store::Conn;
+
+/// What a step changes. The status and the version always move.
+#[derive(Debug, Clone)]
+pub struct OperationChange {
+    /// The new status.
+    pub status: OperationStatus,
+    /// One more sending.
+    pub sent: bool,
+    /// One more deferral, not before this moment.
+    pub deferred_to: Option<DateTime<Utc>>,
+    /// How it is placed.
+    pub order_type: Option<OrderType>,
+    /// The type that the carrier found not to fit.
+    pub refused_type: Option<OrderType>,
+    /// When it is sent, and when its outcome may be decided.
+    pub sent_at: Option<(DateTime<Utc>, DateTime<Utc>)>,
+    /// Subscriptions known on the line before the send.
+    pub before_set: Option<Vec<String>>,
+    /// What the outcome was decided on.
+    pub evidence: Option<Json>,
+    /// The carrier's id of it.
+    pub carrier_reference: Option<String>,
+    /// Why it was refused or needs attention.
+    pub problem: Option<Json>,
+    /// Whether the lease goes on: only while the same worker is about to call the carrier.
+    pub keep_lease: bool,
+}
+
+impl OperationChange {
+    /// A change to `status` and nothing else; the lease ends.
+    pub fn to(status: OperationStatus) -> Self {
+        Self {
+            status,
+            sent: false,
+            deferred_to: None,
+            order_type: None,
+            refused_type: None,
+            sent_at: None,
+            before_set: None,
+            evidence: None,
+            carrier_reference: None,
+            problem: None,
+            keep_lease: false,
+        }
+    }
+}
+
+#[derive(AsChangeset)]
+#[diesel(table_name = operations)]
+struct Changes {
+    status: String,
+    attempts: i32,
+    deferrals: i32,
+    run_at: Option<At>,
+    lease_token: Option<Option<Uid>>,
+    lease_until: Option<Option<At>>,
+    order_type: Option<String>,
+    refused_type: Option<String>,
+    sent_at: Option<At>,
+    resolve_after: Option<At>,
+    before_set: Option<Doc>,
+    evidence: Option<Doc>,
+    carrier_reference: Option<String>,
+    problem: Option<Doc>,
+    version: i64,
+    updated_at: At,
+}
+
+/// Changes an operation that is still at its version and, with `token`, still under that lease. Returns its new
+/// version; the change is one event.
+///
+/// # Errors
+/// [`crate::StoreError::RowsAffected`] when the lease ran out to somebody else, or the operation changed.
+pub fn change(
+    conn: &mut Conn<'_>,
+    operation: &Operation,
+    token: Option<Uuid>,
+    change: &OperationChange,
+    now: DateTime<Utc>,
+) -> Result<i64> {
+    let release = !change.keep_lease;
+    let changes = Changes {
+        status: change.status.to_string(),
+        attempts: i32::try_from(operation.attempts).unwrap_or(i32::MAX) + i32::from(change.sent),
+        deferrals: i32::try_from(operation.deferrals).unwrap_or(i32::MAX)
+            + i32::from(change.deferred_to.is_some()),
+        run_at: change.deferred_to.map(At),
+        lease_token: release.then_some(None),
+        lease_until: release.then_some(None),
+        order_type: change.order_type.map(|kind| kind.to_string()),
+        refused_type: change.refused_type.map(|kind| kind.to_string()),
+        sent_at: change.sent_at.map(|(sent, _)| At(sent)),
+        resolve_after: change.sent_at.map(|(_, resolve)| At(resolve)),
+        before_set: change.before_set.as_ref().map(|set| document(set).map(Doc)).transpose()?,
+        evidence: change.evidence.clone().map(Doc),
+        carrier_reference: change.carrier_reference.clone(),
+        problem: change.problem.clone().map(Doc),
+        version: operation.version + 1,
+        updated_at: At(now),
+    };
+    let guard = operations::table
+        .filter(operations::id.eq(Uid(operation.id.0)))
+        .filter(operations::status.eq(operation.status.to_string()))
+        .filter(operations::version.eq(operation.version));
+    let touched = match token {
+        Some(token) => diesel::update(guard.filter(operations::lease_token.eq(Uid(token))))
+            .set(&changes)
+            .execute(conn.db)?,
+        None => diesel::update(guard).set(&changes).execute(conn.db)?,
+    };
+    ensure_affected("change operation", 1, touched)?;
+    Ok(changes.version)
+}

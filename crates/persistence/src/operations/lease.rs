@@ -1,0 +1,96 @@
+//! Leases: one worker has an operation for itself, for a while.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::BigInt;
+use simdepot_domain::operation::OperationStatus;
+use uuid::Uuid;
+
+use super::{Operation, Row};
+use crate::dialect::Lock;
+use crate::error::{Result, ensure_affected};
+use crate::schema::operations;
+use crate::sql_types::{At, Id, Moment, Uid};
+use crate::store::Conn;
+
+/// An operation that one worker has for itself until `until`, by the database's clock.
+#[derive(Debug, Clone)]
+pub struct Lease {
+    /// The operation as it was leased.
+    pub operation: Operation,
+    /// Proves the lease.
+    pub token: Uuid,
+    /// When it runs out.
+    pub until: DateTime<Utc>,
+}
+
+#[derive(QueryableByName)]
+struct IdRow {
+    #[diesel(sql_type = Id)]
+    id: Uid,
+}
+
+/// Leases the next pending operation that is due, if any.
+///
+/// # Errors
+/// When the database cannot be asked.
+pub fn lease_next(
+    conn: &mut Conn<'_>,
+    token: Uuid,
+    now: DateTime<Utc>,
+    until: DateTime<Utc>,
+) -> Result<Option<Lease>> {
+    let sql = format!(
+        "SELECT id FROM operations WHERE status = 'pending' AND run_at <= $1 \
+         AND (lease_until IS NULL OR lease_until <= $1) ORDER BY run_at, id LIMIT $2{}",
+        Lock::Skip.clause(conn.db)
+    );
+    let found: Vec<IdRow> =
+        diesel::sql_query(sql).bind::<Moment, _>(At(now)).bind::<BigInt, _>(1i64).load(conn.db)?;
+    let Some(IdRow { id }) = found.into_iter().next() else {
+        return Ok(None);
+    };
+    let touched = diesel::update(operations::table.filter(operations::id.eq(id)))
+        .set((operations::lease_token.eq(Uid(token)), operations::lease_until.eq(At(until))))
+        .execute(conn.db)?;
+    ensure_affected("lease operation", 1, touched)?;
+    let operation = operations::table.find(id).first::<Row>(conn.db)?.try_into()?;
+    Ok(Some(Lease { operation, token, until }))
+}
+
+/// Gives a lease on a pending operation back, not to be tried before `run_at`. Nothing happened to the operation, so
+/// this is no event; a lease that is over is left alone.
+///
+/// # Errors
+/// When the database cannot be asked.
+pub fn put_off(conn: &mut Conn<'_>, operation: &Operation, token: Uuid, run_at: DateTime<Utc>) -> Result<()> {
+    let leased = operations::table
+        .filter(operations::id.eq(Uid(operation.id.0)))
+        .filter(operations::status.eq(OperationStatus::Pending.as_ref()))
+        .filter(operations::lease_token.eq(Uid(token)));
+    diesel::update(leased)
+        .set((
+            operations::run_at.eq(At(run_at)),
+            operations::deferrals.eq(operations::deferrals + 1),
+            operations::lease_token.eq(None::<Uid>),
+            operations::lease_until.eq(None::<At>),
+        ))
+        .execute(conn.db)?;
+    Ok(())
+}
+
+/// Whether a pending operation is due and free.
+///
+/// # Errors
+/// When the database cannot be asked.
+pub fn any_due(conn: &mut Conn<'_>, now: DateTime<Utc>) -> Result<bool> {
+    let found: Option<Uid> = operations::table
+        .filter(operations::status.eq(OperationStatus::Pending.as_ref()))
+        .filter(operations::run_at.le(At(now)))
+        .filter(operations::lease_until.is_null().or(operations::lease_until.le(At(now))))
+        .order((operations::run_at, operations::id))
+        .select(operations::id)
+        .first(conn.db)
+        .optional()?;
+    Ok(found.is_some())
+}
