@@ -41,7 +41,7 @@ docs:
 
 # Write openapi/simdepot.v1.json anew from the served routes
 openapi:
-    UPDATE_OPENAPI=1 cargo test -p simdepot-tests openapi
+    UPDATE_OPENAPI=1 cargo test -p simdepot-api --lib openapi
 
 # Fuzz the API against its OpenAPI document
 fuzz:

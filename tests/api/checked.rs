@@ -19,7 +19,7 @@ pub(crate) fn checked(app: &TestApp, body: &Json) -> Json {
 /// Takes a snapshot of a body, with its fields in alphabetical order.
 macro_rules! assert_body {
     ($app:expr, $name:expr, $body:expr) => {
-        insta::with_settings!({sort_maps => true, prepend_module_to_snapshot => false, omit_expression => true}, {
+        insta::with_settings!({sort_maps => true, prepend_module_to_snapshot => false, omit_expression => true, snapshot_path => "snapshots"}, {
             insta::assert_json_snapshot!($name, $crate::checked::checked($app, $body));
         });
     };
@@ -28,6 +28,14 @@ pub(crate) use assert_body;
 
 fn value(app: &TestApp, name: &str, given: &Json) -> Json {
     match given {
+        // The ids of a receipt are the carrier's own.
+        Json::Object(fields) if name == "receipt" => fields
+            .iter()
+            .map(|(name, field)| {
+                let known_as = if name == "order_id" { "carrier_order_id" } else { name };
+                (name.clone(), value(app, known_as, field))
+            })
+            .collect(),
         Json::Object(fields) => {
             fields.iter().map(|(name, field)| (name.clone(), value(app, name, field))).collect()
         }
@@ -39,7 +47,7 @@ fn value(app: &TestApp, name: &str, given: &Json) -> Json {
 
 fn replaced(app: &TestApp, name: &str, text: &str) -> String {
     match name {
-        "id" | "batch" | "order" | "order_id" | "bundle_id" | "existing" => id(text),
+        "id" | "batch" | "order" | "bundle" | "order_id" | "bundle_id" | "existing" => id(text),
         "iccid" | "profile" => {
             let iccid = Iccid::parse(text).expect("an ICCID");
             assert!(iccid.luhn_ok(), "{text} has a wrong check digit");
@@ -59,7 +67,7 @@ fn replaced(app: &TestApp, name: &str, text: &str) -> String {
             "[matching id]".to_owned()
         }
         "apple_install_url" | "android_install_url" => install_url(name, text),
-        "request_id" | "carrier_reference" | "subscription_id" => {
+        "request_id" | "carrier_reference" | "subscription_id" | "carrier_order_id" => {
             assert!(text.len() > 3, "{name} {text}");
             format!("[{}]", name.replace('_', " "))
         }
@@ -85,19 +93,21 @@ fn replaced(app: &TestApp, name: &str, text: &str) -> String {
 }
 
 fn id(text: &str) -> String {
-    let (prefix, _) = text.split_once('_').expect("a TypeID");
-    let known = match prefix {
+    assert!(text.len() <= 36, "{text}");
+    known_id(text).unwrap_or_else(|| panic!("{text} is no id of this API"))
+}
+
+fn known_id(text: &str) -> Option<String> {
+    let (prefix, _) = text.split_once('_')?;
+    let kind = match prefix {
         "ord" => text.parse::<OrderId>().is_ok().then_some("order"),
         "op" => text.parse::<OperationId>().is_ok().then_some("operation"),
         "bdl" => text.parse::<BundleId>().is_ok().then_some("bundle"),
         "imp" => text.parse::<ImportId>().is_ok().then_some("import"),
         "key" => text.parse::<ApiKeyId>().is_ok().then_some("key"),
-        // The carrier's own ids have no prefix of ours.
         _ => None,
     };
-    let kind = known.unwrap_or_else(|| panic!("{text} is no id of this API"));
-    assert!(text.len() <= 36, "{text}");
-    format!("[{kind} id]")
+    kind.map(|kind| format!("[{kind} id]"))
 }
 
 fn install_url(name: &str, text: &str) -> String {
@@ -107,22 +117,28 @@ fn install_url(name: &str, text: &str) -> String {
     format!("{begin}[code]")
 }
 
-/// Names of this test inside other texts.
+/// Names of this test, ids and ICCIDs inside other texts.
 fn names(app: &TestApp, text: &str) -> String {
-    let mut text = text.replace(&app.pool, "[pool]").replace(&app.base_url, "[base]");
     if text == app.account {
-        text = "[account]".to_owned();
+        return "[account]".to_owned();
     }
-    // Unique names end in 20 hex digits; ICCIDs are in the URLs of QR codes.
-    let words: Vec<String> = text
-        .split('/')
-        .map(|word| match word.rsplit_once('-') {
-            Some((name, tail)) if tail.len() == 20 && tail.bytes().all(|digit| digit.is_ascii_hexdigit()) => {
-                format!("[{name}]")
-            }
-            _ if Iccid::parse(word).is_ok() => "[iccid]".to_owned(),
-            _ => word.to_owned(),
-        })
-        .collect();
-    words.join("/")
+    let text = text.replace(&app.pool, "[pool]").replace(&app.base_url, "[base]");
+    let is_part = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-');
+    let mut told = String::new();
+    for piece in text.split_inclusive(|letter| !is_part(letter)) {
+        let word = piece.trim_end_matches(|letter| !is_part(letter));
+        told.push_str(&name(word).unwrap_or_else(|| word.to_owned()));
+        told.push_str(piece.strip_prefix(word).unwrap_or_default());
+    }
+    told
+}
+
+fn name(word: &str) -> Option<String> {
+    if Iccid::parse(word).is_ok() {
+        return Some("[iccid]".to_owned());
+    }
+    // What `unique` makes ends in 20 hex digits.
+    let (name, tail) = word.rsplit_once('-').unwrap_or_default();
+    let is_unique = tail.len() == 20 && tail.bytes().all(|digit| digit.is_ascii_hexdigit());
+    if is_unique { Some(format!("[{name}]")) } else { known_id(word) }
 }

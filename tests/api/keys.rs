@@ -68,17 +68,8 @@ pub(crate) fn product(product: &Json) {
 }
 
 pub(crate) fn import(import: &Json) {
-    let required = [
-        "accepted",
-        "duplicates",
-        "errors",
-        "file_sha256",
-        "id",
-        "rejected",
-        "rows",
-        "status",
-        "warnings",
-    ];
+    let required =
+        ["accepted", "duplicates", "errors", "file_sha256", "id", "rejected", "rows", "status", "warnings"];
     let more = ["created_at", "dry_run", "file_name", "finished_at", "format", "on_error", "pool", "problem"];
     exactly(import, &required, &more);
 }

@@ -1,5 +1,11 @@
 //! The API over real HTTP, one file per noun. See [`simdepot_tests::app`] for what it runs against.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests"
+)]
 
 mod activation;
 mod api_keys;

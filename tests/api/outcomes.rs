@@ -45,10 +45,8 @@ on_both_databases! {
             let placed = answer.expect_status(202).json();
             assert_eq!(placed["status"], "in_progress");
             assert!(placed.pointer("/lines/0/profiles/0/activation").is_none());
-            let operation = format!(
-                "/v1/operations/{}",
-                text(&placed, "/lines/0/profiles/0/bundle/operation/id")
-            );
+            let operation =
+                format!("/v1/operations/{}", text(&placed, "/lines/0/profiles/0/bundle/operation/id"));
             app.wait_until(&operation, |operation| operation["status"] == "unknown").await;
             tokio::time::sleep(Duration::from_secs(1)).await;
             assert_eq!(twin.orders_of(&lines[0].msisdn).await.len(), 1);

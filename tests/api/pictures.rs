@@ -81,9 +81,8 @@ fn rectangle(shape: &str) -> [i64; 4] {
 }
 
 fn fill(canvas: &mut [Vec<u8>], [left, top, right, bottom]: [i64; 4], shade: u8) {
-    let pixels = |from: i64, to: i64| {
-        usize::try_from(from).unwrap() * SCALE..usize::try_from(to).unwrap() * SCALE
-    };
+    let pixels =
+        |from: i64, to: i64| usize::try_from(from).unwrap() * SCALE..usize::try_from(to).unwrap() * SCALE;
     for row in &mut canvas[pixels(top, bottom)] {
         row[pixels(left, right)].fill(shade);
     }

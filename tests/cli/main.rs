@@ -1,1 +1,7 @@
-//! The command line suite.
+//! The command `simdepot` as an operator uses it: processes, exit codes, what they print.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod binary;
+mod commands;
+mod sandbox;
+mod service;

@@ -29,7 +29,7 @@ on_both_databases! {
         // Who sees the whole stock may know that it is there, and gets its code no more than others.
         let refused = reveal(&test, &stock_keeper("default"), &line.iccid).await;
         assert!(matches!(refused, Err(AppError::InvalidTransition { .. })), "{refused:?}");
-        let unknown = Iccid::parse("8988247999999999993").unwrap();
+        let unknown = Iccid::parse("8988247999999999992").unwrap();
         for caller in [storefront("default"), stock_keeper("default")] {
             let refused = reveal(&test, &caller, &unknown).await;
             assert!(matches!(refused, Err(AppError::NotFound { .. })), "{refused:?}");
@@ -115,10 +115,12 @@ on_both_databases! {
         let line = test.deliver(1).await.remove(0);
         let quiet = orders::PlaceOrder { reveal: false, ..order_of("ref-1", 1, None) };
         assert_eq!(test.place(quiet).await.unwrap().order.order.status, OrderStatus::Fulfilled);
-        let requests: Vec<_> = (0..12).map(|_| {
-            let (depot, iccid) = (test.depot.clone(), line.iccid.clone());
-            tokio::spawn(async move { activation::reveal(&depot, &storefront("default"), iccid).await })
-        }).collect();
+        let requests: Vec<_> = (0..12)
+            .map(|_| {
+                let (depot, iccid) = (test.depot.clone(), line.iccid.clone());
+                tokio::spawn(async move { activation::reveal(&depot, &storefront("default"), iccid).await })
+            })
+            .collect();
         for request in requests {
             assert_eq!(Some(request.await.unwrap().unwrap()), line.activation_code);
         }

@@ -42,7 +42,7 @@ async fn complete(test: &TestDepot) -> usize {
 
 fn physical() -> NewLine {
     NewLine {
-        iccid: Iccid::parse("8988247100000000019").unwrap(),
+        iccid: Iccid::parse("8988247100000000017").unwrap(),
         msisdn: Some(Msisdn::parse("33700000019").unwrap()),
         sim_status: SimStatus::Preactivated,
         esim_status: EsimStatus::Released,
@@ -57,7 +57,10 @@ on_both_databases! {
         let lines = test.twin.twin().add_lines(25);
         deliver_codeless(&test, &lines).await;
         let waiting = test.profile(&lines[0].iccid).await;
-        assert_eq!((waiting.stock_status, waiting.quarantine_reason), (StockStatus::Quarantined, Some(QuarantineReason::CodeMissing)));
+        assert_eq!(
+            (waiting.stock_status, waiting.quarantine_reason),
+            (StockStatus::Quarantined, Some(QuarantineReason::CodeMissing))
+        );
         assert!(matches!(test.order("early", 1).await, Err(AppError::OutOfStock { available: 0, .. })));
         assert!(complete(&test).await >= 2, "more than one step has to do");
         assert!(!deliveries::step(&test.depot).await.unwrap());
@@ -70,6 +73,22 @@ on_both_databases! {
         test.finish().await;
     }
 
+    async fn a_sim_that_the_carrier_does_not_know_stays_set_aside(db: TestDatabase) {
+        let test = TestDepot::start(db).await;
+        let stranger = "TransatelId;Msisdn;Release;IccId;HLRStatus;Pin1;Puk1\r\n\
+                        900100;33700000026;R1;8988247100000000025;Pre-Activated;1234;12345678\r\n";
+        let (view, _) = test.import(stranger.to_owned(), test.import_of()).await.unwrap();
+        assert_eq!(view.import.counts.accepted, 1, "{:?}", view.errors);
+        complete(&test).await;
+        let profile = test.profile(&Iccid::parse("8988247100000000025").unwrap()).await;
+        assert_eq!(
+            (profile.stock_status, profile.quarantine_reason, profile.form_factor),
+            (StockStatus::Quarantined, Some(QuarantineReason::CodeMissing), FormFactor::Esim)
+        );
+        assert!(matches!(test.order("early", 1).await, Err(AppError::OutOfStock { available: 0, .. })));
+        test.finish().await;
+    }
+
     async fn a_physical_sim_needs_no_code(db: TestDatabase) {
         let test = TestDepot::start(db).await;
         let line = test.twin.twin().add_line(physical()).unwrap();
@@ -79,8 +98,12 @@ on_both_databases! {
         assert_eq!((profile.form_factor, profile.stock_status), (FormFactor::Psim, StockStatus::Available));
         let id = test.order_with_product("ref-1", 1).await.unwrap().order.order.id;
         test.work_until_settled().await;
-        let order = simdepot_application::orders::get(&test.depot, &storefront("default"), id, true).await.unwrap();
-        assert_eq!((order.order.status, &order.lines[0].profiles[0].activation), (OrderStatus::Fulfilled, &None));
+        let order =
+            simdepot_application::orders::get(&test.depot, &storefront("default"), id, true).await.unwrap();
+        assert_eq!(
+            (order.order.status, &order.lines[0].profiles[0].activation),
+            (OrderStatus::Fulfilled, &None)
+        );
         let code = activation::reveal(&test.depot, &storefront("default"), line.iccid.clone()).await;
         assert!(matches!(code, Err(AppError::NotFound { what: "activation code" })), "{code:?}");
         test.finish().await;
@@ -127,11 +150,7 @@ on_both_databases! {
     async fn a_code_that_another_profile_holds_is_set_aside(db: TestDatabase) {
         let test = TestDepot::start(db).await;
         let first = test.deliver(1).await.remove(0);
-        let twice = NewLine {
-            physical: false,
-            activation_code: first.activation_code.clone(),
-            ..physical()
-        };
+        let twice = NewLine { physical: false, activation_code: first.activation_code.clone(), ..physical() };
         let second = test.twin.twin().add_line(twice).unwrap();
         deliver_codeless(&test, std::slice::from_ref(&second)).await;
         complete(&test).await;
@@ -145,14 +164,18 @@ on_both_databases! {
         let lines = test.twin.twin().add_lines(60);
         deliver_codeless(&test, &lines).await;
         let other = test.restarted();
-        let workers: Vec<_> = [test.depot.clone(), other].into_iter().map(|depot| {
-            tokio::spawn(async move { while deliveries::step(&depot).await.unwrap() {} })
-        }).collect();
+        let workers: Vec<_> = [test.depot.clone(), other]
+            .into_iter()
+            .map(|depot| tokio::spawn(async move { while deliveries::step(&depot).await.unwrap() {} }))
+            .collect();
         for worker in workers {
             worker.await.unwrap();
         }
         complete(&test).await;
-        let received = test.db.raw().number("SELECT COUNT(*) AS value FROM events WHERE type_name = 'profile.code_received'");
+        let received = test
+            .db
+            .raw()
+            .number("SELECT COUNT(*) AS value FROM events WHERE type_name = 'profile.code_received'");
         assert_eq!(received, 60);
         assert_eq!(test.order("all", 60).await.unwrap().order.lines[0].profiles.len(), 60);
         test.finish().await;

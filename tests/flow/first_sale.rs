@@ -37,7 +37,8 @@ on_both_databases! {
 
         let order = test.read_order(id).await;
         assert_eq!(order.order.status, OrderStatus::Fulfilled);
-        let mut given: Vec<_> = order.lines[0].profiles.iter().map(|entry| entry.profile.iccid.to_string()).collect();
+        let mut given: Vec<_> =
+            order.lines[0].profiles.iter().map(|entry| entry.profile.iccid.to_string()).collect();
         given.sort();
         let mut fresh: Vec<_> = lines[3..].iter().map(|line| line.iccid.to_string()).collect();
         fresh.sort();
@@ -55,14 +56,17 @@ on_both_databases! {
 
     async fn a_sim_that_the_carrier_does_not_know_is_set_aside(db: TestDatabase) {
         let test = TestDepot::start(db).await;
-        let stranger = Iccid::parse("8988247999999999993").unwrap();
+        let stranger = Iccid::parse("8988247999999999992").unwrap();
         let file = format!("ICCID;MSISDN;ActivationCode\n{stranger};33699999999;1$smdp.example$STRANGER\n");
         test.import(file, test.import_of()).await.unwrap();
         let line = test.deliver(1).await.remove(0);
         let id = test.order_with_product("ref-1", 1).await.unwrap().order.order.id;
         test.work_until_settled().await;
         let order = test.read_order(id).await;
-        assert_eq!((order.order.status, &order.lines[0].profiles[0].profile.iccid), (OrderStatus::Fulfilled, &line.iccid));
+        assert_eq!(
+            (order.order.status, &order.lines[0].profiles[0].profile.iccid),
+            (OrderStatus::Fulfilled, &line.iccid)
+        );
         assert_aside(&test, &stranger, QuarantineReason::UnknownToCarrier).await;
         assert_eq!(test.order_requests(), 1);
         test.finish().await;
@@ -77,7 +81,10 @@ on_both_databases! {
         let id = test.order_with_product("three bad", 1).await.unwrap().order.order.id;
         test.work_until_settled().await;
         let order = test.read_order(id).await;
-        assert_eq!((order.order.status, &order.lines[0].profiles[0].profile.iccid), (OrderStatus::Fulfilled, &lines[3].iccid));
+        assert_eq!(
+            (order.order.status, &order.lines[0].profiles[0].profile.iccid),
+            (OrderStatus::Fulfilled, &lines[3].iccid)
+        );
         assert_eq!(test.order_requests(), 1);
 
         let more = test.deliver(5).await;
@@ -123,7 +130,10 @@ on_both_databases! {
         let id = test.order_with_product("ref-1", 1).await.unwrap().order.order.id;
         test.work_until_settled().await;
         let order = test.read_order(id).await;
-        assert_eq!((order.order.status, &order.lines[0].profiles[0].profile.iccid), (OrderStatus::Fulfilled, &lines[1].iccid));
+        assert_eq!(
+            (order.order.status, &order.lines[0].profiles[0].profile.iccid),
+            (OrderStatus::Fulfilled, &lines[1].iccid)
+        );
         assert_aside(&test, &lines[0].iccid, QuarantineReason::RefusedByCarrier).await;
         assert_eq!((test.order_requests(), test.carrier_orders().len()), (2, 1));
         test.finish().await;
@@ -138,7 +148,10 @@ on_both_databases! {
         let id = test.order_with_product("ref-1", 1).await.unwrap().order.order.id;
         test.work_until_settled().await;
         let order = test.read_order(id).await;
-        assert_eq!((order.order.status, &order.lines[0].profiles[0].profile.iccid), (OrderStatus::Fulfilled, &lines[1].iccid));
+        assert_eq!(
+            (order.order.status, &order.lines[0].profiles[0].profile.iccid),
+            (OrderStatus::Fulfilled, &lines[1].iccid)
+        );
         assert_aside(&test, &lines[0].iccid, QuarantineReason::RefusedByCarrier).await;
         assert_eq!((test.order_requests(), test.carrier_orders().len()), (3, 1));
         test.finish().await;

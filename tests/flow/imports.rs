@@ -1,10 +1,7 @@
 //! Stock files: what is taken, what is refused, and that nothing is half imported.
 
-use std::collections::BTreeSet;
-
 use chrono::TimeDelta;
 use simdepot_application::imports::{self, StartImport, StartedAs};
-use simdepot_application::profiles::{self, Move};
 use simdepot_application::{AppError, pools};
 use simdepot_carrier_twin::LineSpec;
 use simdepot_domain::clock::{Clock, SystemClock};
@@ -13,27 +10,33 @@ use simdepot_domain::iccid::Iccid;
 use simdepot_domain::import::{ImportCounts, ImportStatus, OnError, RowResult};
 use simdepot_domain::pool::PoolSettings;
 use simdepot_domain::stock::StockStatus;
-use simdepot_tests::depot::{idempotency_key, pool_settings, stock_keeper};
+use simdepot_tests::depot::{pool_settings, stock_keeper};
 use simdepot_tests::{TestDepot, on_both_databases};
 
-const A: &str = "8988247000000000017";
-const B: &str = "8988247000000000025";
-const C: &str = "8988247000000000033";
-const D: &str = "8988247000000000041";
+pub(crate) const A: &str = "8988247000000000019";
+pub(crate) const B: &str = "8988247000000000027";
+pub(crate) const C: &str = "8988247000000000035";
+pub(crate) const D: &str = "8988247000000000043";
 
-fn iccid(text: &str) -> Iccid {
+pub(crate) fn iccid(text: &str) -> Iccid {
     Iccid::parse(text).unwrap()
 }
 
-fn counts(rows: u64, accepted: u64, rejected: u64, duplicates: u64, warnings: u64) -> ImportCounts {
+pub(crate) fn counts(
+    rows: u64,
+    accepted: u64,
+    rejected: u64,
+    duplicates: u64,
+    warnings: u64,
+) -> ImportCounts {
     ImportCounts { rows, accepted, rejected, duplicates, warnings }
 }
 
-async fn available(test: &TestDepot) -> u64 {
+pub(crate) async fn available(test: &TestDepot) -> u64 {
     pools::availability(&test.depot, pool_settings().pool).await.unwrap()
 }
 
-fn file_of(lines: &[LineSpec]) -> String {
+pub(crate) fn file_of(lines: &[LineSpec]) -> String {
     simdepot_carrier_twin::delivery::delivery_file(lines)
 }
 
@@ -72,30 +75,42 @@ on_both_databases! {
     async fn other_columns_delimiters_and_prefixes(db: TestDatabase) {
         let test = TestDepot::start(db).await;
         let file = format!(
-            "note,LPA,serial,msisdn\n\"a, b\",LPA:1$smdp.example$ONE,{A},33600000001\n,1$smdp.example$TWO$1.3.6.1$1,{B},\n"
+            "note,LPA,serial,msisdn\n\"a, b\",LPA:1$smdp.example$ONE,{A},33600000001\n\
+             ,1$smdp.example$TWO$1.3.6.1$1,{B},\n"
         );
         test.import(file, test.import_of()).await.unwrap();
         let split = format!("matching_id;SM-DP+;ICCID\nTHREE;smdp.example;{C}\n");
         test.import(split, test.import_of()).await.unwrap();
         let order = test.order("ref-1", 3).await.unwrap().order;
-        let given: Vec<_> = order.lines[0].profiles.iter().map(|entry| {
-            (entry.profile.iccid.to_string(), entry.activation.as_ref().unwrap().lpa())
-        }).collect();
-        assert_eq!(given, [
-            (A.to_owned(), "LPA:1$smdp.example$ONE".to_owned()),
-            (B.to_owned(), "LPA:1$smdp.example$TWO$1.3.6.1$1".to_owned()),
-            (C.to_owned(), "LPA:1$smdp.example$THREE".to_owned()),
-        ]);
+        let given: Vec<_> = order.lines[0]
+            .profiles
+            .iter()
+            .map(|entry| (entry.profile.iccid.to_string(), entry.activation.as_ref().unwrap().lpa()))
+            .collect();
+        assert_eq!(
+            given,
+            [
+                (A.to_owned(), "LPA:1$smdp.example$ONE".to_owned()),
+                (B.to_owned(), "LPA:1$smdp.example$TWO$1.3.6.1$1".to_owned()),
+                (C.to_owned(), "LPA:1$smdp.example$THREE".to_owned()),
+            ]
+        );
         test.finish().await;
     }
 
     async fn a_fleet_report_waits_for_its_codes(db: TestDatabase) {
         let test = TestDepot::start(db).await;
         let line = test.twin.twin().add_lines(1).remove(0);
-        let file = format!("\u{feff}{};x;x;x;x;x;x;{};Pr\u{e9}-activ\u{e9}e;x\r\n", line.iccid, line.msisdn());
+        let file =
+            format!("\u{feff}{};x;x;x;x;x;x;{};Pr\u{e9}-activ\u{e9}e;x\r\n", line.iccid, line.msisdn());
         let asked = StartImport { format: Format::Park, ..test.import_of() };
         let (view, _) = test.import(file, asked).await.unwrap();
-        assert_eq!((view.import.status, view.import.counts.accepted), (ImportStatus::Completed, 1), "{:?}", view.errors);
+        assert_eq!(
+            (view.import.status, view.import.counts.accepted),
+            (ImportStatus::Completed, 1),
+            "{:?}",
+            view.errors
+        );
         while simdepot_application::deliveries::step(&test.depot).await.unwrap() {}
         let profile = test.profile(&line.iccid).await;
         assert_eq!((profile.msisdn, profile.import_id), (line.msisdn.clone(), view.import.id));
@@ -107,7 +122,10 @@ on_both_databases! {
         let lines = test.twin.twin().add_lines(2);
         let dry = || StartImport { dry_run: true, ..test.import_of() };
         let (view, _) = test.import(file_of(&lines), dry()).await.unwrap();
-        assert_eq!((view.import.status, view.import.counts), (ImportStatus::Completed, counts(2, 2, 0, 0, 0)));
+        assert_eq!(
+            (view.import.status, view.import.counts),
+            (ImportStatus::Completed, counts(2, 2, 0, 0, 0))
+        );
         assert_eq!(available(&test).await, 0);
         assert_eq!(test.db.raw().number("SELECT COUNT(*) AS value FROM profiles"), 0);
         // Any number of times, before and after the import itself.
@@ -126,16 +144,26 @@ on_both_databases! {
         assert_eq!((view.import.status, view.import.counts), (ImportStatus::Failed, counts(7, 0, 5, 1, 0)));
         assert!(view.import.problem.as_ref().unwrap().contains("5 rows were refused"));
         assert_eq!(test.db.raw().number("SELECT COUNT(*) AS value FROM profiles"), 0);
-        let named: Vec<_> = view.errors.iter().map(|row| (row.line, row.column.as_str(), row.code.as_str())).collect();
-        assert_eq!(named, [
-            (3, "ICCID", "wrong-length"), (4, "MSISDN", "wrong-length"), (5, "PIN", "wrong-length"),
-            (6, "ActivationCode", named[3].2), (7, "ICCID", "empty"),
-        ]);
+        let named: Vec<_> =
+            view.errors.iter().map(|row| (row.line, row.column.as_str(), row.code.as_str())).collect();
+        assert_eq!(
+            named,
+            [
+                (3, "ICCID", "wrong-length"),
+                (4, "MSISDN", "wrong-length"),
+                (5, "PIN", "wrong-length"),
+                (6, "ActivationCode", named[3].2),
+                (7, "ICCID", "empty"),
+            ]
+        );
         assert!(view.errors.iter().all(|row| row.result == RowResult::Rejected && !row.reason.is_empty()));
         assert_eq!(view.errors[1].iccid.as_deref(), Some(B));
         let report = imports::rows(&test.depot, view.import.id, 0, 100).await.unwrap();
         assert_eq!(report.len(), 6);
-        assert_eq!((report[5].line, report[5].result, report[5].code.as_str()), (8, RowResult::Duplicate, "repeated"));
+        assert_eq!(
+            (report[5].line, report[5].result, report[5].code.as_str()),
+            (8, RowResult::Duplicate, "repeated")
+        );
         // The report names what is wrong and shows no secret.
         assert!(!format!("{view:?}{report:?}").contains("SESAME"));
         // The same file may come again: nothing of it is there.
@@ -147,7 +175,10 @@ on_both_databases! {
         let test = TestDepot::start(db).await;
         let skip = StartImport { on_error: OnError::Skip, ..test.import_of() };
         let (view, _) = test.import(mixed(), skip).await.unwrap();
-        assert_eq!((view.import.status, view.import.counts), (ImportStatus::Completed, counts(7, 1, 5, 1, 0)));
+        assert_eq!(
+            (view.import.status, view.import.counts),
+            (ImportStatus::Completed, counts(7, 1, 5, 1, 0))
+        );
         assert_eq!(available(&test).await, 1);
         let order = test.order("ref-1", 1).await.unwrap().order;
         let entry = &order.lines[0].profiles[0];
@@ -159,7 +190,10 @@ on_both_databases! {
         let test = TestDepot::start(db).await;
         let file = "ICCID;Status;ActivationCode\n8988247000000000018;Perdue;1$smdp.example$ODD\n";
         let (view, _) = test.import(file, test.import_of()).await.unwrap();
-        assert_eq!((view.import.status, view.import.counts), (ImportStatus::Completed, counts(1, 1, 0, 0, 1)));
+        assert_eq!(
+            (view.import.status, view.import.counts),
+            (ImportStatus::Completed, counts(1, 1, 0, 0, 1))
+        );
         let report = imports::rows(&test.depot, view.import.id, 0, 10).await.unwrap();
         let codes: Vec<_> = report.iter().map(|row| (row.result, row.code.as_str())).collect();
         assert_eq!(codes, [(RowResult::Warning, "luhn-failed"), (RowResult::Warning, "unknown-status")]);
@@ -189,165 +223,54 @@ on_both_databases! {
         test.finish().await;
     }
 
-    async fn the_same_file_is_imported_once(db: TestDatabase) {
-        let test = TestDepot::start(db).await;
-        let lines = test.twin.twin().add_lines(2);
-        let (first, _) = test.import(file_of(&lines), test.import_of()).await.unwrap();
-        let (again, started_as) = test.import(file_of(&lines), test.import_of()).await.unwrap();
-        assert_eq!((again.import.id, started_as), (first.import.id, StartedAs::Repeated));
-        assert_eq!(available(&test).await, 2);
-        test.finish().await;
-    }
-
-    /// Two requests with the same file at once: one brings it, the other one fails whole.
-    async fn the_same_file_twice_at_once_is_imported_once(db: TestDatabase) {
-        let test = TestDepot::start(db).await;
-        let lines = test.twin.twin().add_lines(300);
-        let file = file_of(&lines);
-        let both = futures_util::future::join(
-            test.import(&file, test.import_of()), test.import(&file, test.import_of()),
-        );
-        let (one, other) = both.await;
-        let statuses: BTreeSet<String> =
-            [one, other].into_iter().map(|import| import.unwrap().0.import.status.to_string()).collect();
-        assert!(
-            statuses == BTreeSet::from(["completed".to_owned(), "failed".to_owned()])
-                || statuses == BTreeSet::from(["completed".to_owned()]),
-            "{statuses:?}"
-        );
-        assert_eq!(available(&test).await, 300);
-        let completed = test.db.raw().number("SELECT COUNT(*) AS value FROM imports WHERE status = 'completed'");
-        assert_eq!(completed, 1);
-        test.finish().await;
-    }
-
-    async fn what_is_in_the_stock_is_a_duplicate_and_never_overwritten(db: TestDatabase) {
-        let test = TestDepot::start(db).await;
-        test.import(format!("ICCID;ActivationCode\n{A};1$smdp.example$ONE\n"), test.import_of()).await.unwrap();
-        let file = format!(
-            "ICCID;ActivationCode\n\
-             {A};1$smdp.example$NEW\n\
-             {A}5;1$smdp.example$TWENTY\n\
-             {B};1$SMDP.example$ONE\n\
-             {C};1$smdp.example$THREE\n\
-             {D};1$smdp.example$THREE\n"
-        );
-        let (view, _) = test.import(file, test.import_of()).await.unwrap();
-        assert_eq!((view.import.status, view.import.counts), (ImportStatus::Completed, counts(5, 1, 0, 4, 0)));
-        let report = imports::rows(&test.depot, view.import.id, 0, 10).await.unwrap();
-        let told: Vec<_> = report.iter().map(|row| (row.line, row.column.as_str(), row.code.as_str())).collect();
-        assert_eq!(told, [
-            (2, "ICCID", "in-stock"), (3, "ICCID", "in-stock"), (4, "ActivationCode", "in-stock"),
-            (6, "ActivationCode", "repeated"),
-        ]);
-        let order = test.order("ref-1", 2).await.unwrap().order;
-        let codes: Vec<_> = order.lines[0].profiles.iter().map(|entry| {
-            entry.activation.as_ref().unwrap().code().to_owned()
-        }).collect();
-        assert_eq!(codes, ["1$smdp.example$ONE", "1$smdp.example$THREE"]);
-        test.finish().await;
-    }
-
-    async fn an_import_is_undone_while_nobody_has_touched_it(db: TestDatabase) {
-        let test = TestDepot::start(db).await;
-        let keeper = stock_keeper("default");
-        let lines = test.twin.twin().add_lines(3);
-        let (first, _) = test.import(file_of(&lines), test.import_of()).await.unwrap();
-        let key = idempotency_key("undo-1", "");
-        let (undone, replayed) = imports::undo(&test.depot, &keeper, first.import.id, Some(&key)).await.unwrap();
-        assert_eq!((undone.import.status, undone.import.version, replayed), (ImportStatus::Undone, 2, false));
-        let (_, replayed) = imports::undo(&test.depot, &keeper, first.import.id, Some(&key)).await.unwrap();
-        assert!(replayed);
-        for table in ["profiles", "profile_secrets"] {
-            assert_eq!(test.db.raw().number(&format!("SELECT COUNT(*) AS value FROM {table}")), 0);
-        }
-        let twice = imports::undo(&test.depot, &keeper, first.import.id, None).await;
-        assert!(matches!(twice, Err(AppError::InvalidTransition { .. })), "{twice:?}");
-        // It may come again, codes and all.
-        let (second, started_as) = test.import(file_of(&lines), test.import_of()).await.unwrap();
-        assert_eq!((second.import.counts.accepted, started_as), (3, StartedAs::Created));
-        test.assert_verified().await;
-        test.order("ref-1", 1).await.unwrap();
-        let refused = imports::undo(&test.depot, &keeper, second.import.id, None).await.unwrap_err();
-        assert!(matches!(&refused, AppError::InvalidTransition { detail, .. } if detail.contains("1 of its 3")), "{refused:?}");
-        assert_eq!(available(&test).await, 2);
-        test.finish().await;
-    }
-
-    async fn a_profile_that_a_person_touched_keeps_its_import(db: TestDatabase) {
-        let test = TestDepot::start(db).await;
-        let keeper = stock_keeper("default");
-        let lines = test.twin.twin().add_lines(1);
-        let (import, _) = test.import(file_of(&lines), test.import_of()).await.unwrap();
-        for asked in [Move::Quarantine, Move::Release] {
-            let reason = "looked at".to_owned();
-            profiles::command(&test.depot, &keeper, lines[0].iccid.clone(), asked, reason, None).await.unwrap();
-        }
-        assert_eq!(available(&test).await, 1);
-        let refused = imports::undo(&test.depot, &keeper, import.import.id, None).await;
-        assert!(matches!(refused, Err(AppError::InvalidTransition { .. })), "{refused:?}");
-        test.finish().await;
-    }
-
     async fn the_last_day_of_sale_is_the_files_the_imports_or_the_pools(db: TestDatabase) {
         let test = TestDepot::start(db).await;
         let keeper = stock_keeper("default");
-        let shelf = PoolSettings {
-            pool: "shelf".parse().unwrap(), shelf_life_days: Some(30), ..pool_settings()
-        };
+        let shelf =
+            PoolSettings { pool: "shelf".parse().unwrap(), shelf_life_days: Some(30), ..pool_settings() };
         pools::create(&test.depot, &keeper, shelf.clone(), None).await.unwrap();
         let now = SystemClock.now();
         let in_shelf = || StartImport { pool: shelf.pool.clone(), ..test.import_of() };
         let dated = StartImport { sell_by: Some(now + TimeDelta::days(10)), ..in_shelf() };
-        let file = format!("ICCID;ActivationCode;sell_by\n{A};1$smdp.example$A;2099-12-31\n{B};1$smdp.example$B;\n");
+        let file =
+            format!("ICCID;ActivationCode;sell_by\n{A};1$smdp.example$A;2099-12-31\n{B};1$smdp.example$B;\n");
         test.import(file, dated).await.unwrap();
         test.import(format!("ICCID;ActivationCode\n{C};1$smdp.example$C\n"), in_shelf()).await.unwrap();
         test.import(format!("ICCID;ActivationCode\n{D};1$smdp.example$D\n"), test.import_of()).await.unwrap();
-        let sell_by = |text| { let test = &test; async move { test.profile(&iccid(text)).await.sell_by } };
-        assert_eq!(sell_by(A).await.to_rfc3339(), "2099-12-31T00:00:00+00:00");
+        let sell_by = |text| {
+            let test = &test;
+            async move { test.profile(&iccid(text)).await.sell_by }
+        };
+        // The day in the file is a day of sale.
+        assert_eq!(sell_by(A).await.to_rfc3339(), "2100-01-01T00:00:00+00:00");
         assert_eq!(sell_by(B).await, now + TimeDelta::days(10));
         let age = sell_by(C).await - now;
         assert!(age >= TimeDelta::days(30) && age < TimeDelta::days(30) + TimeDelta::minutes(5), "{age}");
         assert!(sell_by(D).await - now > TimeDelta::days(365 * 100));
         let past = StartImport { sell_by: Some(now - TimeDelta::days(1)), ..in_shelf() };
         let refused = test.import("ICCID\n", past).await;
-        assert!(matches!(&refused, Err(AppError::Invalid(errors)) if errors[0].pointer == "?sell_by"), "{refused:?}");
+        assert!(
+            matches!(&refused, Err(AppError::Invalid(errors)) if errors[0].pointer == "?sell_by"),
+            "{refused:?}"
+        );
         let nowhere = StartImport { pool: "nowhere".parse().unwrap(), ..test.import_of() };
         let refused = test.import("ICCID\n", nowhere).await;
-        assert!(matches!(&refused, Err(AppError::Invalid(errors)) if errors[0].pointer == "?pool"), "{refused:?}");
+        assert!(
+            matches!(&refused, Err(AppError::Invalid(errors)) if errors[0].pointer == "?pool"),
+            "{refused:?}"
+        );
         test.finish().await;
     }
 
     async fn a_status_that_is_not_sold_is_set_aside(db: TestDatabase) {
         let test = TestDepot::start(db).await;
-        let file = format!("ICCID;Status;ActivationCode\n{A};Active;1$smdp.example$A\n{B};Pre-Activated;1$smdp.example$B\n");
+        let file = format!(
+            "ICCID;Status;ActivationCode\n{A};Active;1$smdp.example$A\n{B};Pre-Activated;1$smdp.example$B\n"
+        );
         let (view, _) = test.import(file, test.import_of()).await.unwrap();
         assert_eq!(view.import.counts.accepted, 2);
         assert_eq!(test.profile(&iccid(A)).await.stock_status, StockStatus::Quarantined);
         assert_eq!(available(&test).await, 1);
-        test.finish().await;
-    }
-
-    /// The process died while the file was read: nothing of it is there, and the import says so.
-    async fn an_abandoned_import_is_failed(db: TestDatabase) {
-        let test = TestDepot::start(db).await;
-        let (begun, _) =
-            imports::start(&test.depot, &stock_keeper("default"), test.import_of(), "abc", None).await.unwrap();
-        simdepot_application::housekeeping::step(&test.depot).await.unwrap();
-        assert_eq!(imports::get(&test.depot, begun.import.id).await.unwrap().import.status, ImportStatus::Queued);
-        let long_ago = match test.db.backend() {
-            simdepot_persistence::Backend::Postgres => "now() - interval '11 minutes'",
-            simdepot_persistence::Backend::Sqlite => "heartbeat_at - 660000000",
-        };
-        test.db.raw().execute(&format!("UPDATE imports SET heartbeat_at = {long_ago}"));
-        simdepot_application::housekeeping::step(&test.depot).await.unwrap();
-        let view = imports::get(&test.depot, begun.import.id).await.unwrap();
-        assert_eq!(view.import.status, ImportStatus::Failed);
-        assert!(view.import.problem.unwrap().contains("send the file again"));
-        // Its process was only slow: it learns that it was given up, and imports nothing.
-        let path = test.file("late.csv", format!("ICCID;ActivationCode\n{A};1$smdp.example$A\n"));
-        assert!(imports::run(&test.depot, begun.import.id, &path, &|_| ()).await.is_err());
-        assert_eq!(available(&test).await, 0);
         test.finish().await;
     }
 }

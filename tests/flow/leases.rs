@@ -50,7 +50,10 @@ on_both_databases! {
         let unknown = test.operations(None).await.remove(0);
         assert_eq!((unknown.status, unknown.attempts), (OperationStatus::Unknown, 1));
         let order = test.read_order(id).await;
-        assert_eq!((order.order.status, order.lines[0].profiles[0].outcome), (OrderStatus::InProgress, ProfileOutcome::Unknown));
+        assert_eq!(
+            (order.order.status, order.lines[0].profiles[0].outcome),
+            (OrderStatus::InProgress, ProfileOutcome::Unknown)
+        );
         for _ in 0..3 {
             housekeeping::step(&survivor).await.unwrap();
             assert_eq!(simdepot_tests::depot::work_until_idle(&survivor).await, 0);
@@ -76,12 +79,19 @@ on_both_databases! {
         held.reached.notified().await;
         worker.abort();
         assert!(worker.await.unwrap_err().is_cancelled());
-        assert_eq!(simdepot_tests::depot::work_until_idle(&survivor).await, 0, "the lease is still another's");
+        assert_eq!(
+            simdepot_tests::depot::work_until_idle(&survivor).await,
+            0,
+            "the lease is still another's"
+        );
         tokio::time::sleep(Duration::from_millis(800)).await;
         simdepot_tests::depot::work_until_idle(&survivor).await;
         assert_eq!(test.read_order(id).await.order.status, OrderStatus::Fulfilled);
         let operation = test.operations(None).await.remove(0);
-        assert_eq!((operation.status, operation.attempts, test.order_requests()), (OperationStatus::Done, 1, 1));
+        assert_eq!(
+            (operation.status, operation.attempts, test.order_requests()),
+            (OperationStatus::Done, 1, 1)
+        );
         test.finish().await;
     }
 
@@ -124,11 +134,16 @@ on_both_databases! {
         held.go_on.notify_one();
         assert!(sleeper.await.unwrap().unwrap());
         assert_eq!(test.order_requests(), 0);
-        assert_eq!(test.operations(None).await[0].status, OperationStatus::Pending);
+        let waiting = test.operations(None).await.remove(0);
+        assert_eq!((waiting.status, waiting.attempts), (OperationStatus::Pending, 0));
+        assert_eq!(waiting.sent_at, None);
         // It is done by the next one, once.
         test.pace(|pace| pace.lease = TimeDelta::seconds(30));
         test.work_until_settled().await;
-        assert_eq!((test.order_requests(), test.read_order(id).await.order.status), (1, OrderStatus::Fulfilled));
+        assert_eq!(
+            (test.order_requests(), test.read_order(id).await.order.status),
+            (1, OrderStatus::Fulfilled)
+        );
         test.finish().await;
     }
 

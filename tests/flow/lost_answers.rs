@@ -15,6 +15,7 @@ use simdepot_tests::{TestDepot, on_both_databases};
 /// Each way to lose an answer, and whether the carrier took the order.
 fn faults() -> Vec<(Fault, bool)> {
     vec![
+        (Fault::ApplyLate { ms: 400 }, true),
         (Fault::DropAfterApply, true),
         (Fault::DropBeforeApply, false),
         (Fault::Status503Before, false),
@@ -24,7 +25,6 @@ fn faults() -> Vec<(Fault, bool)> {
         (Fault::Slow { ms: 3_000 }, true),
         (Fault::WrongShape, true),
         (Fault::Garbage, true),
-        (Fault::ApplyLate { ms: 400 }, true),
     ]
 }
 
@@ -43,7 +43,11 @@ on_both_databases! {
             assert_eq!(test.order_requests(), u64::try_from(number).unwrap() + 1, "{fault:?}");
             let order = test.read_order(order.order.id).await;
             let entry = &order.lines[0].profiles[0];
-            assert_eq!((order.order.status, entry.outcome), (OrderStatus::InProgress, ProfileOutcome::Unknown), "{fault:?}");
+            assert_eq!(
+                (order.order.status, entry.outcome),
+                (OrderStatus::InProgress, ProfileOutcome::Unknown),
+                "{fault:?}"
+            );
             assert_eq!(entry.profile.stock_status, StockStatus::Allocated);
             let placed = entry.bundle.as_ref().unwrap();
             let operation = placed.operation.as_ref().unwrap();
@@ -84,9 +88,13 @@ on_both_databases! {
         test.work_until_settled().await;
         let order = test.read_order(id).await;
         assert_eq!(order.order.status, OrderStatus::InProgress);
-        let mut outcomes: Vec<_> = order.lines[0].profiles.iter().map(|entry| entry.outcome.to_string()).collect();
+        let mut outcomes: Vec<_> =
+            order.lines[0].profiles.iter().map(|entry| entry.outcome.to_string()).collect();
         outcomes.sort();
-        assert_eq!((outcomes, test.order_requests()), (vec!["fulfilled".to_owned(), "unknown".to_owned()], 2));
+        assert_eq!(
+            (outcomes, test.order_requests()),
+            (vec!["fulfilled".to_owned(), "unknown".to_owned()], 2)
+        );
         test.finish().await;
     }
 

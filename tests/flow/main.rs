@@ -1,17 +1,12 @@
 //! The main job from end to end, below HTTP: import, order, carrier, top-up, reveal, verify. The carrier is the twin
 //! over real HTTP.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "tests"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 mod activation;
 mod carriers;
 mod deliveries;
 mod first_sale;
+mod import_again;
 mod imports;
 mod leases;
 mod lost_answers;

@@ -23,7 +23,10 @@ on_both_databases! {
         let test = TestDepot::start(db).await;
         let lines = test.deliver(3).await;
         let placed = test.order_with_product("ref-1", 2).await.unwrap();
-        assert_eq!((placed.placed_as, placed.order.order.status), (PlacedAs::Created, OrderStatus::InProgress));
+        assert_eq!(
+            (placed.placed_as, placed.order.order.status),
+            (PlacedAs::Created, OrderStatus::InProgress)
+        );
         // Nothing is shown before the carrier has taken it.
         assert!(placed.order.lines[0].profiles.iter().all(|entry| entry.activation.is_none()));
         assert_eq!(test.order_requests(), 0);
@@ -43,7 +46,10 @@ on_both_databases! {
             let sent = by_msisdn[line.msisdn()];
             let placed = entry.bundle.as_ref().unwrap();
             let (bundle, operation) = (&placed.bundle, placed.operation.as_ref().unwrap());
-            assert_eq!((bundle.status, bundle.order_type), (BundleStatus::Preloaded, Some(OrderType::Preload)));
+            assert_eq!(
+                (bundle.status, bundle.order_type),
+                (BundleStatus::Preloaded, Some(OrderType::Preload))
+            );
             assert_eq!(bundle.subscription_id.as_ref(), Some(&sent.subscription_id));
             assert_eq!((operation.status, operation.attempts), (OperationStatus::Done, 1));
             assert_eq!(sent.transaction_reference, Some(operation.id.to_string()));
@@ -58,7 +64,10 @@ on_both_databases! {
         let placed = test.order("ref-1", 2).await.unwrap().order;
         assert_eq!(placed.order.status, OrderStatus::Fulfilled);
         for (entry, line) in placed.lines[0].profiles.iter().zip(&lines) {
-            assert_eq!((&entry.activation, entry.outcome), (&line.activation_code, ProfileOutcome::Fulfilled));
+            assert_eq!(
+                (&entry.activation, entry.outcome),
+                (&line.activation_code, ProfileOutcome::Fulfilled)
+            );
             assert!(entry.profile.revealed_at.is_some() && entry.bundle.is_none());
         }
         let quiet = PlaceOrder { reveal: false, ..order_of("ref-2", 1, None) };
@@ -73,16 +82,10 @@ on_both_databases! {
     async fn the_request_waits_for_the_carrier(db: TestDatabase) {
         let test = TestDepot::start(db).await;
         let lines = test.deliver(1).await;
-        let work = test.depot.clone();
-        let worker = tokio::spawn(async move {
-            loop {
-                work.signals.work.notified().await;
-                while simdepot_application::operations::step(&work).await.unwrap() {}
-            }
-        });
+        let worker = test.worker();
         let (caller, asked) = (storefront("default"), order_of("ref-1", 1, Some(PRODUCT)));
         let placed = orders::place(&test.depot, &caller, asked, None, Duration::from_secs(10)).await.unwrap();
-        worker.abort();
+        drop(worker);
         assert_eq!(placed.order.order.status, OrderStatus::Fulfilled);
         assert_eq!(placed.order.lines[0].profiles[0].activation, lines[0].activation_code);
         test.finish().await;
@@ -92,24 +95,29 @@ on_both_databases! {
     async fn forty_clients_share_298_profiles(db: TestDatabase) {
         let test = TestDepot::start(db).await;
         test.deliver(298).await;
-        let clients: Vec<_> = (0..40).map(|client| {
-            let depot = test.depot.clone();
-            tokio::spawn(async move {
-                let (mut iccids, mut sold_out) = (Vec::new(), 0);
-                for number in 0..9 {
-                    let asked = order_of(&format!("ref-{client}-{number}"), 1, None);
-                    match orders::place(&depot, &storefront("default"), asked, None, Duration::ZERO).await {
-                        Ok(placed) => {
-                            assert_eq!(placed.order.order.status, OrderStatus::Fulfilled);
-                            iccids.extend(profiles_of(&placed.order).into_iter().map(|profile| profile.iccid));
+        let clients: Vec<_> = (0..40)
+            .map(|client| {
+                let depot = test.depot.clone();
+                tokio::spawn(async move {
+                    let (mut iccids, mut sold_out) = (Vec::new(), 0);
+                    for number in 0..9 {
+                        let asked = order_of(&format!("ref-{client}-{number}"), 1, None);
+                        match orders::place(&depot, &storefront("default"), asked, None, Duration::ZERO).await
+                        {
+                            Ok(placed) => {
+                                assert_eq!(placed.order.order.status, OrderStatus::Fulfilled);
+                                iccids.extend(
+                                    profiles_of(&placed.order).into_iter().map(|profile| profile.iccid),
+                                );
+                            }
+                            Err(AppError::OutOfStock { requested: 1, available: 0, .. }) => sold_out += 1,
+                            Err(other) => panic!("neither sold nor out of stock: {other:?}"),
                         }
-                        Err(AppError::OutOfStock { requested: 1, available: 0, .. }) => sold_out += 1,
-                        Err(other) => panic!("neither sold nor out of stock: {other:?}"),
                     }
-                }
-                (iccids, sold_out)
+                    (iccids, sold_out)
+                })
             })
-        }).collect();
+            .collect();
         let (mut iccids, mut sold_out) = (Vec::new(), 0);
         for client in clients {
             let (its_own, refused) = client.await.unwrap();
@@ -130,10 +138,12 @@ on_both_databases! {
             test.order_with_product(&format!("ref-{number}"), 3).await.unwrap();
         }
         let other = test.restarted();
-        let workers: Vec<_> = (0..6).map(|number| {
-            let depot = if number % 2 == 0 { test.depot.clone() } else { other.clone() };
-            tokio::spawn(async move { simdepot_tests::depot::work_until_idle(&depot).await })
-        }).collect();
+        let workers: Vec<_> = (0..6)
+            .map(|number| {
+                let depot = if number % 2 == 0 { test.depot.clone() } else { other.clone() };
+                tokio::spawn(async move { simdepot_tests::depot::work_until_idle(&depot).await })
+            })
+            .collect();
         for worker in workers {
             worker.await.unwrap();
         }
@@ -172,8 +182,7 @@ on_both_databases! {
         assert_eq!(pools::availability(&test.depot, pool_settings().pool).await.unwrap(), 3);
         // A reference is the channel's own.
         let other = storefront("other");
-        let elsewhere =
-            orders::place(&test.depot, &other, order_of("ref-1", 1, None), None, Duration::ZERO);
+        let elsewhere = orders::place(&test.depot, &other, order_of("ref-1", 1, None), None, Duration::ZERO);
         assert_eq!(elsewhere.await.unwrap().placed_as, PlacedAs::Created);
         test.finish().await;
     }
@@ -181,13 +190,15 @@ on_both_databases! {
     async fn sixteen_at_once_with_one_reference_are_one_order(db: TestDatabase) {
         let test = TestDepot::start(db).await;
         test.deliver(20).await;
-        let requests: Vec<_> = (0..16).map(|_| {
-            let depot = test.depot.clone();
-            tokio::spawn(async move {
-                let asked = order_of("ref-1", 1, Some(PRODUCT));
-                orders::place(&depot, &storefront("default"), asked, None, Duration::ZERO).await.unwrap()
+        let requests: Vec<_> = (0..16)
+            .map(|_| {
+                let depot = test.depot.clone();
+                tokio::spawn(async move {
+                    let asked = order_of("ref-1", 1, Some(PRODUCT));
+                    orders::place(&depot, &storefront("default"), asked, None, Duration::ZERO).await.unwrap()
+                })
             })
-        }).collect();
+            .collect();
         let (mut ids, mut created) = (BTreeSet::new(), 0);
         for request in requests {
             let placed = request.await.unwrap();
@@ -205,14 +216,16 @@ on_both_databases! {
         let test = TestDepot::start(db).await;
         test.deliver(20).await;
         let caller = storefront("default");
-        let requests: Vec<_> = (0..16).map(|_| {
-            let (depot, caller) = (test.depot.clone(), caller.clone());
-            tokio::spawn(async move {
-                let key = idempotency_key("key-1", "body");
-                let asked = order_of("ref-1", 2, None);
-                orders::place(&depot, &caller, asked, Some(&key), Duration::ZERO).await.unwrap()
+        let requests: Vec<_> = (0..16)
+            .map(|_| {
+                let (depot, caller) = (test.depot.clone(), caller.clone());
+                tokio::spawn(async move {
+                    let key = idempotency_key("key-1", "body");
+                    let asked = order_of("ref-1", 2, None);
+                    orders::place(&depot, &caller, asked, Some(&key), Duration::ZERO).await.unwrap()
+                })
             })
-        }).collect();
+            .collect();
         let (mut ids, mut created) = (BTreeSet::new(), 0);
         for request in requests {
             let placed = request.await.unwrap();
@@ -244,7 +257,10 @@ on_both_databases! {
         let sold_out = with_key("key-3", "many", order_of("ref-3", 500, None)).await;
         assert!(matches!(sold_out, Err(AppError::OutOfStock { .. })));
         test.deliver(482).await;
-        assert_eq!(with_key("key-3", "many", order_of("ref-3", 500, None)).await.unwrap().placed_as, PlacedAs::Created);
+        assert_eq!(
+            with_key("key-3", "many", order_of("ref-3", 500, None)).await.unwrap().placed_as,
+            PlacedAs::Created
+        );
         test.finish().await;
     }
 
@@ -303,12 +319,16 @@ on_both_databases! {
         bad.lines[1].pool = PoolName::parse("nowhere").unwrap();
         let Err(AppError::Invalid(errors)) = test.place(bad).await else { panic!() };
         let named: Vec<_> = errors.iter().map(|error| (error.pointer.as_str(), error.code)).collect();
-        assert_eq!(named, [
-            ("/lines/0/quantity", "range"), ("/lines/0/product", "unknown"), ("/lines/1/pool", "unknown"),
-        ]);
+        assert_eq!(
+            named,
+            [("/lines/0/quantity", "range"), ("/lines/0/product", "unknown"), ("/lines/1/pool", "unknown"),]
+        );
         for quantity in [1_001, u32::MAX] {
             let refused = test.order("ref-1", quantity).await.unwrap_err();
-            assert!(matches!(&refused, AppError::Invalid(errors) if errors[0].pointer == "/lines"), "{refused:?}");
+            assert!(
+                matches!(&refused, AppError::Invalid(errors) if errors[0].pointer == "/lines"),
+                "{refused:?}"
+            );
         }
         let none = PlaceOrder { lines: Vec::new(), ..order_of("ref-1", 1, None) };
         assert!(matches!(test.place(none).await, Err(AppError::Invalid(_))));

@@ -43,7 +43,8 @@ on_both_databases! {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let nobody = format!("http://{}", listener.local_addr().unwrap());
         drop(listener);
-        let dead = Transatel::new(account_at(&nobody, Duration::from_secs(2)), Arc::new(SystemClock)).unwrap();
+        let dead =
+            Transatel::new(account_at(&nobody, Duration::from_secs(2)), Arc::new(SystemClock)).unwrap();
         test.wrap_carrier(|inner| Arc::new(Between::detour(inner, Arc::new(dead), 2)));
         let id = test.order_with_product("ref-1", 1).await.unwrap().order.order.id;
         test.work_until_settled().await;
@@ -70,7 +71,9 @@ on_both_databases! {
     async fn a_failed_read_sends_nothing(db: TestDatabase) {
         let test = TestDepot::start(db).await;
         test.deliver(3).await;
-        for (number, call) in [CallName::SimSearch, CallName::Esim, CallName::Inventory].into_iter().enumerate() {
+        for (number, call) in
+            [CallName::SimSearch, CallName::Esim, CallName::Inventory].into_iter().enumerate()
+        {
             test.twin.twin().add_script(Script::once(call, Fault::Status503Before));
             let id = test.order_with_product(&format!("ref-{number}"), 1).await.unwrap().order.order.id;
             test.work_until_idle().await;

@@ -30,7 +30,10 @@ on_both_databases! {
         assert_eq!((order.order.status, entry.outcome), (OrderStatus::Failed, ProfileOutcome::Failed));
         assert_eq!(order.order.problem.as_ref().unwrap()["code"], "PRODUCT_NOT_ELIGIBLE");
         let placed = entry.bundle.as_ref().unwrap();
-        assert_eq!((placed.bundle.status, placed.operation_status()), (BundleStatus::Refused, Some(OperationStatus::Refused)));
+        assert_eq!(
+            (placed.bundle.status, placed.operation_status()),
+            (BundleStatus::Refused, Some(OperationStatus::Refused))
+        );
         let profile = test.profile(&line.iccid).await;
         assert_eq!((profile.stock_status, profile.revealed_at), (StockStatus::Available, None));
         assert!(test.carrier_orders().is_empty());
@@ -40,7 +43,10 @@ on_both_databases! {
         let second = test.order_with_product("ref-2", 1).await.unwrap().order;
         test.work_until_settled().await;
         let second = test.read_order(second.order.id).await;
-        assert_eq!((second.order.status, &second.lines[0].profiles[0].profile.iccid), (OrderStatus::Fulfilled, &line.iccid));
+        assert_eq!(
+            (second.order.status, &second.lines[0].profiles[0].profile.iccid),
+            (OrderStatus::Fulfilled, &line.iccid)
+        );
         test.finish().await;
     }
 
@@ -48,17 +54,18 @@ on_both_databases! {
         let test = TestDepot::start(db).await;
         test.deliver(1).await;
         for (status, title) in [
-            (400, "PRODUCT_NOT_FOUND"), (402, "INSUFFICIENT_FUND"), (403, "INSUFFICIENT_PERMISSION"), (400, "BAD_REQUEST"),
+            (400, "PRODUCT_NOT_FOUND"),
+            (402, "INSUFFICIENT_FUND"),
+            (403, "INSUFFICIENT_PERMISSION"),
+            (400, "BAD_REQUEST"),
         ] {
             refuse(&test, status, title);
-            let work = test.depot.clone();
-            let worker = tokio::spawn(async move {
-                work.signals.work.notified().await;
-                simdepot_tests::depot::work_until_idle(&work).await
-            });
+            let worker = test.worker();
             let asked = order_of(title, 1, Some(PRODUCT));
-            let told = orders::place(&test.depot, &storefront("default"), asked, None, Duration::from_secs(10)).await;
-            worker.await.unwrap();
+            let told =
+                orders::place(&test.depot, &storefront("default"), asked, None, Duration::from_secs(10))
+                    .await;
+            drop(worker);
             match told {
                 Err(AppError::CarrierRefused { order: Some(_), bundle: None, refusal }) => {
                     assert_eq!(refusal.code, title);

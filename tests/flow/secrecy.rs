@@ -58,7 +58,7 @@ on_both_databases! {
         let test = TestDepot::start(db).await;
         let mut printed = Printed::default();
         let (keeper, shop) = (stock_keeper("default"), storefront("default"));
-        let lines = test.deliver(4).await;
+        let lines = test.deliver(5).await;
         let file = "ICCID;PIN;ActivationCode\n8988247000000000017;12;1$smdp.example$BAD-ROW-SESAME\n\
                     8988247000000000025;1234;9$smdp.example$BAD-CODE-SESAME\n";
         let skip = StartImport { on_error: OnError::Skip, ..test.import_of() };
@@ -69,9 +69,12 @@ on_both_databases! {
         let fulfilled = test.order("plain", 1).await.unwrap();
         assert!(fulfilled.order.lines[0].profiles[0].activation.is_some());
         printed.add(&fulfilled);
-        for fault in [None, Some(Fault::RefuseTitle { status: 400, title: "PRODUCT_NOT_ELIGIBLE".to_owned() }),
-            Some(Fault::DropAfterApply)]
-        {
+        for fault in [
+            None,
+            Some(Fault::RefuseTitle { status: 400, title: "PRODUCT_NOT_ELIGIBLE".to_owned() }),
+            Some(Fault::TooMany429 { retry_after: None }),
+            Some(Fault::DropAfterApply),
+        ] {
             let reference = format!("{fault:?}");
             if let Some(fault) = fault {
                 test.twin.twin().add_script(Script::once(CallName::Order, fault));
@@ -86,12 +89,16 @@ on_both_databases! {
         for line in &lines {
             printed.add(line);
             printed.add(&profiles::get(&test.depot, &keeper, line.iccid.clone()).await);
-            printed.add(&simdepot_application::activation::reveal(&test.depot, &shop, line.iccid.clone()).await);
+            printed
+                .add(&simdepot_application::activation::reveal(&test.depot, &shop, line.iccid.clone()).await);
             printed.add(&bundles::list(&test.depot, &shop, line.iccid.clone()).await);
         }
         let new = NewApiKey {
-            name: "till".to_owned(), channel: ChannelName::parse("default").unwrap(),
-            scopes: vec![Scope::Storefront], expires_at: None, test: true,
+            name: "till".to_owned(),
+            channel: ChannelName::parse("default").unwrap(),
+            scopes: vec![Scope::Storefront],
+            expires_at: None,
+            test: true,
         };
         let (created, _) = api_keys::create(&test.depot, &keeper, new, None).await.unwrap();
         printed.add(&created);
@@ -99,7 +106,8 @@ on_both_databases! {
         printed.add(&test.depot.accounts);
         printed.add(&test.operations(None).await);
 
-        let mut secrets = vec!["BAD-ROW-SESAME".to_owned(), "BAD-CODE-SESAME".to_owned(), "sandbox-secret".to_owned()];
+        let mut secrets =
+            vec!["BAD-ROW-SESAME".to_owned(), "BAD-CODE-SESAME".to_owned(), "sandbox-secret".to_owned()];
         for line in &lines {
             secrets.push(line.activation_code.as_ref().unwrap().matching_id().expose().to_owned());
         }
@@ -108,7 +116,7 @@ on_both_databases! {
         let log = LOG.lock().unwrap_or_else(PoisonError::into_inner).clone();
         // That the searches find what is there.
         assert!(contains(&at_rest, lines[0].iccid.as_str()) && contains(&at_rest, key_hint));
-        assert!(contains(&log, "operation") && printed.0.contains(lines[0].iccid.as_str()));
+        assert!(contains(&log, "operation put off") && printed.0.contains(lines[0].iccid.as_str()));
         for secret in &secrets {
             assert!(!printed.0.contains(secret.as_str()), "printed: {secret}");
             assert!(!contains(&at_rest, secret), "at rest: {secret}");

@@ -62,17 +62,26 @@ on_both_databases! {
         test.work_until_idle().await;
         use_it(&test, &line.iccid);
         let topped_up = test.top_up(&line.iccid, "after", OTHER_PRODUCT).await.unwrap();
-        assert_eq!((topped_up.placed_as, topped_up.bundle.bundle.status), (PlacedAs::Created, BundleStatus::Ordering));
+        assert_eq!(
+            (topped_up.placed_as, topped_up.bundle.bundle.status),
+            (PlacedAs::Created, BundleStatus::Ordering)
+        );
         test.work_until_idle().await;
         assert_eq!(sent_as(&test), [SentAs::Preload, SentAs::Subscribe]);
         let listed = bundles::list(&test.depot, &storefront("default"), line.iccid.clone()).await.unwrap();
-        let seen: Vec<_> = listed.iter().map(|placed| {
-            (placed.bundle.order_type, placed.operation_status(), placed.bundle.fetched_at.is_some())
-        }).collect();
-        assert_eq!(seen, [
-            (Some(OrderType::Preload), Some(OperationStatus::Done), true),
-            (Some(OrderType::Subscribe), Some(OperationStatus::Done), true),
-        ]);
+        let seen: Vec<_> = listed
+            .iter()
+            .map(|placed| {
+                (placed.bundle.order_type, placed.operation_status(), placed.bundle.fetched_at.is_some())
+            })
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                (Some(OrderType::Preload), Some(OperationStatus::Done), true),
+                (Some(OrderType::Subscribe), Some(OperationStatus::Done), true),
+            ]
+        );
         // The first plan started when the line attached; the second waits behind it.
         assert_eq!(listed[0].bundle.status, BundleStatus::Active);
         assert!(!listed[0].bundle.balances.is_empty() && listed[0].bundle.activated_at.is_some());
@@ -119,7 +128,8 @@ on_both_databases! {
         for (caller, iccid) in [("other", &line.iccid), ("default", &unsold.iccid)] {
             let asked = TopUp { reference: "t".to_owned(), product: PRODUCT.to_owned(), order_type: None };
             let caller = storefront(caller);
-            let refused = bundles::top_up(&test.depot, &caller, iccid.clone(), asked, None, Duration::ZERO).await;
+            let refused =
+                bundles::top_up(&test.depot, &caller, iccid.clone(), asked, None, Duration::ZERO).await;
             assert!(matches!(refused, Err(AppError::NotFound { .. })), "{refused:?}");
             let listed = bundles::list(&test.depot, &caller, iccid.clone()).await;
             assert!(matches!(listed, Err(AppError::NotFound { .. })), "{listed:?}");
@@ -137,12 +147,16 @@ on_both_databases! {
         test.twin.twin().set_line_status(&line.iccid, SimStatus::Active, SystemClock.now()).unwrap();
         test.top_up(&line.iccid, "top-1", PRODUCT).await.unwrap();
         test.work_until_settled().await;
-        assert_eq!((asked_as(&test), sent_as(&test)), (
-            vec!["preload".to_owned(), "subscribe".to_owned()], vec![SentAs::Subscribe],
-        ));
+        assert_eq!(
+            (asked_as(&test), sent_as(&test)),
+            (vec!["preload".to_owned(), "subscribe".to_owned()], vec![SentAs::Subscribe],)
+        );
         let operation = test.operations(None).await.remove(0);
         assert_eq!((operation.status, operation.attempts), (OperationStatus::Done, 2));
-        assert_eq!((operation.refused_type, operation.order_type), (Some(OrderType::Preload), Some(OrderType::Subscribe)));
+        assert_eq!(
+            (operation.refused_type, operation.order_type),
+            (Some(OrderType::Preload), Some(OrderType::Subscribe))
+        );
         test.finish().await;
     }
 
@@ -190,18 +204,15 @@ on_both_databases! {
         let test = TestDepot::start(db).await;
         let line = sold(&test).await;
         test.twin.twin().set_line_status(&line.iccid, SimStatus::Terminated, SystemClock.now()).unwrap();
-        let work = test.depot.clone();
-        let worker = tokio::spawn(async move {
-            work.signals.work.notified().await;
-            simdepot_tests::depot::work_until_idle(&work).await
-        });
+        let worker = test.worker();
         let asked = TopUp { reference: "top-1".to_owned(), product: PRODUCT.to_owned(), order_type: None };
         let caller = storefront("default");
         let wait = Duration::from_secs(10);
         let told = bundles::top_up(&test.depot, &caller, line.iccid.clone(), asked, None, wait).await;
-        worker.await.unwrap();
+        drop(worker);
         assert!(
-            matches!(&told, Err(AppError::CarrierRefused { bundle: Some(_), refusal, .. }) if refusal.code == "line_not_eligible"),
+            matches!(&told, Err(AppError::CarrierRefused { bundle: Some(_), refusal, .. })
+                if refusal.code == "line_not_eligible"),
             "{told:?}"
         );
         assert_eq!(test.order_requests(), 0);

@@ -39,13 +39,18 @@ async fn assert_found(test: TestDepot, what: &str) {
 on_both_databases! {
     async fn a_tampered_status_is_found(db: TestDatabase) {
         let (test, iccids) = with_history(db).await;
-        test.db.raw().execute(&format!("UPDATE profiles SET stock_status = 'retired' WHERE iccid = '{}'", iccids[5]));
+        test.db
+            .raw()
+            .execute(&format!("UPDATE profiles SET stock_status = 'retired' WHERE iccid = '{}'", iccids[5]));
         assert_found(test, &format!("profile {} is retired but its events say available", iccids[5])).await;
     }
 
     async fn a_sold_profile_put_back_is_found(db: TestDatabase) {
         let (test, iccids) = with_history(db).await;
-        test.db.raw().execute(&format!("UPDATE profiles SET stock_status = 'available' WHERE iccid = '{}'", iccids[0]));
+        test.db.raw().execute(&format!(
+            "UPDATE profiles SET stock_status = 'available' WHERE iccid = '{}'",
+            iccids[0]
+        ));
         let findings = test.findings().await;
         assert!(findings.iter().any(|finding| finding.contains(&iccids[0])), "{findings:#?}");
         assert_found(test, "a live allocation holds an allocated profile").await;
@@ -53,7 +58,10 @@ on_both_databases! {
 
     async fn a_deleted_event_is_found(db: TestDatabase) {
         let (test, iccids) = with_history(db).await;
-        without_triggers(&test, &format!("DELETE FROM events WHERE subject_id = '{}' AND version = 1", iccids[0]));
+        without_triggers(
+            &test,
+            &format!("DELETE FROM events WHERE subject_id = '{}' AND version = 1", iccids[0]),
+        );
         let findings = test.findings().await;
         assert!(findings.iter().any(|finding| finding.contains("without a gap")), "{findings:#?}");
         assert_found(test, &format!("profile {} is at version", iccids[0])).await;
@@ -67,8 +75,11 @@ on_both_databases! {
 
     async fn a_rewritten_event_is_found(db: TestDatabase) {
         let (test, _) = with_history(db).await;
-        without_triggers(&test, "UPDATE events SET data = '{\"from\":\"in_progress\",\"to\":\"failed\"}' \
-            WHERE subject_kind = 'order' AND type_name = 'order.status_changed'");
+        without_triggers(
+            &test,
+            "UPDATE events SET data = '{\"from\":\"in_progress\",\"to\":\"failed\"}' \
+            WHERE subject_kind = 'order' AND type_name = 'order.status_changed'",
+        );
         assert_found(test, "is fulfilled but its events say failed").await;
     }
 
@@ -77,7 +88,8 @@ on_both_databases! {
         // A profile that was never touched, so that no event of its own speaks of it.
         test.db.raw().execute(&format!(
             "DELETE FROM profile_secrets WHERE profile_id = (SELECT id FROM profiles WHERE iccid = '{0}'); \
-             DELETE FROM profiles WHERE iccid = '{0}'", iccids[5]
+             DELETE FROM profiles WHERE iccid = '{0}'",
+            iccids[5]
         ));
         assert_found(test, "import imp_").await;
     }
@@ -85,7 +97,7 @@ on_both_databases! {
     async fn a_swapped_sim_is_found(db: TestDatabase) {
         let (test, iccids) = with_history(db).await;
         test.db.raw().execute(&format!(
-            "UPDATE profiles SET iccid = '8988247999999999993', sim_key = '8988247999999999993' WHERE iccid = '{}'",
+            "UPDATE profiles SET iccid = '8988247999999999992', sim_key = '8988247999999999992' WHERE iccid = '{}'",
             iccids[5]
         ));
         assert_found(test, "names other SIMs").await;
@@ -94,7 +106,8 @@ on_both_databases! {
     async fn a_sold_code_that_is_gone_is_found_before_it_is_sold(db: TestDatabase) {
         let (test, iccids) = with_history(db).await;
         test.db.raw().execute(&format!(
-            "DELETE FROM profile_secrets WHERE profile_id = (SELECT id FROM profiles WHERE iccid = '{}')", iccids[5]
+            "DELETE FROM profile_secrets WHERE profile_id = (SELECT id FROM profiles WHERE iccid = '{}')",
+            iccids[5]
         ));
         assert_found(test, "a profile on sale has its activation code").await;
     }
@@ -103,7 +116,10 @@ on_both_databases! {
         let (test, _) = with_history(db).await;
         test.db.raw().execute("DELETE FROM allocations WHERE id = (SELECT MIN(id) FROM allocations)");
         let findings = test.findings().await;
-        assert!(findings.iter().any(|finding| finding.contains("exactly one live allocation")), "{findings:#?}");
+        assert!(
+            findings.iter().any(|finding| finding.contains("exactly one live allocation")),
+            "{findings:#?}"
+        );
         assert_found(test, "every place of an order has an allocation").await;
     }
 
@@ -112,15 +128,19 @@ on_both_databases! {
         let test = TestDepot::start(db).await;
         test.deliver(150).await;
         let done = Arc::new(AtomicBool::new(false));
-        let clients: Vec<_> = (0..4).map(|client| {
-            let depot = test.depot.clone();
-            tokio::spawn(async move {
-                for number in 0..25 {
-                    let asked = order_of(&format!("ref-{client}-{number}"), 1, None);
-                    orders::place(&depot, &storefront("default"), asked, None, Duration::ZERO).await.unwrap();
-                }
+        let clients: Vec<_> = (0..4)
+            .map(|client| {
+                let depot = test.depot.clone();
+                tokio::spawn(async move {
+                    for number in 0..25 {
+                        let asked = order_of(&format!("ref-{client}-{number}"), 1, None);
+                        orders::place(&depot, &storefront("default"), asked, None, Duration::ZERO)
+                            .await
+                            .unwrap();
+                    }
+                })
             })
-        }).collect();
+            .collect();
         let flag = Arc::clone(&done);
         let watcher = tokio::spawn(async move {
             for client in clients {

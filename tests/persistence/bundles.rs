@@ -16,23 +16,33 @@ on_both_databases! {
         let order = new_order("ref");
         let bundle = Bundle { order: Some(order.id), ..new_bundle(&profiles[0], None) };
         let operation = operations::NewOperation {
-            bundle: Some(bundle.id), order: Some(order.id), ..new_operation(&profiles[0])
+            bundle: Some(bundle.id),
+            order: Some(order.id),
+            ..new_operation(&profiles[0])
         };
         let (written, pool, id, operation_id) = (bundle.clone(), stock.pool.clone(), order.id, operation.id);
-        stock.store.write(move |conn| {
-            orders::insert(conn, &order, &[line_of(&pool, 1)])?;
-            bundles::insert_many(conn, &[written])?;
-            operations::insert_many(conn, &[operation], now())
-        }).await.unwrap();
+        stock
+            .store
+            .write(move |conn| {
+                orders::insert(conn, &order, &[line_of(&pool, 1)])?;
+                bundles::insert_many(conn, &[written])?;
+                operations::insert_many(conn, &[operation], now())
+            })
+            .await
+            .unwrap();
         let (bundle_id, profile) = (bundle.id, profiles[0].id);
-        let (found, of_order, of_profile, placed_by) = stock.store.read(move |conn| {
-            Ok::<_, StoreError>((
-                bundles::find(conn, bundle_id)?.unwrap(),
-                bundles::of_order(conn, id)?,
-                bundles::of_profile(conn, profile)?,
-                operations::of_bundle(conn, bundle_id)?.unwrap().id,
-            ))
-        }).await.unwrap();
+        let (found, of_order, of_profile, placed_by) = stock
+            .store
+            .read(move |conn| {
+                Ok::<_, StoreError>((
+                    bundles::find(conn, bundle_id)?.unwrap(),
+                    bundles::of_order(conn, id)?,
+                    bundles::of_profile(conn, profile)?,
+                    operations::of_bundle(conn, bundle_id)?.unwrap().id,
+                ))
+            })
+            .await
+            .unwrap();
         assert_eq!(found, bundle);
         assert_eq!((of_order, of_profile, placed_by), (vec![bundle.clone()], vec![bundle], operation_id));
     }
@@ -60,12 +70,14 @@ on_both_databases! {
 
     async fn of_many_at_once_one_takes_the_reference(db: TestDatabase) {
         let (stock, profiles) = Stock::of(db, 1).await;
-        let races: Vec<_> = (0..12).map(|_| {
-            let (store, bundle) = (stock.store.clone(), new_bundle(&profiles[0], Some("top")));
-            tokio::spawn(async move {
-                store.write(move |conn| bundles::insert_top_up(conn, &bundle)).await.unwrap()
+        let races: Vec<_> = (0..12)
+            .map(|_| {
+                let (store, bundle) = (stock.store.clone(), new_bundle(&profiles[0], Some("top")));
+                tokio::spawn(async move {
+                    store.write(move |conn| bundles::insert_top_up(conn, &bundle)).await.unwrap()
+                })
             })
-        }).collect();
+            .collect();
         let mut taken = 0;
         for race in races {
             taken += usize::from(race.await.unwrap());
@@ -116,8 +128,12 @@ on_both_databases! {
             activated_at: Some(moment),
             expires_at: Some(moment + days(7)),
             balances: vec![Balance {
-                resource: "data".to_owned(), unit: BalanceUnit::Bytes, remaining: Some(5), total: None,
-                starts_at: Some(moment), ends_at: None,
+                resource: "data".to_owned(),
+                unit: BalanceUnit::Bytes,
+                remaining: Some(5),
+                total: None,
+                starts_at: Some(moment),
+                ends_at: None,
             }],
             reference: None,
         };

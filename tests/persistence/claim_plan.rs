@@ -71,7 +71,8 @@ fn sell_many(stock: &Stock) {
          INSERT INTO orders (id, channel, reference, request_hash, status, reveal, version, created_at, updated_at) \
          SELECT {order}, 'bulk', iccid, {random}, 'fulfilled', {yes}, 2, {moment}, {moment} FROM profiles; \
          INSERT INTO allocations (profile_id, order_id, line_no, position, outcome, created_at) \
-         SELECT p.id, o.id, 0, 0, 'fulfilled', {moment} FROM profiles p JOIN orders o ON o.reference = p.iccid AND o.channel = 'bulk';"
+         SELECT p.id, o.id, 0, 0, 'fulfilled', {moment} FROM profiles p \
+         JOIN orders o ON o.reference = p.iccid AND o.channel = 'bulk';"
     ));
     assert_eq!(raw.number("SELECT COUNT(*) AS value FROM allocations WHERE ended_at IS NULL"), SOLD);
 }

@@ -1,17 +1,14 @@
-//! The claim: who is picked, and that concurrent claims neither share a profile nor miss one.
+//! The claim: who is picked, that concurrent claims neither share a profile nor miss one, and what an allocation keeps.
 
 use std::collections::BTreeSet;
-use std::sync::mpsc;
-use std::time::Duration;
 
+use simdepot_domain::order::ProfileOutcome;
 use simdepot_domain::pool::InitialStock;
 use simdepot_domain::profile::QuarantineReason;
 use simdepot_persistence::allocations::{self, Claim, NewAllocation};
-use simdepot_persistence::{StoreError, orders, profiles};
-use simdepot_tests::{on_both_databases, on_postgres};
-
-use simdepot_domain::order::ProfileOutcome;
 use simdepot_persistence::profiles::NewProfile;
+use simdepot_persistence::{Backend, StoreError, orders, profiles};
+use simdepot_tests::on_both_databases;
 
 use crate::support::{
     Stock, add_profiles, days, is_race, line_of, make_import, make_pool, new_order, new_profile, now, sell,
@@ -46,14 +43,13 @@ on_both_databases! {
         let moment = now();
         let elsewhere = make_pool(&stock.store, "elsewhere", 0).await;
         add_profiles(&stock.store, &elsewhere, &stock.import, vec![new_profile()]).await;
-        let added = stock.add(vec![
-            NewProfile { sell_by: moment - days(1), ..new_profile() },
-            NewProfile {
-                stock: InitialStock::Quarantined(QuarantineReason::Manual),
-                ..new_profile()
-            },
-            new_profile(),
-        ]).await;
+        let added = stock
+            .add(vec![
+                NewProfile { sell_by: moment - days(1), ..new_profile() },
+                NewProfile { stock: InitialStock::Quarantined(QuarantineReason::Manual), ..new_profile() },
+                new_profile(),
+            ])
+            .await;
         assert_eq!(stock.sell(2).await, Err(1));
         assert_eq!(stock.sell(1).await, Ok(vec![added[2].id]));
         assert_eq!(stock.sell(1).await, Err(0));
@@ -65,11 +61,15 @@ on_both_databases! {
         let moment = now() + days(1);
         stock.add(vec![NewProfile { sell_by: moment, ..new_profile() }]).await;
         let pool = stock.pool.clone();
-        let (at, before) = stock.store.write(move |conn| {
-            let at = allocations::claim(conn, &pool, 1, moment)?;
-            let before = allocations::claim(conn, &pool, 1, moment - chrono::TimeDelta::microseconds(1))?;
-            Ok::<_, StoreError>((at, before))
-        }).await.unwrap();
+        let (at, before) = stock
+            .store
+            .write(move |conn| {
+                let at = allocations::claim(conn, &pool, 1, moment)?;
+                let before = allocations::claim(conn, &pool, 1, moment - chrono::TimeDelta::microseconds(1))?;
+                Ok::<_, StoreError>((at, before))
+            })
+            .await
+            .unwrap();
         assert_eq!(at, Claim::OutOfStock { available: 0 });
         assert!(matches!(before, Claim::Taken(taken) if taken.len() == 1));
     }
@@ -98,9 +98,8 @@ on_both_databases! {
         let sold = concurrently(&stock, 16, 5).await;
         assert_eq!(sold.iter().filter(|sale| sale.is_ok()).count(), 53);
         assert!(sold.iter().all(|sale| matches!(sale, Ok(_) | Err(0))), "{sold:?}");
-        let left = stock.db.raw().number(
-            "SELECT COUNT(*) AS value FROM profiles WHERE stock_status = 'available'",
-        );
+        let left =
+            stock.db.raw().number("SELECT COUNT(*) AS value FROM profiles WHERE stock_status = 'available'");
         assert_eq!(left, 7);
     }
 
@@ -151,44 +150,60 @@ on_both_databases! {
         stock.store.write(move |conn| orders::insert(conn, &order, &[line_of(&pool, 1)])).await.unwrap();
         // Past the repository's guard: the index alone refuses it.
         let (kind, hex) = match stock.db.backend() {
-            simdepot_persistence::Backend::Postgres => ("'", ("now()", "'::uuid")),
-            simdepot_persistence::Backend::Sqlite => ("x'", ("1", "'")),
+            Backend::Postgres => ("'", ("now()", "'::uuid")),
+            Backend::Sqlite => ("x'", ("1", "'")),
         };
-        let refused = stock.db.raw().try_execute(&format!(
-            "INSERT INTO allocations (profile_id, order_id, line_no, position, outcome, created_at) \
+        let refused = stock
+            .db
+            .raw()
+            .try_execute(&format!(
+                "INSERT INTO allocations (profile_id, order_id, line_no, position, outcome, created_at) \
              VALUES ({id}, {kind}{}{}, 0, 0, 'pending', {})",
-            order_id.0.simple(), hex.1, hex.0
-        )).unwrap_err();
+                order_id.0.simple(),
+                hex.1,
+                hex.0
+            ))
+            .unwrap_err();
         assert!(refused.contains("allocations"), "{refused}");
 
         // An ended one is history: the profile may be sold again.
-        let ended = stock.store.write(move |conn| {
-            let live = allocations::live_of(conn, id)?.unwrap();
-            allocations::end(conn, live.id, ProfileOutcome::Failed, now())?;
-            Ok::<_, StoreError>((live.id, allocations::live_of(conn, id)?))
-        }).await.unwrap();
+        let ended = stock
+            .store
+            .write(move |conn| {
+                let live = allocations::live_of(conn, id)?.unwrap();
+                allocations::end(conn, live.id, ProfileOutcome::Failed, now())?;
+                Ok::<_, StoreError>((live.id, allocations::live_of(conn, id)?))
+            })
+            .await
+            .unwrap();
         assert_eq!(ended.1, None);
-        let again = stock.store.write(move |conn| allocations::end(conn, ended.0, ProfileOutcome::Failed, now()));
+        let again =
+            stock.store.write(move |conn| allocations::end(conn, ended.0, ProfileOutcome::Failed, now()));
         assert!(is_race(&again.await));
-        let outcome = stock.store.write(move |conn| {
-            allocations::set_outcome(conn, ended.0, ProfileOutcome::Fulfilled)
-        });
+        let outcome =
+            stock.store.write(move |conn| allocations::set_outcome(conn, ended.0, ProfileOutcome::Fulfilled));
         assert!(is_race(&outcome.await));
     }
 
     async fn a_profile_that_left_the_stock_is_not_allocated(db: TestDatabase) {
         let (stock, _) = Stock::of(db, 2).await;
         let (pool, moment) = (stock.pool.clone(), now());
-        let refused = stock.store.write(move |conn| {
-            let Claim::Taken(claimed) = allocations::claim(conn, &pool, 1, moment)? else { panic!() };
-            let order = new_order("twice");
-            orders::insert(conn, &order, &[line_of(&pool, 2)])?;
-            let place = |position| NewAllocation {
-                profile: claimed[0].clone(), line_no: 0, position, outcome: ProfileOutcome::Pending,
-            };
-            allocations::allocate(conn, order.id, &[place(0)], false, moment)?;
-            allocations::allocate(conn, order.id, &[place(1)], false, moment)
-        }).await;
+        let refused = stock
+            .store
+            .write(move |conn| {
+                let Claim::Taken(claimed) = allocations::claim(conn, &pool, 1, moment)? else { panic!() };
+                let order = new_order("twice");
+                orders::insert(conn, &order, &[line_of(&pool, 2)])?;
+                let place = |position| NewAllocation {
+                    profile: claimed[0].clone(),
+                    line_no: 0,
+                    position,
+                    outcome: ProfileOutcome::Pending,
+                };
+                allocations::allocate(conn, order.id, &[place(0)], false, moment)?;
+                allocations::allocate(conn, order.id, &[place(1)], false, moment)
+            })
+            .await;
         assert!(is_race(&refused), "{refused:?}");
         // All of it was rolled back.
         assert_eq!(stock.sell(2).await.unwrap().len(), 2);
@@ -199,15 +214,25 @@ on_both_databases! {
         let (pool, moment) = (stock.pool.clone(), now());
         let order = new_order("three");
         let id = order.id;
-        stock.store.write(move |conn| {
-            let Claim::Taken(claimed) = allocations::claim(conn, &pool, 3, moment)? else { panic!() };
-            orders::insert(conn, &order, &[line_of(&pool, 3)])?;
-            // Given in another order than they are listed.
-            let new: Vec<NewAllocation> = (0i32..).zip(claimed).map(|(position, profile)| NewAllocation {
-                profile, line_no: 0, position: 2 - position, outcome: ProfileOutcome::Fulfilled,
-            }).collect();
-            allocations::allocate(conn, order.id, &new, true, moment)
-        }).await.unwrap();
+        stock
+            .store
+            .write(move |conn| {
+                let Claim::Taken(claimed) = allocations::claim(conn, &pool, 3, moment)? else { panic!() };
+                orders::insert(conn, &order, &[line_of(&pool, 3)])?;
+                // Given in another order than they are listed.
+                let new: Vec<NewAllocation> = (0i32..)
+                    .zip(claimed)
+                    .map(|(position, profile)| NewAllocation {
+                        profile,
+                        line_no: 0,
+                        position: 2 - position,
+                        outcome: ProfileOutcome::Fulfilled,
+                    })
+                    .collect();
+                allocations::allocate(conn, order.id, &new, true, moment)
+            })
+            .await
+            .unwrap();
         let listed = stock.store.read(move |conn| allocations::of_order(conn, id)).await.unwrap();
         let places: Vec<_> = listed.iter().map(|entry| (entry.position, entry.profile_id)).collect();
         assert_eq!(places, [(0, added[2].id), (1, added[1].id), (2, added[0].id)]);
@@ -230,10 +255,14 @@ on_both_databases! {
         assert!(!belongs("shop").await);
         stock.sell(1).await.unwrap();
         assert!(belongs("shop").await && !belongs("other").await);
-        stock.store.write(move |conn| {
-            let live = allocations::live_of(conn, id)?.unwrap();
-            allocations::end(conn, live.id, ProfileOutcome::Cancelled, now())
-        }).await.unwrap();
+        stock
+            .store
+            .write(move |conn| {
+                let live = allocations::live_of(conn, id)?.unwrap();
+                allocations::end(conn, live.id, ProfileOutcome::Cancelled, now())
+            })
+            .await
+            .unwrap();
         assert!(!belongs("shop").await);
     }
 }
@@ -258,144 +287,4 @@ async fn concurrently(stock: &Stock, tasks: usize, rounds: usize) -> Vec<Result<
         sold.extend(task.await.unwrap());
     }
     sold
-}
-
-/// Ends a claim that is held open.
-enum End {
-    Commit,
-    RollBack,
-}
-
-/// Claims `quantity` and holds the transaction open until told how to end it.
-async fn hold_open(
-    stock: &Stock,
-    quantity: u32,
-) -> (mpsc::Sender<End>, tokio::task::JoinHandle<Result<(), StoreError>>) {
-    let (claimed, is_claimed) = tokio::sync::oneshot::channel();
-    let (end, ended) = mpsc::channel();
-    let (store, pool) = (stock.store.clone(), stock.pool.clone());
-    let holder = tokio::spawn(async move {
-        store
-            .write(move |conn| {
-                let sold = sell(conn, &pool, quantity, now())?;
-                assert!(sold.is_ok());
-                claimed.send(()).unwrap();
-                match ended.recv_timeout(Duration::from_secs(20)) {
-                    Ok(End::Commit) => Ok(()),
-                    Ok(End::RollBack) => Err(StoreError::Busy),
-                    Err(error) => panic!("nobody ended the claim: {error}"),
-                }
-            })
-            .await
-    });
-    is_claimed.await.unwrap();
-    (end, holder)
-}
-
-on_postgres! {
-    /// What another claim holds is neither sold nor gone: a claim that needs it waits, and gets it when the other
-    /// one gives up.
-    async fn a_claim_waits_for_what_another_one_gives_back(db: TestDatabase) {
-        let (stock, added) = Stock::of(db, 3).await;
-        let (end, holder) = hold_open(&stock, 2).await;
-        let second = {
-            let (store, pool) = (stock.store.clone(), stock.pool.clone());
-            tokio::spawn(async move { store.write(move |conn| sell(conn, &pool, 2, now())).await.unwrap() })
-        };
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        assert!(!second.is_finished(), "the second claim must wait for the first one's end");
-        end.send(End::RollBack).unwrap();
-        assert!(holder.await.unwrap().is_err());
-        // From the start again: what was given back comes first.
-        assert_eq!(second.await.unwrap(), Ok(vec![added[0].id, added[1].id]));
-    }
-
-    async fn a_claim_that_waited_for_a_sale_is_out_of_stock(db: TestDatabase) {
-        let (stock, _) = Stock::of(db, 3).await;
-        let (end, holder) = hold_open(&stock, 2).await;
-        let second = {
-            let (store, pool) = (stock.store.clone(), stock.pool.clone());
-            tokio::spawn(async move { store.write(move |conn| sell(conn, &pool, 2, now())).await.unwrap() })
-        };
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        assert!(!second.is_finished());
-        end.send(End::Commit).unwrap();
-        holder.await.unwrap().unwrap();
-        assert_eq!(second.await.unwrap(), Err(1));
-    }
-
-    /// What is free is sold at once, whoever holds the rest.
-    async fn a_claim_passes_over_locked_rows_when_others_suffice(db: TestDatabase) {
-        let (stock, added) = Stock::of(db, 4).await;
-        let (end, holder) = hold_open(&stock, 2).await;
-        let taken = tokio::time::timeout(Duration::from_secs(5), stock.sell(2)).await.unwrap();
-        assert_eq!(taken, Ok(vec![added[2].id, added[3].id]));
-        end.send(End::RollBack).unwrap();
-        assert!(holder.await.unwrap().is_err());
-        assert_eq!(stock.sell(2).await, Ok(vec![added[0].id, added[1].id]));
-    }
-
-    /// Two claims that each hold a part of what both need must not wait for each other.
-    async fn claims_that_need_each_others_rows_do_not_deadlock(db: TestDatabase) {
-        let (stock, _) = Stock::of(db, 10).await;
-        for _ in 0..20 {
-            let sales: Vec<_> = (0..8).map(|_| {
-                let (store, pool) = (stock.store.clone(), stock.pool.clone());
-                tokio::spawn(async move {
-                    store.write(move |conn| {
-                        let sold = sell(conn, &pool, 6, now())?;
-                        // Everything is given back, so that the next round finds ten again.
-                        Err::<(), _>(if sold.is_ok() { StoreError::Busy } else {
-                            StoreError::Aborted("false out of stock".to_owned())
-                        })
-                    }).await
-                })
-            }).collect();
-            for sale in sales {
-                let error = sale.await.unwrap().unwrap_err();
-                assert!(matches!(error, StoreError::Busy), "{error}");
-            }
-        }
-    }
-
-    async fn orders_over_two_pools_do_not_deadlock(db: TestDatabase) {
-        let (stock, _) = Stock::of(db, 40).await;
-        let second = make_pool(&stock.store, "second", 0).await;
-        add_profiles(&stock.store, &second, &stock.import, (0..40).map(|_| new_profile()).collect()).await;
-        let sales: Vec<_> = (0..20).map(|_| {
-            let (store, first, second) = (stock.store.clone(), stock.pool.clone(), second.clone());
-            tokio::spawn(async move {
-                store.write(move |conn| {
-                    let one = sell(conn, &first, 2, now())?;
-                    let other = sell(conn, &second, 2, now())?;
-                    Ok::<_, StoreError>((one, other))
-                }).await
-            })
-        }).collect();
-        for sale in sales {
-            let (one, other) = sale.await.unwrap().unwrap();
-            assert!(one.is_ok() && other.is_ok());
-        }
-        assert_eq!(stock.sell(1).await, Err(0));
-    }
-
-    /// The index refuses a second live allocation that comes at the same time.
-    async fn two_live_allocations_at_once_are_one(db: TestDatabase) {
-        let (stock, added) = Stock::of(db, 1).await;
-        let (end, holder) = hold_open(&stock, 1).await;
-        let order = new_order("other");
-        let (order_id, pool, profile) = (order.id, stock.pool.clone(), added[0].clone());
-        stock.store.write(move |conn| orders::insert(conn, &order, &[line_of(&pool, 1)])).await.unwrap();
-        let (raw_id, row) = (order_id.0, profile.id);
-        let mut raw = stock.db.raw();
-        let direct = tokio::task::spawn_blocking(move || raw.try_execute(&format!(
-            "INSERT INTO allocations (profile_id, order_id, line_no, position, outcome, created_at) \
-             VALUES ({row}, '{raw_id}', 0, 0, 'pending', now())"
-        )));
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        end.send(End::Commit).unwrap();
-        holder.await.unwrap().unwrap();
-        let refused = direct.await.unwrap().unwrap_err();
-        assert!(refused.contains("allocations_one_live"), "{refused}");
-    }
 }

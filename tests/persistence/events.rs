@@ -24,18 +24,17 @@ on_both_databases! {
     async fn events_come_back_in_the_order_of_their_versions(db: TestDatabase) {
         let store = db.store();
         let (one, other) = (OrderId(uuid()), OrderId(uuid()));
-        let written = vec![
-            event(one, 2, fulfilled()),
-            event(other, 1, created()),
-            event(one, 1, created()),
-        ];
+        let written = vec![event(one, 2, fulfilled()), event(other, 1, created()), event(one, 1, created())];
         let facts = written.clone();
         store.write(move |conn| events::append(conn, &facts)).await.unwrap();
-        let (story, both) = store.read(move |conn| {
-            let story = events::of_subject(conn, SubjectKind::Order, &one.to_string())?;
-            let ids = [one.to_string(), other.to_string(), "ord_none".to_owned()];
-            Ok::<_, StoreError>((story, events::of_subjects(conn, SubjectKind::Order, &ids)?))
-        }).await.unwrap();
+        let (story, both) = store
+            .read(move |conn| {
+                let story = events::of_subject(conn, SubjectKind::Order, &one.to_string())?;
+                let ids = [one.to_string(), other.to_string(), "ord_none".to_owned()];
+                Ok::<_, StoreError>((story, events::of_subjects(conn, SubjectKind::Order, &ids)?))
+            })
+            .await
+            .unwrap();
         assert_eq!(story.iter().map(|event| event.version).collect::<Vec<_>>(), [1, 2]);
         assert_eq!((&story[0].fact, &story[1].fact), (&created(), &fulfilled()));
         assert_eq!((story[1].id, story[1].at), (written[0].id, written[0].at));
@@ -55,10 +54,12 @@ on_both_databases! {
         let second = event(order, 1, created());
         assert!(is_unique(&store.write(move |conn| events::append(conn, &[second])).await));
         // Two at once, on two connections.
-        let races: Vec<_> = (0..8).map(|_| {
-            let (store, next) = (store.clone(), event(order, 2, fulfilled()));
-            tokio::spawn(async move { store.write(move |conn| events::append(conn, &[next])).await })
-        }).collect();
+        let races: Vec<_> = (0..8)
+            .map(|_| {
+                let (store, next) = (store.clone(), event(order, 2, fulfilled()));
+                tokio::spawn(async move { store.write(move |conn| events::append(conn, &[next])).await })
+            })
+            .collect();
         let mut written = 0;
         for race in races {
             let result = race.await.unwrap();
@@ -87,8 +88,10 @@ on_both_databases! {
         let store = db.store();
         let (whole, holed, late) = (OrderId(uuid()), OrderId(uuid()), OrderId(uuid()));
         let facts = vec![
-            event(whole, 1, created()), event(whole, 2, fulfilled()),
-            event(holed, 1, created()), event(holed, 3, fulfilled()),
+            event(whole, 1, created()),
+            event(whole, 2, fulfilled()),
+            event(holed, 1, created()),
+            event(holed, 3, fulfilled()),
             event(late, 2, created()),
         ];
         store.write(move |conn| events::append(conn, &facts)).await.unwrap();
@@ -107,6 +110,9 @@ on_both_databases! {
         store.write(move |conn| events::append(conn, &facts)).await.unwrap();
         let story = store.read(move |conn| events::of_subject(conn, SubjectKind::Order, &order.to_string()));
         assert_eq!(story.await.unwrap().len(), 1_201);
-        assert_eq!(store.read(|conn| verification::version_gaps(conn, 10)).await.unwrap(), Vec::<String>::new());
+        assert_eq!(
+            store.read(|conn| verification::version_gaps(conn, 10)).await.unwrap(),
+            Vec::<String>::new()
+        );
     }
 }

@@ -25,12 +25,15 @@ on_both_databases! {
         let (first, second) = (record("k1", "ord_1"), record("k1", "ord_2"));
         let third = second.clone();
         let expected = first.clone();
-        let (made, repeated) = store.write(move |conn| {
-            Ok::<_, StoreError>((
-                idempotency::insert(conn, &first, start)?,
-                idempotency::insert(conn, &second, start + TimeDelta::hours(23))?,
-            ))
-        }).await.unwrap();
+        let (made, repeated) = store
+            .write(move |conn| {
+                Ok::<_, StoreError>((
+                    idempotency::insert(conn, &first, start)?,
+                    idempotency::insert(conn, &second, start + TimeDelta::hours(23))?,
+                ))
+            })
+            .await
+            .unwrap();
         assert!(made && !repeated);
         let find = |channel_name: &'static str, at| {
             let store = store.clone();
@@ -60,17 +63,23 @@ on_both_databases! {
 
     async fn of_many_at_once_one_takes_the_key(db: TestDatabase) {
         let store = db.store();
-        let races: Vec<_> = (0..16).map(|number| {
-            let store = store.clone();
-            tokio::spawn(async move {
-                store.write(move |conn| {
-                    let taken = idempotency::insert(conn, &record("k", &format!("ord_{number}")), now())?;
-                    // The others wait for this one's end before they are told.
-                    std::thread::sleep(std::time::Duration::from_millis(5));
-                    Ok::<_, StoreError>(taken)
-                }).await.unwrap()
+        let races: Vec<_> = (0..16)
+            .map(|number| {
+                let store = store.clone();
+                tokio::spawn(async move {
+                    store
+                        .write(move |conn| {
+                            let taken =
+                                idempotency::insert(conn, &record("k", &format!("ord_{number}")), now())?;
+                            // The others wait for this one's end before they are told.
+                            std::thread::sleep(std::time::Duration::from_millis(5));
+                            Ok::<_, StoreError>(taken)
+                        })
+                        .await
+                        .unwrap()
+                })
             })
-        }).collect();
+            .collect();
         let mut taken = 0;
         for race in races {
             taken += usize::from(race.await.unwrap());

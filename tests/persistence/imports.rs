@@ -48,11 +48,16 @@ on_both_databases! {
         let running = find(&stock.store, id).await;
         assert_eq!((running.status, running.counts), (ImportStatus::Running, counts));
         let end = ImportEnd { counts, problem: Some("no".to_owned()), event: false };
-        stock.store.write(move |conn| {
-            imports::finish(conn, id, &OPEN, ImportStatus::Failed, &end, now())
-        }).await.unwrap();
+        stock
+            .store
+            .write(move |conn| imports::finish(conn, id, &OPEN, ImportStatus::Failed, &end, now()))
+            .await
+            .unwrap();
         let failed = find(&stock.store, id).await;
-        assert_eq!((failed.status, failed.problem.as_deref(), failed.version), (ImportStatus::Failed, Some("no"), 0));
+        assert_eq!(
+            (failed.status, failed.problem.as_deref(), failed.version),
+            (ImportStatus::Failed, Some("no"), 0)
+        );
         assert!(failed.finished_at.is_some());
         // Taken for dead: its process learns that when it goes on.
         assert!(is_race(&stock.store.write(move |conn| imports::progress(conn, id, &counts, now())).await));
@@ -71,7 +76,8 @@ on_both_databases! {
         let completed = |pool| {
             let store = stock.store.clone();
             async move {
-                let found = store.read(move |conn| imports::find_completed(conn, pool, "same")).await.unwrap();
+                let found =
+                    store.read(move |conn| imports::find_completed(conn, pool, "same")).await.unwrap();
                 found.map(|import| import.id)
             }
         };
@@ -84,9 +90,13 @@ on_both_databases! {
         assert!(is_unique(&finish(&stock.store, second.id, ImportStatus::Completed).await));
         // After undo it may come again.
         let (id, end) = (first.id, ImportEnd { event: true, ..ImportEnd::default() });
-        stock.store.write(move |conn| {
-            imports::finish(conn, id, &[ImportStatus::Completed], ImportStatus::Undone, &end, now())
-        }).await.unwrap();
+        stock
+            .store
+            .write(move |conn| {
+                imports::finish(conn, id, &[ImportStatus::Completed], ImportStatus::Undone, &end, now())
+            })
+            .await
+            .unwrap();
         assert_eq!((find(&stock.store, id).await.version, completed(stock.pool.id).await), (2, None));
         finish(&stock.store, second.id, ImportStatus::Completed).await.unwrap();
     }
@@ -119,7 +129,11 @@ on_both_databases! {
         finish(&stock.store, done.id, ImportStatus::Completed).await.unwrap();
         let later = now() + TimeDelta::minutes(20);
         let alive = begin(&stock.store, &new_import(&stock.pool, "alive")).await.id;
-        stock.store.write(move |conn| imports::progress(conn, alive, &ImportCounts::default(), later)).await.unwrap();
+        stock
+            .store
+            .write(move |conn| imports::progress(conn, alive, &ImportCounts::default(), later))
+            .await
+            .unwrap();
         let since = now() + TimeDelta::minutes(10);
         let failed = stock.store.write(move |conn| imports::fail_abandoned(conn, since, "silence", later));
         assert_eq!(failed.await.unwrap(), 1);
@@ -132,24 +146,28 @@ on_both_databases! {
     async fn a_report_is_read_in_pages(db: TestDatabase) {
         let stock = Stock::empty(db).await;
         let id = stock.import.id;
-        let rows: Vec<ReportedRow> = (1..=1_200).map(|position| ReportedRow {
-            position,
-            line: u64::try_from(position).unwrap() + 1,
-            result: match position % 3 {
-                0 => RowResult::Rejected,
-                1 => RowResult::Duplicate,
-                _ => RowResult::Warning,
-            },
-            column: "ICCID".to_owned(),
-            code: "wrong-length".to_owned(),
-            reason: "expected 19 or 20 digits".to_owned(),
-            iccid: (position % 2 == 0).then(|| "8988247000000000012".to_owned()),
-        }).collect();
+        let rows: Vec<ReportedRow> = (1..=1_200)
+            .map(|position| ReportedRow {
+                position,
+                line: u64::try_from(position).unwrap() + 1,
+                result: match position % 3 {
+                    0 => RowResult::Rejected,
+                    1 => RowResult::Duplicate,
+                    _ => RowResult::Warning,
+                },
+                column: "ICCID".to_owned(),
+                code: "wrong-length".to_owned(),
+                reason: "expected 19 or 20 digits".to_owned(),
+                iccid: (position % 2 == 0).then(|| "8988247000000000012".to_owned()),
+            })
+            .collect();
         let written = rows.clone();
         stock.store.write(move |conn| imports::report(conn, id, &written)).await.unwrap();
         let page = |rejected, after, limit| {
             let store = stock.store.clone();
-            async move { store.read(move |conn| imports::reported(conn, id, rejected, after, limit)).await.unwrap() }
+            async move {
+                store.read(move |conn| imports::reported(conn, id, rejected, after, limit)).await.unwrap()
+            }
         };
         assert_eq!(page(false, 0, 2_000).await, rows);
         assert_eq!(page(false, 1_198, 10).await, rows[1_198..]);

@@ -1,7 +1,6 @@
 //! Conformance of the store: every repository function, on both databases.
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::as_conversions,
@@ -11,6 +10,7 @@
 mod api_keys;
 mod bundles;
 mod claim_plan;
+mod claim_races;
 mod claims;
 mod events;
 mod idempotency;

@@ -50,9 +50,12 @@ fn schema_of(db: &TestDatabase) -> Vec<String> {
             "SELECT 'column ' || table_name || '.' || column_name || ' ' || data_type || ' ' || is_nullable || ' ' \
                || coalesce(column_default, '') AS value \
              FROM information_schema.columns WHERE table_schema = 'public' AND table_name NOT LIKE '\\_\\_diesel%' \
-             UNION ALL SELECT 'index ' || indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename NOT LIKE '\\_\\_diesel%' \
-             UNION ALL SELECT 'constraint ' || conrelid::regclass || ' ' || conname || ' ' || pg_get_constraintdef(oid) \
-               FROM pg_constraint WHERE connamespace = 'public'::regnamespace AND conrelid::regclass::text NOT LIKE '\\_\\_diesel%' \
+             UNION ALL SELECT 'index ' || indexdef FROM pg_indexes \
+               WHERE schemaname = 'public' AND tablename NOT LIKE '\\_\\_diesel%' \
+             UNION ALL SELECT 'constraint ' || conrelid::regclass || ' ' || conname || ' ' \
+               || pg_get_constraintdef(oid) \
+               FROM pg_constraint WHERE connamespace = 'public'::regnamespace \
+               AND conrelid::regclass::text NOT LIKE '\\_\\_diesel%' \
              UNION ALL SELECT 'trigger ' || pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal \
              UNION ALL SELECT 'function ' || proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace \
                AND proname NOT LIKE 'diesel%' \

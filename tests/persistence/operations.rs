@@ -92,16 +92,18 @@ on_both_databases! {
     async fn one_of_many_gets_each_operation(db: TestDatabase) {
         let (stock, profiles) = Stock::of(db, 30).await;
         insert(&stock.store, profiles.iter().map(new_operation).collect()).await.unwrap();
-        let workers: Vec<_> = (0..12).map(|_| {
-            let store = stock.store.clone();
-            tokio::spawn(async move {
-                let mut leased = Vec::new();
-                while let Some(lease) = lease(&store, uuid(), MINUTE).await {
-                    leased.push(lease.operation.id);
-                }
-                leased
+        let workers: Vec<_> = (0..12)
+            .map(|_| {
+                let store = stock.store.clone();
+                tokio::spawn(async move {
+                    let mut leased = Vec::new();
+                    while let Some(lease) = lease(&store, uuid(), MINUTE).await {
+                        leased.push(lease.operation.id);
+                    }
+                    leased
+                })
             })
-        }).collect();
+            .collect();
         let mut leased = Vec::new();
         for worker in workers {
             leased.extend(worker.await.unwrap());
@@ -124,7 +126,13 @@ on_both_databases! {
         assert_eq!((leased.operation.id, leased.token), (operation.id, first));
         assert!(lease(&stock.store, second, MINUTE).await.is_none());
         let due = |store: Store| async move {
-            store.read(|conn| { let now = conn.now()?; operations::any_due(conn, now) }).await.unwrap()
+            store
+                .read(|conn| {
+                    let now = conn.now()?;
+                    operations::any_due(conn, now)
+                })
+                .await
+                .unwrap()
         };
         assert!(!due(stock.store.clone()).await);
         tokio::time::sleep(std::time::Duration::from_millis(400)).await;
@@ -161,7 +169,10 @@ on_both_databases! {
         let current = read(&stock.store, &operation).await;
         assert_eq!((current.status, current.attempts, current.version), (OperationStatus::Sent, 1, 2));
         assert_eq!(current.order_type, Some(OrderType::Preload));
-        assert_eq!((current.sent_at, current.resolve_after), step.sent_at.map(|(a, b)| (Some(a), Some(b))).unwrap());
+        assert_eq!(
+            (current.sent_at, current.resolve_after),
+            step.sent_at.map(|(a, b)| (Some(a), Some(b))).unwrap()
+        );
         assert_eq!(current.before_set.as_deref(), Some(&["sub-1".to_owned()][..]));
         // Its lease goes on until the outcome, which ends it.
         let outcome = OperationChange {
@@ -172,10 +183,17 @@ on_both_databases! {
         change(&stock.store, &current, Some(token), outcome).await.unwrap();
         let done = read(&stock.store, &operation).await;
         assert_eq!((done.status, done.version), (OperationStatus::Done, 3));
-        assert_eq!((done.carrier_reference.as_deref(), done.evidence), (Some("order-9"), Some(json!({"receipt": {}}))));
+        assert_eq!(
+            (done.carrier_reference.as_deref(), done.evidence),
+            (Some("order-9"), Some(json!({"receipt": {}})))
+        );
         // What a step does not name stays.
-        assert_eq!((done.attempts, done.sent_at, done.order_type), (1, current.sent_at, Some(OrderType::Preload)));
-        let leases = stock.db.raw().number("SELECT COUNT(*) AS value FROM operations WHERE lease_token IS NOT NULL");
+        assert_eq!(
+            (done.attempts, done.sent_at, done.order_type),
+            (1, current.sent_at, Some(OrderType::Preload))
+        );
+        let leases =
+            stock.db.raw().number("SELECT COUNT(*) AS value FROM operations WHERE lease_token IS NOT NULL");
         assert_eq!(leases, 0);
         assert!(lease(&stock.store, uuid(), MINUTE).await.is_none());
     }
@@ -209,7 +227,9 @@ on_both_databases! {
         let start = now();
         let at = |seconds| Some((start, start + TimeDelta::seconds(seconds)));
         for (operation, resolve) in all.iter().zip([30, 10, 60]) {
-            change(&stock.store, operation, None, OperationChange { sent_at: at(resolve), ..sent() }).await.unwrap();
+            change(&stock.store, operation, None, OperationChange { sent_at: at(resolve), ..sent() })
+                .await
+                .unwrap();
         }
         let overdue = |seconds, limit| {
             let store = stock.store.clone();
@@ -239,7 +259,8 @@ on_both_databases! {
         let list = |status, before, limit| {
             let store = stock.store.clone();
             async move {
-                let page = store.read(move |conn| operations::list(conn, status, before, limit)).await.unwrap();
+                let page =
+                    store.read(move |conn| operations::list(conn, status, before, limit)).await.unwrap();
                 page.into_iter().map(|operation| operation.id).collect::<Vec<_>>()
             }
         };

@@ -24,13 +24,17 @@ on_both_databases! {
         let (written, its_lines) = (order.clone(), lines.clone());
         assert!(stock.store.write(move |conn| orders::insert(conn, &written, &its_lines)).await.unwrap());
         let id = order.id;
-        let (by_id, by_reference, stored_lines) = stock.store.read(move |conn| {
-            Ok::<_, StoreError>((
-                orders::find(conn, id)?,
-                orders::find_by_reference(conn, &channel("shop"), "ref-1")?,
-                orders::lines(conn, id)?,
-            ))
-        }).await.unwrap();
+        let (by_id, by_reference, stored_lines) = stock
+            .store
+            .read(move |conn| {
+                Ok::<_, StoreError>((
+                    orders::find(conn, id)?,
+                    orders::find_by_reference(conn, &channel("shop"), "ref-1")?,
+                    orders::lines(conn, id)?,
+                ))
+            })
+            .await
+            .unwrap();
         assert_eq!((by_id.as_ref(), by_reference.as_ref()), (Some(&order), Some(&order)));
         assert_eq!(stored_lines, lines);
         let elsewhere = stock.store.read(|conn| orders::find_by_reference(conn, &channel("other"), "ref-1"));
@@ -53,18 +57,23 @@ on_both_databases! {
 
     async fn of_many_at_once_one_takes_the_reference(db: TestDatabase) {
         let stock = Stock::empty(db).await;
-        let races: Vec<_> = (0..16).map(|_| {
-            let (store, pool) = (stock.store.clone(), stock.pool.clone());
-            tokio::spawn(async move {
-                store.write(move |conn| {
-                    let order = new_order("ref");
-                    let taken = orders::insert(conn, &order, &[line_of(&pool, 1)])?;
-                    // Who comes second sees the first one at once: it has waited for its end.
-                    let holder = orders::find_by_reference(conn, &channel("shop"), "ref")?;
-                    Ok::<_, StoreError>((taken, holder.map(|holder| holder.id), order.id))
-                }).await.unwrap()
+        let races: Vec<_> = (0..16)
+            .map(|_| {
+                let (store, pool) = (stock.store.clone(), stock.pool.clone());
+                tokio::spawn(async move {
+                    store
+                        .write(move |conn| {
+                            let order = new_order("ref");
+                            let taken = orders::insert(conn, &order, &[line_of(&pool, 1)])?;
+                            // Who comes second sees the first one at once: it has waited for its end.
+                            let holder = orders::find_by_reference(conn, &channel("shop"), "ref")?;
+                            Ok::<_, StoreError>((taken, holder.map(|holder| holder.id), order.id))
+                        })
+                        .await
+                        .unwrap()
+                })
             })
-        }).collect();
+            .collect();
         let mut holders = std::collections::BTreeSet::new();
         let mut taken = 0;
         for race in races {
@@ -83,18 +92,22 @@ on_both_databases! {
         stock.store.write(move |conn| orders::insert(conn, &written, &[line_of(&pool, 1)])).await.unwrap();
         let problem = json!({"code": "PRODUCT_NOT_FOUND"});
         let moved = order.clone();
-        let version = stock.store.write(move |conn| {
-            orders::set_status(conn, &moved, OrderStatus::Failed, Some(&problem), now() + days(1))
-        }).await.unwrap();
+        let version = stock
+            .store
+            .write(move |conn| {
+                orders::set_status(conn, &moved, OrderStatus::Failed, Some(&problem), now() + days(1))
+            })
+            .await
+            .unwrap();
         assert_eq!(version, 2);
         let id = order.id;
         let read = stock.store.write(move |conn| orders::lock(conn, id)).await.unwrap();
         assert_eq!((read.status, read.version), (OrderStatus::Failed, 2));
         assert_eq!(read.problem, Some(json!({"code": "PRODUCT_NOT_FOUND"})));
         assert!(read.updated_at > order.updated_at && read.created_at == order.created_at);
-        let stale = stock.store.write(move |conn| {
-            orders::set_status(conn, &order, OrderStatus::Fulfilled, None, now())
-        });
+        let stale = stock
+            .store
+            .write(move |conn| orders::set_status(conn, &order, OrderStatus::Fulfilled, None, now()));
         assert!(is_race(&stale.await));
     }
 
@@ -136,16 +149,20 @@ on_both_databases! {
         let order = new_order("ref");
         let (id, pool, written) = (order.id, stock.pool.clone(), order);
         stock.store.write(move |conn| orders::insert(conn, &written, &[line_of(&pool, 1)])).await.unwrap();
-        let changes: Vec<_> = (0..10).map(|_| {
-            let store = stock.store.clone();
-            tokio::spawn(async move {
-                store.write(move |conn| {
-                    let order = orders::lock(conn, id)?;
-                    std::thread::sleep(std::time::Duration::from_millis(5));
-                    orders::set_status(conn, &order, order.status, None, now())
-                }).await
+        let changes: Vec<_> = (0..10)
+            .map(|_| {
+                let store = stock.store.clone();
+                tokio::spawn(async move {
+                    store
+                        .write(move |conn| {
+                            let order = orders::lock(conn, id)?;
+                            std::thread::sleep(std::time::Duration::from_millis(5));
+                            orders::set_status(conn, &order, order.status, None, now())
+                        })
+                        .await
+                })
             })
-        }).collect();
+            .collect();
         for change in changes {
             change.await.unwrap().unwrap();
         }
@@ -156,7 +173,8 @@ on_both_databases! {
     async fn an_order_line_needs_a_quantity(db: TestDatabase) {
         let stock = Stock::empty(db).await;
         let pool = stock.pool.clone();
-        let refused = stock.store.write(move |conn| orders::insert(conn, &new_order("ref"), &[line_of(&pool, 0)]));
+        let refused =
+            stock.store.write(move |conn| orders::insert(conn, &new_order("ref"), &[line_of(&pool, 0)]));
         let refused = refused.await.unwrap_err();
         let what = match stock.db.backend() {
             Backend::Postgres => "order_lines_quantity_check",

@@ -65,12 +65,20 @@ on_both_databases! {
         new[2].stock = InitialStock::Quarantined(QuarantineReason::Manual);
         stock.add(new).await;
         let pool = stock.pool.clone();
-        let (counts, sellable) = stock.store.read(move |conn| {
-            Ok::<_, StoreError>((pools::stock(conn, pool.id, moment)?, pools::sellable(conn, &pool, moment)?))
-        }).await.unwrap();
-        assert_eq!(counts.by_status.into_iter().collect::<Vec<_>>(), [
-            (StockStatus::Available, 5), (StockStatus::Quarantined, 1),
-        ]);
+        let (counts, sellable) = stock
+            .store
+            .read(move |conn| {
+                Ok::<_, StoreError>((
+                    pools::stock(conn, pool.id, moment)?,
+                    pools::sellable(conn, &pool, moment)?,
+                ))
+            })
+            .await
+            .unwrap();
+        assert_eq!(
+            counts.by_status.into_iter().collect::<Vec<_>>(),
+            [(StockStatus::Available, 5), (StockStatus::Quarantined, 1),]
+        );
         assert_eq!((counts.expired, sellable), (2, 1));
         // What is counted is what can be had.
         assert_eq!(stock.sell(2).await, Err(1));

@@ -22,24 +22,30 @@ on_both_databases! {
         let other = AccountName::parse("other").unwrap();
         let elsewhere = other.clone();
         assert_eq!(store.read(|conn| products::fetched_at(conn, &account())).await.unwrap(), None);
-        store.write(move |conn| {
-            products::replace(conn, &account(), &[product("b"), product("a"), product("b")], moment)?;
-            products::replace(conn, &elsewhere, &[product("a")], moment)
-        }).await.unwrap();
+        store
+            .write(move |conn| {
+                products::replace(conn, &account(), &[product("b"), product("a"), product("b")], moment)?;
+                products::replace(conn, &elsewhere, &[product("a")], moment)
+            })
+            .await
+            .unwrap();
         let listed = store.read(|conn| products::list(conn, &account())).await.unwrap();
         let ids: Vec<_> = listed.iter().map(|cached| cached.product.product.as_str()).collect();
         assert_eq!((ids, listed[0].fetched_at), (vec!["a", "b"], moment));
         assert_eq!(listed[0].product, product("a"));
         let later = moment + days(1);
         store.write(move |conn| products::replace(conn, &account(), &[product("c")], later)).await.unwrap();
-        let (gone, there, fetched_at, others) = store.read(move |conn| {
-            Ok::<_, StoreError>((
-                products::find(conn, &account(), "a")?,
-                products::find(conn, &account(), "c")?,
-                products::fetched_at(conn, &account())?,
-                products::list(conn, &other)?.len(),
-            ))
-        }).await.unwrap();
+        let (gone, there, fetched_at, others) = store
+            .read(move |conn| {
+                Ok::<_, StoreError>((
+                    products::find(conn, &account(), "a")?,
+                    products::find(conn, &account(), "c")?,
+                    products::fetched_at(conn, &account())?,
+                    products::list(conn, &other)?.len(),
+                ))
+            })
+            .await
+            .unwrap();
         assert_eq!((gone, there.map(|cached| cached.product)), (None, Some(product("c"))));
         assert_eq!((fetched_at, others), (Some(later), 1));
     }

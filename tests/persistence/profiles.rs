@@ -51,7 +51,10 @@ on_both_databases! {
         };
         let profile = stock.add(vec![new.clone()]).await.remove(0);
         assert_eq!((&profile.iccid, profile.form_factor), (&new.iccid, FormFactor::Psim));
-        assert_eq!((profile.imported_as, profile.stock_status), (StockStatus::Quarantined, StockStatus::Quarantined));
+        assert_eq!(
+            (profile.imported_as, profile.stock_status),
+            (StockStatus::Quarantined, StockStatus::Quarantined)
+        );
         assert_eq!(profile.quarantine_reason, Some(QuarantineReason::StatusNotSellable));
         assert_eq!((profile.sell_by, &profile.msisdn, &profile.eid), (new.sell_by, &new.msisdn, &new.eid));
         assert_eq!((&profile.sim, &profile.esim, profile.revealed_at), (&new.sim, &None, None));
@@ -69,10 +72,14 @@ on_both_databases! {
         let long = Iccid::parse(&format!("{short}7")).unwrap();
         let added = stock.add(vec![NewProfile { iccid: short.clone(), ..new_profile() }]).await.remove(0);
         let wanted = long.clone();
-        assert_eq!(stock.store.read(move |conn| profiles::find(conn, &wanted)).await.unwrap().unwrap().id, added.id);
+        assert_eq!(
+            stock.store.read(move |conn| profiles::find(conn, &wanted)).await.unwrap().unwrap().id,
+            added.id
+        );
         let batch = Batch { import: stock.import.id, batch_no: 1, pool_id: stock.pool.id, at: now() };
         let again = [NewProfile { iccid: long.clone(), ..new_profile() }, new_profile()];
-        let inserted = stock.store.write(move |conn| profiles::insert_many(conn, batch, &again)).await.unwrap();
+        let inserted =
+            stock.store.write(move |conn| profiles::insert_many(conn, batch, &again)).await.unwrap();
         assert_eq!(inserted.len(), 1, "the known SIM is left out, the other one is not");
         let keys = [long.key().to_owned(), iccid().key().to_owned()];
         let existing = stock.store.read(move |conn| {
@@ -101,7 +108,10 @@ on_both_databases! {
         assert_eq!(current.quarantine_reason, manual);
         moved(current, to(StockStatus::Quarantined, StockStatus::Available), None).await.unwrap();
         let back = stock.profile(profile.id).await;
-        assert_eq!((back.stock_status, back.quarantine_reason, back.version), (StockStatus::Available, None, 2));
+        assert_eq!(
+            (back.stock_status, back.quarantine_reason, back.version),
+            (StockStatus::Available, None, 2)
+        );
         // The database refuses what the code should not have asked for.
         let bare = moved(back, to(StockStatus::Available, StockStatus::Quarantined), None).await.unwrap_err();
         assert!(matches!(bare, StoreError::Database(_)), "{bare}");
@@ -109,15 +119,19 @@ on_both_databases! {
 
     async fn of_two_moves_at_once_one_wins(db: TestDatabase) {
         let (stock, added) = Stock::of(db, 1).await;
-        let races: Vec<_> = (0..8).map(|_| {
-            let (store, profile) = (stock.store.clone(), added[0].clone());
-            tokio::spawn(async move {
-                let aside = to(StockStatus::Available, StockStatus::Quarantined);
-                store.write(move |conn| {
-                    profiles::move_stock(conn, &profile, aside, Some(QuarantineReason::Manual), now())
-                }).await
+        let races: Vec<_> = (0..8)
+            .map(|_| {
+                let (store, profile) = (stock.store.clone(), added[0].clone());
+                tokio::spawn(async move {
+                    let aside = to(StockStatus::Available, StockStatus::Quarantined);
+                    store
+                        .write(move |conn| {
+                            profiles::move_stock(conn, &profile, aside, Some(QuarantineReason::Manual), now())
+                        })
+                        .await
+                })
             })
-        }).collect();
+            .collect();
         let mut won = 0;
         for race in races {
             let result = race.await.unwrap();
@@ -131,12 +145,15 @@ on_both_databases! {
         let (stock, added) = Stock::of(db, 1).await;
         let moment = now();
         let esim = Observation {
-            status: EsimStatus::Enabled, observed_at: moment - days(1), dated_by_carrier: false,
-            received_at: moment, source: Source::Read,
+            status: EsimStatus::Enabled,
+            observed_at: moment - days(1),
+            dated_by_carrier: false,
+            received_at: moment,
+            source: Source::Read,
         };
         let learned = Learned {
             sim: Some(seen(SimStatus::Active)),
-            esim: Some(esim.clone()),
+            esim: Some(esim),
             msisdn: Some(Msisdn::parse("33612345678").unwrap()),
             eid: Some(Eid::parse(EID).unwrap()),
             form_factor: None,
@@ -165,8 +182,10 @@ on_both_databases! {
         };
         let sell_by = now() + days(3);
         let first = ProfileEdit {
-            pool_id: Some(other.id), tags: Some(vec!["a".to_owned(), "é\"".to_owned()]),
-            note: Some(Some("fragile".to_owned())), sell_by: Some(sell_by),
+            pool_id: Some(other.id),
+            tags: Some(vec!["a".to_owned(), "é\"".to_owned()]),
+            note: Some(Some("fragile".to_owned())),
+            sell_by: Some(sell_by),
         };
         assert_eq!(edit(added[0].clone(), first).await.unwrap(), 1);
         let edited = stock.profile(added[0].id).await;
@@ -204,7 +223,8 @@ on_both_databases! {
             sim: Some(seen(SimStatus::Active)),
             ..new_profile()
         };
-        let aside = NewProfile { stock: InitialStock::Quarantined(QuarantineReason::Manual), ..new_profile() };
+        let aside =
+            NewProfile { stock: InitialStock::Quarantined(QuarantineReason::Manual), ..new_profile() };
         let here = stock.add(vec![new_profile(), numbered, aside, new_profile()]).await;
         let there = add_profiles(&stock.store, &other_pool, &later, vec![new_profile()]).await.remove(0);
         let sold = stock.sell(1).await.unwrap();
@@ -220,7 +240,9 @@ on_both_databases! {
             (ProfileFilter { batch: Some(later.id), ..all() }, vec![there.id]),
             (
                 ProfileFilter {
-                    pool_id: Some(stock.pool.id), stock_status: Some(StockStatus::Available), ..all()
+                    pool_id: Some(stock.pool.id),
+                    stock_status: Some(StockStatus::Available),
+                    ..all()
                 },
                 vec![here[1].id, here[3].id],
             ),
@@ -252,35 +274,46 @@ on_both_databases! {
         loop {
             let filter = ProfileFilter { after, pool_id: Some(stock.pool.id), ..ProfileFilter::default() };
             let page = search(&stock, filter, 3).await;
-            if page.is_empty() { break }
+            if page.is_empty() {
+                break;
+            }
             // What is sold between two pages moves nothing: the cursor is the row.
             stock.sell(1).await.unwrap();
             after = page.last().copied();
             seen.extend(page);
         }
         assert_eq!(seen, ids);
-        let chunk = stock.store.read(move |conn| verification::profiles_after(conn, ids[2], 2)).await.unwrap();
+        let chunk =
+            stock.store.read(move |conn| verification::profiles_after(conn, ids[2], 2)).await.unwrap();
         assert_eq!(chunk.iter().map(|profile| profile.id).collect::<Vec<_>>(), [added[3].id, added[4].id]);
     }
 
     async fn a_recheck_is_taken_by_one_and_comes_again(db: TestDatabase) {
         let stock = Stock::empty(db).await;
-        let waiting = NewProfile { stock: InitialStock::Quarantined(QuarantineReason::CodeMissing), ..new_profile() };
-        let added = stock.add(vec![
-            waiting.clone(),
-            NewProfile { iccid: iccid(), ..waiting },
-            new_profile(),
-            NewProfile { stock: InitialStock::Quarantined(QuarantineReason::Manual), ..new_profile() },
-        ]).await;
+        let waiting =
+            NewProfile { stock: InitialStock::Quarantined(QuarantineReason::CodeMissing), ..new_profile() };
+        let added = stock
+            .add(vec![
+                waiting.clone(),
+                NewProfile { iccid: iccid(), ..waiting },
+                new_profile(),
+                NewProfile { stock: InitialStock::Quarantined(QuarantineReason::Manual), ..new_profile() },
+            ])
+            .await;
         let moment = now() + days(1);
         let due = stock.store.read(move |conn| profiles::any_recheck_due(conn, moment)).await.unwrap();
         assert!(due);
-        let races: Vec<_> = (0..6).map(|_| {
-            let store = stock.store.clone();
-            tokio::spawn(async move {
-                store.write(move |conn| profiles::take_rechecks(conn, moment, moment + days(1), 10)).await.unwrap()
+        let races: Vec<_> = (0..6)
+            .map(|_| {
+                let store = stock.store.clone();
+                tokio::spawn(async move {
+                    store
+                        .write(move |conn| profiles::take_rechecks(conn, moment, moment + days(1), 10))
+                        .await
+                        .unwrap()
+                })
             })
-        }).collect();
+            .collect();
         let mut taken = Vec::new();
         for race in races {
             taken.extend(race.await.unwrap().into_iter().map(|profile| profile.id));
@@ -295,10 +328,14 @@ on_both_databases! {
         // A profile that moves has no more business there.
         let profile = stock.profile(added[0].id).await;
         let release = to(StockStatus::Quarantined, StockStatus::Available);
-        stock.store.write(move |conn| profiles::move_stock(conn, &profile, release, None, now())).await.unwrap();
-        let again = stock.store.write(move |conn| {
-            profiles::take_rechecks(conn, moment + days(1), moment + days(2), 10)
-        });
+        stock
+            .store
+            .write(move |conn| profiles::move_stock(conn, &profile, release, None, now()))
+            .await
+            .unwrap();
+        let again = stock
+            .store
+            .write(move |conn| profiles::take_rechecks(conn, moment + days(1), moment + days(2), 10));
         assert_eq!(again.await.unwrap().iter().map(|profile| profile.id).collect::<Vec<_>>(), [added[1].id]);
     }
 
@@ -319,7 +356,8 @@ on_both_databases! {
         assert_eq!(count(import).await, (2, 3));
         stock.store.write(move |conn| profiles::delete_untouched(conn, import, 2)).await.unwrap();
         assert_eq!(search(&stock, ProfileFilter::default(), 10).await, [added[0].id, kept.id]);
-        let batch = stock.store.read(move |conn| verification::batch_after(conn, import, 0, 10)).await.unwrap();
+        let batch =
+            stock.store.read(move |conn| verification::batch_after(conn, import, 0, 10)).await.unwrap();
         assert_eq!(batch, [(added[0].id, added[0].iccid.to_string(), StockStatus::Available)]);
     }
 }

@@ -62,7 +62,8 @@ on_both_databases! {
                 "SELECT m.name || '|' || c.name || '|' || c.type || '|' || \
                  CASE WHEN c.\"notnull\" OR (c.pk AND c.type = 'INTEGER') THEN 'NO' ELSE 'YES' END AS value \
                  FROM sqlite_master m JOIN pragma_table_info(m.name) c \
-                 WHERE m.type = 'table' AND m.name NOT LIKE '\\_\\_diesel%' ESCAPE '\\' AND m.name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+                 WHERE m.type = 'table' AND m.name NOT LIKE '\\_\\_diesel%' ESCAPE '\\' \
+                 AND m.name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
             }
         };
         let there: Columns = raw

@@ -99,9 +99,7 @@ on_both_databases! {
         }
         let add = |profile: &Profile, code: ActivationCode| {
             let (keys, profile, store) = (stock.store.clone(), profile.clone(), stock.store.clone());
-            async move {
-                store.write(move |conn| secrets::add_code(conn, keys.vault(), &profile, &code)).await
-            }
+            async move { store.write(move |conn| secrets::add_code(conn, keys.vault(), &profile, &code)).await }
         };
         add(&profiles[0], code(MATCHING_ID)).await.unwrap();
         assert_eq!(opened(&stock.store, &profiles[0]).await.unwrap(), Some(code(MATCHING_ID)));

@@ -34,8 +34,10 @@ on_both_databases! {
         let key = simdepot_tests::database::KEY;
         let sealed_with = open(&db, key, None).unwrap().vault().blind_index("smdp.example$CODE");
         let refused = vault_error(open(&db, OTHER_KEY, None));
-        let (needed, given) =
-            (WrappingKey::from_bytes(key).id().to_owned(), WrappingKey::from_bytes(OTHER_KEY).id().to_owned());
+        let (needed, given) = (
+            WrappingKey::from_bytes(key).id().to_owned(),
+            WrappingKey::from_bytes(OTHER_KEY).id().to_owned(),
+        );
         assert_eq!(refused, VaultError::WrongKey { needed, given });
         assert!(refused.to_string().contains("SIMDEPOT_ENCRYPTION_KEY_PREVIOUS"));
         // The index key does not change with the wrapping key: codes sealed before are still found.
@@ -96,11 +98,13 @@ on_both_databases! {
         let id = new.id;
         let store = stock.store.clone();
         let client = tokio::spawn(async move {
-            store.write(move |conn| {
-                started.send(()).unwrap();
-                std::thread::sleep(Duration::from_millis(200));
-                imports::insert(conn, &new, now())
-            }).await
+            store
+                .write(move |conn| {
+                    started.send(()).unwrap();
+                    std::thread::sleep(Duration::from_millis(200));
+                    imports::insert(conn, &new, now())
+                })
+                .await
         });
         has_started.await.unwrap();
         client.abort();
@@ -108,15 +112,19 @@ on_both_databases! {
         let mut found = None;
         for _ in 0..50 {
             found = stock.store.read(move |conn| imports::find(conn, id)).await.unwrap();
-            if found.is_some() { break }
+            if found.is_some() {
+                break;
+            }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         assert_eq!(found.unwrap().format, Format::Delivery);
         // Its slot is free again: as many units of work as there are connections run at once.
-        let all: Vec<_> = (0..40).map(|_| {
-            let store = stock.store.clone();
-            tokio::spawn(async move { store.write(|conn| pools::list(conn).map(|all| all.len())).await })
-        }).collect();
+        let all: Vec<_> = (0..40)
+            .map(|_| {
+                let store = stock.store.clone();
+                tokio::spawn(async move { store.write(|conn| pools::list(conn).map(|all| all.len())).await })
+            })
+            .collect();
         for unit in all {
             assert_eq!(unit.await.unwrap().unwrap(), 1);
         }
@@ -126,7 +134,7 @@ on_both_databases! {
         let clock = Arc::new(TestClock::default());
         let store = db.store_with(clock.clone());
         clock.advance(chrono::TimeDelta::hours(5));
-        let told = store.read(|conn| conn.now()).await.unwrap();
+        let told = store.now().await.unwrap();
         let ahead = told - now();
         match db.backend() {
             Backend::Postgres => assert!(ahead.num_minutes().abs() < 5, "{ahead}"),

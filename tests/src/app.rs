@@ -190,7 +190,7 @@ impl TestApp {
         here: Option<Here>,
     ) -> Self {
         let client = ask::client();
-        let twin = twin.map(|url| TwinControl::new(client.clone(), url));
+        let twin = twin.map(|url| TwinControl::new(client.clone(), &url));
         if let Some(twin) = &twin {
             // What the carrier's search index does late is the subject of other suites.
             twin.patch("assumptions", &json!({"sim_search_lag_seconds": 0})).await;

@@ -304,6 +304,18 @@ impl TestDepot {
         }
     }
 
+    /// Starts a worker beside the test, as a process has them: it works until it is dropped.
+    pub fn worker(&self) -> Worker {
+        let depot = self.depot.clone();
+        Worker(tokio::spawn(async move {
+            loop {
+                work_until_idle(&depot).await;
+                // Woken, or after a while: another process may have made the work.
+                let _ = tokio::time::timeout(Duration::from_millis(100), depot.signals.work.notified()).await;
+            }
+        }))
+    }
+
     /// The operations that stand at `status`, or all; newest first.
     ///
     /// # Panics
@@ -382,6 +394,16 @@ impl Drop for TestDepot {
         if !self.finished && !std::thread::panicking() {
             panic!("end the test with finish(), finish_unsettled() or finish_broken()");
         }
+    }
+}
+
+/// A running worker.
+#[derive(Debug)]
+pub struct Worker(tokio::task::JoinHandle<()>);
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

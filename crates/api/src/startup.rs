@@ -31,6 +31,7 @@ use utoipa_actix_web::AppExt;
 use crate::config::reachable;
 use crate::jobs::Jobs;
 use crate::middleware::authenticate::authenticate;
+use crate::middleware::head::head_as_get;
 use crate::middleware::measure::measure;
 use crate::middleware::request_id::identify;
 use crate::state::{ApiSettings, AppState};
@@ -168,6 +169,7 @@ fn app(
         .wrap(from_fn(measure))
         .wrap(TracingLogger::<RequestSpan>::new())
         .wrap(from_fn(identify))
+        .wrap(from_fn(head_as_get))
 }
 
 #[cfg(test)]

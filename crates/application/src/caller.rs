@@ -32,6 +32,6 @@ impl Caller {
 
     /// Whether it sees the whole stock, or only what was sold to its own channel.
     pub fn sees_all_stock(&self) -> bool {
-        self.may(Scope::Stock) || self.may(Scope::Admin)
+        self.may(Scope::Stock)
     }
 }

@@ -1,9 +1,11 @@
 //! Deliveries without activation codes are completed from the carrier's eSIM records before they go on sale.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use simdepot_domain::carrier::{EsimReading, ReadError};
+use simdepot_domain::carrier::{Carrier, EsimReading, ReadError};
 use simdepot_domain::esim::EsimStatus;
 use simdepot_domain::event::{Fact, Subject};
+use simdepot_domain::iccid::Iccid;
+use simdepot_domain::pool::{InitialStock, PoolSettings};
 use simdepot_domain::profile::QuarantineReason;
 use simdepot_domain::stock::{StockCommand, StockStatus, apply};
 use simdepot_persistence::profiles::{self, Profile};
@@ -54,27 +56,45 @@ async fn complete(depot: &Depot, profile: Profile) -> Result<(), AppError> {
             return Ok(());
         }
     };
-    match account.carrier.esim(&profile.iccid).await {
-        Ok(esim) => record(depot, profile, esim).await,
-        Err(
-            error @ (ReadError::Unavailable(_) | ReadError::Denied { .. } | ReadError::Unreadable { .. }),
-        ) => {
-            tracing::warn!(iccid = %profile.iccid, %error, "eSIM record cannot be read; asked again later");
+    match read(account.carrier.as_ref(), &profile.iccid).await {
+        Ok(Some(seen)) => record(depot, profile, pool.settings, seen).await,
+        Ok(None) => {
+            tracing::warn!(iccid = %profile.iccid, "the carrier does not know this SIM; asked again later");
+            Ok(())
+        }
+        Err(error) => {
+            tracing::warn!(iccid = %profile.iccid, %error, "the SIM's record cannot be read; asked again later");
             Ok(())
         }
     }
 }
 
-async fn record(depot: &Depot, profile: Profile, esim: Option<EsimReading>) -> Result<(), AppError> {
+/// The eSIM's record. Without one the SIM is plastic and needs no code, if the carrier knows its line; `None` when the
+/// carrier knows neither, which proves nothing.
+async fn read(carrier: &dyn Carrier, iccid: &Iccid) -> Result<Option<Sightings>, ReadError> {
+    if let Some(esim) = carrier.esim(iccid).await? {
+        return Ok(Some(Sightings { esim: Some(esim), ..Sightings::default() }));
+    }
+    let line = carrier.line(iccid).await?;
+    Ok(line.map(|line| Sightings { line: Some(line), esim: None, is_physical: true }))
+}
+
+async fn record(
+    depot: &Depot,
+    profile: Profile,
+    pool: PoolSettings,
+    seen: Sightings,
+) -> Result<(), AppError> {
     let (work, iccid) = (depot.clone(), profile.iccid.clone());
     let recorded = depot.store.write(move |conn| {
         let now = work.now();
-        let seen = Sightings { line: None, is_physical: esim.is_none(), esim: esim.clone() };
         let profile = observations::learn(conn, &work, profile, &seen, now)?;
-        match esim {
-            // The carrier has no eSIM record: it is plastic, and needs no code.
-            None => put_on_sale(conn, &work, &profile, now),
-            Some(esim) => add_code(conn, &work, &profile, &esim, now),
+        match (&seen.esim, &seen.line) {
+            (Some(esim), _) => add_code(conn, &work, &profile, esim, now),
+            (None, Some(line)) if pool.initial_stock(true, line.sim_status) == InitialStock::Available => {
+                put_on_sale(conn, &work, &profile, now)
+            }
+            (None, _) => Ok(()),
         }
     });
     match recorded.await {

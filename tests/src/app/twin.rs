@@ -11,7 +11,7 @@ pub struct TwinControl {
 }
 
 impl TwinControl {
-    pub(super) fn new(client: Client, base_url: String) -> Self {
+    pub(super) fn new(client: Client, base_url: &str) -> Self {
         Self { client, base_url: base_url.trim_end_matches('/').to_owned() }
     }
 

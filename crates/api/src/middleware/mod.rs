@@ -1,7 +1,8 @@
-//! What every request passes, from outside to inside: [`request_id`], the span of [`crate::telemetry`],
+//! What every request passes, from outside to inside: [`head`], [`request_id`], the span of [`crate::telemetry`],
 //! [`measure`], compression, [`authenticate`] with the rate limit.
 
 pub mod authenticate;
+pub mod head;
 pub mod key_use;
 pub mod measure;
 pub mod rate_limit;

@@ -95,7 +95,7 @@ async fn a_wrong_method_is_told_from_a_wrong_path() {
     let with_key = || TestRequest::delete().insert_header((header::AUTHORIZATION, format!("Bearer {KEY}")));
     let answer = call_service(&app, with_key().uri("/v1/orders").to_request()).await;
     assert_eq!(answer.status().as_u16(), 405);
-    assert_eq!(answer.headers().get(header::ALLOW).unwrap(), "GET, POST");
+    assert_eq!(answer.headers().get(header::ALLOW).unwrap(), "GET, HEAD, POST");
     let body: Value = read_body_json(answer).await;
     assert_eq!(body["code"], "method-not-allowed");
     let answer = call_service(&app, with_key().uri("/v1/nothing").to_request()).await;

@@ -37,7 +37,10 @@ fn methods(item: &PathItem) -> Vec<&'static str> {
         ("POST", &item.post),
         ("PUT", &item.put),
     ];
-    operations.into_iter().filter_map(|(method, operation)| operation.is_some().then_some(method)).collect()
+    let served =
+        operations.into_iter().filter_map(|(method, operation)| operation.is_some().then_some(method));
+    // What answers GET answers HEAD.
+    served.chain(item.get.is_some().then_some("HEAD")).collect()
 }
 
 pub(super) async fn answer(req: HttpRequest, table: web::Data<Unrouted>) -> ApiResult<HttpResponse> {
@@ -57,9 +60,9 @@ mod tests {
     #[test]
     fn knows_the_served_paths() {
         let table = Unrouted::of_document(&crate::openapi::document());
-        assert_eq!(table.allowed("/v1/orders").as_deref(), Some("GET, POST"));
-        assert_eq!(table.allowed("/readyz").as_deref(), Some("GET"));
-        assert_eq!(table.allowed("/v1/profiles/8988247000000000013/qr.svg").as_deref(), Some("GET"));
+        assert_eq!(table.allowed("/v1/orders").as_deref(), Some("GET, HEAD, POST"));
+        assert_eq!(table.allowed("/readyz").as_deref(), Some("GET, HEAD"));
+        assert_eq!(table.allowed("/v1/profiles/8988247000000000013/qr.svg").as_deref(), Some("GET, HEAD"));
         assert_eq!(table.allowed("/v1/nothing"), None);
         assert_eq!(table.allowed("/v1/orders/x/y/z"), None);
     }

@@ -78,6 +78,13 @@ fn explain(error: AppError) -> String {
     }
 }
 
+fn refused_rows(rejected: u64) -> String {
+    match rejected {
+        1 => "1 row was refused; nothing was imported".to_owned(),
+        more => format!("{more} rows were refused; nothing was imported"),
+    }
+}
+
 async fn passes(
     depot: &Depot,
     id: ImportId,
@@ -96,7 +103,7 @@ async fn passes(
     let checked = check(depot, &import, path, progress, counts).await?;
     *counts = checked.counts;
     if import.on_error == OnError::All && checked.counts.rejected > 0 {
-        let problem = format!("{} rows were refused; nothing was imported", checked.counts.rejected);
+        let problem = refused_rows(checked.counts.rejected);
         return fail(depot, id, checked.counts, problem).await;
     }
     if import.dry_run {

@@ -1,0 +1,118 @@
+//! Errors that concern every operation: one shape, the right status, nothing of the request repeated.
+
+use reqwest::Method;
+use serde_json::json;
+use simdepot_tests::TestApp;
+use simdepot_tests::app::unique;
+
+use crate::checked::assert_body;
+use crate::{fields_of, order};
+
+#[tokio::test]
+async fn a_body_that_is_none_is_told_from_a_wrong_one() {
+    let app = TestApp::start().await;
+    let send = |content_type: &'static str, body: &str| {
+        app.ask(Method::POST, "/v1/orders").body(content_type, body).send()
+    };
+    for body in ["", "{", "nonsense", "{\"reference\": \"a\"} x", "{\"reference\": \"\u{1}\"}"] {
+        let problem = send("application/json", body).await;
+        assert!(matches!(problem.status, 400 | 422), "{problem:?}");
+    }
+    let problem = send("application/json", "{\"reference\":").await.expect_problem(400, "malformed-body");
+    assert_body!(&app, "malformed_body", &problem);
+    let invalid =
+        app.ask(Method::POST, "/v1/orders").body("application/json", b"{\"reference\": \"\xff\"}".to_vec());
+    invalid.send().await.expect_problem(400, "malformed-body");
+    for content_type in ["text/plain", "application/xml", "application/x-www-form-urlencoded", "nonsense"] {
+        send(content_type, "{}").await.expect_problem(415, "unsupported-media-type");
+    }
+    let body = order(&unique("order"), &app.pool, 1).to_string();
+    let encoded = app.ask(Method::POST, "/v1/orders").body("application/json", body.clone());
+    encoded.header("Content-Encoding", "gzip").send().await.expect_problem(415, "unsupported-media-type");
+    send("application/json; charset=utf-8", &body).await.expect_problem(409, "out-of-stock");
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    let deep = send("application/json", &deep).await;
+    assert!(matches!(deep.status, 400 | 422), "{deep:?}");
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn all_wrong_fields_are_named_at_once() {
+    let app = TestApp::start().await;
+    let body = json!({"reference": "", "lines": [{"pool": app.pool, "quantity": 0}, {"pool": app.pool, "product": "", "quantity": 1001}]});
+    let problem = app.post("/v1/orders", &body).send().await.expect_problem(422, "validation-failed");
+    let pointers: Vec<_> = fields_of(&problem).into_iter().map(|(pointer, _)| pointer).collect();
+    assert_eq!(pointers, ["/lines/0/quantity", "/lines/1/product", "/lines/1/quantity", "/reference"]);
+    assert_body!(&app, "validation_failed", &problem);
+    let unknown = json!({"reference": "r", "lines": [{"pool": unique("none"), "quantity": 1}, {"pool": app.pool, "product": "NONE", "quantity": 1}]});
+    let problem = app.post("/v1/orders", &unknown).send().await.expect_problem(422, "validation-failed");
+    assert_eq!(fields_of(&problem), [("/lines/0/pool", "unknown"), ("/lines/1/product", "unknown")]);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_wrong_path_is_told_from_a_wrong_method() {
+    let app = TestApp::start().await;
+    for path in [
+        "/v1/nothing",
+        "/v1",
+        "/v1/",
+        "/v1/orders/",
+        "/v1/orders/a/b/c",
+        "/v2/orders",
+        "/nothing",
+        "/v1/orders/%FF",
+        "//v1/orders",
+        "/v1/../v1/none",
+    ] {
+        app.get(path).send().await.expect_problem(404, "not-found");
+    }
+    for (method, path, allow) in [
+        (Method::DELETE, "/v1/orders".to_owned(), "GET, HEAD, POST"),
+        (Method::PUT, "/v1/orders".to_owned(), "GET, HEAD, POST"),
+        (Method::POST, "/v1/orders/ord_01kamf2r8ye4ja3v6m1tbk7q5c".to_owned(), "GET, HEAD"),
+        (Method::DELETE, format!("/v1/pools/{}", app.pool), "GET, HEAD, PATCH"),
+        (Method::POST, "/livez".to_owned(), "GET, HEAD"),
+        (Method::POST, "/openapi.json".to_owned(), "GET, HEAD"),
+        (Method::from_bytes(b"BREW").unwrap(), "/v1/orders".to_owned(), "GET, HEAD, POST"),
+    ] {
+        let answer = app.ask(method.clone(), &path).send().await;
+        assert_eq!(answer.header("allow"), Some(allow), "{method} {path}");
+        let problem = answer.expect_problem(405, "method-not-allowed");
+        assert_eq!(problem["retryable"], false);
+    }
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_request_has_one_name_everywhere() {
+    let app = TestApp::start().await;
+    for path in ["/livez", "/v1/pools", "/v1/nothing", "/v1/orders/ord_1"] {
+        let answer = app.get(path).header("X-Request-Id", "mine-1").send().await;
+        assert_eq!(answer.header("x-request-id"), Some("mine-1"), "{path}");
+        if answer.status >= 400 {
+            assert_eq!(answer.json()["request_id"], "mine-1");
+        }
+        let (first, second) = (app.get(path).send().await, app.get(path).send().await);
+        let (first, second) = (first.header("x-request-id").unwrap(), second.header("x-request-id").unwrap());
+        assert!(first != second && first.len() >= 16, "{first} {second}");
+    }
+    for bad in ["two words", &"x".repeat(65), "é"] {
+        let answer = app.get("/livez").header("X-Request-Id", bad).send().await.expect_status(200);
+        assert_ne!(answer.header("x-request-id"), Some(bad));
+    }
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn nothing_of_a_request_is_repeated_in_its_refusal() {
+    let app = TestApp::start().await;
+    let secret = "sd_live_0123456789abcdef";
+    let body = json!({"reference": "r", "lines": [{"pool": secret, "quantity": secret}], secret: 1});
+    let answer = app.post("/v1/orders", &body).key(secret).send().await;
+    assert!(!answer.text().contains(secret));
+    answer.expect_problem(401, "unauthenticated");
+    let answer = app.get(&format!("/v1/orders/{secret}")).send().await;
+    assert!(!answer.text().contains(secret));
+    app.finish().await;
+}
