@@ -155,14 +155,30 @@ impl Manager {
             DatabaseUrl::Sqlite(path) => {
                 let mut connection = SqliteConnection::establish(path)?;
                 connection
-                    .batch_execute(&format!(
-                        "PRAGMA busy_timeout = {}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-                         PRAGMA foreign_keys = ON;",
-                        BUSY_TIMEOUT.as_millis()
-                    ))
+                    .batch_execute(&format!("PRAGMA busy_timeout = {}", BUSY_TIMEOUT.as_millis()))
+                    .and_then(|()| enter_wal(&mut connection))
+                    .and_then(|()| {
+                        connection.batch_execute("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON")
+                    })
                     .map_err(ConnectionError::CouldntSetupConfiguration)?;
                 Ok(AnyConnection::Sqlite(connection))
             }
+        }
+    }
+}
+
+/// Switches the file to WAL. When two processes do that to a new file at once, SQLite fails one of them without
+/// regard to the busy timeout; a file that has been switched stays so, and the next try finds it done.
+fn enter_wal(connection: &mut SqliteConnection) -> QueryResult<()> {
+    const PAUSE: Duration = Duration::from_millis(20);
+    let mut waited = Duration::ZERO;
+    loop {
+        match connection.batch_execute("PRAGMA journal_mode = WAL") {
+            Err(error) if error.to_string().contains("database is locked") && waited < BUSY_TIMEOUT => {
+                std::thread::sleep(PAUSE);
+                waited += PAUSE;
+            }
+            done => return done,
         }
     }
 }

@@ -4,7 +4,7 @@ use diesel::connection::SimpleConnection;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use crate::connection::AnyConnection;
-use crate::dialect::both;
+use crate::dialect::{self, both};
 use crate::error::{Result, StoreError};
 
 const POSTGRES: EmbeddedMigrations = embed_migrations!("../../migrations/postgres");
@@ -29,8 +29,16 @@ pub(crate) fn run_pending(db: &mut AnyConnection) -> Result<usize> {
     if let AnyConnection::Pg(pg) = db {
         pg.batch_execute(&format!("SET statement_timeout = 0; SELECT pg_advisory_lock({LOCK})"))?;
     }
+    let alone = matches!(db, AnyConnection::Sqlite(_));
+    if alone {
+        // SQLite's lock is the write transaction; each migration is a savepoint in it.
+        dialect::begin_write(db)?;
+    }
     let migrations = source(db);
     let applied = both!(db, c => c.run_pending_migrations(migrations).map(|done| done.len())).map_err(failed);
+    if alone {
+        if applied.is_ok() { dialect::commit(db)? } else { dialect::rollback(db)? }
+    }
     if let AnyConnection::Pg(pg) = db {
         pg.batch_execute(&format!("SELECT pg_advisory_unlock({LOCK})"))?;
     }
