@@ -213,6 +213,7 @@ async fn retry_other_type(
 
 /// The answer was lost. The operation says so, and nothing sends it again.
 async fn unknown(depot: &Depot, lease: &Lease, lost: Lost) -> Result<(), AppError> {
+    tracing::warn!(operation = %lease.operation.id, reason = lost.reason, "the carrier's answer was lost; not sent again");
     let (work, lease, operation) = (depot.clone(), lease.clone(), lease.operation.clone());
     depot
         .store
