@@ -19,7 +19,7 @@ use simdepot_persistence::{Conn, StoreError, events, pools};
 use crate::caller::Caller;
 use crate::depot::Depot;
 use crate::error::AppError;
-use crate::idempotency::{self, IdempotencyKey, Once, unreadable_record};
+use crate::idempotency::{self, IdempotencyKey};
 use crate::orders::{OrderBundle, PlacedAs, order_bundle};
 use crate::{products, profiles};
 
@@ -72,11 +72,8 @@ pub async fn top_up(
         return Err(AppError::invalid("/product", "unknown", "the carrier does not sell this product"));
     }
     let new = new_bundle(depot, caller, &profile, account, &asked);
-    let taken = idempotency::once(depot, caller, key, || take(depot, caller, &profile, &asked, new, key));
-    let (id, placed_as) = match taken.await? {
-        Once::Made(made) => made,
-        Once::Replayed(id) => (id.parse().map_err(|_| unreadable_record())?, PlacedAs::Replayed),
-    };
+    let taking = || take(depot, caller, &profile, &asked, new, key);
+    let (id, placed_as) = idempotency::place_once(depot, caller, key, taking).await?;
     depot.signals.work.notify_one();
     let bundle = settle(depot, id, wait).await?;
     if placed_as != PlacedAs::Repeated && bundle.bundle.status == BundleStatus::Refused {

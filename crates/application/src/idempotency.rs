@@ -1,11 +1,15 @@
 //! `Idempotency-Key`: the same request again makes nothing new.
 
+use std::fmt::Display;
+use std::str::FromStr;
+
 use simdepot_persistence::idempotency::{self, Record};
 use simdepot_persistence::{Conn, StoreError};
 
 use crate::caller::Caller;
 use crate::depot::Depot;
 use crate::error::AppError;
+use crate::orders::PlacedAs;
 
 /// A key that came with a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,6 +95,35 @@ where
         },
         Err(error) => Err(error),
     }
+}
+
+/// Places an order or a top-up once, by its key and by its reference. Of two parallel requests with both in common the
+/// slower one finds the reference taken before it finds the key: that is a replay all the same.
+///
+/// # Errors
+/// Those of `make` and of [`lookup`].
+pub(crate) async fn place_once<I, F>(
+    depot: &Depot,
+    caller: &Caller,
+    key: Option<&IdempotencyKey>,
+    make: impl FnOnce() -> F,
+) -> Result<(I, PlacedAs), AppError>
+where
+    I: FromStr + Display,
+    F: Future<Output = Result<(I, PlacedAs), AppError>>,
+{
+    let (id, placed_as) = match once(depot, caller, key, make).await? {
+        Once::Made(made) => made,
+        Once::Replayed(id) => return Ok((id.parse().map_err(|_| unreadable_record())?, PlacedAs::Replayed)),
+    };
+    let repeated = placed_as == PlacedAs::Repeated;
+    if repeated
+        && let Some(record) = lookup(depot, caller, key).await?
+        && record.resource_id == id.to_string()
+    {
+        return Ok((id, PlacedAs::Replayed));
+    }
+    Ok((id, placed_as))
 }
 
 /// How a request with a key ended.

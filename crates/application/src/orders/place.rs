@@ -15,7 +15,7 @@ use super::take::Taking;
 use crate::caller::Caller;
 use crate::depot::Depot;
 use crate::error::{AppError, FieldError};
-use crate::idempotency::{self, IdempotencyKey, Once, unreadable_record};
+use crate::idempotency::{self, IdempotencyKey};
 use crate::products;
 
 /// What a storefront asks for.
@@ -71,10 +71,7 @@ pub async fn place(
         return dry_run(depot, caller, request).await;
     }
     let (id, placed_as) =
-        match idempotency::once(depot, caller, key, || take(depot, caller, request, key)).await? {
-            Once::Made(made) => made,
-            Once::Replayed(id) => (id.parse().map_err(|_| unreadable_record())?, PlacedAs::Replayed),
-        };
+        idempotency::place_once(depot, caller, key, || take(depot, caller, request, key)).await?;
     depot.signals.work.notify_one();
     settle(depot, id, wait).await?;
     let reveal = if reveal { Reveal::IfFulfilled } else { Reveal::Never };
