@@ -75,10 +75,9 @@ pub(crate) async fn record_reveal(
 ) -> Result<(), AppError> {
     let (work, caller) = (depot.clone(), caller.clone());
     let now = depot.now();
-    let known = shown.clone();
     let asked_caller = caller.clone();
     // Most reveals are repeats within the hour: they are found out without a write.
-    let due = depot.store.read(move |conn| due(conn, &asked_caller, known, now)).await?;
+    let due = depot.store.read(move |conn| due(conn, &asked_caller, shown, now)).await?;
     if due.is_empty() {
         return Ok(());
     }

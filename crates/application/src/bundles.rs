@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use sha2::{Digest, Sha256};
 use simdepot_domain::bundle::{BundleStatus, OrderType};
-use simdepot_domain::carrier::{BundleReading, Concern, Refusal};
+use simdepot_domain::carrier::BundleReading;
 use simdepot_domain::event::{Fact, Subject};
 use simdepot_domain::iccid::Iccid;
 use simdepot_domain::id::{BundleId, OperationId};
@@ -77,7 +77,8 @@ pub async fn top_up(
     depot.signals.work.notify_one();
     let bundle = settle(depot, id, wait).await?;
     if placed_as != PlacedAs::Repeated && bundle.bundle.status == BundleStatus::Refused {
-        return Err(refused(&bundle));
+        let problem = bundle.operation.and_then(|operation| operation.problem);
+        return Err(AppError::carrier_refused(None, Some(id), problem));
     }
     Ok(ToppedUp { placed_as, bundle })
 }
@@ -204,16 +205,6 @@ async fn settle(depot: &Depot, id: BundleId, wait: Duration) -> Result<OrderBund
         Some(found) => Ok(found),
         None => depot.store.read(load).await,
     }
-}
-
-fn refused(bundle: &OrderBundle) -> AppError {
-    let problem = bundle.operation.as_ref().and_then(|operation| operation.problem.clone());
-    let refusal = problem.and_then(|problem| serde_json::from_value(problem).ok()).unwrap_or(Refusal {
-        code: "unknown".to_owned(),
-        detail: None,
-        concerns: Concern::Request,
-    });
-    AppError::CarrierRefused { order: None, bundle: Some(bundle.bundle.id), refusal }
 }
 
 /// The bundles of a profile, oldest first, with balances at most a minute old where the carrier can be asked.

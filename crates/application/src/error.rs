@@ -1,7 +1,8 @@
 //! What can go wrong in a use case, in the words of the public contract. The API turns it into problem details in one
 //! of its last steps.
 
-use simdepot_domain::carrier::{ReadError, Refusal};
+use serde_json::Value as Json;
+use simdepot_domain::carrier::{Concern, ReadError, Refusal};
 use simdepot_domain::channel::{AccountName, Scope};
 use simdepot_domain::id::{BundleId, OrderId};
 use simdepot_persistence::StoreError;
@@ -111,6 +112,20 @@ impl AppError {
     /// One field is wrong.
     pub fn invalid(pointer: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
         Self::Invalid(vec![FieldError::new(pointer, code, message)])
+    }
+
+    /// An order or top-up that failed for the refusal recorded with it.
+    pub(crate) fn carrier_refused(
+        order: Option<OrderId>,
+        bundle: Option<BundleId>,
+        problem: Option<Json>,
+    ) -> Self {
+        let refusal = problem.and_then(|problem| serde_json::from_value(problem).ok()).unwrap_or(Refusal {
+            code: "unknown".to_owned(),
+            detail: None,
+            concerns: Concern::Request,
+        });
+        Self::CarrierRefused { order, bundle, refusal }
     }
 
     /// Whether somebody else changed the same thing in between: read again, then decide again.

@@ -49,13 +49,6 @@ pub enum BundleStatus {
     Unknown,
 }
 
-impl BundleStatus {
-    /// Whether the carrier may hold something for the profile under this bundle.
-    pub fn may_exist_at_carrier(self) -> bool {
-        !matches!(self, Self::Ordering | Self::Refused)
-    }
-}
-
 /// How a product is put on a line (Transatel OCS `orderType`).
 #[derive(
     Debug,

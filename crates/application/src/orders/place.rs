@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use simdepot_domain::carrier::{Concern, Refusal};
 use simdepot_domain::channel::PoolName;
 use simdepot_domain::id::OrderId;
 use simdepot_domain::order::{MAX_LINES, MAX_PROFILES, OrderLine, OrderStatus};
@@ -77,7 +76,8 @@ pub async fn place(
     let reveal = if reveal { Reveal::IfFulfilled } else { Reveal::Never };
     let order = get_with(depot, caller, id, reveal).await?;
     if placed_as != PlacedAs::Repeated && order.order.status == OrderStatus::Failed {
-        return Err(refused(&order));
+        let problem = order.order.problem;
+        return Err(AppError::carrier_refused(Some(id), None, problem));
     }
     Ok(Placed { placed_as, order })
 }
@@ -90,14 +90,6 @@ async fn settle(depot: &Depot, id: OrderId, wait: Duration) -> Result<(), AppErr
     };
     depot.signals.wait_for(id.0, wait, look).await?;
     Ok(())
-}
-
-fn refused(order: &OrderView) -> AppError {
-    let problem = order.order.problem.as_ref();
-    let refusal = problem
-        .and_then(|problem| serde_json::from_value(problem.clone()).ok())
-        .unwrap_or(Refusal { code: "unknown".to_owned(), detail: None, concerns: Concern::Request });
-    AppError::CarrierRefused { order: Some(order.order.id), bundle: None, refusal }
 }
 
 /// Checks what needs no lock: sizes, pools, and that the carrier sells the products.
