@@ -4,16 +4,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use simdepot_domain::bundle::{BundleStatus, OrderType};
+use simdepot_domain::carrier_event::CarrierEventStatus;
 use simdepot_domain::delivery::Format;
+use simdepot_domain::drift::{DriftKind, DriftStatus};
 use simdepot_domain::esim::EsimStatus;
 use simdepot_domain::event::SubjectKind;
+use simdepot_domain::hold::HoldStatus;
 use simdepot_domain::import::{ImportStatus, OnError, RowResult};
 use simdepot_domain::observation::Source;
 use simdepot_domain::operation::OperationStatus;
 use simdepot_domain::order::{OrderStatus, ProfileOutcome};
+use simdepot_domain::pool::AlertLevel;
 use simdepot_domain::profile::{FormFactor, QuarantineReason};
+use simdepot_domain::reconciliation::ReconciliationStatus;
 use simdepot_domain::sim::SimStatus;
 use simdepot_domain::stock::StockStatus;
+use simdepot_domain::webhook::{DeliveryStatus, EndpointStatus};
 use simdepot_persistence::{Backend, StoreError};
 use simdepot_tests::TestDatabase;
 use simdepot_tests::database::migrations_of;
@@ -191,6 +197,14 @@ fn every_check_lists_exactly_the_values_of_its_enum() {
         ("operations.order_type", variants::<OrderType>()),
         ("operations.refused_type", variants::<OrderType>()),
         ("events.subject_kind", variants::<SubjectKind>()),
+        ("pools.alert_level", variants::<AlertLevel>()),
+        ("holds.status", variants::<HoldStatus>()),
+        ("carrier_events.status", variants::<CarrierEventStatus>()),
+        ("drifts.kind", variants::<DriftKind>()),
+        ("drifts.status", variants::<DriftStatus>()),
+        ("reconciliations.status", variants::<ReconciliationStatus>()),
+        ("webhook_endpoints.status", variants::<EndpointStatus>()),
+        ("webhook_deliveries.status", variants::<DeliveryStatus>()),
     ]
     .into_iter()
     .map(|(column, values)| (column.to_owned(), values))

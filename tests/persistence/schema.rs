@@ -66,7 +66,7 @@ on_both_databases! {
                  AND m.name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
             }
         };
-        let there: Columns = raw
+        let mut there: Columns = raw
             .texts(sql)
             .iter()
             .map(|row| {
@@ -75,6 +75,8 @@ on_both_databases! {
                 (column, (fields[2].to_owned(), fields[3] == "YES"))
             })
             .collect();
+        // PostgreSQL alone has it, filled by the database and read by the sequencer's own SQL.
+        there.remove(&("events".to_owned(), "txid".to_owned()));
         assert_eq!(seen, there);
     }
 }

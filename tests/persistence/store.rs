@@ -151,7 +151,7 @@ async fn a_database_that_cannot_be_reached_says_so_without_the_password() {
         "sqlite:///nonexistent-folder/simdepot.db",
     ] {
         let url: DatabaseUrl = url.parse().unwrap();
-        let options = StoreOptions { url, pool_size: 2, migrate: true, keys: keys() };
+        let options = StoreOptions { url, pool_size: 2, migrate: true, keys: keys(), turnstile: None };
         assert!(!format!("{options:?}").contains("hunter2"));
         let error = Store::open(options, Arc::new(TestClock::default())).unwrap_err();
         assert!(matches!(error, StoreError::Unreachable(_)), "{error}");

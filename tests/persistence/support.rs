@@ -89,6 +89,7 @@ pub(crate) fn new_order(reference: &str) -> Order {
         status: OrderStatus::InProgress,
         reveal: true,
         problem: None,
+        cancelling_since: None,
         version: 1,
         created_at: now(),
         updated_at: now(),

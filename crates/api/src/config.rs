@@ -168,7 +168,7 @@ impl Config {
     /// The keys were checked at start; they are checked again.
     pub fn store_options(&self, migrate: bool) -> Result<StoreOptions, ConfigError> {
         let (url, pool_size) = (self.database.clone(), self.pool_size);
-        Ok(StoreOptions { url, pool_size, migrate, keys: self.wrapping_keys()? })
+        Ok(StoreOptions { url, pool_size, migrate, keys: self.wrapping_keys()?, turnstile: None })
     }
 
     fn wrapping_keys(&self) -> Result<WrappingKeys, ConfigError> {

@@ -173,8 +173,14 @@ fn events_of(
     let iccid = || profile.iccid.clone();
     let ordered = Fact::BundleOrdered { iccid: iccid(), product: bundle.product.clone(), order: None };
     let to = OperationStatus::Pending;
-    let pending =
-        Fact::OperationStatusChanged { iccid: iccid(), from: None, to, order_type: None, code: None };
+    let pending = Fact::OperationStatusChanged {
+        iccid: iccid(),
+        from: None,
+        to,
+        order_type: None,
+        code: None,
+        reason: None,
+    };
     [
         depot.event(now, Subject::Bundle(bundle.id), 1, ordered),
         depot.event(now, Subject::Operation(operation), 1, pending),

@@ -158,7 +158,7 @@ fn put_on_sale(
         .map_err(crate::profiles::invalid_transition)?;
     let version = profiles::move_stock(conn, profile, transition, None, now)?;
     let (from, to) = (transition.from, transition.to);
-    let fact = Fact::StockMoved { from, to, order: None, quarantine: None, reason: None };
+    let fact = Fact::StockMoved { from, to, order: None, hold: None, quarantine: None, reason: None };
     events::append(conn, &[depot.event(now, Subject::Profile(profile.iccid.clone()), version, fact)])?;
     Ok(())
 }

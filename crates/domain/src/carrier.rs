@@ -3,6 +3,8 @@
 //! Reads may fail and be repeated. A write has four ends, and the difference between them is where money is lost:
 //! it is done, it is surely refused, it was surely not taken up and may be sent again, or nobody knows.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -11,6 +13,8 @@ use thiserror::Error;
 
 use crate::activation_code::ActivationCode;
 use crate::bundle::{Balance, BundleStatus, OrderType};
+use crate::carrier_event::CarrierEvent;
+use crate::channel::AccountName;
 use crate::eid::Eid;
 use crate::esim::EsimStatus;
 use crate::iccid::Iccid;
@@ -42,6 +46,73 @@ pub trait Carrier: Send + Sync {
 
     /// Checks credentials and rights without changing anything.
     async fn probe(&self) -> Vec<Probe>;
+
+    /// One page of every line of the account, from 1, from an index that lags. Carriers without one deny it.
+    async fn fleet(&self, page: u32) -> Result<FleetPage, ReadError> {
+        let _ = page;
+        Err(ReadError::Denied { code: "unsupported".to_owned() })
+    }
+
+    /// Whether an event really comes from the carrier, by the raw bytes of its body. `header` looks a header up by
+    /// its name in lower case. Carriers that send no events refuse all.
+    ///
+    /// # Errors
+    /// [`EventRefused`]: nothing of it may be kept.
+    fn authenticate(&self, header: &dyn Fn(&str) -> Option<String>, body: &[u8]) -> Result<(), EventRefused> {
+        let _ = (header, body);
+        Err(EventRefused::NotConfigured)
+    }
+
+    /// Reads the body of an event that was found to be authentic.
+    ///
+    /// # Errors
+    /// [`UnreadableEvent`] when it is not what the carrier's documents describe.
+    fn event(&self, body: &[u8]) -> Result<CarrierEvent, UnreadableEvent> {
+        let _ = body;
+        Err(UnreadableEvent { what: "an event of a carrier that sends none".to_owned() })
+    }
+}
+
+/// A page of an account's lines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FleetPage {
+    /// The lines of the page.
+    pub lines: Vec<(Iccid, LineReading)>,
+    /// How many lines of the page could not be read.
+    pub unreadable: u64,
+    /// How many pages there are.
+    pub pages: u32,
+}
+
+/// An event that is not the carrier's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum EventRefused {
+    /// The account has no secret to check events with.
+    #[error("the account has no webhook_secret, so its events cannot be checked")]
+    NotConfigured,
+    /// The signature is missing or wrong.
+    #[error("the signature is missing or wrong")]
+    Signature,
+}
+
+/// An event that cannot be understood.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("the event cannot be understood: {what}")]
+pub struct UnreadableEvent {
+    /// What was expected, without the content.
+    pub what: String,
+}
+
+/// Turns at a carrier, shared by every process that uses the account.
+#[async_trait]
+pub trait Turns: Send + Sync {
+    /// Takes `turns` at `per_second` and returns how long to wait for the first of them; the others follow at that
+    /// rate. Up to a quarter of a second's turns may be taken at once after a pause.
+    ///
+    /// # Errors
+    /// When the turns cannot be taken: then nothing may be sent.
+    async fn take(&self, account: &AccountName, turns: u32, per_second: u32)
+    -> Result<Duration, Unavailable>;
 }
 
 /// What a carrier says of a line.

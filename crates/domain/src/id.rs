@@ -126,6 +126,8 @@ typed_ids! {
     ApiKeyId = "key";
     /// Id of a webhook endpoint.
     WebhookEndpointId = "whe";
+    /// Id of a reconciliation.
+    ReconciliationId = "rec";
 }
 
 #[cfg(test)]

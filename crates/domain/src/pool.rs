@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
+use strum::{AsRefStr, Display, EnumString, IntoStaticStr, VariantArray};
 
 use crate::carrier::{EsimReading, LineReading};
 use crate::channel::{AccountName, PoolName};
@@ -40,6 +41,35 @@ pub const DEFAULT_SELLABLE: [SimStatus; 1] = [SimStatus::Preactivated];
 
 /// How many substitutes one allocation gets before the profile of the order fails.
 pub const MAX_SUBSTITUTIONS: u32 = 3;
+
+/// What a pool's stock was last alerted as.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    AsRefStr,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum AlertLevel {
+    /// Enough.
+    Ok,
+    /// Below the low threshold.
+    Low,
+    /// Below the critical threshold.
+    Critical,
+}
 
 /// Where an imported profile starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

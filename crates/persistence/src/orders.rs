@@ -30,6 +30,8 @@ pub struct Order {
     pub reveal: bool,
     /// Why it failed or needs attention.
     pub problem: Option<Json>,
+    /// Since when it is being taken back.
+    pub cancelling_since: Option<DateTime<Utc>>,
     /// How many events it has had.
     pub version: i64,
     /// When it was taken.
@@ -48,6 +50,7 @@ struct Row {
     status: String,
     reveal: bool,
     problem: Option<Doc>,
+    cancelling_since: Option<At>,
     version: i64,
     created_at: At,
     updated_at: At,
@@ -65,6 +68,7 @@ impl TryFrom<Row> for Order {
             request_hash: row.request_hash,
             reveal: row.reveal,
             problem: row.problem.map(|document| document.0),
+            cancelling_since: row.cancelling_since.map(|at| at.0),
             version: row.version,
             created_at: row.created_at.0,
             updated_at: row.updated_at.0,
@@ -82,6 +86,7 @@ impl From<&Order> for Row {
             status: order.status.to_string(),
             reveal: order.reveal,
             problem: order.problem.clone().map(Doc),
+            cancelling_since: order.cancelling_since.map(At),
             version: order.version,
             created_at: At(order.created_at),
             updated_at: At(order.updated_at),

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 use simdepot_domain::channel::PoolName;
-use simdepot_domain::pool::PoolSettings;
+use simdepot_domain::pool::{AlertLevel, PoolSettings};
 use simdepot_domain::stock::StockStatus;
 
 use crate::error::{Result, StoreError, document, ensure_affected, parse_column, parse_document};
@@ -21,6 +21,10 @@ pub struct Pool {
     pub id: i64,
     /// Its settings.
     pub settings: PoolSettings,
+    /// The last stock alert.
+    pub alert_level: AlertLevel,
+    /// Profiles that expire up to this moment have been told of.
+    pub expiring_through: Option<DateTime<Utc>>,
     /// How many events it has had.
     pub version: i64,
     /// When it was made.
@@ -42,6 +46,8 @@ struct Row {
     shelf_life_days: Option<i64>,
     sellable_statuses: Doc,
     activation: Option<Doc>,
+    alert_level: String,
+    expiring_through: Option<At>,
     version: i64,
     created_at: At,
     updated_at: At,
@@ -96,6 +102,8 @@ impl TryFrom<Row> for Pool {
                 activation: row.activation.map(|document| document.0),
                 name: row.name,
             },
+            alert_level: parse_column("pools", "alert_level", row.id, &row.alert_level)?,
+            expiring_through: row.expiring_through.map(|at| at.0),
             version: row.version,
             created_at: row.created_at.0,
             updated_at: row.updated_at.0,

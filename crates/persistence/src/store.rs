@@ -60,7 +60,16 @@ impl Conn<'_> {
     }
 }
 
+/// Stands before and after every unit of work. A simulation decides there who goes on, and who dies; a store that has
+/// one runs its work in place instead of on a thread of its own, so that nothing but the turnstile decides the order.
+#[async_trait::async_trait]
+pub trait Turnstile: Send + Sync {
+    /// Called before a unit of work, and again when it is committed or rolled back.
+    async fn pass(&self);
+}
+
 struct Inner {
+    turnstile: Option<Arc<dyn Turnstile>>,
     pool: r2d2::Pool<Manager>,
     permits: Semaphore,
     /// SQLite has one writer. Queueing for it here is fair; queueing in SQLite starves some for seconds.
@@ -84,7 +93,6 @@ impl std::fmt::Debug for Store {
 }
 
 /// How to open the store.
-#[derive(Debug)]
 pub struct StoreOptions {
     /// Where it lies.
     pub url: DatabaseUrl,
@@ -94,6 +102,19 @@ pub struct StoreOptions {
     pub migrate: bool,
     /// The operator's keys.
     pub keys: WrappingKeys,
+    /// For simulations alone.
+    pub turnstile: Option<Arc<dyn Turnstile>>,
+}
+
+impl std::fmt::Debug for StoreOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StoreOptions")
+            .field("url", &self.url)
+            .field("pool_size", &self.pool_size)
+            .field("migrate", &self.migrate)
+            .field("keys", &self.keys)
+            .finish_non_exhaustive()
+    }
 }
 
 /// How long a unit of work waits for a connection before the answer is "busy".
@@ -106,7 +127,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be reached or migrated, or the key is not the database's.
     pub fn open(options: StoreOptions, clock: Arc<dyn Clock>) -> Result<Self> {
-        let StoreOptions { url, pool_size, migrate, keys } = options;
+        let StoreOptions { url, pool_size, migrate, keys, turnstile } = options;
         let backend = match url {
             DatabaseUrl::Postgres(_) => Backend::Postgres,
             DatabaseUrl::Sqlite(_) => Backend::Sqlite,
@@ -129,6 +150,7 @@ impl Store {
             .build_unchecked(manager);
         let permits = Semaphore::new(usize::try_from(pool_size).unwrap_or(1));
         Ok(Self(Arc::new(Inner {
+            turnstile,
             pool,
             permits,
             writer: Semaphore::new(1),
@@ -190,6 +212,12 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
+        if let Some(turnstile) = &self.0.turnstile {
+            turnstile.pass().await;
+            let result = self.with_connection(write, work);
+            turnstile.pass().await;
+            return result;
+        }
         let asked = Instant::now();
         let store = self.clone();
         let writer = if write && self.0.backend == Backend::Sqlite {

@@ -121,7 +121,7 @@ impl TestDatabase {
     pub fn options(&self) -> StoreOptions {
         let url: DatabaseUrl = self.url().parse().expect("a URL of the harness");
         let keys = WrappingKeys { current: WrappingKey::from_bytes(KEY), previous: None };
-        StoreOptions { url, pool_size: POOL_SIZE, migrate: true, keys }
+        StoreOptions { url, pool_size: POOL_SIZE, migrate: true, keys, turnstile: None }
     }
 
     /// A connection beside the store: to look where no repository function looks, and to tamper.

@@ -24,7 +24,7 @@ const LOCAL: &str = "127.0.0.1:4000";
 async fn depot(folder: &TempDir) -> Depot {
     let url = format!("sqlite://{}/depot.db", folder.path().display()).parse().unwrap();
     let keys = WrappingKeys { current: WrappingKey::from_bytes([7; 32]), previous: None };
-    let options = StoreOptions { url, pool_size: 2, migrate: true, keys };
+    let options = StoreOptions { url, pool_size: 2, migrate: true, keys, turnstile: None };
     let store = Store::open(options, Arc::new(SystemClock)).unwrap();
     let depot = Depot::new(store, Arc::new(SystemClock), Arc::new(RandomIds), Accounts::new());
     for key in [KEY, SANDBOX_KEY] {

@@ -191,7 +191,7 @@ fn give_back(
         (transition.to == StockStatus::Quarantined).then_some(QuarantineReason::ReturnedUnproven);
     let version = profiles::move_stock(conn, profile, transition, quarantine, now)?;
     let (from, to, order) = (transition.from, transition.to, operation.order);
-    let fact = Fact::StockMoved { from, to, order, quarantine, reason: None };
+    let fact = Fact::StockMoved { from, to, order, hold: None, quarantine, reason: None };
     events::append(conn, &[depot.event(now, Subject::Profile(profile.iccid.clone()), version, fact)])?;
     Ok(())
 }

@@ -97,6 +97,7 @@ async fn commit_sent(depot: &Depot, lease: Lease, plan: Plan) -> Result<Lease, A
                 to: status,
                 order_type,
                 code: None,
+                reason: None,
             };
             events::append(conn, &[work.event(now, Subject::Operation(operation.id), version, fact)])?;
             let operation =

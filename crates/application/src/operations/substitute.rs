@@ -109,7 +109,7 @@ fn set_aside(
     let version = profiles::move_stock(conn, profile, transition, Some(reason), now)?;
     let (from, to, order, quarantine) =
         (transition.from, transition.to, Some(allocation.order), Some(reason));
-    let fact = Fact::StockMoved { from, to, order, quarantine, reason: None };
+    let fact = Fact::StockMoved { from, to, order, hold: None, quarantine, reason: None };
     events::append(conn, &[depot.event(now, Subject::Profile(profile.iccid.clone()), version, fact)])?;
     Ok(())
 }
@@ -155,7 +155,8 @@ impl Place<'_> {
         }
         .make(depot, now);
         let (from, to) = (StockStatus::Available, StockStatus::Allocated);
-        let moved = Fact::StockMoved { from, to, order: Some(order.id), quarantine: None, reason: None };
+        let moved =
+            Fact::StockMoved { from, to, order: Some(order.id), hold: None, quarantine: None, reason: None };
         let mut facts = vec![depot.event(now, Subject::Profile(iccid.clone()), claimed.version + 1, moved)];
         facts.extend(made.events(depot, &iccid, now));
         bundles::insert_many(conn, &[made.bundle])?;

@@ -85,6 +85,7 @@ impl MadeBundle {
             to: OperationStatus::Pending,
             order_type: None,
             code: None,
+            reason: None,
         };
         [
             depot.event(now, Subject::Bundle(self.bundle.id), 1, ordered),

@@ -49,6 +49,7 @@ impl<'a> Taking<'a> {
             status: if waits { OrderStatus::InProgress } else { OrderStatus::Fulfilled },
             reveal: request.reveal,
             problem: None,
+            cancelling_since: None,
             version: if waits { 1 } else { 2 },
             created_at: now,
             updated_at: now,
@@ -173,7 +174,7 @@ impl<'a> Taking<'a> {
     fn profile_events(&self, profile: &Claimed, revealed: bool) -> Vec<Event> {
         let subject = Subject::Profile(profile.iccid.clone());
         let (from, to, order) = (StockStatus::Available, StockStatus::Allocated, Some(self.order.id));
-        let moved = Fact::StockMoved { from, to, order, quarantine: None, reason: None };
+        let moved = Fact::StockMoved { from, to, order, hold: None, quarantine: None, reason: None };
         let mut facts = vec![self.depot.event(self.now, subject.clone(), profile.version + 1, moved)];
         if revealed {
             let shown = Fact::CodeRevealed { order: self.order.id, key: self.caller.key };

@@ -52,10 +52,16 @@ pub struct Operation {
     pub refused_type: Option<OrderType>,
     /// When it was last sent.
     pub sent_at: Option<DateTime<Utc>>,
+    /// When it was first sent: what the carrier has since then may be ours.
+    pub first_sent_at: Option<DateTime<Utc>>,
     /// Nobody decides an open outcome before this moment.
     pub resolve_after: Option<DateTime<Utc>>,
     /// Subscriptions known on the line before the send.
     pub before_set: Option<Vec<String>>,
+    /// How often the carrier was asked for the outcome.
+    pub reads: u32,
+    /// What was seen of the open outcome so far.
+    pub resolution: Option<Json>,
     /// What the outcome was decided on.
     pub evidence: Option<Json>,
     /// The carrier's id of it.
@@ -89,8 +95,11 @@ struct Row {
     order_type: Option<String>,
     refused_type: Option<String>,
     sent_at: Option<At>,
+    first_sent_at: Option<At>,
     resolve_after: Option<At>,
     before_set: Option<Doc>,
+    reads: i32,
+    resolution: Option<Doc>,
     evidence: Option<Doc>,
     carrier_reference: Option<String>,
     problem: Option<Doc>,
@@ -122,11 +131,14 @@ impl TryFrom<Row> for Operation {
             order_type: kind("order_type", row.order_type.as_deref())?,
             refused_type: kind("refused_type", row.refused_type.as_deref())?,
             sent_at: row.sent_at.map(|at| at.0),
+            first_sent_at: row.first_sent_at.map(|at| at.0),
             resolve_after: row.resolve_after.map(|at| at.0),
             before_set: row
                 .before_set
                 .map(|document| parse_document("operations", "before_set", key, &document.0))
                 .transpose()?,
+            reads: u32::try_from(row.reads).unwrap_or_default(),
+            resolution: row.resolution.map(|document| document.0),
             evidence: row.evidence.map(|document| document.0),
             carrier_reference: row.carrier_reference,
             problem: row.problem.map(|document| document.0),
@@ -187,8 +199,11 @@ fn new_row(new: &NewOperation, now: DateTime<Utc>) -> Result<Row> {
         order_type: None,
         refused_type: None,
         sent_at: None,
+        first_sent_at: None,
         resolve_after: None,
         before_set: None,
+        reads: 0,
+        resolution: None,
         evidence: None,
         carrier_reference: None,
         problem: None,

@@ -13,7 +13,7 @@ use simdepot_domain::stock::Transition;
 use super::{Profile, get_many};
 use crate::error::{Result, document, ensure_affected};
 use crate::schema::profiles;
-use crate::sql_types::{At, Doc};
+use crate::sql_types::{At, Doc, Uid};
 use crate::store::Conn;
 
 /// Moves a profile that still stands where it was read. Returns its new version.
@@ -36,6 +36,7 @@ pub fn move_stock(
         .set((
             profiles::stock_status.eq(transition.to.as_ref()),
             profiles::quarantine_reason.eq(quarantine.map(|reason| reason.to_string())),
+            profiles::hold_id.eq(None::<Uid>),
             profiles::recheck_at.eq(None::<At>),
             profiles::version.eq(version),
             profiles::updated_at.eq(At(now)),

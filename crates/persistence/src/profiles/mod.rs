@@ -10,7 +10,7 @@ use simdepot_domain::channel::ChannelName;
 use simdepot_domain::eid::Eid;
 use simdepot_domain::esim::EsimStatus;
 use simdepot_domain::iccid::Iccid;
-use simdepot_domain::id::ImportId;
+use simdepot_domain::id::{HoldId, ImportId};
 use simdepot_domain::msisdn::Msisdn;
 use simdepot_domain::observation::Observation;
 use simdepot_domain::profile::{FormFactor, QuarantineReason};
@@ -57,6 +57,8 @@ pub struct Profile {
     pub sim: Option<Observation<SimStatus>>,
     /// The eSIM, as last observed.
     pub esim: Option<Observation<EsimStatus>>,
+    /// The hold that reserves it.
+    pub hold: Option<HoldId>,
     /// When its code first left simdepot.
     pub revealed_at: Option<DateTime<Utc>>,
     /// A person's labels.
@@ -103,6 +105,7 @@ pub(crate) struct Row {
     esim_dated: Option<bool>,
     esim_received_at: Option<At>,
     esim_source: Option<String>,
+    hold_id: Option<Uid>,
     revealed_at: Option<At>,
     _recheck_at: Option<At>,
     tags: Doc,
@@ -187,6 +190,7 @@ impl TryFrom<Row> for Profile {
             eid: row.eid.as_deref().map(|text| parse_column("profiles", "eid", key, text)).transpose()?,
             sim: sim.read(key)?,
             esim: esim.read(key)?,
+            hold: row.hold_id.map(|id| HoldId(id.0)),
             revealed_at: row.revealed_at.map(|at| at.0),
             tags: parse_document("profiles", "tags", key, &row.tags.0)?,
             note: row.note,

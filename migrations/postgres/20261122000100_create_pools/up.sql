@@ -21,6 +21,10 @@ CREATE TABLE pools (
     shelf_life_days    bigint CHECK (shelf_life_days > 0),
     sellable_statuses  jsonb NOT NULL,
     activation         jsonb,
+    -- The last alert: crossing back takes more than crossing did.
+    alert_level        text NOT NULL DEFAULT 'ok' CHECK (alert_level IN ('ok', 'low', 'critical')),
+    -- Profiles that expire up to this moment have been told of.
+    expiring_through   timestamptz,
     version            bigint NOT NULL,
     created_at         timestamptz NOT NULL,
     updated_at         timestamptz NOT NULL

@@ -67,6 +67,7 @@ CREATE TABLE profiles (
     esim_dated        boolean,
     esim_received_at  timestamptz,
     esim_source       text CHECK (esim_source IN ('import', 'event', 'read', 'search', 'answer')),
+    hold_id           uuid,
     revealed_at       timestamptz,
     recheck_at        timestamptz,
     tags              jsonb NOT NULL,
@@ -75,6 +76,7 @@ CREATE TABLE profiles (
     created_at        timestamptz NOT NULL,
     updated_at        timestamptz NOT NULL,
     CHECK ((stock_status = 'quarantined') = (quarantine_reason IS NOT NULL)),
+    CHECK ((stock_status = 'held') = (hold_id IS NOT NULL)),
     CHECK ((sim_status IS NULL) = (sim_observed_at IS NULL)),
     CHECK ((esim_status IS NULL) = (esim_observed_at IS NULL))
 ) WITH (fillfactor = 90);
@@ -84,6 +86,7 @@ CREATE INDEX profiles_by_pool ON profiles (pool_id, id);
 CREATE INDEX profiles_by_import ON profiles (import_id, id);
 CREATE INDEX profiles_by_msisdn ON profiles (msisdn) WHERE msisdn IS NOT NULL;
 CREATE INDEX profiles_by_eid ON profiles (eid) WHERE eid IS NOT NULL;
+CREATE INDEX profiles_by_hold ON profiles (hold_id) WHERE hold_id IS NOT NULL;
 CREATE INDEX profiles_recheck ON profiles (recheck_at) WHERE recheck_at IS NOT NULL;
 
 -- Secrets live apart from what is searched and listed.

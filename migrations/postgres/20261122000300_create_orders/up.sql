@@ -7,6 +7,8 @@ CREATE TABLE orders (
     status       text NOT NULL CHECK (status IN ('in_progress', 'fulfilled', 'needs_attention', 'failed', 'cancelled')),
     reveal       boolean NOT NULL,
     problem      jsonb,
+    -- Set while it is being taken back: what is in flight ends first.
+    cancelling_since timestamptz,
     version      bigint NOT NULL,
     created_at   timestamptz NOT NULL,
     updated_at   timestamptz NOT NULL,
@@ -14,6 +16,7 @@ CREATE TABLE orders (
 );
 CREATE INDEX orders_by_channel ON orders (channel, id);
 CREATE INDEX orders_by_reference ON orders (reference);
+CREATE INDEX orders_cancelling ON orders (cancelling_since) WHERE cancelling_since IS NOT NULL;
 
 CREATE TABLE order_lines (
     order_id           uuid NOT NULL REFERENCES orders (id),
@@ -87,10 +90,15 @@ CREATE TABLE operations (
     -- The type that the carrier found not to fit the line: the other one is tried once.
     refused_type      text CHECK (refused_type IN ('preload', 'subscribe')),
     sent_at           timestamptz,
+    -- The first sending: what the carrier has since then may be ours.
+    first_sent_at     timestamptz,
     -- Nobody decides an open outcome before this moment.
     resolve_after     timestamptz,
     -- Subscriptions known on the line before the send.
     before_set        jsonb,
+    -- How often the carrier was asked for the outcome, and what was seen last.
+    reads             integer NOT NULL DEFAULT 0,
+    resolution        jsonb,
     evidence          jsonb,
     carrier_reference text,
     problem           jsonb,

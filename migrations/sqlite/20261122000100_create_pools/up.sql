@@ -21,6 +21,10 @@ CREATE TABLE pools (
     shelf_life_days    INTEGER CHECK (shelf_life_days > 0),
     sellable_statuses  TEXT NOT NULL,
     activation         TEXT,
+    -- The last alert: crossing back takes more than crossing did.
+    alert_level        TEXT NOT NULL DEFAULT 'ok' CHECK (alert_level IN ('ok', 'low', 'critical')),
+    -- Profiles that expire up to this moment have been told of.
+    expiring_through   INTEGER,
     version            INTEGER NOT NULL,
     created_at         INTEGER NOT NULL,
     updated_at         INTEGER NOT NULL

@@ -7,6 +7,8 @@ CREATE TABLE orders (
     status       TEXT NOT NULL CHECK (status IN ('in_progress', 'fulfilled', 'needs_attention', 'failed', 'cancelled')),
     reveal       INTEGER NOT NULL,
     problem      TEXT,
+    -- Set while it is being taken back: what is in flight ends first.
+    cancelling_since INTEGER,
     version      INTEGER NOT NULL,
     created_at   INTEGER NOT NULL,
     updated_at   INTEGER NOT NULL,
@@ -14,6 +16,7 @@ CREATE TABLE orders (
 ) STRICT;
 CREATE INDEX orders_by_channel ON orders (channel, id);
 CREATE INDEX orders_by_reference ON orders (reference);
+CREATE INDEX orders_cancelling ON orders (cancelling_since) WHERE cancelling_since IS NOT NULL;
 
 CREATE TABLE order_lines (
     order_id           BLOB NOT NULL REFERENCES orders (id),
@@ -87,10 +90,15 @@ CREATE TABLE operations (
     -- The type that the carrier found not to fit the line: the other one is tried once.
     refused_type      TEXT CHECK (refused_type IN ('preload', 'subscribe')),
     sent_at           INTEGER,
+    -- The first sending: what the carrier has since then may be ours.
+    first_sent_at     INTEGER,
     -- Nobody decides an open outcome before this moment.
     resolve_after     INTEGER,
     -- Subscriptions known on the line before the send.
     before_set        TEXT,
+    -- How often the carrier was asked for the outcome, and what was seen last.
+    reads             INTEGER NOT NULL DEFAULT 0,
+    resolution        TEXT,
     evidence          TEXT,
     carrier_reference TEXT,
     problem           TEXT,

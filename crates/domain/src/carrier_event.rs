@@ -1,0 +1,92 @@
+//! Events from carriers: stored as they came, applied as observations.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use strum::{AsRefStr, Display, EnumString, IntoStaticStr, VariantArray};
+
+use crate::bundle::BundleStatus;
+use crate::eid::Eid;
+use crate::esim::EsimStatus;
+use crate::iccid::Iccid;
+use crate::msisdn::Msisdn;
+use crate::sim::SimStatus;
+
+/// What became of a carrier's event.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    AsRefStr,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum CarrierEventStatus {
+    /// Waits to be applied.
+    Pending,
+    /// Applied: what it said is part of our record, unless something newer was.
+    Applied,
+    /// Of a type, or about a thing, that says nothing for us.
+    Ignored,
+    /// About a SIM that is not in the stock.
+    Unmatched,
+    /// Not what the carrier's documents describe.
+    Unreadable,
+}
+
+/// A carrier's event in our words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CarrierEvent {
+    /// The carrier's id; the same event may come several times.
+    pub id: String,
+    /// The carrier's type, for example `OCS/PRODUCT/ACTIVATED`.
+    pub event_type: String,
+    /// When it happened, by the carrier's clock.
+    pub at: Option<DateTime<Utc>>,
+    /// The SIM, when the event names it.
+    pub iccid: Option<Iccid>,
+    /// The line, when the event names it.
+    pub msisdn: Option<Msisdn>,
+    /// What it says.
+    pub news: News,
+}
+
+/// What an event says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum News {
+    /// The line is in this status.
+    Line(SimStatus),
+    /// The eSIM is in this status; at which device, when it says so.
+    Esim(EsimStatus, Option<Eid>),
+    /// Something happened to a bundle.
+    Bundle(BundleNews),
+    /// A type that says nothing for us.
+    Nothing,
+}
+
+/// What an event says of a bundle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BundleNews {
+    /// The carrier's id of the subscription.
+    pub subscription_id: String,
+    /// The carrier's product id.
+    pub product: Option<String>,
+    /// Its status now; `None` when the event does not tell.
+    pub status: Option<BundleStatus>,
+    /// When it was ordered.
+    pub ordered_at: Option<DateTime<Utc>>,
+    /// When it started.
+    pub activated_at: Option<DateTime<Utc>>,
+    /// Before the start the last day to start, then the end.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// Our reference, where the carrier echoes it.
+    pub reference: Option<String>,
+}

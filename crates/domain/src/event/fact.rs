@@ -1,0 +1,434 @@
+//! The facts that events tell.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
+
+use crate::bundle::{BundleStatus, OrderType};
+use crate::channel::{AccountName, ChannelName, PoolName};
+use crate::drift::{DriftKind, DriftStatus};
+use crate::esim::EsimStatus;
+use crate::hold::HoldStatus;
+use crate::iccid::Iccid;
+use crate::id::{ApiKeyId, HoldId, OrderId};
+use crate::import::ImportCounts;
+use crate::observation::Source;
+use crate::operation::OperationStatus;
+use crate::order::OrderStatus;
+use crate::pool::AlertLevel;
+use crate::profile::QuarantineReason;
+use crate::sim::SimStatus;
+use crate::stock::StockStatus;
+
+/// What may be true of a subject. The serialised form is `{"type": …, "data": …}`; types and fields are only added.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
+#[serde(tag = "type", content = "data")]
+pub enum Fact {
+    /// A pool was made.
+    #[serde(rename = "pool.created")]
+    #[strum(serialize = "pool.created")]
+    PoolCreated {
+        /// Whose profiles it holds.
+        carrier_account: AccountName,
+    },
+    /// A pool's settings changed.
+    #[serde(rename = "pool.changed")]
+    #[strum(serialize = "pool.changed")]
+    PoolChanged {
+        /// Names of the settings that changed.
+        settings: Vec<String>,
+    },
+    /// A pool's stock fell below a threshold.
+    #[serde(rename = "pool.stock_low")]
+    #[strum(serialize = "pool.stock_low")]
+    PoolStockLow {
+        /// Low or critical.
+        level: AlertLevel,
+        /// How many profiles may be sold.
+        available: u64,
+        /// The threshold that was crossed.
+        threshold: u32,
+    },
+    /// A pool's stock rose well above its threshold again.
+    #[serde(rename = "pool.stock_recovered")]
+    #[strum(serialize = "pool.stock_recovered")]
+    PoolStockRecovered {
+        /// What it is now: enough, or low after having been critical.
+        level: AlertLevel,
+        /// How many profiles may be sold.
+        available: u64,
+    },
+    /// Profiles of a pool will soon be past their last moment of sale.
+    #[serde(rename = "pool.stock_expiring")]
+    #[strum(serialize = "pool.stock_expiring")]
+    PoolStockExpiring {
+        /// How many that were not told of before.
+        profiles: u64,
+        /// The first of them.
+        first: DateTime<Utc>,
+        /// The last of them.
+        last: DateTime<Utc>,
+    },
+    /// A delivery became stock. The first state of its profiles follows from this event.
+    #[serde(rename = "import.completed")]
+    #[strum(serialize = "import.completed")]
+    ImportCompleted {
+        /// Into which pool.
+        pool: PoolName,
+        /// SHA-256 of the file, in hex.
+        file_sha256: String,
+        /// What the file held.
+        counts: ImportCounts,
+        /// How many profiles came on sale.
+        available: u64,
+        /// How many were set aside.
+        quarantined: u64,
+        /// SHA-256 over `iccid SP status LF` of every profile in file order, in hex.
+        digest: String,
+    },
+    /// A delivery was taken back whole: its profiles are gone.
+    #[serde(rename = "import.undone")]
+    #[strum(serialize = "import.undone")]
+    ImportUndone {
+        /// How many profiles were removed.
+        profiles: u64,
+    },
+    /// A profile moved in the stock.
+    #[serde(rename = "profile.stock_moved")]
+    #[strum(serialize = "profile.stock_moved")]
+    StockMoved {
+        /// Where it stood.
+        from: StockStatus,
+        /// Where it stands.
+        to: StockStatus,
+        /// For which order.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        order: Option<OrderId>,
+        /// For or from which hold.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        hold: Option<HoldId>,
+        /// Why it was set aside.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        quarantine: Option<QuarantineReason>,
+        /// A person's reason.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        reason: Option<String>,
+    },
+    /// The carrier's record gave the activation code that the delivery lacked.
+    #[serde(rename = "profile.code_received")]
+    #[strum(serialize = "profile.code_received")]
+    CodeReceived {},
+    /// The activation code left simdepot.
+    #[serde(rename = "profile.code_revealed")]
+    #[strum(serialize = "profile.code_revealed")]
+    CodeRevealed {
+        /// In which order.
+        order: OrderId,
+        /// To which key; absent for the command line.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        key: Option<ApiKeyId>,
+    },
+    /// The line was seen in another status.
+    #[serde(rename = "profile.sim_status_seen")]
+    #[strum(serialize = "profile.sim_status_seen")]
+    SimStatusSeen {
+        /// The status before.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        from: Option<SimStatus>,
+        /// The status now.
+        to: SimStatus,
+        /// Who said so.
+        source: Source,
+        /// The carrier's date, or that of its reply.
+        observed_at: DateTime<Utc>,
+        /// The carrier's documents do not know this move.
+        drift: bool,
+    },
+    /// The eSIM was seen in another status.
+    #[serde(rename = "profile.esim_status_seen")]
+    #[strum(serialize = "profile.esim_status_seen")]
+    EsimStatusSeen {
+        /// The status before.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        from: Option<EsimStatus>,
+        /// The status now.
+        to: EsimStatus,
+        /// Who said so.
+        source: Source,
+        /// The carrier's date, or that of its reply.
+        observed_at: DateTime<Utc>,
+        /// The carrier's documents do not know this move.
+        drift: bool,
+    },
+    /// The line has another number.
+    #[serde(rename = "profile.msisdn_learned")]
+    #[strum(serialize = "profile.msisdn_learned")]
+    MsisdnLearned {
+        /// Who said so.
+        source: Source,
+    },
+    /// A person edited the profile.
+    #[serde(rename = "profile.edited")]
+    #[strum(serialize = "profile.edited")]
+    ProfileEdited {
+        /// Names of the fields that changed.
+        fields: Vec<String>,
+        /// The new pool, when it moved.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        pool: Option<PoolName>,
+    },
+    /// An order was taken.
+    #[serde(rename = "order.created")]
+    #[strum(serialize = "order.created")]
+    OrderCreated {
+        /// Of which channel.
+        channel: ChannelName,
+        /// The storefront's reference.
+        reference: String,
+        /// How many profiles.
+        quantity: u32,
+    },
+    /// An order came to another status.
+    #[serde(rename = "order.status_changed")]
+    #[strum(serialize = "order.status_changed")]
+    OrderStatusChanged {
+        /// Where it stood.
+        from: OrderStatus,
+        /// Where it stands.
+        to: OrderStatus,
+    },
+    /// A profile of an order was replaced by another.
+    #[serde(rename = "order.profile_substituted")]
+    #[strum(serialize = "order.profile_substituted")]
+    ProfileSubstituted {
+        /// The one that could not be sold.
+        out: Iccid,
+        /// The one in its place; absent when none was left.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        by: Option<Iccid>,
+        /// Why.
+        reason: QuarantineReason,
+    },
+    /// A sold profile that the customer cannot use was replaced by another, in the same order.
+    #[serde(rename = "order.profile_replaced")]
+    #[strum(serialize = "order.profile_replaced")]
+    ProfileReplaced {
+        /// The one that was sold before.
+        out: Iccid,
+        /// The one in its place.
+        by: Iccid,
+        /// A person's reason.
+        reason: String,
+    },
+    /// Somebody asked to take an order back.
+    #[serde(rename = "order.cancel_requested")]
+    #[strum(serialize = "order.cancel_requested")]
+    OrderCancelRequested {
+        /// Why, in the storefront's words.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        reason: Option<String>,
+    },
+    /// A bundle was ordered for a profile.
+    #[serde(rename = "bundle.ordered")]
+    #[strum(serialize = "bundle.ordered")]
+    BundleOrdered {
+        /// On which profile.
+        iccid: Iccid,
+        /// Which product.
+        product: String,
+        /// In which order; absent for a top-up.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        order: Option<OrderId>,
+    },
+    /// A bundle came to another status.
+    #[serde(rename = "bundle.status_changed")]
+    #[strum(serialize = "bundle.status_changed")]
+    BundleStatusChanged {
+        /// On which profile.
+        iccid: Iccid,
+        /// Where it stood.
+        from: BundleStatus,
+        /// Where it stands.
+        to: BundleStatus,
+    },
+    /// An operation came to another status.
+    #[serde(rename = "operation.status_changed")]
+    #[strum(serialize = "operation.status_changed")]
+    OperationStatusChanged {
+        /// On which profile.
+        iccid: Iccid,
+        /// Where it stood; absent when it was made.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        from: Option<OperationStatus>,
+        /// Where it stands.
+        to: OperationStatus,
+        /// How it was or will be placed.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        order_type: Option<OrderType>,
+        /// The carrier's code, or our reason.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        code: Option<String>,
+        /// A person's reason, when a person decided.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        reason: Option<String>,
+    },
+    /// Our books and the carrier's differ about a profile.
+    #[serde(rename = "profile.drift_found")]
+    #[strum(serialize = "profile.drift_found")]
+    DriftFound {
+        /// How.
+        kind: DriftKind,
+        /// About what: a subscription, a status.
+        about: String,
+    },
+    /// They do not differ any more.
+    #[serde(rename = "profile.drift_closed")]
+    #[strum(serialize = "profile.drift_closed")]
+    DriftClosed {
+        /// How they differed.
+        kind: DriftKind,
+        /// About what.
+        about: String,
+        /// Whether a rule made it right, or it was gone.
+        status: DriftStatus,
+    },
+    /// Profiles were reserved.
+    #[serde(rename = "hold.created")]
+    #[strum(serialize = "hold.created")]
+    HoldCreated {
+        /// For which channel.
+        channel: ChannelName,
+        /// Of which pool.
+        pool: PoolName,
+        /// How many.
+        quantity: u32,
+        /// Until when.
+        expires_at: DateTime<Utc>,
+    },
+    /// A hold got another deadline.
+    #[serde(rename = "hold.extended")]
+    #[strum(serialize = "hold.extended")]
+    HoldExtended {
+        /// Until when.
+        expires_at: DateTime<Utc>,
+    },
+    /// A hold ended.
+    #[serde(rename = "hold.ended")]
+    #[strum(serialize = "hold.ended")]
+    HoldEnded {
+        /// How.
+        status: HoldStatus,
+        /// The order that it became.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        order: Option<OrderId>,
+    },
+    /// A webhook endpoint was made.
+    #[serde(rename = "webhook_endpoint.created")]
+    #[strum(serialize = "webhook_endpoint.created")]
+    WebhookEndpointCreated {
+        /// For which channel.
+        channel: ChannelName,
+    },
+    /// A webhook endpoint's settings changed.
+    #[serde(rename = "webhook_endpoint.changed")]
+    #[strum(serialize = "webhook_endpoint.changed")]
+    WebhookEndpointChanged {
+        /// Names of the settings that changed.
+        settings: Vec<String>,
+    },
+    /// A webhook endpoint has a new secret; the one before signs as well for a while.
+    #[serde(rename = "webhook_endpoint.secret_rotated")]
+    #[strum(serialize = "webhook_endpoint.secret_rotated")]
+    WebhookSecretRotated {},
+    /// A webhook endpoint was switched off.
+    #[serde(rename = "webhook_endpoint.disabled")]
+    #[strum(serialize = "webhook_endpoint.disabled")]
+    WebhookEndpointDisabled {
+        /// Why.
+        reason: String,
+    },
+    /// A webhook endpoint was removed.
+    #[serde(rename = "webhook_endpoint.deleted")]
+    #[strum(serialize = "webhook_endpoint.deleted")]
+    WebhookEndpointDeleted {},
+    /// A comparison with the carriers began.
+    #[serde(rename = "reconciliation.started")]
+    #[strum(serialize = "reconciliation.started")]
+    ReconciliationStarted {},
+    /// A comparison with the carriers came to its end.
+    #[serde(rename = "reconciliation.completed")]
+    #[strum(serialize = "reconciliation.completed")]
+    ReconciliationCompleted {
+        /// Profiles compared.
+        compared: u64,
+        /// Profiles that could not be read.
+        unread: u64,
+        /// Differences found.
+        drifts: u64,
+        /// Those of them that a rule made right.
+        healed: u64,
+    },
+    /// A comparison with the carriers could not go on.
+    #[serde(rename = "reconciliation.failed")]
+    #[strum(serialize = "reconciliation.failed")]
+    ReconciliationFailed {
+        /// Why.
+        reason: String,
+    },
+    /// Where the feed stood: kept outside the database, it proves that nothing before was changed.
+    #[serde(rename = "feed.checkpoint")]
+    #[strum(serialize = "feed.checkpoint")]
+    FeedCheckpoint {
+        /// The last number.
+        seq: i64,
+        /// Its hash, in hex.
+        hash: String,
+    },
+    /// A key was made.
+    #[serde(rename = "api_key.created")]
+    #[strum(serialize = "api_key.created")]
+    ApiKeyCreated {
+        /// For which channel.
+        channel: ChannelName,
+    },
+    /// A key was revoked.
+    #[serde(rename = "api_key.revoked")]
+    #[strum(serialize = "api_key.revoked")]
+    ApiKeyRevoked {},
+}
+
+impl Fact {
+    /// Its type, for example `order.created`.
+    pub fn type_name(&self) -> &'static str {
+        self.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn type_name_is_the_serialised_type() {
+        let facts = [
+            Fact::PoolChanged { settings: vec!["name".to_owned()] },
+            Fact::ImportUndone { profiles: 3 },
+            Fact::CodeReceived {},
+            Fact::OrderStatusChanged { from: OrderStatus::InProgress, to: OrderStatus::Fulfilled },
+            Fact::ApiKeyRevoked {},
+            Fact::StockMoved {
+                from: StockStatus::Available,
+                to: StockStatus::Quarantined,
+                order: None,
+                hold: None,
+                quarantine: Some(QuarantineReason::Manual),
+                reason: Some("returned by post".to_owned()),
+            },
+        ];
+        for fact in facts {
+            let json = serde_json::to_value(&fact).unwrap();
+            assert_eq!(json["type"], fact.type_name());
+            assert_eq!(serde_json::from_value::<Fact>(json).unwrap(), fact);
+        }
+    }
+}

@@ -1,0 +1,2 @@
+DROP TABLE feed_position;
+DROP TABLE feed;

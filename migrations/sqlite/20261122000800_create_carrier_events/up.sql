@@ -1,0 +1,17 @@
+-- What carriers told us, as they told it, until it is applied.
+CREATE TABLE carrier_events (
+    carrier_account TEXT NOT NULL,
+    event_id        TEXT NOT NULL,
+    event_type      TEXT NOT NULL,
+    status          TEXT NOT NULL CHECK (status IN ('pending', 'applied', 'ignored', 'unmatched', 'unreadable')),
+    attempts        INTEGER NOT NULL DEFAULT 0,
+    run_at          INTEGER NOT NULL,
+    profile_id      INTEGER REFERENCES profiles (id) ON DELETE SET NULL,
+    -- Sealed: a body may carry more than it should.
+    body            BLOB NOT NULL,
+    received_at     INTEGER NOT NULL,
+    applied_at      INTEGER,
+    PRIMARY KEY (carrier_account, event_id)
+) STRICT;
+CREATE INDEX carrier_events_queue ON carrier_events (run_at) WHERE status = 'pending';
+CREATE INDEX carrier_events_by_age ON carrier_events (received_at);
