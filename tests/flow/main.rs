@@ -13,6 +13,7 @@ mod lost_answers;
 mod orders;
 mod put_off;
 mod refusals;
+mod resolver;
 mod secrecy;
 mod top_ups;
 mod verify;

@@ -11,7 +11,7 @@ use simdepot_application::depot::{Account, Depot, WorkSettings};
 use simdepot_application::idempotency::IdempotencyKey;
 use simdepot_application::imports::{self, ImportView, StartImport, StartedAs};
 use simdepot_application::orders::{self, OrderView, PlaceOrder, Placed};
-use simdepot_application::{AppError, Caller, operations, pools, verify};
+use simdepot_application::{AppError, Caller, housekeeping, operations, pools, verify};
 use simdepot_carrier_transatel::{Transatel, TransatelAccount};
 use simdepot_carrier_twin::{LineSpec, RecordedOrder, TwinConfig, TwinServer};
 use simdepot_domain::carrier::Carrier;
@@ -301,6 +301,26 @@ impl TestDepot {
             }
             assert!(tokio::time::Instant::now() < deadline, "still pending: {pending:#?}");
             tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Carries operations out and finds lost answers out, until every one has ended.
+    ///
+    /// # Panics
+    /// When some are still open after a while.
+    pub async fn resolve_until_settled(&self) {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            housekeeping::step(&self.depot).await.expect("the store answers");
+            self.work_until_idle().await;
+            while operations::resolve_step(&self.depot).await.expect("the store answers") {}
+            let listed = self.operations(None).await;
+            let open: Vec<_> = listed.into_iter().filter(|operation| operation.status.is_open()).collect();
+            if open.is_empty() {
+                return;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "still open: {open:#?}");
+            tokio::time::sleep(Duration::from_millis(30)).await;
         }
     }
 

@@ -16,6 +16,8 @@ use crate::state::AppState;
 
 /// How often an idle worker looks for work that another process has made.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// How many lost answers are looked into at a time.
+const RESOLVERS: usize = 2;
 /// Pause between two housekeeping rounds.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 /// Pause between two rounds of completing deliveries.
@@ -67,6 +69,15 @@ impl Jobs {
             };
             loops.push(tokio::spawn(repeat("operations", stopped.clone(), step, idle)));
         }
+        if workers > 0 {
+            for _ in 0..RESOLVERS {
+                let depot = state.depot.clone();
+                let step = move || resolution(depot.clone());
+                loops.push(tokio::spawn(repeat("resolver", stopped.clone(), step, || {
+                    tokio::time::sleep(LOOK_AGAIN)
+                })));
+            }
+        }
         let depot = state.depot.clone();
         let step = move || delivery(depot.clone());
         loops.push(tokio::spawn(repeat("deliveries", stopped.clone(), step, || {
@@ -104,6 +115,10 @@ impl Jobs {
 
 async fn operation(depot: Depot) -> Result<Found, AppError> {
     operations::step(&depot).await.map(Found::from)
+}
+
+async fn resolution(depot: Depot) -> Result<Found, AppError> {
+    operations::resolve_step(&depot).await.map(Found::from)
 }
 
 async fn delivery(depot: Depot) -> Result<Found, AppError> {

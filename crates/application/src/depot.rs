@@ -41,6 +41,10 @@ pub struct WorkSettings {
     pub lease: TimeDelta,
     /// Added to the carrier's time-out before an open outcome may be decided.
     pub resolve_margin: TimeDelta,
+    /// How far apart two empty reads must be before nothing is believed to be there: inventories are replicated.
+    pub absence_gap: TimeDelta,
+    /// How often the carrier is asked for an open outcome before a person must decide, once `give_up` has passed.
+    pub resolve_reads: u32,
     /// Longest pause between two tries.
     pub backoff_cap: TimeDelta,
     /// A carrier that cannot be reached for this long fails the operation.
@@ -54,6 +58,8 @@ impl Default for WorkSettings {
         Self {
             lease: TimeDelta::seconds(30),
             resolve_margin: TimeDelta::seconds(5),
+            absence_gap: TimeDelta::seconds(5),
+            resolve_reads: 10,
             backoff_cap: TimeDelta::seconds(15),
             give_up: TimeDelta::minutes(30),
             catalogue_age: TimeDelta::minutes(10),

@@ -5,11 +5,15 @@
 //! 2. `sent` is committed with what was known before. Only then, at once, the carrier is called.
 //! 3. The outcome is committed: done, refused, put back (surely not taken) or unknown.
 //!
-//! A process that dies after `sent` leaves an operation that says so. Nothing here ever sends it again.
+//! A process that dies after `sent` leaves an operation that says so. What became of it is found out from the carrier
+//! ([`resolve_step`]): it is done, or it is sent again because it surely was not taken, or a person decides.
 
+mod by_hand;
+mod conclude;
 mod deferral;
 mod gather;
 mod outcome;
+mod resolve;
 mod send;
 mod substitute;
 mod writes;
@@ -22,7 +26,10 @@ use simdepot_domain::operation::OperationStatus;
 use simdepot_persistence::operations::{self, Lease, Operation};
 use simdepot_persistence::{Conn, bundles, profiles};
 
+pub use by_hand::{Verdict, decide_by_hand};
+pub use conclude::{Concluded, conclude_by_event};
 pub(crate) use outcome::mark_unknown;
+pub use resolve::step as resolve_step;
 
 use crate::caller::Caller;
 use crate::depot::Depot;
@@ -144,6 +151,11 @@ async fn carry_out(depot: &Depot, lease: Lease) -> Result<(), AppError> {
     let started = tokio::time::Instant::now();
     match gather::gather(depot, &lease).await? {
         gather::Decision::Send(plan) => send::send(depot, lease, *plan, started).await,
+        gather::Decision::Taken(found) => {
+            // An earlier sending was taken after all, and is listed only now.
+            let found = conclude::Found::in_inventory(&found);
+            conclude::conclude(depot, &lease.operation, Some(lease.token), found).await.map(drop)
+        }
         gather::Decision::Defer(reason) => deferral::defer(depot, &lease, &reason).await,
         gather::Decision::Refuse(refusal, seen) => outcome::refuse_unsent(depot, lease, refusal, *seen).await,
         gather::Decision::Substitute(reason, seen) => {
