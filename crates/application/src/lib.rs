@@ -14,6 +14,7 @@ pub mod error;
 pub mod housekeeping;
 pub mod idempotency;
 pub mod imports;
+pub mod in_flight;
 pub mod observations;
 pub mod operations;
 pub mod orders;

@@ -119,7 +119,7 @@ pub(super) async fn conclude(
     found: Found,
 ) -> Result<bool, AppError> {
     let (work, sent, code) = (depot.clone(), operation.clone(), found.code);
-    let recorded = depot.store.write(move |conn| {
+    let recorded = depot.write_again(move |conn| {
         let now = conn.now()?;
         record(conn, &work, &sent, token, &found, now)
     });

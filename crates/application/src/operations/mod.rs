@@ -19,7 +19,7 @@ mod substitute;
 mod writes;
 
 use chrono::TimeDelta;
-use simdepot_domain::channel::Scope;
+use simdepot_domain::channel::{AccountName, Scope};
 use simdepot_domain::iccid::Iccid;
 use simdepot_domain::id::OperationId;
 use simdepot_domain::operation::OperationStatus;
@@ -112,12 +112,12 @@ pub async fn step(depot: &Depot) -> Result<bool, AppError> {
     // Looked for without a write transaction first: idle workers must not queue for SQLite's only writer.
     let due = depot.store.read(|conn| {
         let now = conn.now()?;
-        operations::any_due(conn, now)
+        operations::due_accounts(conn, now)
     });
-    if !due.await? {
+    let Some(place) = depot.in_flight.enter(&due.await?, depot.work.account_concurrency) else {
         return Ok(false);
-    }
-    let Some(lease) = lease(depot).await? else {
+    };
+    let Some(lease) = lease(depot, place.account.clone()).await? else {
         return Ok(false);
     };
     // One signal wakes one worker; each wakes the next, so that the operations of one order go out side by side.
@@ -136,13 +136,13 @@ pub async fn step(depot: &Depot) -> Result<bool, AppError> {
     }
 }
 
-async fn lease(depot: &Depot) -> Result<Option<Lease>, AppError> {
+async fn lease(depot: &Depot, account: AccountName) -> Result<Option<Lease>, AppError> {
     let (token, length) = (depot.ids.uuid(), depot.work.lease);
     depot
         .store
         .write(move |conn| {
             let now = conn.now()?;
-            Ok(operations::lease_next(conn, token, now, now + length)?)
+            Ok(operations::lease_next(conn, &account, token, now, now + length)?)
         })
         .await
 }

@@ -48,7 +48,7 @@ pub(super) async fn record(depot: &Depot, sent: Sent, placement: Placement) -> R
 
 async fn done(depot: &Depot, sent: Sent, receipt: BundleReceipt) -> Result<(), AppError> {
     let (work, lease, order_type) = (depot.clone(), sent.lease.clone(), sent.order.order_type);
-    let recorded = depot.store.write(move |conn| complete(conn, &work, &lease, order_type, &receipt)).await;
+    let recorded = depot.write_again(move |conn| complete(conn, &work, &lease, order_type, &receipt)).await;
     match recorded {
         // A subscription is evidence for one bundle only. A receipt that names another bundle's proves nothing.
         Err(AppError::Store(StoreError::Unique { .. })) => {
@@ -142,8 +142,7 @@ pub(super) async fn fail(
     let work = depot.clone();
     let operation = lease.operation.clone();
     depot
-        .store
-        .write(move |conn| {
+        .write_again(move |conn| {
             let now = conn.now()?;
             let operation = &lease.operation;
             lock_order(conn, operation)?;
@@ -264,8 +263,7 @@ async fn unknown(depot: &Depot, lease: &Lease, lost: Lost) -> Result<(), AppErro
     tracing::warn!(operation = %lease.operation.id, reason = lost.reason, "the carrier's answer was lost; not sent again");
     let (work, lease, operation) = (depot.clone(), lease.clone(), lease.operation.clone());
     depot
-        .store
-        .write(move |conn| mark_unknown(conn, &work, &lease.operation, Some(lease.token), &lost.reason))
+        .write_again(move |conn| mark_unknown(conn, &work, &lease.operation, Some(lease.token), &lost.reason))
         .await?;
     signal(depot, &operation);
     Ok(())

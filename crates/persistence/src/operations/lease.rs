@@ -2,14 +2,15 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::BigInt;
+use diesel::sql_types::{BigInt, Text};
 use serde_json::Value as Json;
+use simdepot_domain::channel::AccountName;
 use simdepot_domain::operation::OperationStatus;
 use uuid::Uuid;
 
 use super::{Operation, Row};
 use crate::dialect::Lock;
-use crate::error::{Result, ensure_affected};
+use crate::error::{Result, ensure_affected, parse_column};
 use crate::schema::operations;
 use crate::sql_types::{At, Doc, Id, Moment, Uid};
 use crate::store::Conn;
@@ -31,34 +32,31 @@ struct IdRow {
     id: Uid,
 }
 
-/// Leases the next pending operation that is due, if any.
+/// Leases the next pending operation of an account that is due, if any.
 ///
 /// # Errors
 /// When the database cannot be asked.
 pub fn lease_next(
     conn: &mut Conn<'_>,
+    account: &AccountName,
     token: Uuid,
     now: DateTime<Utc>,
     until: DateTime<Utc>,
 ) -> Result<Option<Lease>> {
     let sql = format!(
-        "SELECT id FROM operations WHERE status = 'pending' AND run_at <= $1 \
-         AND (lease_until IS NULL OR lease_until <= $1) ORDER BY run_at, id LIMIT $2{}",
+        "SELECT id FROM operations WHERE status = 'pending' AND carrier_account = $1 AND run_at <= $2 \
+         AND (lease_until IS NULL OR lease_until <= $2) ORDER BY run_at, id LIMIT $3{}",
         Lock::Skip.clause(conn.db)
     );
-    take(conn, &sql, token, now, until)
+    let found: Vec<IdRow> = diesel::sql_query(sql)
+        .bind::<Text, _>(account.as_str())
+        .bind::<Moment, _>(At(now))
+        .bind::<BigInt, _>(1i64)
+        .load(conn.db)?;
+    take(conn, found, token, until)
 }
 
-/// Leases the first row of a query of ids that takes the present moment and a limit.
-fn take(
-    conn: &mut Conn<'_>,
-    sql: &str,
-    token: Uuid,
-    now: DateTime<Utc>,
-    until: DateTime<Utc>,
-) -> Result<Option<Lease>> {
-    let found: Vec<IdRow> =
-        diesel::sql_query(sql).bind::<Moment, _>(At(now)).bind::<BigInt, _>(1i64).load(conn.db)?;
+fn take(conn: &mut Conn<'_>, found: Vec<IdRow>, token: Uuid, until: DateTime<Utc>) -> Result<Option<Lease>> {
     let Some(IdRow { id }) = found.into_iter().next() else {
         return Ok(None);
     };
@@ -152,20 +150,39 @@ pub fn nudge(conn: &mut Conn<'_>, profile_id: i64, now: DateTime<Utc>) -> Result
     Ok(diesel::update(open).set(operations::resolve_after.eq(At(now))).execute(conn.db)?)
 }
 
-/// Whether a pending operation is due and free.
+/// The accounts that have a pending operation that is due and free, by name.
 ///
 /// # Errors
 /// When the database cannot be asked.
-pub fn any_due(conn: &mut Conn<'_>, now: DateTime<Utc>) -> Result<bool> {
-    let found: Option<Uid> = operations::table
+pub fn due_accounts(conn: &mut Conn<'_>, now: DateTime<Utc>) -> Result<Vec<AccountName>> {
+    let (mut due, mut last) = (Vec::new(), String::new());
+    // From one account to the next in the index, whatever the number of operations in between.
+    while let Some(account) = next_account(conn, &last)? {
+        let found: Option<Uid> = operations::table
+            .filter(operations::status.eq(OperationStatus::Pending.as_ref()))
+            .filter(operations::carrier_account.eq(&account))
+            .filter(operations::run_at.le(At(now)))
+            .filter(operations::lease_until.is_null().or(operations::lease_until.le(At(now))))
+            .order((operations::run_at, operations::id))
+            .select(operations::id)
+            .first(conn.db)
+            .optional()?;
+        if let Some(id) = found {
+            due.push(parse_column("operations", "carrier_account", id.0, &account)?);
+        }
+        last = account;
+    }
+    Ok(due)
+}
+
+fn next_account(conn: &mut Conn<'_>, after: &str) -> Result<Option<String>> {
+    Ok(operations::table
         .filter(operations::status.eq(OperationStatus::Pending.as_ref()))
-        .filter(operations::run_at.le(At(now)))
-        .filter(operations::lease_until.is_null().or(operations::lease_until.le(At(now))))
-        .order((operations::run_at, operations::id))
-        .select(operations::id)
+        .filter(operations::carrier_account.gt(after))
+        .order(operations::carrier_account)
+        .select(operations::carrier_account)
         .first(conn.db)
-        .optional()?;
-    Ok(found.is_some())
+        .optional()?)
 }
 
 /// Leases the next operation whose open outcome may be looked into, if any.
@@ -183,5 +200,7 @@ pub fn lease_unknown(
          AND resolve_after <= $1 AND (lease_until IS NULL OR lease_until <= $1) ORDER BY resolve_after LIMIT $2{}",
         Lock::Skip.clause(conn.db)
     );
-    take(conn, &sql, token, now, until)
+    let found: Vec<IdRow> =
+        diesel::sql_query(sql).bind::<Moment, _>(At(now)).bind::<BigInt, _>(1i64).load(conn.db)?;
+    take(conn, found, token, until)
 }

@@ -21,7 +21,9 @@ use crate::sql_types::{At, Doc, Uid};
 use crate::store::Conn;
 
 pub use change::{OperationChange, change};
-pub use lease::{Lease, any_due, any_unknown_due, lease_next, lease_unknown, look_again, nudge, put_off};
+pub use lease::{
+    Lease, any_unknown_due, due_accounts, lease_next, lease_unknown, look_again, nudge, put_off,
+};
 
 /// An operation as it is stored.
 #[derive(Debug, Clone, PartialEq)]
