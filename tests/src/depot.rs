@@ -11,6 +11,7 @@ use simdepot_application::depot::{Account, Depot, WorkSettings};
 use simdepot_application::idempotency::IdempotencyKey;
 use simdepot_application::imports::{self, ImportView, StartImport, StartedAs};
 use simdepot_application::orders::{self, OrderView, PlaceOrder, Placed};
+use simdepot_application::turns::SharedTurns;
 use simdepot_application::{AppError, Caller, operations, pools, verify};
 use simdepot_carrier_transatel::{Transatel, TransatelAccount};
 use simdepot_carrier_twin::{LineSpec, RecordedOrder, TwinConfig, TwinServer};
@@ -410,7 +411,9 @@ impl Drop for Worker {
 fn open(db: &TestDatabase, clock: &Arc<TestClock>, base_url: &str, timeout: Duration) -> Depot {
     let clock: Arc<dyn Clock> = clock.clone();
     let store = db.store_with(Arc::clone(&clock));
-    let carrier = Transatel::new(account_at(base_url, timeout), Arc::clone(&clock)).expect("the adapter");
+    let turns = Arc::new(SharedTurns::new(store.clone()));
+    let carrier =
+        Transatel::new(account_at(base_url, timeout), Arc::clone(&clock), turns).expect("the adapter");
     Depot::new(store, clock, Arc::new(RandomIds), accounts(Arc::new(carrier), timeout))
 }
 

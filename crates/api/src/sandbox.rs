@@ -13,6 +13,7 @@ use simdepot_application::imports::{self, StartImport, StartedAs};
 use simdepot_application::{Account, Accounts, AppError, Depot, api_keys, pools};
 use simdepot_carrier_transatel::{ConfigError, Transatel, TransatelAccount};
 use simdepot_carrier_twin::{Twin, TwinConfig, TwinServer};
+use simdepot_domain::carrier::Turns;
 use simdepot_domain::channel::{AccountName, NameError, PoolName};
 use simdepot_domain::clock::Clock;
 use simdepot_domain::delivery::Format;
@@ -80,7 +81,7 @@ impl Sandbox {
     ///
     /// # Errors
     /// Never in practice: the settings are the twin's own.
-    pub fn accounts(&self, clock: Arc<dyn Clock>) -> Result<Accounts, SandboxError> {
+    pub fn accounts(&self, clock: Arc<dyn Clock>, turns: Arc<dyn Turns>) -> Result<Accounts, SandboxError> {
         let config = self.twin.twin().config().clone();
         let account = TransatelAccount {
             account: ACCOUNT.to_owned(),
@@ -94,7 +95,7 @@ impl Sandbox {
             max_requests_per_second: CALLS_PER_SECOND,
             source: "simdepot".to_owned(),
         };
-        let carrier = Arc::new(Transatel::new(account, clock)?);
+        let carrier = Arc::new(Transatel::new(account, clock, turns)?);
         Ok(Accounts::from([(AccountName::parse(ACCOUNT)?, Account { carrier, timeout: TIMEOUT })]))
     }
 

@@ -21,6 +21,7 @@ pub mod pools;
 pub mod products;
 pub mod profiles;
 pub mod signals;
+pub mod turns;
 pub mod verify;
 
 pub use caller::Caller;

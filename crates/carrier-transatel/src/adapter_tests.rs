@@ -12,7 +12,7 @@ use simdepot_domain::sim::SimStatus;
 
 use crate::stub::{Reply, Seen, Stub, TestClock, account, answer, bundle_order, problem};
 use crate::wire::order;
-use crate::{Transatel, TransatelAccount};
+use crate::{Exchange, ExchangeAnswer, ExchangeRequest, Failure, LocalTurns, Transatel, TransatelAccount};
 
 const RECEIPT: &str = include_str!("../fixtures/order.json");
 
@@ -24,7 +24,7 @@ fn adapter_with(stub: &Stub, change: impl FnOnce(&mut TransatelAccount)) -> (Tra
     let clock = TestClock::new();
     let mut account = account(&stub.base_url);
     change(&mut account);
-    (Transatel::new(account, clock.clone()).unwrap(), clock)
+    (Transatel::new(account, clock.clone(), Arc::new(LocalTurns::default())).unwrap(), clock)
 }
 
 fn iccid() -> Iccid {
@@ -338,4 +338,46 @@ async fn the_probe_names_what_is_missing() {
     let probes = adapter(&stub).0.probe().await;
     assert_eq!((probes.len(), probes[0].result), (1, ProbeResult::Failed));
     assert!(probes[0].detail.contains("invalid_client") && !probes[0].detail.contains("opensesame"));
+}
+
+/// Answers without a socket and without a runtime's help.
+struct InProcess(std::sync::Mutex<Vec<ExchangeRequest>>);
+
+#[async_trait::async_trait]
+impl Exchange for InProcess {
+    async fn run(&self, request: ExchangeRequest) -> Result<ExchangeAnswer, Failure> {
+        self.0.lock().unwrap().push(request.clone());
+        let (status, body) = match request.path.as_str() {
+            "/authentication/api/token" => (200, r#"{"access_token":"t","expires_in":3600}"#),
+            order::PATH => (201, RECEIPT),
+            _ => (200, include_str!("../fixtures/subscriber.json")),
+        };
+        let headers = vec![("X-TSL-Request-Id".to_owned(), "r-1".to_owned())];
+        Ok(ExchangeAnswer { status, headers, body: body.as_bytes().to_vec() })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn works_without_sockets_and_without_waiting() {
+    let exchange = Arc::new(InProcess(std::sync::Mutex::default()));
+    let account =
+        TransatelAccount { max_requests_per_second: u32::MAX, ..account("https://api.transatel.com") };
+    let turns = Arc::new(LocalTurns::default());
+    let carrier = Transatel::with_exchange(account, TestClock::new(), turns, exchange.clone()).unwrap();
+    let started = tokio::time::Instant::now();
+    for _ in 0..100 {
+        assert!(matches!(carrier.place_bundle(&bundle_order()).await, Placement::Done(_)));
+        assert!(carrier.line(&iccid()).await.unwrap().is_some());
+    }
+    assert_eq!(started.elapsed(), Duration::ZERO);
+    let seen = exchange.0.lock().unwrap();
+    assert_eq!(
+        (seen[0].method, seen[0].body.as_slice()),
+        ("POST", b"grant_type=client_credentials".as_slice())
+    );
+    assert!(seen[0].headers.contains(&("authorization", "Basic YWNtZTpvcGVuc2VzYW1l".to_owned())));
+    assert!(seen[1].headers.contains(&("authorization", "Bearer t".to_owned())));
+    let search = seen.iter().find(|seen| seen.path.starts_with("/sim-search/"));
+    assert!(search.is_none(), "the subscriber record answered");
+    assert!(!format!("{:?}", seen[0]).contains("YWNtZ"));
 }

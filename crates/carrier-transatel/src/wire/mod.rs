@@ -132,9 +132,10 @@ impl fmt::Debug for Answer {
 
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Failure {
+pub enum Failure {
     /// The request did not leave: no turn, no token, no connection.
     NotSent {
+        /// Why, and when to come back.
         why: Unavailable,
         /// Whether it speaks against the carrier's health.
         carrier_down: bool,

@@ -28,11 +28,13 @@ pub(super) async fn run() -> anyhow::Result<Outcome> {
         );
     }
     let sandbox = config.is_sandbox().then(Sandbox::start).transpose()?;
+    let store = setup::store(&config, config.migrate).await?;
+    let turns = setup::turns(&store);
     let accounts = match &sandbox {
-        Some(sandbox) => sandbox.accounts(setup::clock())?,
-        None => accounts::connect(&config.carriers, &setup::clock())?,
+        Some(sandbox) => sandbox.accounts(setup::clock(), turns)?,
+        None => accounts::connect(&config.carriers, &setup::clock(), &turns)?,
     };
-    let depot = setup::assemble(setup::store(&config, config.migrate).await?, accounts);
+    let depot = setup::assemble(store, accounts);
     if let Some(key) = &key {
         api_keys::ensure_bootstrap(&depot, key).await.map_err(output::explained)?;
     }
