@@ -25,6 +25,7 @@ use simdepot_domain::import::{ImportStatus, OnError};
 use simdepot_domain::operation::OperationStatus;
 use simdepot_domain::order::OrderLine;
 use simdepot_domain::pool::{DEFAULT_SELLABLE, PoolSettings};
+use simdepot_domain::secret::Secret;
 use simdepot_persistence::operations::Operation;
 use simdepot_persistence::profiles::Profile;
 use strum::VariantArray;
@@ -41,6 +42,8 @@ pub const ACCOUNT: &str = "spc";
 pub const PRODUCT: &str = "WW_901O_STACK_ONEOFF_FRANCE_1GB_7D";
 /// Another one.
 pub const OTHER_PRODUCT: &str = "WW_901O_STACK_ONEOFF_WORLD_1GB_7D";
+/// What the carrier signs its events with.
+pub const WEBHOOK_SECRET: &str = "events-of-the-twin";
 /// How long one call to the twin may take, unless a test needs it shorter.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a test waits for work that was put off.
@@ -434,6 +437,7 @@ pub fn account_at(base_url: &str, timeout: Duration) -> TransatelAccount {
         rate_plan: None,
         timeout,
         max_requests_per_second: 2_000,
+        webhook_secret: Some(Secret::new(WEBHOOK_SECRET)),
         source: "simdepot".to_owned(),
     }
 }

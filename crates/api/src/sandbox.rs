@@ -19,6 +19,7 @@ use simdepot_domain::clock::Clock;
 use simdepot_domain::delivery::Format;
 use simdepot_domain::import::{ImportStatus, OnError};
 use simdepot_domain::pool::{DEFAULT_SELLABLE, PoolSettings};
+use simdepot_domain::secret::Secret;
 use thiserror::Error;
 
 /// An API key that everybody may know. It opens a sandbox, from the same machine, and nothing else.
@@ -27,6 +28,8 @@ pub const SANDBOX_KEY: &str = "sd_test_sandbox_000000000000000000000000000000000
 pub const ACCOUNT: &str = "sandbox";
 /// The pool with the demonstration stock.
 pub const POOL: &str = "travel-world";
+/// What the twin signs its events with. Not a secret: whoever reaches a sandbox may play its carrier.
+const WEBHOOK_SECRET: &str = "sandbox-webhook-secret";
 /// Profiles of the demonstration stock.
 pub const LINES: u32 = 200;
 /// A product that every line can take.
@@ -93,6 +96,7 @@ impl Sandbox {
             rate_plan: Some(config.rate_plan),
             timeout: TIMEOUT,
             max_requests_per_second: CALLS_PER_SECOND,
+            webhook_secret: Some(Secret::new(WEBHOOK_SECRET)),
             source: "simdepot".to_owned(),
         };
         let carrier = Arc::new(Transatel::new(account, clock, turns)?);
