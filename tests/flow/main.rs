@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 mod activation;
+mod carrier_account;
 mod carriers;
 mod deliveries;
 mod first_sale;

@@ -22,6 +22,7 @@ pub mod pools;
 pub mod products;
 pub mod profiles;
 pub mod signals;
+pub mod turns;
 pub mod verify;
 
 pub use caller::Caller;

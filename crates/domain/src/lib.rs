@@ -36,6 +36,7 @@ pub mod order;
 pub mod pool;
 pub mod product;
 pub mod profile;
+pub mod rate;
 pub mod reconciliation;
 pub mod resolution;
 pub mod sim;

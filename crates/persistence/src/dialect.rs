@@ -57,6 +57,14 @@ pub(crate) fn database_now(db: &mut AnyConnection) -> Result<DateTime<Utc>> {
     Ok(row.now.0)
 }
 
+/// The moment `moment`, put off by `micros` microseconds; both are SQL.
+pub(crate) fn put_off(db: &AnyConnection, moment: &str, micros: &str) -> String {
+    match db {
+        AnyConnection::Sqlite(_) => format!("({moment}) + {micros}"),
+        AnyConnection::Pg(_) => format!("({moment}) + {micros} * INTERVAL '1 microsecond'"),
+    }
+}
+
 /// How rows are locked for an update. SQLite's writer is alone anyway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lock {
