@@ -68,7 +68,8 @@ impl TryFrom<Row> for Hold {
     type Error = StoreError;
 
     fn try_from(row: Row) -> Result<Self> {
-        let unreadable = |column| StoreError::Inconsistency { table: "holds", column, row: row.id.0.to_string() };
+        let unreadable =
+            |column| StoreError::Inconsistency { table: "holds", column, row: row.id.0.to_string() };
         Ok(Self {
             id: HoldId(row.id.0),
             channel: parse_column("holds", "channel", row.id.0, &row.channel)?,
