@@ -6,6 +6,8 @@ mod activation;
 mod carriers;
 mod deliveries;
 mod first_sale;
+mod hold_races;
+mod holds;
 mod import_again;
 mod imports;
 mod leases;
