@@ -7,6 +7,8 @@ mod carrier_account;
 mod carriers;
 mod deliveries;
 mod first_sale;
+mod hold_races;
+mod holds;
 mod import_again;
 mod imports;
 mod leases;

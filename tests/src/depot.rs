@@ -118,7 +118,13 @@ pub fn order_of(reference: &str, quantity: u32, product: Option<&str>) -> PlaceO
         quantity,
         carrier_parameters: None,
     };
-    PlaceOrder { reference: reference.to_owned(), lines: vec![line], dry_run: false, reveal: true }
+    PlaceOrder {
+        reference: reference.to_owned(),
+        lines: vec![line],
+        hold: None,
+        dry_run: false,
+        reveal: true,
+    }
 }
 
 /// The profiles of an order that has one line.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::web;
-use simdepot_application::{AppError, Depot, deliveries, housekeeping, operations};
+use simdepot_application::{AppError, Depot, deliveries, holds, housekeeping, operations};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -22,6 +22,8 @@ const RESOLVERS: usize = 2;
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 /// Pause between two rounds of completing deliveries.
 const DELIVERIES: Duration = Duration::from_secs(2);
+/// Pause between two looks for holds whose deadline has passed.
+const HOLDS: Duration = Duration::from_secs(1);
 /// Pause between two rounds of upkeep: histograms, idle rate limits, last use of keys.
 const UPKEEP: Duration = Duration::from_secs(10);
 /// First and longest pause after an error.
@@ -88,6 +90,9 @@ impl Jobs {
         loops.push(tokio::spawn(repeat("housekeeping", stopped.clone(), step, || {
             tokio::time::sleep(HOUSEKEEPING)
         })));
+        let depot = state.depot.clone();
+        let step = move || sweep_holds(depot.clone());
+        loops.push(tokio::spawn(repeat("holds", stopped.clone(), step, || tokio::time::sleep(HOLDS))));
         let shared = state.clone();
         let step = move || upkeep(shared.clone());
         loops.push(tokio::spawn(repeat("upkeep", stopped, step, || tokio::time::sleep(UPKEEP))));
@@ -127,6 +132,10 @@ async fn delivery(depot: Depot) -> Result<Found, AppError> {
 
 async fn housekeep(depot: Depot) -> Result<Found, AppError> {
     housekeeping::step(&depot).await.map(|()| Found::Nothing)
+}
+
+async fn sweep_holds(depot: Depot) -> Result<Found, AppError> {
+    holds::step(&depot).await.map(Found::from)
 }
 
 async fn upkeep(state: web::Data<AppState>) -> Result<Found, AppError> {

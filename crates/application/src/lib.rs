@@ -11,6 +11,7 @@ pub mod caller;
 pub mod deliveries;
 pub mod depot;
 pub mod error;
+pub mod holds;
 pub mod housekeeping;
 pub mod idempotency;
 pub mod imports;
