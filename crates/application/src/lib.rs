@@ -8,6 +8,8 @@ pub mod activation;
 pub mod api_keys;
 pub mod bundles;
 pub mod caller;
+pub mod cancellations;
+mod carrier_view;
 pub mod deliveries;
 pub mod depot;
 pub mod error;
@@ -20,6 +22,8 @@ pub mod orders;
 pub mod pools;
 pub mod products;
 pub mod profiles;
+pub mod refunds;
+pub mod replacements;
 pub mod signals;
 pub mod verify;
 

@@ -37,6 +37,7 @@ pub mod pool;
 pub mod product;
 pub mod profile;
 pub mod reconciliation;
+pub mod refund;
 pub mod sim;
 pub mod stock;
 pub mod webhook;

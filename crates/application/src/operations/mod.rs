@@ -7,6 +7,7 @@
 //!
 //! A process that dies after `sent` leaves an operation that says so. Nothing here ever sends it again.
 
+mod cancel;
 mod deferral;
 mod gather;
 mod outcome;
@@ -22,7 +23,9 @@ use simdepot_domain::operation::OperationStatus;
 use simdepot_persistence::operations::{self, Lease, Operation};
 use simdepot_persistence::{Conn, bundles, profiles};
 
+pub(crate) use cancel::cancel_pending;
 pub(crate) use outcome::mark_unknown;
+pub(crate) use substitute::{Place, Refilled, replaced};
 
 use crate::caller::Caller;
 use crate::depot::Depot;
@@ -149,5 +152,6 @@ async fn carry_out(depot: &Depot, lease: Lease) -> Result<(), AppError> {
         gather::Decision::Substitute(reason, seen) => {
             substitute::substitute(depot, lease, reason, *seen, None).await
         }
+        gather::Decision::Cancel => cancel::cancel(depot, lease).await,
     }
 }

@@ -248,6 +248,22 @@ pub fn of_order(conn: &mut Conn<'_>, order: OrderId) -> Result<Vec<Operation>> {
     rows.into_iter().map(Operation::try_from).collect()
 }
 
+/// The operation of a profile that may still change, if there is one: there is at most one.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn open_of(conn: &mut Conn<'_>, profile_id: i64) -> Result<Option<Operation>> {
+    // Spelled as the index of open operations has it: with bound values no plan can use that.
+    const OPEN: &str = "status IN ('pending', 'sent', 'accepted', 'unknown', 'needs_attention')";
+    operations::table
+        .filter(operations::profile_id.eq(profile_id))
+        .filter(diesel::dsl::sql::<diesel::sql_types::Bool>(OPEN))
+        .first::<Row>(conn.db)
+        .optional()?
+        .map(Operation::try_from)
+        .transpose()
+}
+
 /// A page of operations, newest first.
 ///
 /// # Errors
