@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 mod activation;
+mod cancellations;
 mod carriers;
 mod deliveries;
 mod first_sale;
@@ -12,7 +13,9 @@ mod leases;
 mod lost_answers;
 mod orders;
 mod put_off;
+mod refunds;
 mod refusals;
+mod replacements;
 mod secrecy;
 mod top_ups;
 mod verify;

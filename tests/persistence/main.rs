@@ -9,6 +9,7 @@
 
 mod api_keys;
 mod bundles;
+mod cancellations;
 mod claim_plan;
 mod claim_races;
 mod claims;

@@ -12,6 +12,7 @@ use simdepot_domain::event::{Fact, Subject, SubjectKind};
 use simdepot_domain::iccid::Iccid;
 use simdepot_domain::id::OrderId;
 use simdepot_domain::order::OrderStatus;
+use simdepot_domain::profile::FormFactor;
 use simdepot_domain::stock::StockStatus;
 use simdepot_persistence::orders::{self, Order};
 use simdepot_persistence::profiles::{self, Profile};
@@ -43,7 +44,9 @@ pub(crate) async fn reveal_all(
     order: OrderId,
     shown: Vec<Profile>,
 ) -> Result<Vec<Option<ActivationCode>>, AppError> {
-    record_reveal(depot, caller, order, shown.clone()).await?;
+    // A physical SIM has no code to show.
+    let coded = shown.iter().filter(|profile| profile.form_factor == FormFactor::Esim).cloned().collect();
+    record_reveal(depot, caller, order, coded).await?;
     let store = depot.store.clone();
     depot
         .store

@@ -142,7 +142,9 @@ fn handed_over(conn: &mut Conn<'_>, order: OrderId) -> Result<Vec<HandedOver>, A
     let of_order = allocations::of_order(conn, order)?;
     let replaced = replaced(&of_order, &operations::of_order(conn, order)?);
     let counts = |allocation: &&Allocation| {
-        allocation.live || allocation.outcome == ProfileOutcome::Cancelled || replaced.contains(&allocation.id)
+        allocation.live
+            || allocation.outcome == ProfileOutcome::Cancelled
+            || replaced.contains(&allocation.id)
     };
     let ids: Vec<i64> = of_order.iter().filter(counts).map(|allocation| allocation.profile_id).collect();
     let known: BTreeMap<i64, Profile> =

@@ -169,13 +169,12 @@ fn take_out(
     let deleted = profile.esim.as_ref().is_some_and(|esim| esim.status == EsimStatus::Deleted);
     let unproven = ReturnProof { never_revealed: false, never_downloaded: false, no_bundle: false };
     let command = if deleted { StockCommand::Retire } else { StockCommand::Return(unproven) };
-    let transition = apply(profile.stock_state(), command, now)
-        .map_err(|error| AppError::Internal(error.to_string()))?;
+    let transition =
+        apply(profile.stock_state(), command, now).map_err(|error| AppError::Internal(error.to_string()))?;
     let quarantine =
         (transition.to == StockStatus::Quarantined).then_some(QuarantineReason::ReturnedUnproven);
     let version = profiles::move_stock(conn, profile, transition, quarantine, now)?;
-    let (from, to, order, reason) =
-        (transition.from, transition.to, Some(order.id), Some(reason.to_owned()));
+    let (from, to, order, reason) = (transition.from, transition.to, Some(order.id), Some(reason.to_owned()));
     let fact = Fact::StockMoved { from, to, order, hold: None, quarantine, reason };
     events::append(conn, &[depot.event(now, Subject::Profile(profile.iccid.clone()), version, fact)])?;
     Ok(())

@@ -276,6 +276,8 @@ mod tests {
         assert!(!proves(Some(&fresh), Some(&EsimReading { eid, ..released })));
         let plastic = |line| pool.proves_unused(FormFactor::Psim, line, None);
         assert!(plastic(Some(&fresh)));
-        assert!(!plastic(None) && !plastic(Some(&line(None))) && !plastic(Some(&line(Some(SimStatus::Active)))));
+        assert!(
+            !plastic(None) && !plastic(Some(&line(None))) && !plastic(Some(&line(Some(SimStatus::Active))))
+        );
     }
 }

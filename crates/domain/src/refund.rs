@@ -174,7 +174,9 @@ mod tests {
             [false, true].map(|touched| vec![BundleEvidence { status: *status, touched }])
         });
         let both = BundleStatus::VARIANTS.iter().map(|status| {
-            [BundleStatus::Preloaded, *status].map(|status| BundleEvidence { status, touched: false }).to_vec()
+            [BundleStatus::Preloaded, *status]
+                .map(|status| BundleEvidence { status, touched: false })
+                .to_vec()
         });
         std::iter::once(Vec::new()).chain(each).chain(both).collect()
     }
@@ -188,7 +190,8 @@ mod tests {
         for outcome in P::VARIANTS {
             for esim in options(EsimStatus::VARIANTS) {
                 for sim in options(SimStatus::VARIANTS) {
-                    for (revealed, eid_bound) in [(false, false), (true, false), (false, true), (true, true)] {
+                    for (revealed, eid_bound) in [(false, false), (true, false), (false, true), (true, true)]
+                    {
                         for bundles in &bundles {
                             let profile = ProfileEvidence {
                                 outcome: *outcome,
@@ -209,7 +212,9 @@ mod tests {
                                 bundle.touched
                                     || matches!(
                                         bundle.status,
-                                        BundleStatus::Active | BundleStatus::Exhausted | BundleStatus::Expired
+                                        BundleStatus::Active
+                                            | BundleStatus::Exhausted
+                                            | BundleStatus::Expired
                                     )
                             });
                             let downloaded = matches!(

@@ -58,9 +58,9 @@ pub fn decidable(conn: &mut Conn<'_>, order: Option<OrderId>, limit: i64) -> Res
             .bind::<Id, _>(Uid(order.0))
             .bind::<BigInt, _>(limit)
             .load(conn.db)?,
-        None => diesel::sql_query(format!("{DECIDABLE} {SORTED} $1"))
-            .bind::<BigInt, _>(limit)
-            .load(conn.db)?,
+        None => {
+            diesel::sql_query(format!("{DECIDABLE} {SORTED} $1")).bind::<BigInt, _>(limit).load(conn.db)?
+        }
     };
     Ok(rows.into_iter().map(Place::from).collect())
 }

@@ -6,6 +6,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 mod activation;
 mod api_keys;
 mod bundles;
+mod cancellations;
 mod documents;
 pub(crate) mod imports;
 mod operations;
@@ -13,6 +14,7 @@ mod orders;
 mod pools;
 mod products;
 mod profiles;
+mod replacements;
 mod reply;
 
 /// Registers every route of the API. The same call serves the routes and collects their OpenAPI description.
@@ -21,7 +23,9 @@ pub fn configure(config: &mut ServiceConfig) {
         .configure(products::configure)
         .configure(pools::configure)
         .configure(orders::configure)
+        .configure(cancellations::configure)
         .configure(profiles::configure)
+        .configure(replacements::configure)
         .configure(activation::configure)
         .configure(bundles::configure)
         .configure(imports::configure)
