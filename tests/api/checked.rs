@@ -48,7 +48,7 @@ fn value(app: &TestApp, name: &str, given: &Json) -> Json {
 fn replaced(app: &TestApp, name: &str, text: &str) -> String {
     match name {
         "id" | "batch" | "order" | "bundle" | "order_id" | "bundle_id" | "hold_id" | "existing" => id(text),
-        "iccid" | "profile" => {
+        "iccid" | "profile" | "replaces" => {
             let iccid = Iccid::parse(text).expect("an ICCID");
             assert!(iccid.luhn_ok(), "{text} has a wrong check digit");
             "[iccid]".to_owned()

@@ -6,7 +6,8 @@ use crate::keys_of;
 
 /// An order with everything in it. Fields may come when the contract marks them optional; none may go.
 pub(crate) fn order(order: &Json) {
-    let required = ["channel", "created_at", "id", "lines", "reference", "status", "updated_at"];
+    let required =
+        ["cancelling", "channel", "created_at", "id", "lines", "reference", "status", "updated_at"];
     exactly(order, &required, &["problem"]);
     for line in order["lines"].as_array().unwrap() {
         exactly(line, &["pool", "product", "profiles", "quantity"], &[]);

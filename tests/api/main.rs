@@ -10,6 +10,7 @@
 mod activation;
 mod api_keys;
 mod bundles;
+mod cancellations;
 mod checked;
 mod health;
 mod holds;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 mod activation;
+mod cancellations;
 mod carrier_account;
 mod carriers;
 mod deliveries;
@@ -15,7 +16,9 @@ mod leases;
 mod lost_answers;
 mod orders;
 mod put_off;
+mod refunds;
 mod refusals;
+mod replacements;
 mod resolver;
 mod secrecy;
 mod top_ups;

@@ -9,6 +9,7 @@
 
 mod api_keys;
 mod bundles;
+mod cancellations;
 mod carrier_turns;
 mod claim_plan;
 mod claim_races;

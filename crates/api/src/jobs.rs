@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::web;
-use simdepot_application::{AppError, Depot, deliveries, holds, housekeeping, operations};
+use simdepot_application::{AppError, Depot, cancellations, deliveries, holds, housekeeping, operations};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -24,6 +24,8 @@ const HOUSEKEEPING: Duration = Duration::from_secs(1);
 const DELIVERIES: Duration = Duration::from_secs(2);
 /// Pause between two looks for holds whose deadline has passed.
 const HOLDS: Duration = Duration::from_secs(1);
+/// Pause between two looks at orders that are being taken back.
+const CANCELLATIONS: Duration = Duration::from_secs(1);
 /// Pause between two rounds of upkeep: histograms, idle rate limits, last use of keys.
 const UPKEEP: Duration = Duration::from_secs(10);
 /// First and longest pause after an error.
@@ -86,6 +88,11 @@ impl Jobs {
             tokio::time::sleep(DELIVERIES)
         })));
         let depot = state.depot.clone();
+        let step = move || cancellation(depot.clone());
+        loops.push(tokio::spawn(repeat("cancellations", stopped.clone(), step, || {
+            tokio::time::sleep(CANCELLATIONS)
+        })));
+        let depot = state.depot.clone();
         let step = move || housekeep(depot.clone());
         loops.push(tokio::spawn(repeat("housekeeping", stopped.clone(), step, || {
             tokio::time::sleep(HOUSEKEEPING)
@@ -128,6 +135,10 @@ async fn resolution(depot: Depot) -> Result<Found, AppError> {
 
 async fn delivery(depot: Depot) -> Result<Found, AppError> {
     deliveries::step(&depot).await.map(Found::from)
+}
+
+async fn cancellation(depot: Depot) -> Result<Found, AppError> {
+    cancellations::step(&depot).await.map(Found::from)
 }
 
 async fn housekeep(depot: Depot) -> Result<Found, AppError> {

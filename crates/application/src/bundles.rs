@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sha2::{Digest, Sha256};
 use simdepot_domain::bundle::{BundleStatus, OrderType};
 use simdepot_domain::carrier::BundleReading;
+use simdepot_domain::channel::ChannelName;
 use simdepot_domain::event::{Fact, Subject};
 use simdepot_domain::iccid::Iccid;
 use simdepot_domain::id::{BundleId, OperationId};
@@ -14,7 +15,7 @@ use simdepot_domain::operation::{OperationRequest, OperationStatus};
 use simdepot_persistence::bundles::{self, Bundle};
 use simdepot_persistence::operations::{self, NewOperation};
 use simdepot_persistence::profiles::Profile;
-use simdepot_persistence::{Conn, StoreError, events, pools};
+use simdepot_persistence::{Conn, StoreError, allocations, events, orders, pools};
 
 use crate::caller::Caller;
 use crate::depot::Depot;
@@ -129,6 +130,7 @@ async fn take(
         if !bundles::insert_top_up(conn, &bundle)? {
             return repeat(conn, &bundle);
         }
+        check_order(conn, &profile, &bundle.channel)?;
         let operation = NewOperation {
             id: OperationId::generate(work.ids.as_ref()),
             carrier_account: bundle.carrier_account.clone(),
@@ -161,6 +163,26 @@ async fn take(
         }),
         other => other,
     }
+}
+
+/// The profile is still the channel's, and its order is not being taken back: under the order's lock, so that a
+/// cancellation sees this top-up or this top-up the cancellation.
+fn check_order(conn: &mut Conn<'_>, profile: &Profile, channel: &ChannelName) -> Result<(), AppError> {
+    const NOT_FOUND: AppError = AppError::NotFound { what: "profile" };
+    let live = allocations::live_of(conn, profile.id)?.ok_or(NOT_FOUND)?;
+    let order = orders::lock(conn, live.order)?;
+    // Looked for again: it may have left the order while the lock was waited for.
+    if order.channel != *channel || allocations::live_of(conn, profile.id)? != Some(live) {
+        return Err(NOT_FOUND);
+    }
+    if order.cancelling_since.is_some() {
+        return Err(AppError::InvalidTransition {
+            from: order.status.to_string(),
+            command: "top_up".to_owned(),
+            detail: format!("order {} is being cancelled", order.id),
+        });
+    }
+    Ok(())
 }
 
 fn events_of(
@@ -270,26 +292,35 @@ async fn record(
     seen: Vec<BundleReading>,
 ) -> Result<(), AppError> {
     let work = depot.clone();
-    let by_id: HashMap<String, BundleReading> =
-        seen.into_iter().map(|reading| (reading.subscription_id.clone(), reading)).collect();
-    depot
-        .store
-        .write(move |conn| {
-            let now = work.now();
-            for bundle in &known {
-                let Some(reading) = bundle.subscription_id.as_ref().and_then(|id| by_id.get(id)) else {
-                    continue;
-                };
-                let changed = reading.status != bundle.status;
-                bundles::observe(conn, bundle, reading, changed, now)?;
-                if changed {
-                    let (from, to) = (bundle.status, reading.status);
-                    let fact = Fact::BundleStatusChanged { iccid: iccid.clone(), from, to };
-                    let event = work.event(now, Subject::Bundle(bundle.id), bundle.version + 1, fact);
-                    events::append(conn, &[event])?;
-                }
-            }
-            Ok(())
-        })
-        .await
+    depot.store.write(move |conn| observe(conn, &work, &iccid, &known, &seen)).await
+}
+
+/// Records what the carrier said of known bundles.
+///
+/// # Errors
+/// [`AppError::Store`] with `RowsAffected` when somebody else changed one in between.
+pub(crate) fn observe(
+    conn: &mut Conn<'_>,
+    depot: &Depot,
+    iccid: &Iccid,
+    known: &[Bundle],
+    seen: &[BundleReading],
+) -> Result<(), AppError> {
+    let now = depot.now();
+    let by_id: HashMap<&str, &BundleReading> =
+        seen.iter().map(|reading| (reading.subscription_id.as_str(), reading)).collect();
+    for bundle in known {
+        let Some(reading) = bundle.subscription_id.as_deref().and_then(|id| by_id.get(id)) else {
+            continue;
+        };
+        let changed = reading.status != bundle.status;
+        bundles::observe(conn, bundle, reading, changed, now)?;
+        if changed {
+            let (from, to) = (bundle.status, reading.status);
+            let fact = Fact::BundleStatusChanged { iccid: iccid.clone(), from, to };
+            let event = depot.event(now, Subject::Bundle(bundle.id), bundle.version + 1, fact);
+            events::append(conn, &[event])?;
+        }
+    }
+    Ok(())
 }

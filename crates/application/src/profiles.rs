@@ -27,12 +27,12 @@ pub struct ProfileView {
     pub pool: PoolName,
 }
 
-fn view(conn: &mut Conn<'_>, profile: Profile) -> Result<ProfileView, AppError> {
+pub(crate) fn view(conn: &mut Conn<'_>, profile: Profile) -> Result<ProfileView, AppError> {
     let pool = pools::get(conn, profile.pool_id)?.settings.pool;
     Ok(ProfileView { profile, pool })
 }
 
-fn existing(conn: &mut Conn<'_>, iccid: &Iccid) -> Result<Profile, AppError> {
+pub(crate) fn existing(conn: &mut Conn<'_>, iccid: &Iccid) -> Result<Profile, AppError> {
     profiles::find(conn, iccid)?.ok_or(AppError::NotFound { what: "profile" })
 }
 

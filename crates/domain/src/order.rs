@@ -92,6 +92,7 @@ pub struct OrderLine {
 /// Status of an order from the outcomes of its live profiles (substituted ones do not count).
 ///
 /// A refund decision hangs on this: `failed` is said only when nothing was delivered, `fulfilled` only when all was.
+/// What failed on its way and what was taken back are both not delivered: together they are `cancelled`.
 pub fn roll_up(outcomes: impl IntoIterator<Item = ProfileOutcome>) -> OrderStatus {
     use ProfileOutcome as P;
     let (mut open, mut attention, mut fulfilled, mut failed, mut cancelled) = (0, 0, 0, 0, 0);
@@ -108,8 +109,8 @@ pub fn roll_up(outcomes: impl IntoIterator<Item = ProfileOutcome>) -> OrderStatu
     match (open, attention, fulfilled, failed, cancelled) {
         (open, ..) if open > 0 => OrderStatus::InProgress,
         (_, 0, _, 0, 0) => OrderStatus::Fulfilled,
-        (_, 0, 0, failed, _) if failed > 0 => OrderStatus::Failed,
-        (_, 0, 0, 0, _) => OrderStatus::Cancelled,
+        (_, 0, 0, _, cancelled) if cancelled > 0 => OrderStatus::Cancelled,
+        (_, 0, 0, ..) => OrderStatus::Failed,
         _ => OrderStatus::NeedsAttention,
     }
 }
@@ -131,7 +132,8 @@ mod tests {
             (vec![NeedsAttention, Fulfilled], OrderStatus::NeedsAttention),
             (vec![NeedsAttention, Pending], OrderStatus::InProgress),
             (vec![Cancelled, Cancelled], OrderStatus::Cancelled),
-            (vec![Cancelled, Failed], OrderStatus::Failed),
+            (vec![Cancelled, Failed], OrderStatus::Cancelled),
+            (vec![Cancelled, Substituted], OrderStatus::Cancelled),
             (vec![Cancelled, Fulfilled], OrderStatus::NeedsAttention),
         ] {
             assert_eq!(roll_up(outcomes.clone()), status, "{outcomes:?}");

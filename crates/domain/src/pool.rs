@@ -147,11 +147,33 @@ impl PoolSettings {
             (FormFactor::Psim, _) | (FormFactor::Esim, Some(_)) => Ok(()),
         }
     }
+
+    /// Whether what the carrier says of a profile that comes back proves that nobody has used it. Unlike the check of
+    /// a first sale, which the carrier's answer to the order completes, nothing is taken on trust: an eSIM must be
+    /// released and on no device; a physical SIM has only its line to speak for it.
+    pub fn proves_unused(
+        &self,
+        form_factor: FormFactor,
+        line: Option<&LineReading>,
+        esim: Option<&EsimReading>,
+    ) -> bool {
+        let status = line.and_then(|line| line.sim_status);
+        match form_factor {
+            FormFactor::Esim => {
+                let on_no_device =
+                    esim.is_some_and(|esim| esim.status == Some(EsimStatus::Released) && esim.eid.is_none());
+                on_no_device && status.is_none_or(|status| self.sellable_statuses.contains(&status))
+            }
+            FormFactor::Psim => status.is_some_and(|status| self.sellable_statuses.contains(&status)),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use strum::VariantArray as _;
+
     use crate::iccid::Iccid;
     use crate::observation::Source;
 
@@ -234,5 +256,28 @@ mod tests {
         assert_eq!(check(&fresh, Some(&bound)), Err(QuarantineReason::DeviceBound));
         assert_eq!(pool.check_first_sale(FormFactor::Psim, &fresh, None), Ok(()));
         assert!(Iccid::parse("8988247000000000012").is_ok());
+    }
+
+    #[test]
+    fn what_comes_back_is_proven_unused_or_not() {
+        let pool = pool();
+        let fresh = line(Some(SimStatus::Preactivated));
+        let released = esim(Some(EsimStatus::Released));
+        let proves = |line, esim| pool.proves_unused(FormFactor::Esim, line, esim);
+        assert!(proves(None, Some(&released)) && proves(Some(&fresh), Some(&released)));
+        assert!(!proves(Some(&line(Some(SimStatus::Active))), Some(&released)));
+        assert!(!proves(Some(&fresh), None), "no record is no proof");
+        for status in EsimStatus::VARIANTS {
+            let proven = proves(Some(&fresh), Some(&esim(Some(*status))));
+            assert_eq!(proven, *status == EsimStatus::Released, "{status}");
+        }
+        assert!(!proves(Some(&fresh), Some(&esim(None))));
+        let eid = Some("89034011560010000000000000000121".parse().unwrap());
+        assert!(!proves(Some(&fresh), Some(&EsimReading { eid, ..released })));
+        let plastic = |line| pool.proves_unused(FormFactor::Psim, line, None);
+        assert!(plastic(Some(&fresh)));
+        assert!(
+            !plastic(None) && !plastic(Some(&line(None))) && !plastic(Some(&line(Some(SimStatus::Active))))
+        );
     }
 }

@@ -284,6 +284,20 @@ pub fn live_of(conn: &mut Conn<'_>, profile_id: i64) -> Result<Option<Allocation
         .transpose()
 }
 
+/// How many of these profiles belong to the order now.
+///
+/// # Errors
+/// When they cannot be counted.
+pub fn live_count(conn: &mut Conn<'_>, order: OrderId, profile_ids: &[i64]) -> Result<usize> {
+    let count: i64 = allocations::table
+        .filter(allocations::order_id.eq(Uid(order.0)))
+        .filter(allocations::profile_id.eq_any(profile_ids))
+        .filter(allocations::ended_at.is_null())
+        .count()
+        .get_result(conn.db)?;
+    Ok(usize::try_from(count).unwrap_or_default())
+}
+
 /// Records what became of a live allocation.
 ///
 /// # Errors

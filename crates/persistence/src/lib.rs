@@ -13,6 +13,7 @@ mod sql_types;
 pub mod allocations;
 pub mod api_keys;
 pub mod bundles;
+pub mod cancellations;
 pub mod carrier_turns;
 pub mod error;
 pub mod events;

@@ -50,9 +50,19 @@ const INVARIANTS: &[(&str, &str)] = &[
     ),
     (
         "an order in progress waits for an open operation",
-        "SELECT COUNT(*) AS n FROM orders o WHERE o.status = 'in_progress' AND NOT EXISTS \
+        "SELECT COUNT(*) AS n FROM orders o WHERE o.status = 'in_progress' AND o.cancelling_since IS NULL AND NOT EXISTS \
          (SELECT 1 FROM operations x WHERE x.order_id = o.id AND \
           x.status IN ('pending', 'sent', 'accepted', 'unknown', 'needs_attention'))",
+    ),
+    (
+        "an order that is being taken back still has a profile to decide on",
+        "SELECT COUNT(*) AS n FROM orders o WHERE o.cancelling_since IS NOT NULL AND (o.status = 'cancelled' OR NOT EXISTS \
+         (SELECT 1 FROM allocations a WHERE a.order_id = o.id AND a.ended_at IS NULL))",
+    ),
+    (
+        "a cancelled order holds no profile",
+        "SELECT COUNT(*) AS n FROM orders o WHERE o.status = 'cancelled' AND EXISTS \
+         (SELECT 1 FROM allocations a WHERE a.order_id = o.id AND a.ended_at IS NULL)",
     ),
     (
         "an open operation belongs to a live allocation or a bundle",

@@ -6,6 +6,7 @@
 pub mod activation;
 pub mod api_key;
 pub mod bundle;
+pub mod cancellation;
 pub mod carrier_problem;
 pub mod headers;
 pub mod hold;
@@ -16,6 +17,8 @@ pub mod order;
 pub mod pool;
 pub mod product;
 pub mod profile;
+pub mod refund;
+pub mod replacement;
 pub mod text;
 pub mod time;
 pub mod words;

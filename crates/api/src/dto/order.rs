@@ -125,6 +125,7 @@ pub struct OrdersQuery {
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({
     "id": "ord_01kamf2r8ye4ja3v6m1tbk7q5c", "reference": "shop-1042", "channel": "default", "status": "fulfilled",
+    "cancelling": false,
     "lines": [{
         "pool": "travel-world", "product": "WW_901O_STACK_ONEOFF_FRANCE_3GB_15D", "quantity": 1,
         "profiles": [{
@@ -159,6 +160,8 @@ pub struct Order {
     pub channel: channel::ChannelName,
     /// Where it stands.
     pub status: OrderStatus,
+    /// Whether it is being cancelled and something of it is still in flight.
+    pub cancelling: bool,
     /// Its lines, in the order in which they were asked for.
     pub lines: Vec<OrderLine>,
     /// Why the carrier did not do all of it. Absent when there is no such reason.
@@ -225,6 +228,7 @@ impl Order {
             reference: order.reference,
             channel: order.channel,
             status: order.status.into(),
+            cancelling: order.cancelling_since.is_some(),
             lines: lines.into_iter().map(|line| OrderLine::new(line, public_url)).collect(),
             problem: CarrierProblem::read(order.problem),
             dry_run: false,

@@ -90,6 +90,12 @@ words! {
     /// What a carrier's refusal is about.
     Concern = carrier::Concern { LineStatus, Profile, Product, Account, Request }
 
+    /// What stands against paying an order back: `outcome_open` for as long as the carrier's answer is not known,
+    /// `code_was_shown` not at all, but the profile cannot be sold again.
+    RefundReasonCode = refund::RefundReason {
+        OutcomeOpen, ProfileDownloaded, DeviceBound, BundleStarted, LineActive, CodeWasShown
+    }
+
     /// Status of an import. `failed`: nothing was imported; `undone`: was completed and taken back whole.
     ImportStatus = import::ImportStatus { Queued, Running, Completed, Failed, Undone }
 

@@ -126,6 +126,7 @@ fn examples_of_requests_are_valid_requests() {
     }
     let document = json();
     check::<dto::order::OrderRequest>(&document, "OrderRequest");
+    check::<dto::cancellation::CancelRequest>(&document, "CancelRequest");
     check::<dto::bundle::TopUpRequest>(&document, "TopUpRequest");
     check::<dto::pool::PoolRequest>(&document, "PoolRequest");
     check::<dto::pool::PoolPatch>(&document, "PoolPatch");
@@ -145,7 +146,12 @@ fn posts_that_make_something_can_be_repeated() {
 
 #[test]
 fn a_body_that_may_be_absent_is_not_null() {
-    let body = &json()["paths"]["/v1/imports/{id}/undo"]["post"]["requestBody"];
-    assert_eq!(body["content"]["application/json"]["schema"]["$ref"], "#/components/schemas/UndoRequest");
-    assert_ne!(body["required"], true);
+    for (path, name) in
+        [("/v1/imports/{id}/undo", "UndoRequest"), ("/v1/orders/{id}/cancel", "CancelRequest")]
+    {
+        let body = &json()["paths"][path]["post"]["requestBody"];
+        let schema = &body["content"]["application/json"]["schema"]["$ref"];
+        assert_eq!(*schema, format!("#/components/schemas/{name}"));
+        assert_ne!(body["required"], true, "{path}");
+    }
 }

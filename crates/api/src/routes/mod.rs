@@ -6,6 +6,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 mod activation;
 mod api_keys;
 mod bundles;
+mod cancellations;
 mod documents;
 mod holds;
 pub(crate) mod imports;
@@ -14,6 +15,7 @@ mod orders;
 mod pools;
 mod products;
 mod profiles;
+mod replacements;
 mod reply;
 
 /// Registers every route of the API. The same call serves the routes and collects their OpenAPI description.
@@ -23,7 +25,9 @@ pub fn configure(config: &mut ServiceConfig) {
         .configure(pools::configure)
         .configure(orders::configure)
         .configure(holds::configure)
+        .configure(cancellations::configure)
         .configure(profiles::configure)
+        .configure(replacements::configure)
         .configure(activation::configure)
         .configure(bundles::configure)
         .configure(imports::configure)

@@ -16,6 +16,7 @@ use simdepot_persistence::operations::{Lease, Operation};
 use simdepot_persistence::pools;
 use simdepot_persistence::profiles::{self, Profile};
 
+use super::cancel::order_of;
 use super::conclude;
 use crate::depot::{Account, Depot};
 use crate::error::AppError;
@@ -48,6 +49,8 @@ pub(super) enum Decision {
     Refuse(Refusal, Box<Sightings>),
     /// This profile cannot be sold for the first time; another takes its place.
     Substitute(QuarantineReason, Box<Sightings>),
+    /// Its order is being taken back: it is not sent any more.
+    Cancel,
 }
 
 /// An end of the reading that is not a plan.
@@ -83,15 +86,20 @@ impl From<AppError> for Stop {
 /// When the store cannot be asked.
 pub(super) async fn gather(depot: &Depot, lease: &Lease) -> Result<Decision, AppError> {
     let operation = &lease.operation;
-    let profile_id = operation.profile_id;
-    let (profile, pool) = depot
+    let asked = operation.clone();
+    let (profile, pool, cancelled) = depot
         .store
         .read(move |conn| {
-            let profile = profiles::get(conn, profile_id)?;
+            let profile = profiles::get(conn, asked.profile_id)?;
             let pool = pools::get(conn, profile.pool_id)?;
-            Ok::<_, AppError>((profile, pool.settings))
+            let order = order_of(conn, &asked)?;
+            let cancelled = order.is_some_and(|order| order.cancelling_since.is_some());
+            Ok::<_, AppError>((profile, pool.settings, cancelled))
         })
         .await?;
+    if cancelled {
+        return Ok(Decision::Cancel);
+    }
     let account = match depot.account(&operation.carrier_account) {
         Ok(account) => account.clone(),
         // The operator may bring the account back: nothing is lost by waiting.

@@ -9,6 +9,7 @@
 //! ([`resolve_step`]): it is done, or it is sent again because it surely was not taken, or a person decides.
 
 mod by_hand;
+mod cancel;
 mod conclude;
 mod deferral;
 mod gather;
@@ -27,9 +28,11 @@ use simdepot_persistence::operations::{self, Lease, Operation};
 use simdepot_persistence::{Conn, bundles, profiles};
 
 pub use by_hand::{Verdict, decide_by_hand};
+pub(crate) use cancel::cancel_pending;
 pub use conclude::{Concluded, conclude_by_event};
 pub(crate) use outcome::mark_unknown;
 pub use resolve::step as resolve_step;
+pub(crate) use substitute::{Place, Refilled, replaced};
 
 use crate::caller::Caller;
 use crate::depot::Depot;
@@ -161,5 +164,6 @@ async fn carry_out(depot: &Depot, lease: Lease) -> Result<(), AppError> {
         gather::Decision::Substitute(reason, seen) => {
             substitute::substitute(depot, lease, reason, *seen, None).await
         }
+        gather::Decision::Cancel => cancel::cancel(depot, lease).await,
     }
 }

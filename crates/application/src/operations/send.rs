@@ -7,6 +7,7 @@ use simdepot_persistence::events;
 use simdepot_persistence::operations::{self, Lease, OperationChange};
 use tokio::time::Instant;
 
+use super::cancel::being_cancelled;
 use super::gather::Plan;
 use super::outcome;
 use crate::depot::Depot;
@@ -70,6 +71,10 @@ async fn commit_sent(depot: &Depot, lease: Lease, plan: Plan) -> Result<Lease, A
             let now = conn.now()?;
             let operation = &lease.operation;
             if lease.until <= now {
+                return Err(lost_lease());
+            }
+            // Under the order's lock: an order that began to be taken back sends nothing any more.
+            if being_cancelled(conn, operation)? {
                 return Err(lost_lease());
             }
             let status = operation

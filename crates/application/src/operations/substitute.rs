@@ -1,22 +1,26 @@
 //! A profile that cannot be sold for the first time is set aside, and another takes its place in the order.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use simdepot_domain::bundle::BundleStatus;
 use simdepot_domain::carrier::{Concern, Refusal};
+use simdepot_domain::channel::PoolName;
 use simdepot_domain::event::{Fact, Subject};
 use simdepot_domain::iccid::Iccid;
-use simdepot_domain::operation::{OperationRequest, OperationStep};
+use simdepot_domain::operation::{OperationRequest, OperationStatus, OperationStep};
 use simdepot_domain::order::ProfileOutcome;
 use simdepot_domain::pool::MAX_SUBSTITUTIONS;
 use simdepot_domain::profile::QuarantineReason;
 use simdepot_domain::stock::{StockCommand, StockStatus, apply};
 use simdepot_persistence::allocations::{self, Allocation, Claim, NewAllocation};
 use simdepot_persistence::bundles::{self, BundleChange};
-use simdepot_persistence::operations::{self, Lease, OperationChange};
+use simdepot_persistence::operations::{self, Lease, Operation, OperationChange};
 use simdepot_persistence::profiles::{self, Profile};
 use simdepot_persistence::{Conn, events, orders, pools};
 
-use super::writes::{change_bundle, change_operation, lock_order, problem, roll_up_order, signal, step};
+use super::cancel::being_cancelled;
+use super::writes::{change_bundle, change_operation, problem, roll_up_order, signal, step};
 use crate::depot::Depot;
 use crate::error::AppError;
 use crate::observations::{self, Sightings};
@@ -57,7 +61,7 @@ fn swap(
 ) -> Result<(), AppError> {
     let now = conn.now()?;
     let operation = &lease.operation;
-    lock_order(conn, operation)?;
+    let cancelled = being_cancelled(conn, operation)?;
     let profile = profiles::get(conn, operation.profile_id)?;
     let profile = observations::learn(conn, depot, profile, seen, now)?;
     let allocation =
@@ -77,23 +81,45 @@ fn swap(
     // The place is left before another profile takes it; whether one does decides how the old one is remembered.
     let tries = tried(conn, &allocation)?;
     let OperationRequest::PlaceBundle { product, .. } = &operation.request;
-    let place = Place { allocation: &allocation, profile: &profile, product };
-    let by = if tries < MAX_SUBSTITUTIONS { place.refill(conn, depot, now)? } else { None };
+    let place = Place { allocation: &allocation, pool_id: profile.pool_id, product: Some(product) };
+    // An order that is being taken back needs no other profile.
+    let by =
+        if tries < MAX_SUBSTITUTIONS && !cancelled { place.refill(conn, depot, now)?.taken() } else { None };
     let outcome = if by.is_some() { ProfileOutcome::Substituted } else { ProfileOutcome::Failed };
     allocations::end(conn, allocation.id, outcome, now)?;
     record_substitution(conn, depot, &allocation, profile.iccid.clone(), by.clone(), reason, now)?;
     roll_up_order(conn, depot, operation, by.is_none().then_some(why), now)
 }
 
-/// How many profiles of this place were substituted already.
+/// How many profiles of this place were substituted already, since the last one that was sold on it.
 fn tried(conn: &mut Conn<'_>, allocation: &Allocation) -> Result<u32, AppError> {
-    let before = allocations::of_order(conn, allocation.order)?;
-    let same_place = before.iter().filter(|other| {
-        other.line_no == allocation.line_no
-            && other.position == allocation.position
-            && other.outcome == ProfileOutcome::Substituted
-    });
-    Ok(u32::try_from(same_place.count()).unwrap_or(u32::MAX))
+    let of_order = allocations::of_order(conn, allocation.order)?;
+    let sent = operations::of_order(conn, allocation.order)?;
+    let sold = replaced(&of_order, &sent);
+    // By age, newest first: what lies before a profile that was sold here belongs to the place's earlier life.
+    let tried = of_order
+        .iter()
+        .rev()
+        .filter(|other| other.line_no == allocation.line_no && other.position == allocation.position)
+        .filter(|other| other.outcome == ProfileOutcome::Substituted)
+        .take_while(|other| !sold.contains(&other.id));
+    Ok(u32::try_from(tried.count()).unwrap_or(u32::MAX))
+}
+
+/// The allocations of an order whose profile was sold and replaced later, told from those that were substituted before
+/// they could be sold: nothing had to be placed on them, or it was placed.
+pub(crate) fn replaced(of_order: &[Allocation], sent: &[Operation]) -> BTreeSet<i64> {
+    let unsold: BTreeSet<i64> = sent
+        .iter()
+        .filter(|operation| operation.status != OperationStatus::Done)
+        .filter_map(|operation| operation.allocation_id)
+        .collect();
+    of_order
+        .iter()
+        .filter(|allocation| allocation.outcome == ProfileOutcome::Substituted)
+        .map(|allocation| allocation.id)
+        .filter(|id| !unsold.contains(id))
+        .collect()
 }
 
 fn set_aside(
@@ -115,54 +141,92 @@ fn set_aside(
 }
 
 /// A place of an order that needs another profile.
-struct Place<'a> {
-    allocation: &'a Allocation,
-    profile: &'a Profile,
-    product: &'a str,
+pub(crate) struct Place<'a> {
+    /// The one that leaves it.
+    pub(crate) allocation: &'a Allocation,
+    /// The pool to take from.
+    pub(crate) pool_id: i64,
+    /// What is to be placed on it; a profile without product is handed over at once.
+    pub(crate) product: Option<&'a str>,
+}
+
+/// Whether another profile was found.
+pub(crate) enum Refilled {
+    /// This one took the place.
+    By(Iccid),
+    /// The pool has none to sell.
+    OutOfStock {
+        /// Which.
+        pool: PoolName,
+        /// How many could be sold.
+        available: u64,
+    },
+}
+
+impl Refilled {
+    fn taken(self) -> Option<Iccid> {
+        match self {
+            Self::By(iccid) => Some(iccid),
+            Self::OutOfStock { .. } => None,
+        }
+    }
 }
 
 impl Place<'_> {
-    /// Takes another profile of the pool for the place, with its own bundle and operation; `None` when none is left.
-    fn refill(
+    /// Takes another profile of the pool for the place, with its own bundle and operation. The caller holds the order's
+    /// lock.
+    ///
+    /// # Errors
+    /// When the store refuses.
+    pub(crate) fn refill(
         &self,
         conn: &mut Conn<'_>,
         depot: &Depot,
         now: DateTime<Utc>,
-    ) -> Result<Option<Iccid>, AppError> {
-        let pool = pools::get(conn, self.profile.pool_id)?;
-        let Claim::Taken(mut claimed) = allocations::claim(conn, &pool, 1, now)? else {
-            return Ok(None);
+    ) -> Result<Refilled, AppError> {
+        let pool = pools::get(conn, self.pool_id)?;
+        let claimed = match allocations::claim(conn, &pool, 1, now)? {
+            Claim::Taken(mut claimed) => claimed.pop(),
+            Claim::OutOfStock { available } => {
+                return Ok(Refilled::OutOfStock { pool: pool.settings.pool, available });
+            }
         };
-        let Some(claimed) = claimed.pop() else {
-            return Ok(None);
-        };
+        let claimed = claimed
+            .ok_or_else(|| AppError::Internal("a claim gave fewer profiles than it said".to_owned()))?;
         let order = orders::find(conn, self.allocation.order)?.ok_or(AppError::NotFound { what: "order" })?;
         let iccid = claimed.iccid.clone();
         let new = NewAllocation {
             profile: claimed.clone(),
             line_no: self.allocation.line_no,
             position: self.allocation.position,
-            outcome: ProfileOutcome::Pending,
+            outcome: match self.product {
+                Some(_) => ProfileOutcome::Pending,
+                None => ProfileOutcome::Fulfilled,
+            },
         };
         let rows = allocations::allocate(conn, order.id, &[new], false, now)?;
         let allocation_id = rows.first().copied().ok_or(AppError::NotFound { what: "allocation" })?;
-        let made = BundleOnProfile {
-            order: &order,
-            pool: &pool,
-            product: self.product,
-            profile_id: claimed.id,
-            allocation_id,
-        }
-        .make(depot, now);
         let (from, to) = (StockStatus::Available, StockStatus::Allocated);
         let moved =
             Fact::StockMoved { from, to, order: Some(order.id), hold: None, quarantine: None, reason: None };
         let mut facts = vec![depot.event(now, Subject::Profile(iccid.clone()), claimed.version + 1, moved)];
-        facts.extend(made.events(depot, &iccid, now));
-        bundles::insert_many(conn, &[made.bundle])?;
-        operations::insert_many(conn, &[made.operation], now)?;
+        if let Some(product) = self.product {
+            let made = BundleOnProfile {
+                order: &order,
+                pool: &pool,
+                product,
+                profile_id: claimed.id,
+                allocation_id,
+            }
+            .make(depot, now);
+            facts.extend(made.events(depot, &iccid, now));
+            bundles::insert_many(conn, &[made.bundle])?;
+            // Due by the clock that the workers go by.
+            let due = conn.now()?;
+            operations::insert_many(conn, &[made.operation], due)?;
+        }
         events::append(conn, &facts)?;
-        Ok(Some(iccid))
+        Ok(Refilled::By(iccid))
     }
 }
 

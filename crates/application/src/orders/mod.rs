@@ -9,6 +9,6 @@ mod take;
 
 pub(crate) use made_bundle::BundleOnProfile;
 pub use place::{PlaceOrder, Placed, PlacedAs, place};
-pub(crate) use read::order_bundle;
 pub use read::{ListOrders, OrderBundle, OrderLineView, OrderProfile, OrderView, get, list};
+pub(crate) use read::{order_bundle, own, read};
 pub(crate) use roll_up::roll_up;

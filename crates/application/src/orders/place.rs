@@ -11,6 +11,7 @@ use simdepot_persistence::pools::{self, Pool};
 
 use super::convert::check_bounds;
 use super::read::{OrderView, Reveal, get_with, view};
+use super::read::{OrderView, read, read_and_reveal, view};
 use super::take::Taking;
 use crate::caller::Caller;
 use crate::depot::Depot;
@@ -80,8 +81,8 @@ pub async fn place(
     }
     depot.signals.work.notify_one();
     settle(depot, id, wait).await?;
-    let reveal = if reveal { Reveal::IfFulfilled } else { Reveal::Never };
-    let order = get_with(depot, caller, id, reveal).await?;
+    let order =
+        if reveal { read_and_reveal(depot, caller, id).await? } else { read(depot, caller, id).await? };
     if placed_as != PlacedAs::Repeated && order.order.status == OrderStatus::Failed {
         let problem = order.order.problem;
         return Err(AppError::carrier_refused(Some(id), None, problem));

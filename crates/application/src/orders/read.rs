@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use simdepot_domain::activation_code::ActivationCode;
-use simdepot_domain::channel::PoolName;
+use simdepot_domain::channel::{ChannelName, PoolName};
 use simdepot_domain::id::{BundleId, OrderId};
 use simdepot_domain::operation::OperationStatus;
 use simdepot_domain::order::{OrderStatus, ProfileOutcome};
@@ -12,7 +12,7 @@ use simdepot_persistence::bundles::{self, Bundle};
 use simdepot_persistence::operations::{self, Operation};
 use simdepot_persistence::orders::{self, Order, OrderFilter};
 use simdepot_persistence::profiles::{self, Profile};
-use simdepot_persistence::{Conn, allocations, pools, secrets};
+use simdepot_persistence::{Conn, allocations, pools};
 
 use crate::activation;
 use crate::caller::Caller;
@@ -70,66 +70,74 @@ impl OrderBundle {
     }
 }
 
-/// Whether an answer may carry codes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reveal {
-    /// It may not.
-    Never,
-    /// It does when the order is fulfilled.
-    IfFulfilled,
-}
-
 /// An order of the caller's channel. With `reveal` a fulfilled one shows its codes.
 ///
 /// # Errors
 /// [`AppError::NotFound`], also for another channel's order; [`AppError::InvalidTransition`] when codes are asked for
-/// and the order is not fulfilled.
+/// and the order is not fulfilled, or is being cancelled.
 pub async fn get(depot: &Depot, caller: &Caller, id: OrderId, reveal: bool) -> Result<OrderView, AppError> {
-    let found = get_with(depot, caller, id, if reveal { Reveal::IfFulfilled } else { Reveal::Never }).await?;
-    if reveal && found.order.status != OrderStatus::Fulfilled {
+    let found = read(depot, caller, id).await?;
+    if !reveal {
+        return Ok(found);
+    }
+    if !activation::shows_codes(&found.order) {
         return Err(activation::not_fulfilled(&found.order));
     }
-    Ok(found)
+    reveal_all(depot, caller, found).await
 }
 
-pub(crate) async fn get_with(
+/// An order of the caller's channel, without codes.
+///
+/// # Errors
+/// [`AppError::NotFound`], also for another channel's order.
+pub(crate) async fn read(depot: &Depot, caller: &Caller, id: OrderId) -> Result<OrderView, AppError> {
+    let channel = caller.channel.clone();
+    depot
+        .store
+        .read(move |conn| {
+            let order = own(conn, &channel, id)?;
+            view(conn, order)
+        })
+        .await
+}
+
+/// An order of a channel.
+pub(crate) fn own(conn: &mut Conn<'_>, channel: &ChannelName, id: OrderId) -> Result<Order, AppError> {
+    orders::find(conn, id)?
+        .filter(|order| order.channel == *channel)
+        .ok_or(AppError::NotFound { what: "order" })
+}
+
+/// An order of the caller's channel, with its codes if they may be shown.
+///
+/// # Errors
+/// [`AppError::NotFound`], also for another channel's order.
+pub(crate) async fn read_and_reveal(
     depot: &Depot,
     caller: &Caller,
     id: OrderId,
-    reveal: Reveal,
 ) -> Result<OrderView, AppError> {
-    let channel = caller.channel.clone();
-    let mut found = depot
-        .store
-        .read(move |conn| {
-            let order = orders::find(conn, id)?
-                .filter(|order| order.channel == channel)
-                .ok_or(AppError::NotFound { what: "order" })?;
-            view(conn, order)
-        })
-        .await?;
-    if reveal == Reveal::IfFulfilled && found.order.status == OrderStatus::Fulfilled {
-        found = reveal_all(depot, caller, found).await?;
+    let found = read(depot, caller, id).await?;
+    if !activation::shows_codes(&found.order) {
+        return Ok(found);
     }
-    Ok(found)
+    match reveal_all(depot, caller, found).await {
+        // It is being cancelled, or a profile was replaced, since it was read: the answer tells how it stands now.
+        Err(AppError::InvalidTransition { .. }) => read(depot, caller, id).await,
+        revealed => revealed,
+    }
 }
 
 /// Writes the reveal events, and only then opens the codes.
 async fn reveal_all(depot: &Depot, caller: &Caller, mut found: OrderView) -> Result<OrderView, AppError> {
-    let order = found.order.id;
-    let shown: Vec<Profile> =
-        found.lines.iter().flat_map(|line| line.profiles.iter().map(|entry| entry.profile.clone())).collect();
-    activation::record_reveal(depot, caller, order, shown).await?;
-    let store = depot.store.clone();
-    depot
-        .store
-        .read(move |conn| {
-            for entry in found.lines.iter_mut().flat_map(|line| line.profiles.iter_mut()) {
-                entry.activation = secrets::activation_code(conn, store.vault(), &entry.profile)?;
-            }
-            Ok(found)
-        })
-        .await
+    let entries = found.lines.iter().flat_map(|line| line.profiles.iter());
+    let shown: Vec<Profile> = entries.map(|entry| entry.profile.clone()).collect();
+    let codes = activation::reveal_all(depot, caller, found.order.id, shown).await?;
+    let entries = found.lines.iter_mut().flat_map(|line| line.profiles.iter_mut());
+    for (entry, code) in entries.zip(codes) {
+        entry.activation = code;
+    }
+    Ok(found)
 }
 
 /// A bundle with the operation that places it.
@@ -142,20 +150,9 @@ pub(crate) fn order_bundle(conn: &mut Conn<'_>, bundle: Bundle) -> Result<OrderB
 pub(crate) fn view(conn: &mut Conn<'_>, order: Order) -> Result<OrderView, AppError> {
     let stored = allocations::of_order(conn, order.id)?;
     let ids: Vec<i64> = stored.iter().map(|allocation| allocation.profile_id).collect();
-    let mut found: BTreeMap<i64, Profile> =
+    let found: BTreeMap<i64, Profile> =
         profiles::get_many(conn, &ids)?.into_iter().map(|profile| (profile.id, profile)).collect();
-    let mut placed: BTreeMap<i64, OrderBundle> = BTreeMap::new();
-    // Oldest first, so that of a bundle's operations the newest stays.
-    let mut newest: BTreeMap<BundleId, Operation> = BTreeMap::new();
-    for operation in operations::of_order(conn, order.id)? {
-        if let Some(bundle) = operation.bundle {
-            newest.insert(bundle, operation);
-        }
-    }
-    for bundle in bundles::of_order(conn, order.id)? {
-        let operation = newest.remove(&bundle.id);
-        placed.insert(bundle.profile_id, OrderBundle { bundle, operation });
-    }
+    let mut placed = placed_bundles(conn, order.id)?;
     let mut lines = Vec::new();
     for line in orders::lines(conn, order.id)? {
         let mut entries = Vec::new();
@@ -164,14 +161,34 @@ pub(crate) fn view(conn: &mut Conn<'_>, order: Order) -> Result<OrderView, AppEr
                 continue;
             }
             let profile =
-                found.remove(&allocation.profile_id).ok_or(AppError::NotFound { what: "profile" })?;
-            let bundle = placed.remove(&profile.id);
+                found.get(&allocation.profile_id).cloned().ok_or(AppError::NotFound { what: "profile" })?;
+            let bundle = placed.remove(&allocation.id);
             entries.push(OrderProfile { profile, outcome: allocation.outcome, bundle, activation: None });
         }
         let pool = pools::get(conn, line.pool_id)?.settings.pool;
         lines.push(OrderLineView { pool, product: line.product, quantity: line.quantity, profiles: entries });
     }
     Ok(OrderView { order, lines })
+}
+
+/// The bundles of an order by the allocation that each was placed for: a profile may come to one order twice, when it
+/// went back on sale from a place that failed.
+fn placed_bundles(conn: &mut Conn<'_>, order: OrderId) -> Result<BTreeMap<i64, OrderBundle>, AppError> {
+    // Oldest first, so that of a bundle's operations the newest stays.
+    let mut newest: BTreeMap<BundleId, Operation> = BTreeMap::new();
+    for operation in operations::of_order(conn, order)? {
+        if let Some(bundle) = operation.bundle {
+            newest.insert(bundle, operation);
+        }
+    }
+    let mut placed = BTreeMap::new();
+    for bundle in bundles::of_order(conn, order)? {
+        let operation = newest.remove(&bundle.id);
+        if let Some(allocation) = operation.as_ref().and_then(|operation| operation.allocation_id) {
+            placed.insert(allocation, OrderBundle { bundle, operation });
+        }
+    }
+    Ok(placed)
 }
 
 /// What a list of orders asks for.

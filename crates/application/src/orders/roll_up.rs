@@ -5,7 +5,8 @@ use serde_json::Value as Json;
 use simdepot_domain::event::{Fact, Subject};
 use simdepot_domain::id::OrderId;
 use simdepot_domain::order::{OrderStatus, roll_up as status_of};
-use simdepot_persistence::{Conn, allocations, events, orders};
+use simdepot_persistence::orders::Order;
+use simdepot_persistence::{Conn, allocations, cancellations, events, orders};
 
 use crate::depot::Depot;
 use crate::error::AppError;
@@ -23,10 +24,14 @@ pub(crate) fn roll_up(
     now: DateTime<Utc>,
 ) -> Result<OrderStatus, AppError> {
     let order = orders::lock(conn, order)?;
+    let problem = problem.or_else(|| order.problem.clone());
+    if order.cancelling_since.is_some() {
+        return end_cancellation(conn, depot, &order, problem.as_ref(), now);
+    }
     let outcomes = allocations::of_order(conn, order.id)?.into_iter().map(|allocation| allocation.outcome);
     let status = status_of(outcomes);
     // What went wrong on the way to a fulfilled order concerns nobody any more.
-    let problem = problem.or_else(|| order.problem.clone()).filter(|_| status != OrderStatus::Fulfilled);
+    let problem = problem.filter(|_| status != OrderStatus::Fulfilled);
     if status == order.status && problem == order.problem {
         return Ok(status);
     }
@@ -34,4 +39,22 @@ pub(crate) fn roll_up(
     let fact = Fact::OrderStatusChanged { from: order.status, to: status };
     events::append(conn, &[depot.event(now, Subject::Order(order.id), version, fact)])?;
     Ok(status)
+}
+
+/// An order that is being taken back stays what it was until the last of its profiles has left it, whatever becomes of
+/// the others on the way: nobody shall read `fulfilled` and deliver. Then it is cancelled.
+fn end_cancellation(
+    conn: &mut Conn<'_>,
+    depot: &Depot,
+    order: &Order,
+    problem: Option<&Json>,
+    now: DateTime<Utc>,
+) -> Result<OrderStatus, AppError> {
+    if cancellations::any_live(conn, order.id)? {
+        return Ok(order.status);
+    }
+    let version = cancellations::complete(conn, order, problem, now)?;
+    let fact = Fact::OrderStatusChanged { from: order.status, to: OrderStatus::Cancelled };
+    events::append(conn, &[depot.event(now, Subject::Order(order.id), version, fact)])?;
+    Ok(OrderStatus::Cancelled)
 }
