@@ -13,6 +13,8 @@ mod claim_plan;
 mod claim_races;
 mod claims;
 mod events;
+mod feed;
+mod feed_order;
 mod idempotency;
 mod imports;
 mod migrations;

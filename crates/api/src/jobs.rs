@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::web;
-use simdepot_application::{AppError, Depot, deliveries, housekeeping, operations};
+use simdepot_application::{AppError, Depot, deliveries, feed, housekeeping, operations};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -20,6 +20,12 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 /// Pause between two rounds of completing deliveries.
 const DELIVERIES: Duration = Duration::from_secs(2);
+/// Pause of an idle feed: an event of another process is in it soon after.
+const FEED: Duration = Duration::from_millis(200);
+/// Most steps that a stop takes to number what is left.
+const LAST_STEPS: usize = 20;
+/// Pause between two looks whether a checkpoint of the feed is due.
+const CHECKPOINTS: Duration = Duration::from_secs(5);
 /// Pause between two rounds of upkeep: histograms, idle rate limits, last use of keys.
 const UPKEEP: Duration = Duration::from_secs(10);
 /// First and longest pause after an error.
@@ -77,6 +83,14 @@ impl Jobs {
         loops.push(tokio::spawn(repeat("housekeeping", stopped.clone(), step, || {
             tokio::time::sleep(HOUSEKEEPING)
         })));
+        let depot = state.depot.clone();
+        let step = move || number(depot.clone());
+        loops.push(tokio::spawn(repeat("feed", stopped.clone(), step, || tokio::time::sleep(FEED))));
+        let depot = state.depot.clone();
+        let step = move || keep_checkpoints(depot.clone());
+        loops.push(tokio::spawn(repeat("checkpoints", stopped.clone(), step, || {
+            tokio::time::sleep(CHECKPOINTS)
+        })));
         let shared = state.clone();
         let step = move || upkeep(shared.clone());
         loops.push(tokio::spawn(repeat("upkeep", stopped, step, || tokio::time::sleep(UPKEEP))));
@@ -96,6 +110,7 @@ impl Jobs {
                 running.abort();
             }
         }
+        number_the_rest(&state.depot).await;
         if let Err(error) = state.key_use.flush(&state.depot).await {
             tracing::warn!(%error, "the last use of keys is not recorded");
         }
@@ -112,6 +127,28 @@ async fn delivery(depot: Depot) -> Result<Found, AppError> {
 
 async fn housekeep(depot: Depot) -> Result<Found, AppError> {
     housekeeping::step(&depot).await.map(|()| Found::Nothing)
+}
+
+async fn number(depot: Depot) -> Result<Found, AppError> {
+    feed::step(&depot).await.map(Found::from)
+}
+
+async fn keep_checkpoints(depot: Depot) -> Result<Found, AppError> {
+    feed::keep_checkpoints(&depot).await.map(|_| Found::Nothing)
+}
+
+/// The last events of this process get their numbers before it ends; the next process would number them otherwise.
+async fn number_the_rest(depot: &Depot) {
+    for _ in 0..LAST_STEPS {
+        match feed::step(depot).await {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => {
+                tracing::warn!(%error, "the last events have no number yet");
+                return;
+            }
+        }
+    }
 }
 
 async fn upkeep(state: web::Data<AppState>) -> Result<Found, AppError> {

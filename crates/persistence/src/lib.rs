@@ -15,6 +15,7 @@ pub mod api_keys;
 pub mod bundles;
 pub mod error;
 pub mod events;
+pub mod feed;
 pub mod idempotency;
 pub mod imports;
 pub mod operations;

@@ -7,6 +7,7 @@ mod activation;
 mod api_keys;
 mod bundles;
 mod documents;
+mod events;
 pub(crate) mod imports;
 mod operations;
 mod orders;
@@ -26,6 +27,7 @@ pub fn configure(config: &mut ServiceConfig) {
         .configure(bundles::configure)
         .configure(imports::configure)
         .configure(operations::configure)
+        .configure(events::configure)
         .configure(api_keys::configure)
         .configure(crate::health::configure)
         .configure(documents::configure);

@@ -248,6 +248,18 @@ pub fn of_order(conn: &mut Conn<'_>, order: OrderId) -> Result<Vec<Operation>> {
     rows.into_iter().map(Operation::try_from).collect()
 }
 
+/// The operations on a profile, oldest first.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn of_profile(conn: &mut Conn<'_>, profile_id: i64) -> Result<Vec<Operation>> {
+    let rows: Vec<Row> = operations::table
+        .filter(operations::profile_id.eq(profile_id))
+        .order(operations::id)
+        .load(conn.db)?;
+    rows.into_iter().map(Operation::try_from).collect()
+}
+
 /// A page of operations, newest first.
 ///
 /// # Errors
