@@ -15,6 +15,8 @@ mod claim_plan;
 mod claim_races;
 mod claims;
 mod events;
+mod feed;
+mod feed_order;
 mod hold_races;
 mod holds;
 mod idempotency;

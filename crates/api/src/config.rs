@@ -101,6 +101,8 @@ pub struct Config {
     pub spool_dir: PathBuf,
     /// Carrier operations carried out at a time.
     pub workers: usize,
+    /// A file outside the database that keeps the checkpoints of the feed.
+    pub checkpoint_file: Option<PathBuf>,
     /// Carrier accounts; none makes a sandbox.
     pub carriers: Vec<CarrierConfig>,
     /// Variables that look like ours and are not known.
@@ -143,6 +145,7 @@ impl Config {
             bootstrap_key: variables.secret("SIMDEPOT_BOOTSTRAP_KEY"),
             spool_dir: variables.get("SIMDEPOT_SPOOL_DIR").map_or_else(std::env::temp_dir, PathBuf::from),
             workers: variables.number("SIMDEPOT_WORKERS", 1..=256)?.unwrap_or(8),
+            checkpoint_file: variables.get("SIMDEPOT_CHECKPOINT_FILE").map(PathBuf::from),
             unknown_variables: variables.unknown(&carriers),
             carriers,
             encryption_key: variables.secret("SIMDEPOT_ENCRYPTION_KEY"),

@@ -8,7 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::web;
-use simdepot_application::{AppError, Depot, cancellations, deliveries, holds, housekeeping, operations};
+use futures_util::future::BoxFuture;
+use simdepot_application::{
+    AppError, Depot, cancellations, deliveries, feed, holds, housekeeping, operations,
+};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -16,22 +19,60 @@ use crate::state::AppState;
 
 /// How often an idle worker looks for work that another process has made.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
-/// How many lost answers are looked into at a time.
-const RESOLVERS: usize = 2;
-/// Pause between two housekeeping rounds.
-const HOUSEKEEPING: Duration = Duration::from_secs(1);
-/// Pause between two rounds of completing deliveries.
-const DELIVERIES: Duration = Duration::from_secs(2);
-/// Pause between two looks for holds whose deadline has passed.
-const HOLDS: Duration = Duration::from_secs(1);
-/// Pause between two looks at orders that are being taken back.
-const CANCELLATIONS: Duration = Duration::from_secs(1);
 /// Pause between two rounds of upkeep: histograms, idle rate limits, last use of keys.
 const UPKEEP: Duration = Duration::from_secs(10);
 /// First and longest pause after an error.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
 /// How long a stop waits for steps at work: longer than a carrier call takes by default.
 const DRAIN: Duration = Duration::from_secs(18);
+/// Most steps that a stop takes to number what is left of the feed.
+const LAST_STEPS: usize = 20;
+
+/// A step of the application: tells whether it did something, so that there may be more.
+type Step = fn(Depot) -> BoxFuture<'static, Result<bool, AppError>>;
+
+/// A loop over a step.
+struct Loop {
+    /// Labels its logs and metrics.
+    name: &'static str,
+    /// How many of it a process runs.
+    count: usize,
+    /// Pause when there was nothing to do.
+    pause: Duration,
+    step: Step,
+}
+
+impl Loop {
+    const fn new(name: &'static str, pause: Duration, step: Step) -> Self {
+        Self { name, count: 1, pause, step }
+    }
+}
+
+/// Everything that a process does in the background, apart from the operation workers and its own upkeep. Each step is
+/// safe beside the same step of other processes.
+const LOOPS: &[Loop] = &[
+    Loop {
+        count: 2,
+        ..Loop::new("resolver", LOOK_AGAIN, |depot| {
+            Box::pin(async move { operations::resolve_step(&depot).await })
+        })
+    },
+    // An event of another process is in the feed soon after.
+    Loop::new("feed", Duration::from_millis(200), |depot| Box::pin(async move { feed::step(&depot).await })),
+    Loop::new("checkpoints", Duration::from_secs(5), |depot| {
+        Box::pin(async move { feed::keep_checkpoints(&depot).await.map(|_| false) })
+    }),
+    Loop::new("holds", Duration::from_secs(1), |depot| Box::pin(async move { holds::step(&depot).await })),
+    Loop::new("cancellations", Duration::from_secs(1), |depot| {
+        Box::pin(async move { cancellations::step(&depot).await })
+    }),
+    Loop::new("deliveries", Duration::from_secs(2), |depot| {
+        Box::pin(async move { deliveries::step(&depot).await })
+    }),
+    Loop::new("housekeeping", Duration::from_secs(1), |depot| {
+        Box::pin(async move { housekeeping::step(&depot).await.map(|()| false) })
+    }),
+];
 
 /// The loops of a process.
 #[derive(Debug)]
@@ -41,23 +82,9 @@ pub struct Jobs {
     state: web::Data<AppState>,
 }
 
-/// What a step found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Found {
-    /// There may be more: look at once.
-    Work,
-    /// Nothing to do for now.
-    Nothing,
-}
-
-impl From<bool> for Found {
-    fn from(did_something: bool) -> Self {
-        if did_something { Self::Work } else { Self::Nothing }
-    }
-}
-
 impl Jobs {
-    /// Starts all loops, `workers` of them on carrier operations.
+    /// Starts all loops, and `workers` on carrier operations. Without workers this process leaves every background
+    /// step to others.
     pub fn start(state: web::Data<AppState>, workers: usize) -> Self {
         let (stop, stopped) = watch::channel(false);
         let mut loops = Vec::new();
@@ -73,33 +100,14 @@ impl Jobs {
             };
             loops.push(tokio::spawn(repeat("operations", stopped.clone(), step, idle)));
         }
-        if workers > 0 {
-            for _ in 0..RESOLVERS {
-                let depot = state.depot.clone();
-                let step = move || resolution(depot.clone());
-                loops.push(tokio::spawn(repeat("resolver", stopped.clone(), step, || {
-                    tokio::time::sleep(LOOK_AGAIN)
-                })));
+        for job in LOOPS {
+            for _ in 0..job.count {
+                let (depot, step, pause) = (state.depot.clone(), job.step, job.pause);
+                let step = move || step(depot.clone());
+                let idle = move || tokio::time::sleep(pause);
+                loops.push(tokio::spawn(repeat(job.name, stopped.clone(), step, idle)));
             }
         }
-        let depot = state.depot.clone();
-        let step = move || delivery(depot.clone());
-        loops.push(tokio::spawn(repeat("deliveries", stopped.clone(), step, || {
-            tokio::time::sleep(DELIVERIES)
-        })));
-        let depot = state.depot.clone();
-        let step = move || cancellation(depot.clone());
-        loops.push(tokio::spawn(repeat("cancellations", stopped.clone(), step, || {
-            tokio::time::sleep(CANCELLATIONS)
-        })));
-        let depot = state.depot.clone();
-        let step = move || housekeep(depot.clone());
-        loops.push(tokio::spawn(repeat("housekeeping", stopped.clone(), step, || {
-            tokio::time::sleep(HOUSEKEEPING)
-        })));
-        let depot = state.depot.clone();
-        let step = move || sweep_holds(depot.clone());
-        loops.push(tokio::spawn(repeat("holds", stopped.clone(), step, || tokio::time::sleep(HOLDS))));
         let shared = state.clone();
         let step = move || upkeep(shared.clone());
         loops.push(tokio::spawn(repeat("upkeep", stopped, step, || tokio::time::sleep(UPKEEP))));
@@ -119,40 +127,35 @@ impl Jobs {
                 running.abort();
             }
         }
+        number_the_rest(&state.depot).await;
         if let Err(error) = state.key_use.flush(&state.depot).await {
             tracing::warn!(%error, "the last use of keys is not recorded");
         }
     }
 }
 
-async fn operation(depot: Depot) -> Result<Found, AppError> {
-    operations::step(&depot).await.map(Found::from)
+async fn operation(depot: Depot) -> Result<bool, AppError> {
+    operations::step(&depot).await
 }
 
-async fn resolution(depot: Depot) -> Result<Found, AppError> {
-    operations::resolve_step(&depot).await.map(Found::from)
+/// The last events of this process get their numbers before it ends; the next process would number them otherwise.
+async fn number_the_rest(depot: &Depot) {
+    for _ in 0..LAST_STEPS {
+        match feed::step(depot).await {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => {
+                tracing::warn!(%error, "the last events have no number yet");
+                return;
+            }
+        }
+    }
 }
 
-async fn delivery(depot: Depot) -> Result<Found, AppError> {
-    deliveries::step(&depot).await.map(Found::from)
-}
-
-async fn cancellation(depot: Depot) -> Result<Found, AppError> {
-    cancellations::step(&depot).await.map(Found::from)
-}
-
-async fn housekeep(depot: Depot) -> Result<Found, AppError> {
-    housekeeping::step(&depot).await.map(|()| Found::Nothing)
-}
-
-async fn sweep_holds(depot: Depot) -> Result<Found, AppError> {
-    holds::step(&depot).await.map(Found::from)
-}
-
-async fn upkeep(state: web::Data<AppState>) -> Result<Found, AppError> {
+async fn upkeep(state: web::Data<AppState>) -> Result<bool, AppError> {
     state.metrics.run_upkeep();
     state.limits.forget_idle();
-    state.key_use.flush(&state.depot).await.map(|()| Found::Nothing)
+    state.key_use.flush(&state.depot).await.map(|()| false)
 }
 
 /// Repeats `step` until stopped: at once after work, after `idle` when there was none, after a growing pause on errors.
@@ -162,16 +165,16 @@ async fn repeat<S, I>(
     step: impl Fn() -> S,
     idle: impl Fn() -> I,
 ) where
-    S: Future<Output = Result<Found, AppError>> + Send + 'static,
+    S: Future<Output = Result<bool, AppError>> + Send + 'static,
     I: Future<Output = ()>,
 {
     let mut pause = BACKOFF.0;
     while !*stopped.borrow() {
         // A task of its own, so that a panic ends the step and not the loop.
         let failure = match tokio::spawn(step()).await {
-            Ok(Ok(found)) => {
+            Ok(Ok(did_something)) => {
                 pause = BACKOFF.0;
-                if found == Found::Nothing {
+                if !did_something {
                     tokio::select! {
                         () = idle() => {}
                         _ = stopped.changed() => {}
@@ -209,8 +212,8 @@ mod tests {
                 match call {
                     0 => Err(AppError::Internal("first".into())),
                     1 => panic!("second"),
-                    2 => Ok(Found::Work),
-                    _ => Ok(Found::Nothing),
+                    2 => Ok(true),
+                    _ => Ok(false),
                 }
             }
         };
@@ -233,7 +236,7 @@ mod tests {
             async move {
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 done.fetch_add(1, Ordering::SeqCst);
-                Ok(Found::Work)
+                Ok(true)
             }
         };
         let running = tokio::spawn(repeat("test", stopped, step, || std::future::ready(())));

@@ -98,19 +98,30 @@ pub fn page_response<T: Serialize + ToSchema>(
     data: Vec<T>,
     next_cursor: Option<String>,
 ) -> HttpResponse {
+    page_response_at(req, "cursor", data, next_cursor)
+}
+
+/// As [`page_response`], for a list whose pages begin at the query parameter `name`.
+pub fn page_response_at<T: Serialize + ToSchema>(
+    req: &HttpRequest,
+    name: &str,
+    data: Vec<T>,
+    next_cursor: Option<String>,
+) -> HttpResponse {
     let mut answer = HttpResponse::Ok();
     if let Some(next) = &next_cursor {
-        answer.insert_header((header::LINK, format!("<{}>; rel=\"next\"", next_target(req, next))));
+        let target = next_target(req, name, next);
+        answer.insert_header((header::LINK, format!("<{target}>; rel=\"next\"")));
     }
     answer.json(Page { data, next_cursor })
 }
 
 /// The same request with another cursor. A cursor is URL-safe as it is.
-fn next_target(req: &HttpRequest, cursor: &str) -> String {
-    let kept = req.query_string().split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("cursor="));
-    let query: Vec<&str> = kept.collect();
+fn next_target(req: &HttpRequest, name: &str, cursor: &str) -> String {
+    let is_other = |pair: &&str| !pair.is_empty() && pair.split('=').next() != Some(name);
+    let query: Vec<&str> = req.query_string().split('&').filter(is_other).collect();
     let separator = if query.is_empty() { "" } else { "&" };
-    format!("{}?{}{separator}cursor={cursor}", req.path(), query.join("&"))
+    format!("{}?{}{separator}{name}={cursor}", req.path(), query.join("&"))
 }
 
 #[cfg(test)]

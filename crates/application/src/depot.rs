@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,6 +55,10 @@ pub struct WorkSettings {
     pub give_up: TimeDelta,
     /// How old a cached catalogue may be.
     pub catalogue_age: TimeDelta,
+    /// Time between two checkpoints of the feed.
+    pub checkpoints: TimeDelta,
+    /// A file outside the database that keeps the checkpoints.
+    pub checkpoint_file: Option<PathBuf>,
 }
 
 impl Default for WorkSettings {
@@ -67,6 +72,8 @@ impl Default for WorkSettings {
             backoff_cap: TimeDelta::seconds(15),
             give_up: TimeDelta::minutes(30),
             catalogue_age: TimeDelta::minutes(10),
+            checkpoints: TimeDelta::hours(1),
+            checkpoint_file: None,
         }
     }
 }

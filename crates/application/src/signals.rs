@@ -2,6 +2,7 @@
 //! now and then by himself, because another process may have done the work.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,11 +13,16 @@ use uuid::Uuid;
 /// How often a waiter looks without having been woken.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
+/// What those wait for who follow the feed; no id is nil.
+pub const FEED: Uuid = Uuid::nil();
+
 /// Signals of one process.
 #[derive(Debug, Default)]
 pub struct Signals {
     /// There may be an operation to carry out.
     pub work: Notify,
+    /// The last number of the feed that this process has heard of.
+    feed: AtomicI64,
     waiting: Mutex<HashMap<Uuid, Arc<Notify>>>,
 }
 
@@ -25,6 +31,13 @@ impl Signals {
     pub fn changed(&self, id: Uuid) {
         if let Some(notify) = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).get(&id) {
             notify.notify_waiters();
+        }
+    }
+
+    /// The feed has reached `seq`: wakes those who wait for [`FEED`] if that is news.
+    pub fn feed_reached(&self, seq: i64) {
+        if self.feed.fetch_max(seq, Ordering::Relaxed) < seq {
+            self.changed(FEED);
         }
     }
 

@@ -298,6 +298,19 @@ pub fn live_count(conn: &mut Conn<'_>, order: OrderId, profile_ids: &[i64]) -> R
     Ok(usize::try_from(count).unwrap_or_default())
 }
 
+/// The orders that a profile belongs or belonged to, oldest allocation first.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn orders_of(conn: &mut Conn<'_>, profile_id: i64) -> Result<Vec<OrderId>> {
+    let ids: Vec<Uid> = allocations::table
+        .filter(allocations::profile_id.eq(profile_id))
+        .order(allocations::id)
+        .select(allocations::order_id)
+        .load(conn.db)?;
+    Ok(ids.into_iter().map(|id| OrderId(id.0)).collect())
+}
+
 /// Records what became of a live allocation.
 ///
 /// # Errors

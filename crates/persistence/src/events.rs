@@ -1,4 +1,7 @@
 //! The ledger. Append-only: there is no function here that changes an event.
+//!
+//! Where an event stands in the [`feed`](crate::feed) is decided there: on SQLite as it is written, on PostgreSQL after
+//! the commit.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -10,18 +13,18 @@ use crate::dialect::{INSERT_CHUNK, both};
 use crate::error::{Result, StoreError, document, ensure_affected, parse_column, parse_document};
 use crate::schema::events;
 use crate::sql_types::{At, Doc, Uid};
-use crate::store::Conn;
+use crate::store::{Backend, Conn};
 
 #[derive(Insertable, Queryable)]
 #[diesel(table_name = events, treat_none_as_default_value = false)]
-struct Row {
-    id: Uid,
-    at: At,
-    subject_kind: String,
-    subject_id: String,
-    version: i64,
-    type_name: String,
-    data: Doc,
+pub(crate) struct Row {
+    pub(crate) id: Uid,
+    pub(crate) at: At,
+    pub(crate) subject_kind: String,
+    pub(crate) subject_id: String,
+    pub(crate) version: i64,
+    pub(crate) type_name: String,
+    pub(crate) data: Doc,
 }
 
 /// An event as it was written.
@@ -50,6 +53,9 @@ pub fn append(conn: &mut Conn<'_>, facts: &[Event]) -> Result<()> {
         let rows = chunk.iter().map(row).collect::<Result<Vec<_>>>()?;
         let written = both!(conn.db, c => diesel::insert_into(events::table).values(&rows).execute(c))?;
         ensure_affected("insert events", rows.len(), written)?;
+        if conn.backend() == Backend::Sqlite {
+            crate::feed::number_as_written(conn, rows)?;
+        }
     }
     Ok(())
 }
@@ -93,6 +99,43 @@ pub fn of_subject(conn: &mut Conn<'_>, kind: SubjectKind, id: &str) -> Result<Ve
         .into_iter()
         .map(StoredEvent::try_from)
         .collect()
+}
+
+/// The events of one subject after a version, oldest first, at most `limit`.
+///
+/// # Errors
+/// When a stored event cannot be read.
+pub fn of_subject_after(
+    conn: &mut Conn<'_>,
+    kind: SubjectKind,
+    id: &str,
+    version: i64,
+    limit: i64,
+) -> Result<Vec<StoredEvent>> {
+    events::table
+        .filter(events::subject_kind.eq(kind.as_ref()))
+        .filter(events::subject_id.eq(id))
+        .filter(events::version.gt(version))
+        .order(events::version)
+        .limit(limit)
+        .load::<Row>(conn.db)?
+        .into_iter()
+        .map(StoredEvent::try_from)
+        .collect()
+}
+
+/// The last event of one subject.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn last_of_subject(conn: &mut Conn<'_>, kind: SubjectKind, id: &str) -> Result<Option<StoredEvent>> {
+    let row: Option<Row> = events::table
+        .filter(events::subject_kind.eq(kind.as_ref()))
+        .filter(events::subject_id.eq(id))
+        .order(events::version.desc())
+        .first(conn.db)
+        .optional()?;
+    row.map(StoredEvent::try_from).transpose()
 }
 
 /// The events of several subjects of one kind, by subject and version.

@@ -17,6 +17,7 @@ pub mod cancellations;
 pub mod carrier_turns;
 pub mod error;
 pub mod events;
+pub mod feed;
 pub mod holds;
 pub mod idempotency;
 pub mod imports;

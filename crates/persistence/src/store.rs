@@ -15,7 +15,7 @@ use tokio::sync::{Semaphore, TryAcquireError};
 use crate::connection::{AnyConnection, DatabaseUrl, Manager};
 use crate::dialect;
 use crate::error::{Result, StoreError};
-use crate::vault::{Vault, WrappingKeys};
+use crate::vault::{ChainKey, Vault, VaultError, WrappingKeys};
 
 /// Which database it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub enum Backend {
 pub struct Conn<'a> {
     pub(crate) db: &'a mut AnyConnection,
     clock: &'a dyn Clock,
+    /// Absent only while the store is being opened: nothing is written to the ledger then.
+    chain: Option<&'a ChainKey>,
 }
 
 impl std::fmt::Debug for Conn<'_> {
@@ -45,6 +47,11 @@ impl Conn<'_> {
             AnyConnection::Pg(_) => Backend::Postgres,
             AnyConnection::Sqlite(_) => Backend::Sqlite,
         }
+    }
+
+    /// The key of the feed's hashes.
+    pub(crate) fn chain(&self) -> Result<ChainKey> {
+        Ok(self.chain.cloned().ok_or(VaultError::Sealed)?)
     }
 
     /// The clock that leases and deadlines go by: PostgreSQL's own, because several machines share it. SQLite has one
@@ -139,7 +146,7 @@ impl Store {
         } else {
             crate::migrate::require_current(&mut first)?;
         }
-        let mut conn = Conn { db: &mut first, clock: clock.as_ref() };
+        let mut conn = Conn { db: &mut first, clock: clock.as_ref(), chain: None };
         let vault = Vault::open(&mut conn, keys)?;
         let pool = r2d2::Pool::builder()
             .max_size(pool_size)
@@ -255,7 +262,8 @@ impl Store {
         work: impl FnOnce(&mut Conn<'_>) -> std::result::Result<T, E>,
     ) -> std::result::Result<T, E> {
         let mut pooled = self.check_out()?;
-        let mut conn = Conn { db: &mut pooled.db, clock: self.0.clock.as_ref() };
+        let mut conn =
+            Conn { db: &mut pooled.db, clock: self.0.clock.as_ref(), chain: Some(self.0.vault.chain_key()) };
         let outcome = if write { in_transaction(&mut conn, work) } else { work(&mut conn) };
         // Most errors are the caller's; one of a connection that died must not go back into the pool.
         if outcome.is_err() && !pooled.is_alive() {

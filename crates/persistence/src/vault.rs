@@ -3,7 +3,10 @@
 //! Three kinds of keys: the operator's *wrapping key* (configuration) wraps *data keys* (one per batch) and the
 //! *index key* (one per database). A data key seals activation codes, PINs and PUKs with AES-256-GCM, bound to the
 //! row by its associated data; the index key makes blind indexes (HMAC-SHA-256), so that a code can be looked up and
-//! kept unique without lying in the database. Rotating the wrapping key re-wraps and never re-indexes.
+//! kept unique without lying in the database. Rotating the wrapping key re-wraps and never re-indexes. The key of the
+//! feed's hashes is derived from the index key, so that it too lies nowhere in clear.
+
+mod rewrap;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -24,6 +27,8 @@ use crate::error::Result;
 use crate::schema::wrapped_keys;
 use crate::sql_types::{At, Uid};
 use crate::store::Conn;
+
+pub use rewrap::Wrapped;
 
 /// Encryption or decryption failed. No variant carries data.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -186,6 +191,34 @@ impl DataKey {
     }
 }
 
+/// Tells the chain key from everything else that is made of the index key.
+const CHAIN_LABEL: &[u8] = b"simdepot feed chain 1";
+
+/// The key of the feed's hash chain.
+#[derive(Clone)]
+pub struct ChainKey(Hmac<Sha256>);
+
+impl fmt::Debug for ChainKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ChainKey")
+    }
+}
+
+impl ChainKey {
+    /// A key of its own, derived from the index key: it is wrapped with that one and as old as the database.
+    fn derive(index_key: &[u8; 32]) -> std::result::Result<Self, VaultError> {
+        let mac = |key: &[u8]| Hmac::<Sha256>::new_from_slice(key).map_err(|_| VaultError::Sealed);
+        let key = Zeroizing::new(mac(index_key)?.chain_update(CHAIN_LABEL).finalize().into_bytes().to_vec());
+        Ok(Self(mac(&key)?))
+    }
+
+    /// The hash of entry `seq`: over the hash before it, the number and the event.
+    pub(crate) fn link(&self, before: &[u8], seq: i64, event: &[u8]) -> Vec<u8> {
+        let mac = self.0.clone().chain_update(before).chain_update(seq.to_be_bytes()).chain_update(event);
+        mac.finalize().into_bytes().to_vec()
+    }
+}
+
 /// Length of the random nonce before each sealed value.
 const NONCE: usize = 12;
 
@@ -216,6 +249,7 @@ fn open(key: &[u8; 32], context: &str, sealed: &[u8]) -> std::result::Result<Vec
 pub struct Vault {
     keys: WrappingKeys,
     index_key: Zeroizing<[u8; 32]>,
+    chain_key: ChainKey,
     opened: Mutex<HashMap<Uuid, DataKey>>,
 }
 
@@ -246,7 +280,13 @@ impl Vault {
         }
         let row = find_index_key(conn)?.ok_or(VaultError::Sealed)?;
         let index_key = keys.open(&row.key_id, row.id.0, &row.wrapped)?;
-        Ok(Self { keys, index_key, opened: Mutex::default() })
+        let chain_key = ChainKey::derive(&index_key)?;
+        Ok(Self { keys, index_key, chain_key, opened: Mutex::default() })
+    }
+
+    /// The key of the feed's hash chain.
+    pub fn chain_key(&self) -> &ChainKey {
+        &self.chain_key
     }
 
     /// A new data key, stored in the caller's transaction.
@@ -323,6 +363,18 @@ mod tests {
         *changed.last_mut().unwrap() ^= 1;
         assert!(key(1).open(SecretField::ActivationCode, "8988247000000000012", &changed).is_err());
         assert!(key(1).open(SecretField::ActivationCode, "8988247000000000012", &[0; 5]).is_err());
+    }
+
+    #[test]
+    fn a_link_hangs_on_all_that_goes_into_it() {
+        let chain = ChainKey::derive(&[1; 32]).unwrap();
+        let link = chain.link(&[0; 32], 1, b"event");
+        assert_eq!((link.len(), &link), (32, &chain.link(&[0; 32], 1, b"event")));
+        assert_ne!(link, chain.link(&[1; 32], 1, b"event"));
+        assert_ne!(link, chain.link(&[0; 32], 2, b"event"));
+        assert_ne!(link, chain.link(&[0; 32], 1, b"Event"));
+        assert_ne!(link, ChainKey::derive(&[2; 32]).unwrap().link(&[0; 32], 1, b"event"));
+        assert_eq!(format!("{chain:?}"), "ChainKey");
     }
 
     #[test]

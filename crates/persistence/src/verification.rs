@@ -1,14 +1,16 @@
 //! Reads for `simdepot verify`: short, chunked, with flat memory.
 
+use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
-use simdepot_domain::id::ImportId;
+use simdepot_domain::hold::HoldStatus;
+use simdepot_domain::id::{HoldId, ImportId, OrderId};
 use simdepot_domain::stock::StockStatus;
 
 use crate::error::{Result, parse_column};
 use crate::profiles::Profile;
-use crate::schema::profiles;
-use crate::sql_types::Uid;
+use crate::schema::{holds, profiles};
+use crate::sql_types::{At, Uid};
 use crate::store::Conn;
 
 /// The next profiles after a row, in order.
@@ -84,6 +86,21 @@ const INVARIANTS: &[(&str, &str)] = &[
         "SELECT COUNT(*) AS n FROM profiles p LEFT JOIN profile_secrets s ON s.profile_id = p.id \
          WHERE p.stock_status IN ('available', 'held') AND p.form_factor = 'esim' AND s.activation_code IS NULL",
     ),
+    (
+        "a held profile belongs to an active hold",
+        "SELECT COUNT(*) AS n FROM profiles p LEFT JOIN holds h ON h.id = p.hold_id \
+         WHERE p.stock_status = 'held' AND (h.id IS NULL OR h.status <> 'active')",
+    ),
+    (
+        "an active hold has no more profiles than it reserves",
+        "SELECT COUNT(*) AS n FROM holds h WHERE h.status = 'active' AND \
+         (SELECT COUNT(*) FROM profiles p WHERE p.hold_id = h.id) > h.quantity",
+    ),
+    (
+        "a converted hold has its order",
+        "SELECT COUNT(*) AS n FROM holds h LEFT JOIN orders o ON o.id = h.order_id \
+         WHERE h.status = 'converted' AND (o.id IS NULL OR o.channel <> h.channel)",
+    ),
 ];
 
 /// Checks every invariant.
@@ -150,4 +167,57 @@ pub fn batch_after(
             Ok((id, iccid, status))
         })
         .collect()
+}
+
+/// A hold, as far as its events tell of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedHold {
+    /// Its id.
+    pub id: HoldId,
+    /// How many profiles it reserved.
+    pub quantity: i64,
+    /// Where it stands.
+    pub status: HoldStatus,
+    /// Its deadline.
+    pub expires_at: DateTime<Utc>,
+    /// The order that it became.
+    pub order: Option<OrderId>,
+    /// How many events it has had.
+    pub version: i64,
+}
+
+type HoldRow = (Uid, i64, String, At, Option<Uid>, i64);
+
+fn hold((id, quantity, status, expires_at, order, version): HoldRow) -> Result<VerifiedHold> {
+    Ok(VerifiedHold {
+        id: HoldId(id.0),
+        quantity,
+        status: parse_column("holds", "status", id.0, &status)?,
+        expires_at: expires_at.0,
+        order: order.map(|id| OrderId(id.0)),
+        version,
+    })
+}
+
+const HOLD: (holds::id, holds::quantity, holds::status, holds::expires_at, holds::order_id, holds::version) =
+    (holds::id, holds::quantity, holds::status, holds::expires_at, holds::order_id, holds::version);
+
+/// The next holds after one, in order.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn holds_after(conn: &mut Conn<'_>, after: Option<HoldId>, limit: i64) -> Result<Vec<VerifiedHold>> {
+    let mut query = holds::table.order(holds::id).limit(limit).select(HOLD).into_boxed();
+    if let Some(after) = after {
+        query = query.filter(holds::id.gt(Uid(after.0)));
+    }
+    query.load::<HoldRow>(conn.db)?.into_iter().map(hold).collect()
+}
+
+/// One hold.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn get_hold(conn: &mut Conn<'_>, id: HoldId) -> Result<VerifiedHold> {
+    hold(holds::table.find(Uid(id.0)).select(HOLD).first(conn.db)?)
 }

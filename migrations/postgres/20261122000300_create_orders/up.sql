@@ -42,6 +42,7 @@ CREATE TABLE allocations (
 );
 -- At most one live allocation per profile.
 CREATE UNIQUE INDEX allocations_one_live ON allocations (profile_id) WHERE ended_at IS NULL;
+CREATE INDEX allocations_by_profile ON allocations (profile_id, id);
 CREATE INDEX allocations_by_order ON allocations (order_id, line_no, position);
 
 CREATE TABLE bundles (
@@ -117,6 +118,7 @@ CREATE INDEX operations_in_flight ON operations (resolve_after) WHERE status IN 
 CREATE INDEX operations_by_order ON operations (order_id) WHERE order_id IS NOT NULL;
 CREATE INDEX bundles_by_order ON bundles (order_id) WHERE order_id IS NOT NULL;
 CREATE INDEX operations_by_bundle ON operations (bundle_id) WHERE bundle_id IS NOT NULL;
+CREATE INDEX operations_by_profile ON operations (profile_id, id);
 CREATE INDEX operations_by_status ON operations (status, id);
 
 -- Names what a request with an Idempotency-Key made; the answer is rendered again from it.

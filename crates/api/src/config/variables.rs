@@ -10,8 +10,9 @@ use super::{CarrierConfig, ConfigError, wrong};
 /// What the names of a carrier account's own variables begin with.
 const PER_CARRIER: &str = "SIMDEPOT_CARRIER_";
 /// Variables that are read, besides those of carrier accounts.
-const KNOWN: [&str; 14] = [
+const KNOWN: [&str; 15] = [
     "SIMDEPOT_BOOTSTRAP_KEY",
+    "SIMDEPOT_CHECKPOINT_FILE",
     "SIMDEPOT_CONFIG",
     "SIMDEPOT_DB_PLAINTEXT",
     "SIMDEPOT_DB_POOL",

@@ -31,6 +31,16 @@ pub struct PreferHeader {
     pub prefer: String,
 }
 
+/// How long to wait for something new.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Header)]
+pub struct PollHeader {
+    /// `wait=<seconds>` (0 to 60, default 0; RFC 7240): how long to wait for the first row when there is none. What was
+    /// applied comes back in `Preference-Applied`.
+    #[param(rename = "Prefer", required = false, example = "wait=20")]
+    pub prefer: String,
+}
+
 macro_rules! paths {
     ($($name:ident { $field:ident: $schema:ident, $description:literal })*) => {$(
         #[doc = $description]

@@ -57,6 +57,14 @@ words! {
     /// that some profiles failed or that an outcome could not be decided.
     OrderStatus = order::OrderStatus { InProgress, Fulfilled, NeedsAttention, Failed, Cancelled }
 
+    /// What a profile's standing comes down to.
+    DiagnosisCode = timeline::Diagnosis {
+        NotSold, OnHold, SetAside, Retired, NeedsPerson, OutcomeOpen, OrderInProgress, OrderFailed, LineTerminated,
+        LineSuspended, LinePaused, ProfileDeleted, CodeNeverShown, NeverDownloaded, NeverInstalled, NeverSwitchedOn,
+        SwitchedOff, LineNotActive, LineInTestMode, NoPlan, PlanWaitsForUse, PlanScheduled, PlanRunning, DataUsedUp,
+        PlanExpired, PlanEnded
+    }
+
     /// What became of one profile of an order.
     ProfileOutcome = order::ProfileOutcome {
         Pending, Fulfilled, Failed, Unknown, NeedsAttention, Substituted, Cancelled

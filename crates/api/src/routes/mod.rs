@@ -8,6 +8,7 @@ mod api_keys;
 mod bundles;
 mod cancellations;
 mod documents;
+mod events;
 mod holds;
 pub(crate) mod imports;
 mod operations;
@@ -32,6 +33,7 @@ pub fn configure(config: &mut ServiceConfig) {
         .configure(bundles::configure)
         .configure(imports::configure)
         .configure(operations::configure)
+        .configure(events::configure)
         .configure(api_keys::configure)
         .configure(crate::health::configure)
         .configure(documents::configure);

@@ -2,8 +2,8 @@
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, get, patch, post, web};
-use simdepot_application::Caller;
 use simdepot_application::profiles::{self, Move};
+use simdepot_application::{Caller, timeline};
 use simdepot_domain::channel::Scope;
 use simdepot_domain::iccid::Iccid;
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -11,6 +11,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use super::reply::{Answer, page, position, require_either};
 use crate::dto::headers::{IdempotencyHeader as IdempotencyHeaderDoc, ProfilePath};
 use crate::dto::profile::{MoveRequest, Profile, ProfilePatch, ProfilesQuery};
+use crate::dto::timeline::Timeline;
 use crate::extract::{Authenticated, Idempotent, PathParam, ValidJson, ValidQuery};
 use crate::pagination::Page;
 use crate::problem::{ApiResult, Problem};
@@ -20,6 +21,7 @@ pub(super) fn configure(config: &mut ServiceConfig) {
     config
         .service(search_profiles)
         .service(get_profile)
+        .service(get_timeline)
         .service(update_profile)
         .service(quarantine_profile)
         .service(release_profile)
@@ -69,6 +71,26 @@ async fn get_profile(
     require_either(&caller, Scope::Storefront, Scope::Stock)?;
     let view = profiles::get(&state.depot, &caller, iccid).await?;
     Ok(HttpResponse::Ok().json(Profile::new(view, caller.may(Scope::Stock))))
+}
+
+/// Get a profile's timeline
+///
+/// Everything that happened to it, oldest first, each in a sentence for a support agent, and what it comes down to. A
+/// storefront sees the story of its own order and the delivery. Never shows the activation code.
+#[utoipa::path(
+    tag = "Profiles",
+    params(ProfilePath),
+    responses((status = 200, description = "The story, in one page.", body = Timeline))
+)]
+#[get("/v1/profiles/{iccid}/timeline")]
+async fn get_timeline(
+    state: web::Data<AppState>,
+    Authenticated(caller): Authenticated,
+    PathParam(iccid): PathParam<Iccid>,
+) -> ApiResult<HttpResponse> {
+    require_either(&caller, Scope::Storefront, Scope::Stock)?;
+    let story = timeline::get(&state.depot, &caller, iccid).await?;
+    Ok(HttpResponse::Ok().json(Timeline::from(story)))
 }
 
 /// Change a profile

@@ -266,6 +266,18 @@ pub fn open_of(conn: &mut Conn<'_>, profile_id: i64) -> Result<Option<Operation>
         .transpose()
 }
 
+/// The operations on a profile, oldest first.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn of_profile(conn: &mut Conn<'_>, profile_id: i64) -> Result<Vec<Operation>> {
+    let rows: Vec<Row> = operations::table
+        .filter(operations::profile_id.eq(profile_id))
+        .order(operations::id)
+        .load(conn.db)?;
+    rows.into_iter().map(Operation::try_from).collect()
+}
+
 /// A page of operations, newest first.
 ///
 /// # Errors

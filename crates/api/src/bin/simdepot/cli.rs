@@ -40,11 +40,7 @@ pub(crate) enum Command {
     /// Check each carrier account's credentials and rights; changes nothing, exit code 1 when something is missing
     Doctor,
     /// Recompute the stock from the event log, beside a live server too; exit code 1 on any difference
-    Verify {
-        /// Print the report as JSON
-        #[arg(long)]
-        json: bool,
-    },
+    Verify(VerifyArgs),
     /// Run the carrier twin alone
     Twin {
         /// Its address
@@ -93,10 +89,27 @@ pub(crate) struct ImportArgs {
     pub(crate) json: bool,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// A file of checkpoints that was kept outside the database; SIMDEPOT_CHECKPOINT_FILE unless given
+    #[arg(long, value_name = "FILE")]
+    pub(crate) checkpoints: Option<PathBuf>,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeysCommand {
     /// Make a key and print it; it is shown this once
     Create(CreateKeyArgs),
+    /// Wrap everything again with SIMDEPOT_ENCRYPTION_KEY, beside running servers; what
+    /// SIMDEPOT_ENCRYPTION_KEY_PREVIOUS wraps is opened with that
+    RotateEncryption {
+        /// Print the result as JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Debug, Args)]

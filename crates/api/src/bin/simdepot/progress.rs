@@ -55,6 +55,27 @@ impl RowCounter {
     }
 }
 
+/// The bar of a rotation of the encryption key.
+pub(crate) struct KeyBar(ProgressBar);
+
+impl KeyBar {
+    pub(crate) fn new() -> Self {
+        let bar = ProgressBar::new(0);
+        bar.set_style(style("[{wide_bar}] {human_pos} of {human_len} keys  {eta}"));
+        bar.enable_steady_tick(TICK);
+        Self(bar)
+    }
+
+    pub(crate) fn show(&self, done: u64, total: u64) {
+        self.0.set_length(total);
+        self.0.set_position(done);
+    }
+
+    pub(crate) fn finish(&self) {
+        self.0.finish_and_clear();
+    }
+}
+
 /// The templates are constants; one that cannot be read would only look plain.
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())

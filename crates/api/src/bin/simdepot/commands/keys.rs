@@ -1,10 +1,13 @@
-//! `simdepot keys create`.
+//! `simdepot keys …`.
 
 use secrecy::ExposeSecret;
+use serde_json::json;
 use simdepot_application::api_keys::{self, NewApiKey};
+use simdepot_application::key_rotation;
 
 use crate::cli::CreateKeyArgs;
 use crate::output::{self, Outcome};
+use crate::progress::KeyBar;
 use crate::setup;
 
 pub(super) async fn create(args: CreateKeyArgs) -> anyhow::Result<Outcome> {
@@ -23,5 +26,23 @@ pub(super) async fn create(args: CreateKeyArgs) -> anyhow::Result<Outcome> {
     if let Some(secret) = created.secret {
         output::line(secret.expose_secret())?;
     }
+    Ok(Outcome::Good)
+}
+
+pub(super) async fn rotate_encryption(as_json: bool) -> anyhow::Result<Outcome> {
+    let config = setup::config()?;
+    // Beside a live server: migrating is the server's business.
+    let store = setup::store(&config, false).await?;
+    let depot = setup::assemble(store, simdepot_application::Accounts::new());
+    let bar = KeyBar::new();
+    let rotated = key_rotation::rotate(&depot, &|done, total| bar.show(done, total)).await;
+    bar.finish();
+    let rotated = rotated?;
+    let (again, total) = (rotated.rewrapped, rotated.total);
+    output::line(&if as_json {
+        json!({"rewrapped": again, "total": total}).to_string()
+    } else {
+        format!("{again} keys wrapped again; SIMDEPOT_ENCRYPTION_KEY now wraps all {total}")
+    })?;
     Ok(Outcome::Good)
 }

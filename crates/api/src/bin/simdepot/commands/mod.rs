@@ -25,8 +25,11 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<Outcome> {
             Ok(Outcome::Good)
         }
         Command::Keys(KeysCommand::Create(args)) => Box::pin(keys::create(args)).await,
+        Command::Keys(KeysCommand::RotateEncryption { json }) => {
+            Box::pin(keys::rotate_encryption(json)).await
+        }
         Command::Doctor => doctor::run().await,
-        Command::Verify { json } => Box::pin(verify::run(json)).await,
+        Command::Verify(args) => Box::pin(verify::run(args)).await,
         Command::Twin { listen, lines, webhook_url, webhook_secret } => {
             twin::run(listen, lines, webhook_url.zip(webhook_secret)).await
         }

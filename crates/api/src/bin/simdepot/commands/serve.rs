@@ -1,6 +1,7 @@
 //! `simdepot serve`.
 
 use std::net::TcpListener;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use secrecy::SecretString;
@@ -9,6 +10,7 @@ use simdepot_api::config::Config;
 use simdepot_api::sandbox::{SANDBOX_KEY, Sandbox};
 use simdepot_api::startup::{Application, ApplicationOptions};
 use simdepot_api::state::ApiSettings;
+use simdepot_application::depot::WorkSettings;
 use simdepot_application::{Depot, api_keys};
 
 use super::signals;
@@ -34,7 +36,9 @@ pub(super) async fn run() -> anyhow::Result<Outcome> {
         Some(sandbox) => sandbox.accounts(setup::clock(), turns)?,
         None => accounts::connect(&config.carriers, &setup::clock(), &turns)?,
     };
-    let depot = setup::assemble(store, accounts);
+    let mut depot = setup::assemble(store, accounts);
+    let checkpoint_file = config.checkpoint_file.clone();
+    depot.work = Arc::new(WorkSettings { checkpoint_file, ..WorkSettings::default() });
     if let Some(key) = &key {
         api_keys::ensure_bootstrap(&depot, key).await.map_err(output::explained)?;
     }

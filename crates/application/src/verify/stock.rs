@@ -1,9 +1,4 @@
-//! `simdepot verify`: what stands in the tables must follow from the ledger.
-//!
-//! It runs beside a live server. Profiles and orders are compared in chunks; one that seems to differ is read again,
-//! because a change may have come between the two reads of a chunk.
-
-use std::collections::HashMap;
+//! Profiles, orders and batches against their events.
 
 use sha2::{Digest, Sha256};
 use simdepot_domain::event::{Fact, SubjectKind};
@@ -17,71 +12,12 @@ use simdepot_persistence::orders::{Order, OrderFilter};
 use simdepot_persistence::profiles::Profile;
 use simdepot_persistence::{Conn, imports, orders, profiles, verification};
 
+use super::{CHUNK, Look, Report, by_subject, look_again};
 use crate::depot::Depot;
 use crate::error::AppError;
 use crate::imports::digest_line;
 
-/// Rows per chunk.
-const CHUNK: i64 = 1_000;
-/// Findings shown of one kind.
-const SHOWN: i64 = 20;
-/// How often a difference is looked at again before it counts.
-const LOOKS: usize = 5;
-
-/// Something that does not follow from the ledger.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// What, and where.
-    pub what: String,
-}
-
-/// What was checked and found.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Report {
-    /// Profiles recomputed.
-    pub profiles: u64,
-    /// Orders recomputed.
-    pub orders: u64,
-    /// Batches recomputed.
-    pub batches: u64,
-    /// Events read for it.
-    pub events: u64,
-    /// What does not agree.
-    pub findings: Vec<Finding>,
-}
-
-impl Report {
-    fn find(&mut self, what: String) {
-        self.findings.push(Finding { what });
-    }
-}
-
-/// Recomputes the stock from the ledger. `progress` is told how many rows were checked.
-///
-/// # Errors
-/// When the store cannot be read.
-pub async fn run(depot: &Depot, progress: &(dyn Fn(u64) + Send + Sync)) -> Result<Report, AppError> {
-    let mut report = Report::default();
-    verify_profiles(depot, &mut report, progress).await?;
-    verify_orders(depot, &mut report, progress).await?;
-    verify_batches(depot, &mut report).await?;
-    let (broken, gaps) = depot
-        .store
-        .read(|conn| {
-            let broken = verification::broken_invariants(conn)?;
-            Ok::<_, AppError>((broken, verification::version_gaps(conn, SHOWN)?))
-        })
-        .await?;
-    for broken in broken {
-        report.find(format!("broken in {} rows: {}", broken.rows, broken.invariant));
-    }
-    for subject in gaps {
-        report.find(format!("the events of {subject} do not count from 1 without a gap"));
-    }
-    Ok(report)
-}
-
-async fn verify_profiles(
+pub(super) async fn verify_profiles(
     depot: &Depot,
     report: &mut Report,
     progress: &(dyn Fn(u64) + Send + Sync),
@@ -111,11 +47,11 @@ async fn verify_profiles(
                 report.find(what);
             }
         }
-        progress(report.profiles);
+        progress(report.rows());
     }
 }
 
-async fn verify_orders(
+pub(super) async fn verify_orders(
     depot: &Depot,
     report: &mut Report,
     progress: &(dyn Fn(u64) + Send + Sync),
@@ -146,43 +82,8 @@ async fn verify_orders(
                 report.find(what);
             }
         }
-        progress(report.profiles + report.orders);
+        progress(report.rows());
     }
-}
-
-fn by_subject(story: Vec<StoredEvent>, report: &mut Report) -> HashMap<String, Vec<StoredEvent>> {
-    report.events += u64::try_from(story.len()).unwrap_or_default();
-    let mut by_subject: HashMap<String, Vec<StoredEvent>> = HashMap::new();
-    for event in story {
-        by_subject.entry(event.subject_id.clone()).or_default().push(event);
-    }
-    by_subject
-}
-
-/// What a look at one subject saw.
-enum Look {
-    Agrees,
-    Differs { what: String, version: i64 },
-}
-
-/// A difference counts when the subject's version stood still while it was looked at.
-async fn look_again(
-    depot: &Depot,
-    look: impl Fn(&mut Conn<'_>) -> Result<Look, AppError> + Clone + Send + 'static,
-) -> Result<Option<String>, AppError> {
-    let mut seen: Option<(String, i64)> = None;
-    for _ in 0..LOOKS {
-        match depot.store.read(look.clone()).await? {
-            Look::Agrees => return Ok(None),
-            Look::Differs { what, version } => {
-                if seen.as_ref().is_some_and(|(_, before)| *before == version) {
-                    return Ok(Some(what));
-                }
-                seen = Some((what, version));
-            }
-        }
-    }
-    Ok(seen.map(|(what, _)| what))
 }
 
 fn look_at_profile(conn: &mut Conn<'_>, id: i64) -> Result<Look, AppError> {
@@ -210,9 +111,9 @@ fn profile_differs(profile: &Profile, story: &[StoredEvent]) -> Option<String> {
     if told != profile.version {
         return Some(format!("profile {iccid} is at version {} but has {told} events", profile.version));
     }
-    let mut status = profile.imported_as;
+    let (mut status, mut held_by) = (profile.imported_as, None);
     for event in story {
-        if let Fact::StockMoved { from, to, .. } = &event.fact {
+        if let Fact::StockMoved { from, to, hold, .. } = &event.fact {
             if *from != status {
                 return Some(format!(
                     "profile {iccid}: event {} moves from {from}, but it was {status}",
@@ -220,10 +121,13 @@ fn profile_differs(profile: &Profile, story: &[StoredEvent]) -> Option<String> {
                 ));
             }
             status = *to;
+            held_by = hold.filter(|_| *to == StockStatus::Held);
         }
     }
-    (status != profile.stock_status)
-        .then(|| format!("profile {iccid} is {} but its events say {status}", profile.stock_status))
+    if status != profile.stock_status {
+        return Some(format!("profile {iccid} is {} but its events say {status}", profile.stock_status));
+    }
+    (held_by != profile.hold).then(|| format!("profile {iccid} is held by another hold than its events say"))
 }
 
 /// How an order differs from its story, if it does.
@@ -248,7 +152,7 @@ fn order_differs(order: &Order, story: &[StoredEvent]) -> Option<String> {
         .then(|| format!("order {} is {} but its events say {status}", order.id, order.status))
 }
 
-async fn verify_batches(depot: &Depot, report: &mut Report) -> Result<(), AppError> {
+pub(super) async fn verify_batches(depot: &Depot, report: &mut Report) -> Result<(), AppError> {
     let mut before = None;
     loop {
         let batches = depot.store.read(move |conn| imports::list(conn, None, before, CHUNK)).await?;
