@@ -62,6 +62,12 @@ on_both_databases! {
         assert_eq!((&converted["status"], &converted["order_id"]), (&json!("converted"), &placed["id"]));
         assert_eq!(available(&app).await, 2, "the rest is on sale again");
 
+        let metrics = app.get("/metrics").without_key().send().await.text();
+        for outcome in ["created", "extended", "converted"] {
+            let line = format!("simdepot_holds_total{{outcome=\"{outcome}\"}}");
+            assert!(metrics.contains(&line), "{metrics}");
+        }
+
         let other = order_out_of(&made, &unique("order"), &app.pool, 1);
         let taken = app.post("/v1/orders", &other).send().await.expect_problem(409, "invalid-transition");
         assert_eq!((&taken["from"], &taken["command"]), (&json!("converted"), &json!("convert")));

@@ -32,7 +32,7 @@ async fn keep_open(
         let kept = store.write(move |conn| {
             work(conn)?;
             worked.send(()).unwrap();
-            let commit = ended.recv_timeout(Duration::from_secs(20)).expect("the test ends it");
+            let commit = ended.recv_timeout(Duration::from_secs(20)).unwrap();
             if commit { Ok(()) } else { Err(StoreError::Busy) }
         });
         kept.await
