@@ -83,8 +83,7 @@ pub struct Jobs {
 }
 
 impl Jobs {
-    /// Starts all loops, and `workers` on carrier operations. Without workers this process leaves every background
-    /// step to others.
+    /// Starts all loops, `workers` of them on carrier operations.
     pub fn start(state: web::Data<AppState>, workers: usize) -> Self {
         let (stop, stopped) = watch::channel(false);
         let mut loops = Vec::new();

@@ -10,7 +10,6 @@ use simdepot_persistence::orders;
 use simdepot_persistence::pools::{self, Pool};
 
 use super::convert::check_bounds;
-use super::read::{OrderView, Reveal, get_with, view};
 use super::read::{OrderView, read, read_and_reveal, view};
 use super::take::Taking;
 use crate::caller::Caller;
