@@ -262,22 +262,23 @@ mod tests {
     fn what_comes_back_is_proven_unused_or_not() {
         let pool = pool();
         let fresh = line(Some(SimStatus::Preactivated));
+        let active = line(Some(SimStatus::Active));
         let released = esim(Some(EsimStatus::Released));
-        let proves = |line, esim| pool.proves_unused(FormFactor::Esim, line, esim);
-        assert!(proves(None, Some(&released)) && proves(Some(&fresh), Some(&released)));
-        assert!(!proves(Some(&line(Some(SimStatus::Active))), Some(&released)));
+        let proves = |line: Option<&LineReading>, esim: Option<EsimReading>| {
+            pool.proves_unused(FormFactor::Esim, line, esim.as_ref())
+        };
+        assert!(proves(None, Some(released.clone())) && proves(Some(&fresh), Some(released.clone())));
+        assert!(!proves(Some(&active), Some(released.clone())));
         assert!(!proves(Some(&fresh), None), "no record is no proof");
         for status in EsimStatus::VARIANTS {
-            let proven = proves(Some(&fresh), Some(&esim(Some(*status))));
+            let proven = proves(Some(&fresh), Some(esim(Some(*status))));
             assert_eq!(proven, *status == EsimStatus::Released, "{status}");
         }
-        assert!(!proves(Some(&fresh), Some(&esim(None))));
+        assert!(!proves(Some(&fresh), Some(esim(None))));
         let eid = Some("89034011560010000000000000000121".parse().unwrap());
-        assert!(!proves(Some(&fresh), Some(&EsimReading { eid, ..released })));
-        let plastic = |line| pool.proves_unused(FormFactor::Psim, line, None);
-        assert!(plastic(Some(&fresh)));
-        assert!(
-            !plastic(None) && !plastic(Some(&line(None))) && !plastic(Some(&line(Some(SimStatus::Active))))
-        );
+        assert!(!proves(Some(&fresh), Some(EsimReading { eid, ..released })));
+        let plastic = |line: Option<LineReading>| pool.proves_unused(FormFactor::Psim, line.as_ref(), None);
+        assert!(plastic(Some(fresh.clone())));
+        assert!(!plastic(None) && !plastic(Some(line(None))) && !plastic(Some(active.clone())));
     }
 }
