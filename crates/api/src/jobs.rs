@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::web;
-use simdepot_application::{AppError, Depot, deliveries, housekeeping, operations};
+use simdepot_application::reconciliation::{self, sweep};
+use simdepot_application::{AppError, Depot, deliveries, housekeeping, inbound, operations};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -20,6 +21,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 /// Pause between two rounds of completing deliveries.
 const DELIVERIES: Duration = Duration::from_secs(2);
+/// Pause between two looks for a reconciliation to go on with.
+const RECONCILIATION: Duration = Duration::from_secs(1);
 /// Pause between two rounds of upkeep: histograms, idle rate limits, last use of keys.
 const UPKEEP: Duration = Duration::from_secs(10);
 /// First and longest pause after an error.
@@ -77,6 +80,24 @@ impl Jobs {
         loops.push(tokio::spawn(repeat("housekeeping", stopped.clone(), step, || {
             tokio::time::sleep(HOUSEKEEPING)
         })));
+        let (depot, signals) = (state.depot.clone(), Arc::clone(&state.depot.signals));
+        let step = move || inbound_events(depot.clone());
+        let idle = move || {
+            let signals = Arc::clone(&signals);
+            async move {
+                // Woken or not: another process may have kept an event.
+                let _ = tokio::time::timeout(LOOK_AGAIN, signals.inbound.notified()).await;
+            }
+        };
+        loops.push(tokio::spawn(repeat("inbound", stopped.clone(), step, idle)));
+        let depot = state.depot.clone();
+        let step = move || swept(depot.clone());
+        loops.push(tokio::spawn(repeat("sweep", stopped.clone(), step, || tokio::time::sleep(LOOK_AGAIN))));
+        let depot = state.depot.clone();
+        let step = move || reconcile(depot.clone());
+        loops.push(tokio::spawn(repeat("reconciliation", stopped.clone(), step, || {
+            tokio::time::sleep(RECONCILIATION)
+        })));
         let shared = state.clone();
         let step = move || upkeep(shared.clone());
         loops.push(tokio::spawn(repeat("upkeep", stopped, step, || tokio::time::sleep(UPKEEP))));
@@ -108,6 +129,18 @@ async fn operation(depot: Depot) -> Result<Found, AppError> {
 
 async fn delivery(depot: Depot) -> Result<Found, AppError> {
     deliveries::step(&depot).await.map(Found::from)
+}
+
+async fn inbound_events(depot: Depot) -> Result<Found, AppError> {
+    inbound::step(&depot).await.map(Found::from)
+}
+
+async fn swept(depot: Depot) -> Result<Found, AppError> {
+    sweep::step(&depot).await.map(Found::from)
+}
+
+async fn reconcile(depot: Depot) -> Result<Found, AppError> {
+    reconciliation::step(&depot).await.map(Found::from)
 }
 
 async fn housekeep(depot: Depot) -> Result<Found, AppError> {

@@ -79,6 +79,8 @@ const ALL: [Shared; 10] = [
         (name = "Imports", description = "Delivery files. Scope `stock`."),
         (name = "Operations", description = "Writes to carriers and their outcomes. Scope `lines` or `stock`; a storefront reads its own."),
         (name = "API keys", description = "Keys of channels. Scope `admin`."),
+        (name = "Reconciliations", description = "Our books compared with the carriers'. Scope `admin`."),
+        (name = "Carrier events", description = "What carriers tell. Signed by the carrier; no key needed."),
         (name = "Service", description = "About this service. No key needed."),
     ),
     components(schemas(Problem)),

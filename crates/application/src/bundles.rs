@@ -16,6 +16,7 @@ use simdepot_persistence::operations::{self, NewOperation};
 use simdepot_persistence::profiles::Profile;
 use simdepot_persistence::{Conn, StoreError, events, pools};
 
+use crate::bundle_sightings::{self, Told};
 use crate::caller::Caller;
 use crate::depot::Depot;
 use crate::error::AppError;
@@ -108,6 +109,7 @@ fn new_bundle(
         expires_at: None,
         balances: Vec::new(),
         fetched_at: None,
+        observed_at: None,
         version: 1,
         created_at: now,
         updated_at: now,
@@ -250,12 +252,13 @@ async fn refresh(depot: &Depot, profile: &Profile, known: Vec<Bundle>) {
     else {
         return;
     };
+    let asked_at = depot.now();
     let seen = match depot.account(account) {
         Ok(account) => account.carrier.bundles(msisdn).await.map_err(AppError::from),
         Err(error) => Err(error),
     };
     let recorded = match seen {
-        Ok(seen) => record(depot, profile.iccid.clone(), known, seen).await,
+        Ok(seen) => record(depot, profile.iccid.clone(), known, seen, asked_at).await,
         Err(error) => Err(error),
     };
     if let Err(error) = recorded {
@@ -268,6 +271,7 @@ async fn record(
     iccid: Iccid,
     known: Vec<Bundle>,
     seen: Vec<BundleReading>,
+    asked_at: DateTime<Utc>,
 ) -> Result<(), AppError> {
     let work = depot.clone();
     let by_id: HashMap<String, BundleReading> =
@@ -277,16 +281,15 @@ async fn record(
         .write(move |conn| {
             let now = work.now();
             for bundle in &known {
-                let Some(reading) = bundle.subscription_id.as_ref().and_then(|id| by_id.get(id)) else {
-                    continue;
-                };
-                let changed = reading.status != bundle.status;
-                bundles::observe(conn, bundle, reading, changed, now)?;
-                if changed {
-                    let (from, to) = (bundle.status, reading.status);
-                    let fact = Fact::BundleStatusChanged { iccid: iccid.clone(), from, to };
-                    let event = work.event(now, Subject::Bundle(bundle.id), bundle.version + 1, fact);
-                    events::append(conn, &[event])?;
+                if let Some(reading) = bundle.subscription_id.as_ref().and_then(|id| by_id.get(id)) {
+                    bundle_sightings::tell(
+                        conn,
+                        &work,
+                        &iccid,
+                        bundle,
+                        &Told::reading(reading, asked_at),
+                        now,
+                    )?;
                 }
             }
             Ok(())

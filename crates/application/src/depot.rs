@@ -47,6 +47,9 @@ pub struct WorkSettings {
     pub give_up: TimeDelta,
     /// How old a cached catalogue may be.
     pub catalogue_age: TimeDelta,
+    /// The continuous comparison with the carriers looks at one profile in this time, over all processes; zero switches
+    /// it off.
+    pub sweep_every: TimeDelta,
 }
 
 impl Default for WorkSettings {
@@ -57,6 +60,7 @@ impl Default for WorkSettings {
             backoff_cap: TimeDelta::seconds(15),
             give_up: TimeDelta::minutes(30),
             catalogue_age: TimeDelta::minutes(10),
+            sweep_every: TimeDelta::seconds(2),
         }
     }
 }

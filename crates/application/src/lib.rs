@@ -6,21 +6,26 @@
 
 pub mod activation;
 pub mod api_keys;
+mod bundle_sightings;
 pub mod bundles;
 pub mod caller;
 pub mod deliveries;
 pub mod depot;
+mod drifts;
 pub mod error;
 pub mod housekeeping;
 pub mod idempotency;
 pub mod imports;
+pub mod inbound;
 pub mod observations;
 pub mod operations;
 pub mod orders;
 pub mod pools;
 pub mod products;
 pub mod profiles;
+pub mod reconciliation;
 pub mod signals;
+mod stock_watch;
 pub mod verify;
 
 pub use caller::Caller;

@@ -48,6 +48,8 @@ paths! {
     OrderPath { id: OrderId, "The order." }
     OperationPath { id: OperationId, "The operation." }
     ImportPath { id: ImportId, "The import." }
+    ReconciliationPath { id: ReconciliationId, "The reconciliation." }
+    AccountPath { account: AccountName, "The carrier account, as the configuration names it." }
     ApiKeyPath { id: ApiKeyId, "The key." }
     ProfilePath { iccid: Iccid, "The profile. With and without a 20th digit it is the same SIM." }
     PoolPath { pool: PoolName, "The pool." }

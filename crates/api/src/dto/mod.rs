@@ -15,6 +15,7 @@ pub mod order;
 pub mod pool;
 pub mod product;
 pub mod profile;
+pub mod reconciliation;
 pub mod text;
 pub mod time;
 pub mod words;

@@ -6,6 +6,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 mod activation;
 mod api_keys;
 mod bundles;
+mod carrier_events;
 mod documents;
 pub(crate) mod imports;
 mod operations;
@@ -13,6 +14,7 @@ mod orders;
 mod pools;
 mod products;
 mod profiles;
+mod reconciliations;
 mod reply;
 
 /// Registers every route of the API. The same call serves the routes and collects their OpenAPI description.
@@ -27,6 +29,8 @@ pub fn configure(config: &mut ServiceConfig) {
         .configure(imports::configure)
         .configure(operations::configure)
         .configure(api_keys::configure)
+        .configure(reconciliations::configure)
+        .configure(carrier_events::configure)
         .configure(crate::health::configure)
         .configure(documents::configure);
 }

@@ -8,6 +8,7 @@
 //! A process that dies after `sent` leaves an operation that says so. Nothing here ever sends it again.
 
 mod deferral;
+mod evidence;
 mod gather;
 mod outcome;
 mod send;
@@ -22,6 +23,7 @@ use simdepot_domain::operation::OperationStatus;
 use simdepot_persistence::operations::{self, Lease, Operation};
 use simdepot_persistence::{Conn, bundles, profiles};
 
+pub(crate) use evidence::{Heard, hear_of_bundle, nudge};
 pub(crate) use outcome::mark_unknown;
 
 use crate::caller::Caller;

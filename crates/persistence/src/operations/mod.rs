@@ -2,6 +2,7 @@
 
 mod change;
 mod lease;
+mod open;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -20,6 +21,7 @@ use crate::store::Conn;
 
 pub use change::{OperationChange, change};
 pub use lease::{Lease, any_due, lease_next, put_off};
+pub use open::{nudge, open_of_profile};
 
 /// An operation as it is stored.
 #[derive(Debug, Clone, PartialEq)]

@@ -44,6 +44,12 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Compare every profile with its carrier, beside a live server too; exit code 1 when something differs or cannot be read
+    Reconcile {
+        /// Print the result as JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Run the carrier twin alone
     Twin {
         /// Its address

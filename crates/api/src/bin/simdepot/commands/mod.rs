@@ -6,6 +6,7 @@ mod import;
 mod keys;
 mod migrate;
 mod qr;
+mod reconcile;
 mod serve;
 mod signals;
 mod twin;
@@ -27,6 +28,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Keys(KeysCommand::Create(args)) => Box::pin(keys::create(args)).await,
         Command::Doctor => doctor::run().await,
         Command::Verify { json } => Box::pin(verify::run(json)).await,
+        Command::Reconcile { json } => Box::pin(reconcile::run(json)).await,
         Command::Twin { listen, lines } => twin::run(listen, lines).await,
         Command::Qr { iccid } => Box::pin(qr::run(iccid)).await,
         Command::Healthcheck => tokio::task::spawn_blocking(healthcheck::run).await?,
