@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use simdepot_carrier_transatel::Transatel;
+use simdepot_carrier_transatel::{LocalTurns, Transatel};
 use simdepot_carrier_twin::{CallName, Fault, Script};
 use simdepot_domain::clock::SystemClock;
 use simdepot_domain::operation::OperationStatus;
@@ -43,8 +43,9 @@ on_both_databases! {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let nobody = format!("http://{}", listener.local_addr().unwrap());
         drop(listener);
+        let account = account_at(&nobody, Duration::from_secs(2));
         let dead =
-            Transatel::new(account_at(&nobody, Duration::from_secs(2)), Arc::new(SystemClock)).unwrap();
+            Transatel::new(account, Arc::new(SystemClock), Arc::new(LocalTurns::default())).unwrap();
         test.wrap_carrier(|inner| Arc::new(Between::detour(inner, Arc::new(dead), 2)));
         let id = test.order_with_product("ref-1", 1).await.unwrap().order.order.id;
         test.work_until_settled().await;

@@ -9,10 +9,13 @@
 
 mod api_keys;
 mod bundles;
+mod carrier_turns;
 mod claim_plan;
 mod claim_races;
 mod claims;
 mod events;
+mod hold_races;
+mod holds;
 mod idempotency;
 mod imports;
 mod migrations;

@@ -28,6 +28,7 @@ use serde_json::{Value as Json, json};
 use simdepot_api::startup::{Application, ApplicationOptions};
 use simdepot_api::state::ApiSettings;
 use simdepot_application::depot::{Account, Depot};
+use simdepot_application::turns::SharedTurns;
 use simdepot_application::{api_keys, verify};
 use simdepot_carrier_transatel::Transatel;
 use simdepot_carrier_twin::{TwinConfig, TwinServer};
@@ -158,7 +159,8 @@ impl TestApp {
         let twin_url = twin.base_url.clone();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let store = db.store_with(Arc::clone(&clock));
-        let carrier = Transatel::new(account_at(&twin_url, CARRIER_TIMEOUT), Arc::clone(&clock));
+        let turns = Arc::new(SharedTurns::new(store.clone()));
+        let carrier = Transatel::new(account_at(&twin_url, CARRIER_TIMEOUT), Arc::clone(&clock), turns);
         let carrier = Arc::new(carrier.expect("the adapter"));
         let name = AccountName::parse(ACCOUNT).expect("an account name");
         let accounts = [(name, Account { carrier, timeout: CARRIER_TIMEOUT })].into();

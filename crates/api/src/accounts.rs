@@ -5,6 +5,7 @@ use std::sync::Arc;
 use secrecy::ExposeSecret;
 use simdepot_application::{Account, Accounts};
 use simdepot_carrier_transatel::{ConfigError, Transatel, TransatelAccount};
+use simdepot_domain::carrier::Turns;
 use simdepot_domain::clock::Clock;
 use simdepot_domain::secret::Secret;
 
@@ -13,16 +14,20 @@ use crate::config::{CarrierConfig, TransatelConfig};
 /// How orders name their caller in a carrier's records.
 const SOURCE: &str = "simdepot";
 
-/// Makes an adapter per account. Nothing is sent yet.
+/// Makes an adapter per account; `turns` keeps the rate of each. Nothing is sent yet.
 ///
 /// # Errors
 /// Names the account and the setting that cannot work.
-pub fn connect(carriers: &[CarrierConfig], clock: &Arc<dyn Clock>) -> Result<Accounts, ConfigError> {
+pub fn connect(
+    carriers: &[CarrierConfig],
+    clock: &Arc<dyn Clock>,
+    turns: &Arc<dyn Turns>,
+) -> Result<Accounts, ConfigError> {
     carriers
         .iter()
         .map(|carrier| match carrier {
             CarrierConfig::Transatel(config) => {
-                let adapter = Transatel::new(transatel(config), Arc::clone(clock))?;
+                let adapter = Transatel::new(transatel(config), Arc::clone(clock), Arc::clone(turns))?;
                 let account = Account { carrier: Arc::new(adapter), timeout: config.timeout };
                 Ok((config.account.clone(), account))
             }
@@ -41,6 +46,7 @@ fn transatel(config: &TransatelConfig) -> TransatelAccount {
         rate_plan: config.rate_plan.clone(),
         timeout: config.timeout,
         max_requests_per_second: config.max_requests_per_second,
+        webhook_secret: config.webhook_secret.as_ref().map(|secret| Secret::new(secret.expose_secret())),
         source: SOURCE.to_owned(),
     }
 }
@@ -49,6 +55,7 @@ fn transatel(config: &TransatelConfig) -> TransatelAccount {
 mod tests {
     use std::time::Duration;
 
+    use simdepot_carrier_transatel::LocalTurns;
     use simdepot_domain::channel::AccountName;
     use simdepot_domain::clock::SystemClock;
 
@@ -69,18 +76,22 @@ mod tests {
         })
     }
 
+    fn connected(base_url: &str) -> Result<Accounts, ConfigError> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let turns: Arc<dyn Turns> = Arc::new(LocalTurns::default());
+        connect(&[config(base_url)], &clock, &turns)
+    }
+
     #[test]
     fn connects_every_account() {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let accounts = connect(&[config("https://api.transatel.com")], &clock).unwrap();
+        let accounts = connected("https://api.transatel.com").unwrap();
         assert_eq!(accounts.keys().map(AccountName::as_str).collect::<Vec<_>>(), ["spc"]);
         assert!(accounts.values().all(|account| account.timeout == Duration::from_secs(3)));
     }
 
     #[test]
     fn a_setting_that_cannot_work_is_named() {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let error = connect(&[config("http://api.transatel.com")], &clock).unwrap_err().to_string();
+        let error = connected("http://api.transatel.com").unwrap_err().to_string();
         assert!(error.contains("spc") && error.contains("base_url"), "{error}");
         assert!(!error.contains("SESAME"));
     }

@@ -296,7 +296,7 @@ fn hear_bundle(
         }
         return Ok(true);
     }
-    if simdepot_persistence::operations::open_of_profile(conn, profile.id)?.is_some() {
+    if simdepot_persistence::operations::open_of(conn, profile.id)?.is_some() {
         let Some(pause) = try_again_after(event.tries) else {
             return Ok(true);
         };

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use reqwest::Url;
+use simdepot_domain::channel::AccountName;
 use simdepot_domain::secret::Secret;
 use thiserror::Error;
 
@@ -29,8 +30,10 @@ pub struct TransatelAccount {
     pub rate_plan: Option<String>,
     /// How long one call of the port may take, waiting for a turn and for a token included.
     pub timeout: Duration,
-    /// Requests per second over all calls. A short burst of a quarter of it is let through at once.
+    /// Requests per second over all calls and all processes. A short burst of a quarter of it is let through at once.
     pub max_requests_per_second: u32,
+    /// What Transatel signs its events with; without it, none is accepted.
+    pub webhook_secret: Option<Secret>,
     /// How orders name their caller in Transatel's records.
     pub source: String,
 }
@@ -65,7 +68,7 @@ impl TransatelAccount {
     /// Names the first setting that is wrong and what it should be.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let checks: [(bool, &'static str, &'static str); 8] = [
-            (is_name(&self.account), "account", "a name"),
+            (self.name().is_ok(), "account", "a carrier account name"),
             // The Basic scheme ends the user name at the first colon (RFC 7617 §2).
             (
                 is_name(&self.client_id) && !self.client_id.contains(':'),
@@ -97,6 +100,11 @@ impl TransatelAccount {
             }
         }
         self.url().map(drop)
+    }
+
+    /// Our name of the account, under which processes share its turns.
+    pub(crate) fn name(&self) -> Result<AccountName, ConfigError> {
+        AccountName::parse(&self.account).map_err(|_| self.wrong("account", "a carrier account name"))
     }
 
     /// The base URL.
@@ -193,6 +201,7 @@ mod tests {
     fn the_secret_is_not_printed() {
         let mut account = account("https://api.transatel.com");
         account.client_secret = Secret::new("SESAME");
+        account.webhook_secret = Some(Secret::new("SESAME"));
         assert!(!format!("{account:?}").contains("SESAME"));
     }
 }

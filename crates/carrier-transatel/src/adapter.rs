@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use simdepot_domain::carrier::{
-    BundleOrder, BundleReading, Carrier, EsimReading, LineReading, Placement, Probe, ReadError,
+    BundleOrder, BundleReading, Carrier, EsimReading, EventRefused, FleetPage, LineReading, Placement, Probe,
+    ReadError, Turns, UnreadableEvent,
 };
+use simdepot_domain::carrier_event::CarrierEvent;
 use simdepot_domain::clock::Clock;
 use simdepot_domain::iccid::Iccid;
 use simdepot_domain::msisdn::Msisdn;
@@ -15,10 +17,13 @@ use simdepot_domain::observation::Source;
 use simdepot_domain::product::Product;
 
 use crate::account::{ConfigError, TransatelAccount, is_dots};
+use crate::exchange::Exchange;
 use crate::gateway::Gateway;
+use crate::http::HttpExchange;
 use crate::probe;
+use crate::signature;
 use crate::wire::subscriber::{Line, Subscriber};
-use crate::wire::{Failure, catalogue, esim, inventory, order, sim_search, subscriber};
+use crate::wire::{Failure, catalogue, esim, event, inventory, order, sim_search, subscriber};
 
 /// How long a closed subscriber read is not tried again: rights change by a mail to Transatel, not by the minute.
 const CLOSED_FOR: TimeDelta = TimeDelta::minutes(10);
@@ -31,14 +36,33 @@ pub struct Transatel {
 }
 
 impl Transatel {
-    /// Makes the adapter. Nothing is sent yet.
+    /// Makes the adapter, over HTTP. Nothing is sent yet.
     ///
     /// TLS uses the process's default crypto provider; when there is none, ring becomes it.
     ///
     /// # Errors
     /// A setting that cannot work, or an HTTP client that cannot be made.
-    pub fn new(account: TransatelAccount, clock: Arc<dyn Clock>) -> Result<Self, ConfigError> {
-        let gateway = Gateway::new(account, Arc::clone(&clock))?;
+    pub fn new(
+        account: TransatelAccount,
+        clock: Arc<dyn Clock>,
+        turns: Arc<dyn Turns>,
+    ) -> Result<Self, ConfigError> {
+        let exchange = Arc::new(HttpExchange::new(&account)?);
+        Self::with_exchange(account, clock, turns, exchange)
+    }
+
+    /// Makes the adapter on another way to the carrier, such as a twin in the same process. It spawns nothing; with
+    /// `max_requests_per_second: u32::MAX` and turns that are free at once it waits for nothing but `exchange`.
+    ///
+    /// # Errors
+    /// A setting that cannot work.
+    pub fn with_exchange(
+        account: TransatelAccount,
+        clock: Arc<dyn Clock>,
+        turns: Arc<dyn Turns>,
+        exchange: Arc<dyn Exchange>,
+    ) -> Result<Self, ConfigError> {
+        let gateway = Gateway::new(account, Arc::clone(&clock), turns, exchange)?;
         Ok(Self { gateway, clock, subscriber_closed_until: Mutex::new(None) })
     }
 
@@ -128,6 +152,19 @@ impl Carrier for Transatel {
 
     async fn probe(&self) -> Vec<Probe> {
         probe::run(&self.gateway).await
+    }
+
+    async fn fleet(&self, page: u32) -> Result<FleetPage, ReadError> {
+        let answer = self.gateway.call(&sim_search::fleet_request(page)).await?;
+        sim_search::parse_fleet(&answer, self.clock.now())
+    }
+
+    fn authenticate(&self, header: &dyn Fn(&str) -> Option<String>, body: &[u8]) -> Result<(), EventRefused> {
+        signature::check(self.gateway.account().webhook_secret.as_ref(), header, body)
+    }
+
+    fn event(&self, body: &[u8]) -> Result<CarrierEvent, UnreadableEvent> {
+        event::parse(body)
     }
 }
 

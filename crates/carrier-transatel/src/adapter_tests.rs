@@ -4,15 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use simdepot_domain::carrier::{Carrier, Placement, ProbeResult, ReadError};
+use simdepot_domain::carrier::{Carrier, EventRefused, Placement, ProbeResult, ReadError};
+use simdepot_domain::carrier_event::News;
+use simdepot_domain::esim::EsimStatus;
 use simdepot_domain::iccid::Iccid;
 use simdepot_domain::msisdn::Msisdn;
 use simdepot_domain::observation::Source;
+use simdepot_domain::secret::Secret;
 use simdepot_domain::sim::SimStatus;
 
 use crate::stub::{Reply, Seen, Stub, TestClock, account, answer, bundle_order, problem};
 use crate::wire::order;
-use crate::{Transatel, TransatelAccount};
+use crate::{Exchange, ExchangeAnswer, ExchangeRequest, Failure, LocalTurns, Transatel, TransatelAccount};
 
 const RECEIPT: &str = include_str!("../fixtures/order.json");
 
@@ -24,7 +27,7 @@ fn adapter_with(stub: &Stub, change: impl FnOnce(&mut TransatelAccount)) -> (Tra
     let clock = TestClock::new();
     let mut account = account(&stub.base_url);
     change(&mut account);
-    (Transatel::new(account, clock.clone()).unwrap(), clock)
+    (Transatel::new(account, clock.clone(), Arc::new(LocalTurns::default())).unwrap(), clock)
 }
 
 fn iccid() -> Iccid {
@@ -338,4 +341,77 @@ async fn the_probe_names_what_is_missing() {
     let probes = adapter(&stub).0.probe().await;
     assert_eq!((probes.len(), probes[0].result), (1, ProbeResult::Failed));
     assert!(probes[0].detail.contains("invalid_client") && !probes[0].detail.contains("opensesame"));
+}
+
+/// Answers without a socket and without a runtime's help.
+struct InProcess(std::sync::Mutex<Vec<ExchangeRequest>>);
+
+#[async_trait::async_trait]
+impl Exchange for InProcess {
+    async fn run(&self, request: ExchangeRequest) -> Result<ExchangeAnswer, Failure> {
+        self.0.lock().unwrap().push(request.clone());
+        let (status, body) = match request.path.as_str() {
+            "/authentication/api/token" => (200, r#"{"access_token":"t","expires_in":3600}"#),
+            order::PATH => (201, RECEIPT),
+            _ => (200, include_str!("../fixtures/subscriber.json")),
+        };
+        let headers = vec![("X-TSL-Request-Id".to_owned(), "r-1".to_owned())];
+        Ok(ExchangeAnswer { status, headers, body: body.as_bytes().to_vec() })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn works_without_sockets_and_without_waiting() {
+    let exchange = Arc::new(InProcess(std::sync::Mutex::default()));
+    let account =
+        TransatelAccount { max_requests_per_second: u32::MAX, ..account("https://api.transatel.com") };
+    let turns = Arc::new(LocalTurns::default());
+    let carrier = Transatel::with_exchange(account, TestClock::new(), turns, exchange.clone()).unwrap();
+    let started = tokio::time::Instant::now();
+    for _ in 0..100 {
+        assert!(matches!(carrier.place_bundle(&bundle_order()).await, Placement::Done(_)));
+        assert!(carrier.line(&iccid()).await.unwrap().is_some());
+    }
+    assert_eq!(started.elapsed(), Duration::ZERO);
+    let seen = exchange.0.lock().unwrap();
+    assert_eq!(
+        (seen[0].method, seen[0].body.as_slice()),
+        ("POST", b"grant_type=client_credentials".as_slice())
+    );
+    assert!(seen[0].headers.contains(&("authorization", "Basic YWNtZTpvcGVuc2VzYW1l".to_owned())));
+    assert!(seen[1].headers.contains(&("authorization", "Bearer t".to_owned())));
+    let search = seen.iter().find(|seen| seen.path.starts_with("/sim-search/"));
+    assert!(search.is_none(), "the subscriber record answered");
+    assert!(!format!("{:?}", seen[0]).contains("YWNtZ"));
+}
+
+#[tokio::test]
+async fn the_fleet_comes_page_by_page_and_a_failed_page_is_an_error() {
+    let stub = Stub::start(|seen| {
+        if seen.target.contains("page=2&") {
+            return problem(503, "SERVICE_UNAVAILABLE");
+        }
+        answer(200, include_str!("../fixtures/sim_search.json"))
+    })
+    .await;
+    let (carrier, _) = adapter(&stub);
+    let page = carrier.fleet(1).await.unwrap();
+    assert_eq!((page.lines.len(), page.unreadable, page.pages), (2, 0, 1));
+    assert_eq!(stub.seen("/sim-search/")[0].target, "/sim-search/api/sim/search?page=1&size=1000");
+    assert!(matches!(carrier.fleet(2).await, Err(ReadError::Unavailable(_))));
+}
+
+#[tokio::test]
+async fn events_are_checked_with_the_account_s_secret() {
+    let stub = Stub::start(|_| answer(200, "{}")).await;
+    let (carrier, _) = adapter_with(&stub, |account| account.webhook_secret = Some(Secret::new("Jefe")));
+    let signature = "sha256=5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
+    let header = |name: &str| (name == "x-tsl-signature-256").then(|| signature.to_owned());
+    assert_eq!(carrier.authenticate(&header, b"what do ya want for nothing?"), Ok(()));
+    assert_eq!(carrier.authenticate(&header, b"something else"), Err(EventRefused::Signature));
+    assert_eq!(adapter(&stub).0.authenticate(&header, b""), Err(EventRefused::NotConfigured));
+    let event = br#"{"header":{"eventId":"e","eventType":"SIM-MANAGEMENT/ESIM/ENABLED"}}"#;
+    assert_eq!(carrier.event(event).unwrap().news, News::Esim(EsimStatus::Enabled, None));
+    assert!(carrier.event(b"{}").is_err());
+    assert!(stub.seen("/").is_empty());
 }

@@ -1,88 +1,53 @@
-//! Sending: the one place that holds an HTTP client.
+//! Sending: token, turn, circuit breaker and one deadline around an exchange.
 //!
 //! One deadline covers a whole call, its wait for a turn and for a token included, because the core counts the time
 //! after which a lost write may be looked into from the moment the call was made. A request that would get less than a
 //! quarter of it is not sent at all: a write cut short by our own queue would be lost for no reason.
-//!
-//! **Nothing below repeats a write.** reqwest repeats requests after HTTP/2 refusals unless told otherwise; it is
-//! told otherwise here. hyper-util still moves a request to another connection when a pooled one closed before the
-//! request was handed to it; hyper gives a request back only while it is in the queue and no byte of it has been
-//! written (`hyper::client::conn::TrySendError`), so that is the first sending, not a second.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use reqwest::{Client, RequestBuilder, redirect, retry};
-use simdepot_domain::carrier::{Lost, Unavailable};
+use simdepot_domain::carrier::{Lost, Turns, Unavailable};
 use simdepot_domain::clock::Clock;
-use tokio::runtime::Handle;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
-use crate::account::{ConfigError, TransatelAccount, is_loopback};
+use crate::account::{ConfigError, TransatelAccount};
 use crate::breaker::{Breaker, Health, Permit};
+use crate::exchange::{Exchange, ExchangeRequest};
 use crate::limiter::Limiter;
 use crate::token::{self, Token, TokenCache};
 use crate::transfer;
 use crate::wire::problem::Problem;
-use crate::wire::{Answer, Call, Failure, Method, Request};
+use crate::wire::{Answer, Call, Failure, Request};
 
-const USER_AGENT: &str = concat!("simdepot/", env!("CARGO_PKG_VERSION"));
-const TOKEN_PATH: &str = "/authentication/api/token";
 /// A request needs at least this fraction of the time-out to be worth sending.
 const LEAST_SHARE: u32 = 4;
 
 /// The way to one account's APIs.
 pub(crate) struct Gateway {
     account: TransatelAccount,
-    base_url: String,
-    client: Client,
+    exchange: Arc<dyn Exchange>,
     clock: Arc<dyn Clock>,
     tokens: TokenCache,
     breaker: Mutex<Breaker>,
     limiter: Limiter,
-    home: Option<Handle>,
-}
-
-/// Ends an exchange that nobody waits for any more, as dropping it in place would.
-struct AbortOnDrop(JoinHandle<Result<Answer, Failure>>);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 impl Gateway {
-    pub(crate) fn new(account: TransatelAccount, clock: Arc<dyn Clock>) -> Result<Self, ConfigError> {
+    pub(crate) fn new(
+        account: TransatelAccount,
+        clock: Arc<dyn Clock>,
+        turns: Arc<dyn Turns>,
+        exchange: Arc<dyn Exchange>,
+    ) -> Result<Self, ConfigError> {
         account.validate()?;
-        let url = account.url()?;
-        if rustls::crypto::CryptoProvider::get_default().is_none() {
-            // Fails only when another thread was faster, which serves as well.
-            let _ = rustls::crypto::ring::default_provider().install_default();
-        }
-        let mut builder = Client::builder()
-            .user_agent(USER_AGENT)
-            .redirect(redirect::Policy::none())
-            .retry(retry::never())
-            // Shorter than the call, so that a host that cannot be reached is told from one that does not answer.
-            .connect_timeout(account.timeout / 2);
-        if is_loopback(&url) {
-            builder = builder.no_proxy();
-        }
-        let client = builder.build().map_err(|error| ConfigError::Client {
-            account: account.account.clone(),
-            reason: error.to_string(),
-        })?;
         Ok(Self {
-            base_url: url.as_str().trim_end_matches('/').to_owned(),
-            limiter: Limiter::new(account.max_requests_per_second),
+            limiter: Limiter::new(account.name()?, account.max_requests_per_second, turns),
             tokens: TokenCache::default(),
             breaker: Mutex::default(),
-            home: Handle::try_current().ok(),
             account,
-            client,
+            exchange,
             clock,
         })
     }
@@ -141,13 +106,9 @@ impl Gateway {
 
     async fn fetch_token(&self, deadline: Instant) -> Result<token::Grant, Failure> {
         let started = Instant::now();
-        let builder = self
-            .client
-            .post(format!("{}{TOKEN_PATH}", self.base_url))
-            .basic_auth(&self.account.client_id, Some(self.account.client_secret.expose()))
-            .form(&[("grant_type", "client_credentials")]);
+        let request = ExchangeRequest::for_token(&self.account.client_id, &self.account.client_secret);
         let span = self.span(Call::Token);
-        let result = self.exchange(builder, deadline).instrument(span).await;
+        let result = self.exchange(request, deadline).instrument(span).await;
         self.measure(Call::Token, started.elapsed(), &result);
         // Losing a token does no harm: what needed it has not been sent.
         let not_sent = |lost: Lost| Failure::NotSent {
@@ -161,44 +122,19 @@ impl Gateway {
     }
 
     async fn send(&self, request: &Request, token: &Token, deadline: Instant) -> Result<Answer, Failure> {
-        let method = match request.method {
-            Method::Get => reqwest::Method::GET,
-            Method::Post => reqwest::Method::POST,
-            Method::Options => reqwest::Method::OPTIONS,
-        };
-        let url = format!("{}{}", self.base_url, request.path);
-        let mut builder = self.client.request(method, url).bearer_auth(token.value.expose());
-        if !request.query.is_empty() {
-            builder = builder.query(&request.query);
-        }
-        if let Some(body) = &request.body {
-            builder = builder.json(body);
-        }
-        self.exchange(builder, deadline).await
+        self.exchange(ExchangeRequest::of(request, token), deadline).await
     }
 
     /// One request and its answer, once it is its turn.
-    async fn exchange(&self, builder: RequestBuilder, deadline: Instant) -> Result<Answer, Failure> {
+    async fn exchange(&self, request: ExchangeRequest, deadline: Instant) -> Result<Answer, Failure> {
         let turn = self.limiter.turn(deadline).await;
         turn.map_err(|why| Failure::NotSent { why, carrier_down: false })?;
         if deadline.saturating_duration_since(Instant::now()) < self.account.timeout / LEAST_SHARE {
             return Err(Failure::waiting("too little of the time-out was left to send the request"));
         }
-        let answer = timeout_at(deadline, self.at_home(transfer::run(builder, self.clock.now()))).await;
-        answer.unwrap_or_else(|_| Err(transfer::lost("no answer within the time-out")))
-    }
-
-    /// Runs an exchange on the runtime that the account was made on. A connection is driven by a task of the runtime
-    /// that opened it: one that an HTTP worker opened would die with that worker while an order is on it.
-    async fn at_home(
-        &self,
-        exchange: impl Future<Output = Result<Answer, Failure>> + Send + 'static,
-    ) -> Result<Answer, Failure> {
-        let Some(home) = &self.home else {
-            return exchange.await;
-        };
-        let mut running = AbortOnDrop(home.spawn(exchange.in_current_span()));
-        (&mut running.0).await.unwrap_or_else(|_| Err(transfer::lost("the exchange was cut off")))
+        let answer = timeout_at(deadline, self.exchange.run(request)).await;
+        let answer = answer.unwrap_or_else(|_| Err(transfer::lost("no answer within the time-out")))?;
+        Ok(transfer::read(answer, self.clock.now()))
     }
 
     fn admit(&self) -> Result<Permit, Failure> {

@@ -1,11 +1,12 @@
 //! Transatel behind the [`Carrier`](simdepot_domain::carrier::Carrier) port, for Service Provider Connect accounts.
 //!
-//! Three layers, so that each can be checked alone: `wire` builds requests and reads answers and is pure; the
-//! gateway sends (token, rate, circuit breaker, one deadline per call); [`Transatel`] joins them under the port.
+//! Layers, so that each can be checked alone: `wire` builds requests and reads answers and is pure; the gateway adds
+//! token, rate, circuit breaker and one deadline per call; an [`Exchange`] sends, over HTTP unless told otherwise;
+//! [`Transatel`] joins them under the port.
 //!
 //! ```no_run
 //! # use std::{sync::Arc, time::Duration};
-//! # use simdepot_carrier_transatel::{Transatel, TransatelAccount};
+//! # use simdepot_carrier_transatel::{LocalTurns, Transatel, TransatelAccount};
 //! # use simdepot_domain::{carrier::Carrier, clock::SystemClock, secret::Secret};
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let account = TransatelAccount {
@@ -18,9 +19,10 @@
 //!     rate_plan: None,
 //!     timeout: Duration::from_secs(15),
 //!     max_requests_per_second: 10,
+//!     webhook_secret: Some(Secret::new("…")),
 //!     source: "simdepot".into(),
 //! };
-//! let carrier = Transatel::new(account, Arc::new(SystemClock))?;
+//! let carrier = Transatel::new(account, Arc::new(SystemClock), Arc::new(LocalTurns::default()))?;
 //! let products = carrier.products().await?;
 //! # Ok(()) }
 //! ```
@@ -32,11 +34,15 @@
 mod account;
 mod adapter;
 mod breaker;
+mod exchange;
 mod gateway;
+mod http;
 mod limiter;
 mod probe;
+mod signature;
 mod token;
 mod transfer;
+mod turns;
 mod wire;
 
 #[cfg(test)]
@@ -46,3 +52,6 @@ mod stub;
 
 pub use account::{ConfigError, TransatelAccount};
 pub use adapter::Transatel;
+pub use exchange::{Exchange, ExchangeAnswer, ExchangeRequest};
+pub use turns::LocalTurns;
+pub use wire::Failure;

@@ -57,6 +57,14 @@ pub(crate) fn database_now(db: &mut AnyConnection) -> Result<DateTime<Utc>> {
     Ok(row.now.0)
 }
 
+/// The moment `moment`, put off by `micros` microseconds; both are SQL.
+pub(crate) fn put_off(db: &AnyConnection, moment: &str, micros: &str) -> String {
+    match db {
+        AnyConnection::Sqlite(_) => format!("({moment}) + {micros}"),
+        AnyConnection::Pg(_) => format!("({moment}) + {micros} * INTERVAL '1 microsecond'"),
+    }
+}
+
 /// How rows are locked for an update. SQLite's writer is alone anyway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lock {
@@ -75,6 +83,20 @@ impl Lock {
             (AnyConnection::Pg(_), Self::Wait) => " FOR UPDATE",
         }
     }
+}
+
+/// Class of the advisory locks of [`one_by_one`]: "hold" in ASCII. The other locks have one key, not two.
+const HOLD_LOCKS: i32 = 0x686f_6c64;
+
+/// Lets the transactions that name the same thing pass one by one, each to its end. SQLite's writer is alone anyway.
+pub(crate) fn one_by_one(db: &mut AnyConnection, name: &str) -> Result<()> {
+    if let AnyConnection::Pg(pg) = db {
+        diesel::sql_query("SELECT pg_advisory_xact_lock($1, hashtext($2))")
+            .bind::<diesel::sql_types::Integer, _>(HOLD_LOCKS)
+            .bind::<diesel::sql_types::Text, _>(name)
+            .execute(pg)?;
+    }
+    Ok(())
 }
 
 /// A statement that is valid on both databases but that diesel does not offer on the combined one (upserts).

@@ -8,6 +8,7 @@ mod api_keys;
 mod bundles;
 mod carrier_events;
 mod documents;
+mod holds;
 pub(crate) mod imports;
 mod operations;
 mod orders;
@@ -23,6 +24,7 @@ pub fn configure(config: &mut ServiceConfig) {
         .configure(products::configure)
         .configure(pools::configure)
         .configure(orders::configure)
+        .configure(holds::configure)
         .configure(profiles::configure)
         .configure(activation::configure)
         .configure(bundles::configure)

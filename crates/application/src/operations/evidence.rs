@@ -3,11 +3,13 @@
 use chrono::{DateTime, Utc};
 use simdepot_domain::carrier_event::BundleNews;
 use simdepot_domain::channel::AccountName;
+use simdepot_domain::id::OperationId;
 use simdepot_domain::operation::OperationStatus;
 use simdepot_persistence::operations::{self, Operation};
 use simdepot_persistence::profiles::Profile;
 use simdepot_persistence::{Conn, bundles};
 
+use super::conclude::{Concluded, conclude_by_event};
 use crate::depot::Depot;
 use crate::error::AppError;
 
@@ -16,7 +18,7 @@ use crate::error::AppError;
 pub(crate) enum Heard {
     /// The bundle is one of ours.
     Known,
-    /// Its reference names the profile's open operation.
+    /// It is ours by this news: its reference names an operation whose answer was lost, which is done by it.
     Evidence,
     /// An operation is open that may have placed it.
     OpenOperation {
@@ -27,10 +29,10 @@ pub(crate) enum Heard {
     Unexpected,
 }
 
-/// Weighs news of a bundle on `profile`. An operation whose answer was lost is decided at once instead of later.
+/// Weighs news of a bundle on `profile`. What it proves is recorded; an outcome that is open is looked into at once.
 ///
 /// # Errors
-/// When the store cannot be asked.
+/// When the store refuses; a race when the operation changed in between.
 pub(crate) async fn hear_of_bundle(
     depot: &Depot,
     account: &AccountName,
@@ -42,34 +44,37 @@ pub(crate) async fn hear_of_bundle(
         .store
         .read(move |conn| {
             let known = bundles::of_subscription(conn, &account, &id)?.is_some();
-            let open = operations::open_of_profile(conn, profile_id)?;
+            let open = operations::open_of(conn, profile_id)?;
             Ok::<_, AppError>((known, open, conn.now()?))
         })
         .await?;
-    let operation = match open {
-        _ if known => return Ok(Heard::Known),
-        None => return Ok(Heard::Unexpected),
-        Some(operation) => operation,
+    if known {
+        return Ok(Heard::Known);
+    }
+    let named = news.reference.as_deref().and_then(|reference| reference.parse::<OperationId>().ok());
+    if let Some(named) = named {
+        match conclude_by_event(depot, named, profile_id, news).await? {
+            Concluded::Done => return Ok(Heard::Evidence),
+            Concluded::TooEarly(until) => return Ok(Heard::OpenOperation { until: Some(until) }),
+            Concluded::Ended | Concluded::NotEvidence => {}
+        }
+    }
+    let Some(operation) = open else {
+        return Ok(Heard::Unexpected);
     };
     let until = operation.resolve_after.filter(|until| is_awaited(&operation) && *until > now);
-    let named = news.reference.as_deref() == Some(operation.id.to_string().as_str());
     if operation.status == OperationStatus::Unknown {
-        depot.store.write(move |conn| nudge(conn, &operation, now)).await?;
+        depot.store.write(move |conn| nudge(conn, profile_id)).await?;
     }
-    Ok(if named && until.is_none() { Heard::Evidence } else { Heard::OpenOperation { until } })
+    Ok(Heard::OpenOperation { until })
 }
 
 fn is_awaited(operation: &Operation) -> bool {
     matches!(operation.status, OperationStatus::Sent | OperationStatus::Accepted)
 }
 
-/// Has an operation whose answer was lost decided now: there is something to decide it by.
-///
-/// # Errors
-/// When the store cannot be asked.
-pub(crate) fn nudge(conn: &mut Conn<'_>, operation: &Operation, now: DateTime<Utc>) -> Result<(), AppError> {
-    if operation.status == OperationStatus::Unknown {
-        operations::nudge(conn, operation, now)?;
-    }
+fn nudge(conn: &mut Conn<'_>, profile_id: i64) -> Result<(), AppError> {
+    let now = conn.now()?;
+    operations::nudge(conn, profile_id, now)?;
     Ok(())
 }

@@ -21,7 +21,6 @@ use crate::depot::Depot;
 use crate::drifts::{Difference, close, found, found_over, unexpected_bundle};
 use crate::error::AppError;
 use crate::observations::{self, Sightings};
-use crate::operations::nudge;
 use crate::stock_watch;
 
 /// What a whole SIM is suspected of.
@@ -208,7 +207,7 @@ impl Judge<'_, '_> {
 
     /// Compares the bundles with the carrier's complete list.
     fn bundles(&mut self, listed: &[BundleReading], asked_at: DateTime<Utc>) -> Result<(), AppError> {
-        let operation = operations::open_of_profile(self.conn, self.profile.id)?;
+        let busy = operations::open_of(self.conn, self.profile.id)?.is_some();
         for reading in listed {
             let id = reading.subscription_id.as_str();
             match bundles::of_subscription(self.conn, self.account, id)? {
@@ -230,9 +229,9 @@ impl Judge<'_, '_> {
                 }
                 // The operation may have placed it: its outcome is decided by who knows what was there before.
                 None => {
-                    if let Some(operation) = &operation {
+                    if busy {
                         let now = self.conn.now()?;
-                        nudge(self.conn, operation, now)?;
+                        operations::nudge(self.conn, self.profile.id, now)?;
                     } else {
                         self.unexpected(reading)?;
                     }

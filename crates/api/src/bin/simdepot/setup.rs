@@ -6,7 +6,9 @@ use anyhow::Context as _;
 use simdepot_api::config::Config;
 use simdepot_api::telemetry;
 use simdepot_api::{accounts, config};
+use simdepot_application::turns::SharedTurns;
 use simdepot_application::{Accounts, Depot};
+use simdepot_domain::carrier::Turns;
 use simdepot_domain::clock::{Clock, SystemClock};
 use simdepot_domain::id::RandomIds;
 use simdepot_persistence::Store;
@@ -31,6 +33,11 @@ pub(crate) fn clock() -> Arc<dyn Clock> {
     Arc::new(SystemClock)
 }
 
+/// The carriers' turns, shared with every process on the same database.
+pub(crate) fn turns(store: &Store) -> Arc<dyn Turns> {
+    Arc::new(SharedTurns::new(store.clone()))
+}
+
 /// Opens the store on a thread that may block. `migrate` applies pending migrations.
 pub(crate) async fn store(config: &Config, migrate: bool) -> anyhow::Result<Store> {
     let options = config.store_options(migrate)?;
@@ -41,8 +48,8 @@ pub(crate) async fn store(config: &Config, migrate: bool) -> anyhow::Result<Stor
 
 /// A depot for commands that work on the store: with the configured accounts, without a sandbox's twin.
 pub(crate) async fn depot(config: &Config) -> anyhow::Result<Depot> {
-    let accounts = accounts::connect(&config.carriers, &clock())?;
     let store = store(config, config.migrate).await?;
+    let accounts = accounts::connect(&config.carriers, &clock(), &turns(&store))?;
     Ok(assemble(store, accounts))
 }
 

@@ -1,7 +1,10 @@
 //! `simdepot doctor`.
 
+use std::sync::Arc;
+
 use simdepot_api::accounts;
-use simdepot_domain::carrier::{Probe, ProbeResult};
+use simdepot_carrier_transatel::LocalTurns;
+use simdepot_domain::carrier::{Probe, ProbeResult, Turns};
 use simdepot_domain::channel::AccountName;
 
 use crate::output::{self, Outcome};
@@ -13,7 +16,9 @@ pub(super) async fn run() -> anyhow::Result<Outcome> {
         output::line("no carrier account is configured: simdepot would run as a sandbox")?;
         return Ok(Outcome::Good);
     }
-    let accounts = accounts::connect(&config.carriers, &setup::clock())?;
+    // The few requests need no turns of the database, which may be what is being looked into.
+    let turns: Arc<dyn Turns> = Arc::new(LocalTurns::default());
+    let accounts = accounts::connect(&config.carriers, &setup::clock(), &turns)?;
     let mut good = true;
     for (name, account) in &accounts {
         let probes = account.carrier.probe().await;

@@ -28,11 +28,13 @@ pub(super) async fn run() -> anyhow::Result<Outcome> {
         );
     }
     let sandbox = config.is_sandbox().then(Sandbox::start).transpose()?;
+    let store = setup::store(&config, config.migrate).await?;
+    let turns = setup::turns(&store);
     let accounts = match &sandbox {
-        Some(sandbox) => sandbox.accounts(setup::clock())?,
-        None => accounts::connect(&config.carriers, &setup::clock())?,
+        Some(sandbox) => sandbox.accounts(setup::clock(), turns)?,
+        None => accounts::connect(&config.carriers, &setup::clock(), &turns)?,
     };
-    let depot = setup::assemble(setup::store(&config, config.migrate).await?, accounts);
+    let depot = setup::assemble(store, accounts);
     if let Some(key) = &key {
         api_keys::ensure_bootstrap(&depot, key).await.map_err(output::explained)?;
     }
@@ -42,6 +44,7 @@ pub(super) async fn run() -> anyhow::Result<Outcome> {
     let application = start(&config, depot, listener)?;
     tracing::info!(url = application.base_url, sandbox = sandbox.is_some(), "listening");
     if let Some(sandbox) = &sandbox {
+        sandbox.deliver_events_to(&application.base_url)?;
         output::line(&sandbox.welcome(&application.base_url, shown(&config)))?;
     }
     application.run_until(told_to_stop).await.context("the HTTP server failed")?;

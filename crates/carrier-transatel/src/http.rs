@@ -1,0 +1,146 @@
+//! Exchanges over HTTP: the one place that holds an HTTP client.
+//!
+//! **Nothing here repeats a request.** reqwest repeats requests after HTTP/2 refusals unless told otherwise; it is
+//! told otherwise here. hyper-util still moves a request to another connection when a pooled one closed before the
+//! request was handed to it; hyper gives a request back only while it is in the queue and no byte of it has been
+//! written (`hyper::client::conn::TrySendError`), so that is the first sending, not a second.
+
+use std::error::Error;
+use std::io;
+
+use async_trait::async_trait;
+use reqwest::header::HeaderValue;
+use reqwest::{Client, Method, RequestBuilder, redirect, retry};
+use simdepot_domain::carrier::Unavailable;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+use tracing::Instrument;
+
+use crate::account::{ConfigError, TransatelAccount, is_loopback};
+use crate::exchange::{Exchange, ExchangeAnswer, ExchangeRequest};
+use crate::transfer::lost;
+use crate::wire::Failure;
+
+const USER_AGENT: &str = concat!("simdepot/", env!("CARGO_PKG_VERSION"));
+/// Longest answer that is read: a catalogue of a thousand products takes a few megabytes.
+const MAX_BODY: usize = 32 << 20;
+
+/// The HTTP client of one account.
+pub(crate) struct HttpExchange {
+    base_url: String,
+    client: Client,
+    home: Option<Handle>,
+}
+
+/// Ends an exchange that nobody waits for any more, as dropping it in place would.
+struct AbortOnDrop(JoinHandle<Result<ExchangeAnswer, Failure>>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl HttpExchange {
+    pub(crate) fn new(account: &TransatelAccount) -> Result<Self, ConfigError> {
+        account.validate()?;
+        let url = account.url()?;
+        if rustls::crypto::CryptoProvider::get_default().is_none() {
+            // Fails only when another thread was faster, which serves as well.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+        }
+        let mut builder = Client::builder()
+            .user_agent(USER_AGENT)
+            .redirect(redirect::Policy::none())
+            .retry(retry::never())
+            // Shorter than the call, so that a host that cannot be reached is told from one that does not answer.
+            .connect_timeout(account.timeout / 2);
+        if is_loopback(&url) {
+            builder = builder.no_proxy();
+        }
+        let client = builder.build().map_err(|error| ConfigError::Client {
+            account: account.account.clone(),
+            reason: error.to_string(),
+        })?;
+        let base_url = url.as_str().trim_end_matches('/').to_owned();
+        Ok(Self { base_url, client, home: Handle::try_current().ok() })
+    }
+
+    fn build(&self, request: ExchangeRequest) -> Result<RequestBuilder, Failure> {
+        let ExchangeRequest { method, path, query, headers, body } = request;
+        let method = Method::from_bytes(method.as_bytes()).map_err(|_| unwritable())?;
+        let mark = if query.is_empty() { "" } else { "?" };
+        let mut builder = self.client.request(method, format!("{}{path}{mark}{query}", self.base_url));
+        for (name, value) in headers {
+            let mut value = HeaderValue::from_str(&value).map_err(|_| unwritable())?;
+            value.set_sensitive(name == "authorization");
+            builder = builder.header(name, value);
+        }
+        Ok(if body.is_empty() { builder } else { builder.body(body) })
+    }
+}
+
+#[async_trait]
+impl Exchange for HttpExchange {
+    /// Runs on the runtime that the account was made on. A connection is driven by a task of the runtime that opened
+    /// it: one that an HTTP worker opened would die with that worker while an order is on it.
+    async fn run(&self, request: ExchangeRequest) -> Result<ExchangeAnswer, Failure> {
+        let exchange = send(self.build(request)?);
+        let Some(home) = &self.home else {
+            return exchange.await;
+        };
+        let mut running = AbortOnDrop(home.spawn(exchange.in_current_span()));
+        (&mut running.0).await.unwrap_or_else(|_| Err(lost("the exchange was cut off")))
+    }
+}
+
+/// Sends the request once and reads the whole answer within bounds.
+async fn send(builder: RequestBuilder) -> Result<ExchangeAnswer, Failure> {
+    let mut response = builder.send().await.map_err(|error| failure_of(&error))?;
+    let text = |value: &HeaderValue| value.to_str().ok().map(str::to_owned);
+    let headers = response.headers().iter();
+    let headers =
+        headers.filter_map(|(name, value)| Some((name.as_str().to_owned(), text(value)?))).collect();
+    let mut answer = ExchangeAnswer { status: response.status().as_u16(), headers, body: Vec::new() };
+    let broken = |_| lost("the connection ended in the middle of the answer");
+    while let Some(chunk) = response.chunk().await.map_err(broken)? {
+        if answer.body.len().saturating_add(chunk.len()) > MAX_BODY {
+            return Err(lost("the answer is longer than any documented one"));
+        }
+        answer.body.extend_from_slice(&chunk);
+    }
+    Ok(answer)
+}
+
+fn not_sent(reason: String, carrier_down: bool) -> Failure {
+    Failure::NotSent { why: Unavailable { reason, retry_after_ms: None }, carrier_down }
+}
+
+fn unwritable() -> Failure {
+    not_sent("the request cannot be written: check base_url".into(), false)
+}
+
+/// Whether the request can have arrived. reqwest's own words contain the URL, and with it numbers of customers; only
+/// the kind is kept.
+fn failure_of(error: &reqwest::Error) -> Failure {
+    if error.is_builder() {
+        return unwritable();
+    }
+    let cause = io_kind(error).map(|kind| format!(" ({kind})")).unwrap_or_default();
+    // Name resolution, TCP and TLS come before the first byte of the request.
+    if error.is_connect() {
+        return not_sent(format!("no connection to the carrier{cause}"), true);
+    }
+    lost(&format!("the connection ended before the answer{cause}"))
+}
+
+fn io_kind(error: &reqwest::Error) -> Option<io::ErrorKind> {
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if let Some(io) = cause.downcast_ref::<io::Error>() {
+            return Some(io.kind());
+        }
+        source = cause.source();
+    }
+    None
+}
