@@ -1,8 +1,7 @@
 //! Bundles: references, evidence, and guarded changes.
 
 use simdepot_domain::bundle::{Balance, BalanceUnit, BundleStatus, OrderType};
-use simdepot_domain::carrier::BundleReading;
-use simdepot_persistence::bundles::{self, Bundle, BundleChange};
+use simdepot_persistence::bundles::{self, Bundle, BundleChange, BundleSeen};
 use simdepot_persistence::{StoreError, operations, orders};
 use simdepot_tests::on_both_databases;
 
@@ -120,35 +119,34 @@ on_both_databases! {
         let (written, id) = (bundle.clone(), bundle.id);
         stock.store.write(move |conn| bundles::insert_many(conn, &[written])).await.unwrap();
         let moment = now();
-        let seen = BundleReading {
-            subscription_id: uuid().to_string(),
-            product: bundle.product.clone(),
-            status: BundleStatus::Active,
-            ordered_at: None,
+        let seen = BundleSeen {
+            moved_to: Some(BundleStatus::Active),
+            observed_at: Some(moment),
             activated_at: Some(moment),
             expires_at: Some(moment + days(7)),
-            balances: vec![Balance {
+            balances: Some(vec![Balance {
                 resource: "data".to_owned(),
                 unit: BalanceUnit::Bytes,
                 remaining: Some(5),
                 total: None,
                 starts_at: Some(moment),
                 ends_at: None,
-            }],
-            reference: None,
+            }]),
+            fetched_at: Some(moment),
         };
         let (first, expected) = (bundle.clone(), seen.clone());
-        stock.store.write(move |conn| bundles::observe(conn, &first, &seen, true, moment)).await.unwrap();
+        stock.store.write(move |conn| bundles::observe(conn, &first, &seen, moment)).await.unwrap();
         let read = stock.store.read(move |conn| bundles::find(conn, id)).await.unwrap().unwrap();
         assert_eq!((read.status, read.version, read.fetched_at), (BundleStatus::Active, 2, Some(moment)));
         assert_eq!((read.activated_at, read.expires_at), (expected.activated_at, expected.expires_at));
-        assert_eq!(read.balances, expected.balances);
+        assert_eq!((Some(&read.balances), read.observed_at), (expected.balances.as_ref(), Some(moment)));
         assert_eq!(read.subscription_id, None, "reading does not make evidence");
         // A second look without news is no event, and a stale one changes nothing.
-        let again = expected.clone();
-        stock.store.write(move |conn| bundles::observe(conn, &read, &again, false, moment)).await.unwrap();
-        let stale = stock.store.write(move |conn| bundles::observe(conn, &bundle, &expected, true, moment));
+        let again = BundleSeen { fetched_at: Some(moment + days(1)), ..BundleSeen::default() };
+        stock.store.write(move |conn| bundles::observe(conn, &read, &again, moment)).await.unwrap();
+        let stale = stock.store.write(move |conn| bundles::observe(conn, &bundle, &expected, moment));
         assert!(is_race(&stale.await));
-        assert_eq!(stock.store.read(move |conn| bundles::find(conn, id)).await.unwrap().unwrap().version, 2);
+        let kept = stock.store.read(move |conn| bundles::find(conn, id)).await.unwrap().unwrap();
+        assert_eq!((kept.version, kept.status, kept.activated_at), (2, BundleStatus::Active, Some(moment)));
     }
 }

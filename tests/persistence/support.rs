@@ -117,6 +117,7 @@ pub(crate) fn new_bundle(profile: &Profile, reference: Option<&str>) -> Bundle {
         expires_at: None,
         balances: Vec::new(),
         fetched_at: None,
+        observed_at: None,
         version: 1,
         created_at: now(),
         updated_at: now(),

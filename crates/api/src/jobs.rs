@@ -10,7 +10,8 @@ use std::time::Duration;
 use actix_web::web;
 use futures_util::future::BoxFuture;
 use simdepot_application::{
-    AppError, Depot, cancellations, deliveries, feed, holds, housekeeping, operations,
+    AppError, Depot, cancellations, deliveries, feed, holds, housekeeping, inbound, operations,
+    reconciliation,
 };
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -66,6 +67,12 @@ const LOOPS: &[Loop] = &[
     Loop::new("cancellations", Duration::from_secs(1), |depot| {
         Box::pin(async move { cancellations::step(&depot).await })
     }),
+    Loop::new("sweep", LOOK_AGAIN, |depot| {
+        Box::pin(async move { reconciliation::sweep::step(&depot).await })
+    }),
+    Loop::new("reconciliation", Duration::from_secs(1), |depot| {
+        Box::pin(async move { reconciliation::step(&depot).await })
+    }),
     Loop::new("deliveries", Duration::from_secs(2), |depot| {
         Box::pin(async move { deliveries::step(&depot).await })
     }),
@@ -99,6 +106,16 @@ impl Jobs {
             };
             loops.push(tokio::spawn(repeat("operations", stopped.clone(), step, idle)));
         }
+        let (depot, signals) = (state.depot.clone(), Arc::clone(&state.depot.signals));
+        let step = move || inbound_events(depot.clone());
+        let idle = move || {
+            let signals = Arc::clone(&signals);
+            async move {
+                // Woken or not: another process may have kept an event.
+                let _ = tokio::time::timeout(LOOK_AGAIN, signals.inbound.notified()).await;
+            }
+        };
+        loops.push(tokio::spawn(repeat("inbound", stopped.clone(), step, idle)));
         for job in LOOPS {
             for _ in 0..job.count {
                 let (depot, step, pause) = (state.depot.clone(), job.step, job.pause);
@@ -135,6 +152,10 @@ impl Jobs {
 
 async fn operation(depot: Depot) -> Result<bool, AppError> {
     operations::step(&depot).await
+}
+
+async fn inbound_events(depot: Depot) -> Result<bool, AppError> {
+    inbound::step(&depot).await
 }
 
 /// The last events of this process get their numbers before it ends; the next process would number them otherwise.

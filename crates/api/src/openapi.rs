@@ -81,6 +81,8 @@ const ALL: [Shared; 10] = [
         (name = "Operations", description = "Writes to carriers and their outcomes. Scope `lines` or `stock`; a storefront reads its own."),
         (name = "Events", description = "The ledger in one dense order. Scope `events`."),
         (name = "API keys", description = "Keys of channels. Scope `admin`."),
+        (name = "Reconciliations", description = "Our books compared with the carriers'. Scope `admin`."),
+        (name = "Carrier events", description = "What carriers tell. Signed by the carrier; no key needed."),
         (name = "Service", description = "About this service. No key needed."),
     ),
     components(schemas(Problem)),

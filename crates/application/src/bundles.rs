@@ -17,6 +17,7 @@ use simdepot_persistence::operations::{self, NewOperation};
 use simdepot_persistence::profiles::Profile;
 use simdepot_persistence::{Conn, StoreError, allocations, events, orders, pools};
 
+use crate::bundle_sightings::{self, Told};
 use crate::caller::Caller;
 use crate::depot::Depot;
 use crate::error::AppError;
@@ -109,6 +110,7 @@ fn new_bundle(
         expires_at: None,
         balances: Vec::new(),
         fetched_at: None,
+        observed_at: None,
         version: 1,
         created_at: now,
         updated_at: now,
@@ -272,12 +274,13 @@ async fn refresh(depot: &Depot, profile: &Profile, known: Vec<Bundle>) {
     else {
         return;
     };
+    let asked_at = depot.now();
     let seen = match depot.account(account) {
         Ok(account) => account.carrier.bundles(msisdn).await.map_err(AppError::from),
         Err(error) => Err(error),
     };
     let recorded = match seen {
-        Ok(seen) => record(depot, profile.iccid.clone(), known, seen).await,
+        Ok(seen) => record(depot, profile.iccid.clone(), known, seen, asked_at).await,
         Err(error) => Err(error),
     };
     if let Err(error) = recorded {
@@ -290,12 +293,13 @@ async fn record(
     iccid: Iccid,
     known: Vec<Bundle>,
     seen: Vec<BundleReading>,
+    asked_at: DateTime<Utc>,
 ) -> Result<(), AppError> {
     let work = depot.clone();
-    depot.store.write(move |conn| observe(conn, &work, &iccid, &known, &seen)).await
+    depot.store.write(move |conn| observe(conn, &work, &iccid, &known, &seen, asked_at)).await
 }
 
-/// Records what the carrier said of known bundles.
+/// Records what the carrier's list, asked for at `asked_at`, says of known bundles.
 ///
 /// # Errors
 /// [`AppError::Store`] with `RowsAffected` when somebody else changed one in between.
@@ -305,21 +309,14 @@ pub(crate) fn observe(
     iccid: &Iccid,
     known: &[Bundle],
     seen: &[BundleReading],
+    asked_at: DateTime<Utc>,
 ) -> Result<(), AppError> {
     let now = depot.now();
     let by_id: HashMap<&str, &BundleReading> =
         seen.iter().map(|reading| (reading.subscription_id.as_str(), reading)).collect();
     for bundle in known {
-        let Some(reading) = bundle.subscription_id.as_deref().and_then(|id| by_id.get(id)) else {
-            continue;
-        };
-        let changed = reading.status != bundle.status;
-        bundles::observe(conn, bundle, reading, changed, now)?;
-        if changed {
-            let (from, to) = (bundle.status, reading.status);
-            let fact = Fact::BundleStatusChanged { iccid: iccid.clone(), from, to };
-            let event = depot.event(now, Subject::Bundle(bundle.id), bundle.version + 1, fact);
-            events::append(conn, &[event])?;
+        if let Some(reading) = bundle.subscription_id.as_deref().and_then(|id| by_id.get(id)) {
+            bundle_sightings::tell(conn, depot, iccid, bundle, &Told::reading(reading, asked_at), now)?;
         }
     }
     Ok(())

@@ -59,6 +59,9 @@ pub struct WorkSettings {
     pub checkpoints: TimeDelta,
     /// A file outside the database that keeps the checkpoints.
     pub checkpoint_file: Option<PathBuf>,
+    /// The continuous comparison with the carriers looks at one profile in this time, over all processes; zero switches
+    /// it off.
+    pub sweep_every: TimeDelta,
 }
 
 impl Default for WorkSettings {
@@ -74,6 +77,7 @@ impl Default for WorkSettings {
             catalogue_age: TimeDelta::minutes(10),
             checkpoints: TimeDelta::hours(1),
             checkpoint_file: None,
+            sweep_every: TimeDelta::seconds(2),
         }
     }
 }

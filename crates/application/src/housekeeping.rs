@@ -1,7 +1,9 @@
 //! What is done every second or so.
 
 use chrono::TimeDelta;
-use simdepot_persistence::{idempotency, imports, operations};
+use simdepot_domain::drift::DriftKind;
+use simdepot_persistence::{carrier_events, drifts, idempotency, imports, operations};
+use strum::VariantArray;
 
 use crate::depot::Depot;
 use crate::error::AppError;
@@ -9,6 +11,10 @@ use crate::operations::mark_unknown;
 
 /// An import that shows no progress for this long has lost its process.
 const IMPORT_SILENCE: TimeDelta = TimeDelta::minutes(10);
+/// How long decided carrier events are kept.
+const CARRIER_EVENTS_KEPT: TimeDelta = TimeDelta::days(30);
+/// Carrier events forgotten per step.
+const FORGOTTEN: i64 = 1_000;
 /// Overdue operations per step.
 const BATCH: i64 = 100;
 
@@ -28,11 +34,18 @@ pub async fn step(depot: &Depot) -> Result<(), AppError> {
                 tracing::warn!(failed, "imports were abandoned by their process");
             }
             idempotency::purge(conn, now)?;
+            carrier_events::purge(conn, now - CARRIER_EVENTS_KEPT, FORGOTTEN)?;
             Ok::<_, AppError>(())
         })
         .await?;
     for (status, count) in depot.store.read(operations::open_counts).await? {
         metrics::gauge!("simdepot_open_operations", "status" => status)
+            .set(f64::from(i32::try_from(count).unwrap_or(i32::MAX)));
+    }
+    let open = depot.store.read(drifts::open_counts).await?;
+    for kind in DriftKind::VARIANTS {
+        let count = open.iter().find(|(of, _)| of == kind).map_or(0, |(_, count)| *count);
+        metrics::gauge!("simdepot_open_drifts", "kind" => kind.to_string())
             .set(f64::from(i32::try_from(count).unwrap_or(i32::MAX)));
     }
     Ok(())

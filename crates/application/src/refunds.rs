@@ -119,7 +119,7 @@ pub async fn eligibility(depot: &Depot, caller: &Caller, id: OrderId) -> Result<
         })
         .await?;
     let views = ask(depot, &handed_over).await;
-    learn(depot, &views).await?;
+    learn(depot, &views, asked_at).await?;
     let asked_at = depot.now();
     depot
         .store
@@ -193,7 +193,11 @@ async fn ask(depot: &Depot, handed_over: &[HandedOver]) -> BTreeMap<i64, Carrier
 }
 
 /// Keeps what the carrier said.
-async fn learn(depot: &Depot, views: &BTreeMap<i64, CarrierView>) -> Result<(), AppError> {
+async fn learn(
+    depot: &Depot,
+    views: &BTreeMap<i64, CarrierView>,
+    asked_at: DateTime<Utc>,
+) -> Result<(), AppError> {
     for (profile_id, view) in views {
         let (work, profile_id, view) = (depot.clone(), *profile_id, view.clone());
         let write = depot.write_again(move |conn| {
@@ -202,7 +206,7 @@ async fn learn(depot: &Depot, views: &BTreeMap<i64, CarrierView>) -> Result<(), 
             let profile = crate::observations::learn(conn, &work, profile, &view.seen, now)?;
             let known = bundles::of_profile(conn, profile_id)?;
             let listed = view.bundles.as_deref().unwrap_or_default();
-            crate::bundles::observe(conn, &work, &profile.iccid, &known, listed)
+            crate::bundles::observe(conn, &work, &profile.iccid, &known, listed, asked_at)
         });
         write.await?;
     }

@@ -23,6 +23,8 @@ pub struct Signals {
     pub work: Notify,
     /// The last number of the feed that this process has heard of.
     feed: AtomicI64,
+    /// There may be a carrier's event to apply.
+    pub inbound: Notify,
     waiting: Mutex<HashMap<Uuid, Arc<Notify>>>,
 }
 

@@ -1,6 +1,6 @@
 //! Events from carriers: stored as they came, applied as observations.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use strum::{AsRefStr, Display, EnumString, IntoStaticStr, VariantArray};
 
@@ -40,6 +40,14 @@ pub enum CarrierEventStatus {
     Unmatched,
     /// Not what the carrier's documents describe.
     Unreadable,
+}
+
+/// When an event that could not be applied is tried again after `tries`: over an hour in all, because the delivery file
+/// of a SIM may come after its first event. `None` when it is given up.
+pub fn try_again_after(tries: u32) -> Option<TimeDelta> {
+    const MINUTES: [i64; 7] = [1, 2, 4, 8, 15, 15, 15];
+    let pause = usize::try_from(tries.checked_sub(1)?).ok().and_then(|index| MINUTES.get(index))?;
+    Some(TimeDelta::minutes(*pause))
 }
 
 /// A carrier's event in our words.
@@ -89,4 +97,16 @@ pub struct BundleNews {
     pub expires_at: Option<DateTime<Utc>>,
     /// Our reference, where the carrier echoes it.
     pub reference: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_tried_for_an_hour() {
+        let total: TimeDelta = (1..).map_while(try_again_after).sum();
+        assert_eq!(total, TimeDelta::hours(1));
+        assert_eq!((try_again_after(0), try_again_after(8)), (None, None));
+    }
 }

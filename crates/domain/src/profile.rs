@@ -82,6 +82,44 @@ pub fn usable(form_factor: FormFactor, sim: Option<SimStatus>, esim: Option<Esim
     }
 }
 
+/// What speaks for a profile being in somebody's hands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Traces<'a> {
+    /// The line, as last seen.
+    pub sim: Option<SimStatus>,
+    /// The eSIM, as last seen.
+    pub esim: Option<EsimStatus>,
+    /// A device's EID is bound to it.
+    pub device_bound: bool,
+    /// The carrier has, or had, a bundle on it.
+    pub has_bundle: bool,
+    /// The line statuses that its pool sells.
+    pub sellable: &'a [SimStatus],
+}
+
+/// How a profile that nobody has bought is seen to be in use, if it is: then it must not be sold.
+pub fn seen_in_use(traces: &Traces<'_>) -> Option<String> {
+    if let Some(status) = traces.esim.filter(|status| status.was_downloaded()) {
+        return Some(format!("esim_status {status}"));
+    }
+    if traces.device_bound {
+        return Some("device".to_owned());
+    }
+    if traces.has_bundle {
+        return Some("bundle".to_owned());
+    }
+    let status = traces.sim.filter(|status| !traces.sellable.contains(status))?;
+    let used = match status {
+        SimStatus::Active
+        | SimStatus::Suspended
+        | SimStatus::TariffHoliday
+        | SimStatus::Terminated
+        | SimStatus::Ceased => true,
+        SimStatus::Available | SimStatus::Loaded | SimStatus::Preactivated | SimStatus::TestMode => false,
+    };
+    used.then(|| format!("sim_status {status}"))
+}
+
 /// `sell_by` of a profile without one: far enough to sort after every real date.
 pub fn no_sell_by() -> DateTime<Utc> {
     DateTime::from_timestamp(NO_SELL_BY_SECONDS, 0).unwrap_or(DateTime::<Utc>::MAX_UTC)
@@ -106,6 +144,34 @@ mod tests {
         }
         assert!(!usable(FormFactor::Esim, Some(SimStatus::Active), None));
         assert!(!usable(FormFactor::Psim, None, None));
+    }
+
+    #[test]
+    fn use_leaves_traces() {
+        let fresh = Traces {
+            sim: Some(SimStatus::Preactivated),
+            esim: Some(EsimStatus::Released),
+            device_bound: false,
+            has_bundle: false,
+            sellable: &[SimStatus::Preactivated],
+        };
+        assert_eq!(seen_in_use(&fresh), None);
+        assert_eq!(seen_in_use(&Traces { sim: None, esim: None, ..fresh }), None);
+        for status in EsimStatus::VARIANTS {
+            let seen = seen_in_use(&Traces { esim: Some(*status), ..fresh });
+            assert_eq!(seen.is_some(), status.was_downloaded(), "{status}");
+        }
+        let in_use = SimStatus::VARIANTS
+            .iter()
+            .filter(|status| seen_in_use(&Traces { sim: Some(**status), ..fresh }).is_some());
+        assert_eq!(
+            in_use.map(ToString::to_string).collect::<Vec<_>>().join(" "),
+            "active suspended tariff_holiday terminated ceased"
+        );
+        let sells_active = Traces { sim: Some(SimStatus::Active), sellable: &[SimStatus::Active], ..fresh };
+        assert_eq!(seen_in_use(&sells_active), None, "a pool may sell active lines");
+        assert_eq!(seen_in_use(&Traces { device_bound: true, ..sells_active }).as_deref(), Some("device"));
+        assert_eq!(seen_in_use(&Traces { has_bundle: true, ..fresh }).as_deref(), Some("bundle"));
     }
 
     #[test]

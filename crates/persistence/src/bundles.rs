@@ -3,7 +3,6 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use simdepot_domain::bundle::{Balance, BundleStatus, OrderType};
-use simdepot_domain::carrier::BundleReading;
 use simdepot_domain::channel::{AccountName, ChannelName};
 use simdepot_domain::id::{BundleId, OrderId};
 
@@ -46,6 +45,8 @@ pub struct Bundle {
     pub balances: Vec<Balance>,
     /// When the carrier was last asked.
     pub fetched_at: Option<DateTime<Utc>>,
+    /// When the status was true, by the carrier where it says so; absent while only our own write tells it.
+    pub observed_at: Option<DateTime<Utc>>,
     /// How many events it has had.
     pub version: i64,
     /// When it was ordered.
@@ -72,6 +73,7 @@ struct Row {
     expires_at: Option<At>,
     balances: Option<Doc>,
     fetched_at: Option<At>,
+    observed_at: Option<At>,
     version: i64,
     created_at: At,
     updated_at: At,
@@ -105,6 +107,7 @@ impl TryFrom<Row> for Bundle {
                 .transpose()?
                 .unwrap_or_default(),
             fetched_at: row.fetched_at.map(|at| at.0),
+            observed_at: row.observed_at.map(|at| at.0),
             version: row.version,
             created_at: row.created_at.0,
             updated_at: row.updated_at.0,
@@ -132,6 +135,7 @@ impl TryFrom<&Bundle> for Row {
             expires_at: bundle.expires_at.map(At),
             balances: Some(Doc(document(&bundle.balances)?)),
             fetched_at: bundle.fetched_at.map(At),
+            observed_at: bundle.observed_at.map(At),
             version: bundle.version,
             created_at: At(bundle.created_at),
             updated_at: At(bundle.updated_at),
@@ -274,29 +278,71 @@ pub fn change(
     Ok(changes.version)
 }
 
-/// Records what the carrier said of a bundle. `changed` tells whether its status moved, which is one event.
+/// What the carrier said of a bundle; what is `None` stays as it was.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BundleSeen {
+    /// The status that it moved to, which is one event.
+    pub moved_to: Option<BundleStatus>,
+    /// When the status was true.
+    pub observed_at: Option<DateTime<Utc>>,
+    /// When it started.
+    pub activated_at: Option<DateTime<Utc>>,
+    /// Before the start the last day to start, then the end.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// What is left.
+    pub balances: Option<Vec<Balance>>,
+    /// When the carrier was asked.
+    pub fetched_at: Option<DateTime<Utc>>,
+}
+
+#[derive(AsChangeset)]
+#[diesel(table_name = bundles)]
+struct SeenChanges {
+    status: Option<String>,
+    observed_at: Option<At>,
+    activated_at: Option<At>,
+    expires_at: Option<At>,
+    balances: Option<Doc>,
+    fetched_at: Option<At>,
+    version: i64,
+    updated_at: At,
+}
+
+/// Records what the carrier said of a bundle. Returns its version.
 ///
 /// # Errors
 /// [`StoreError::RowsAffected`] when somebody else changed it.
-pub fn observe(
-    conn: &mut Conn<'_>,
-    bundle: &Bundle,
-    seen: &BundleReading,
-    changed: bool,
-    now: DateTime<Utc>,
-) -> Result<()> {
+pub fn observe(conn: &mut Conn<'_>, bundle: &Bundle, seen: &BundleSeen, now: DateTime<Utc>) -> Result<i64> {
+    let changes = SeenChanges {
+        status: seen.moved_to.map(|status| status.to_string()),
+        observed_at: seen.observed_at.map(At),
+        activated_at: seen.activated_at.map(At),
+        expires_at: seen.expires_at.map(At),
+        balances: seen.balances.as_ref().map(|balances| document(balances).map(Doc)).transpose()?,
+        fetched_at: seen.fetched_at.map(At),
+        version: bundle.version + i64::from(seen.moved_to.is_some()),
+        updated_at: At(now),
+    };
     let guard =
         bundles::table.filter(bundles::id.eq(Uid(bundle.id.0))).filter(bundles::version.eq(bundle.version));
-    let touched = diesel::update(guard)
-        .set((
-            bundles::status.eq(seen.status.as_ref()),
-            bundles::activated_at.eq(seen.activated_at.map(At)),
-            bundles::expires_at.eq(seen.expires_at.map(At)),
-            bundles::balances.eq(Doc(document(&seen.balances)?)),
-            bundles::fetched_at.eq(At(now)),
-            bundles::version.eq(bundle.version + i64::from(changed)),
-            bundles::updated_at.eq(At(now)),
-        ))
-        .execute(conn.db)?;
-    ensure_affected("observe bundle", 1, touched)
+    ensure_affected("observe bundle", 1, diesel::update(guard).set(&changes).execute(conn.db)?)?;
+    Ok(changes.version)
+}
+
+/// The bundle that a carrier's subscription is evidence for.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn of_subscription(
+    conn: &mut Conn<'_>,
+    account: &AccountName,
+    subscription_id: &str,
+) -> Result<Option<Bundle>> {
+    bundles::table
+        .filter(bundles::carrier_account.eq(account.as_str()))
+        .filter(bundles::subscription_id.eq(subscription_id))
+        .first::<Row>(conn.db)
+        .optional()?
+        .map(Bundle::try_from)
+        .transpose()
 }

@@ -157,6 +157,7 @@ tables! {
         expires_at -> Nullable<Moment>,
         balances -> Nullable<Document>,
         fetched_at -> Nullable<Moment>,
+        observed_at -> Nullable<Moment>,
         version -> BigInt,
         created_at -> Moment,
         updated_at -> Moment,
@@ -278,6 +279,12 @@ tables! {
         status -> Text,
         first_seen_at -> Moment,
         last_seen_at -> Moment,
+    }
+    suspicions (profile_id, kind, subject) {
+        profile_id -> BigInt,
+        kind -> Text,
+        subject -> Text,
+        since -> Moment,
     }
     reconciliations (id) {
         id -> Id,

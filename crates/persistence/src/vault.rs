@@ -219,6 +219,49 @@ impl ChainKey {
     }
 }
 
+/// Seals the bodies of carrier events.
+pub struct JournalKey {
+    bytes: Zeroizing<[u8; 32]>,
+}
+
+impl fmt::Debug for JournalKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JournalKey")
+    }
+}
+
+impl JournalKey {
+    fn context(account: &str, event_id: &str) -> String {
+        format!("carrier_events:body:{account}:{event_id}")
+    }
+
+    /// Seals the body of an event of an account.
+    ///
+    /// # Errors
+    /// When the operating system gives no randomness.
+    pub fn seal(
+        &self,
+        account: &str,
+        event_id: &str,
+        body: &[u8],
+    ) -> std::result::Result<Vec<u8>, VaultError> {
+        seal(&self.bytes, &Self::context(account, event_id), body)
+    }
+
+    /// Opens the sealed body of an event of an account.
+    ///
+    /// # Errors
+    /// [`VaultError::Sealed`] when it was changed or belongs elsewhere.
+    pub fn open(
+        &self,
+        account: &str,
+        event_id: &str,
+        sealed: &[u8],
+    ) -> std::result::Result<Zeroizing<Vec<u8>>, VaultError> {
+        Ok(Zeroizing::new(open(&self.bytes, &Self::context(account, event_id), sealed)?))
+    }
+}
+
 /// Length of the random nonce before each sealed value.
 const NONCE: usize = 12;
 
@@ -311,6 +354,19 @@ impl Vault {
         Ok(key)
     }
 
+    /// The key that seals what carriers tell us until it is applied. Derived, so that events need no key row of their
+    /// own; it changes with the database alone. The zero byte keeps its label apart from every blind index.
+    ///
+    /// # Errors
+    /// Never with a working HMAC.
+    pub fn journal_key(&self) -> std::result::Result<JournalKey, VaultError> {
+        let mac =
+            Hmac::<Sha256>::new_from_slice(self.index_key.as_slice()).map_err(|_| VaultError::Sealed)?;
+        let derived = mac.chain_update(b"\0simdepot carrier event journal").finalize().into_bytes();
+        let bytes: [u8; 32] = derived.as_slice().try_into().map_err(|_| VaultError::Sealed)?;
+        Ok(JournalKey { bytes: Zeroizing::new(bytes) })
+    }
+
     /// Blind index of `input`.
     pub fn blind_index(&self, input: &str) -> Vec<u8> {
         // HMAC takes a key of any length, so this cannot fail; an empty index would be refused by the unique index.
@@ -375,6 +431,16 @@ mod tests {
         assert_ne!(link, chain.link(&[0; 32], 1, b"Event"));
         assert_ne!(link, ChainKey::derive(&[2; 32]).unwrap().link(&[0; 32], 1, b"event"));
         assert_eq!(format!("{chain:?}"), "ChainKey");
+    }
+
+    #[test]
+    fn a_carrier_event_opens_only_as_itself() {
+        let journal = |fill| JournalKey { bytes: Zeroizing::new([fill; 32]) };
+        let sealed = journal(1).seal("spc", "evt-1", b"{}").unwrap();
+        assert_eq!(journal(1).open("spc", "evt-1", &sealed).unwrap().as_slice(), b"{}");
+        assert!(journal(1).open("spc", "evt-2", &sealed).is_err());
+        assert!(journal(1).open("other", "evt-1", &sealed).is_err());
+        assert!(journal(2).open("spc", "evt-1", &sealed).is_err());
     }
 
     #[test]

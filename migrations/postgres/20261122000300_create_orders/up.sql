@@ -63,6 +63,8 @@ CREATE TABLE bundles (
     expires_at      timestamptz,
     balances        jsonb,
     fetched_at      timestamptz,
+    -- When the status was true, by the carrier where it says so; absent while only our own write tells it.
+    observed_at     timestamptz,
     version         bigint NOT NULL,
     created_at      timestamptz NOT NULL,
     updated_at      timestamptz NOT NULL

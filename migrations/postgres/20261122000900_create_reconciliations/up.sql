@@ -15,6 +15,15 @@ CREATE TABLE drifts (
 CREATE UNIQUE INDEX drifts_one_open ON drifts (profile_id, kind, subject) WHERE status = 'open';
 CREATE INDEX drifts_open ON drifts (carrier_account, id) WHERE status = 'open';
 
+-- What a comparison did not find: a difference only when another one does not find it either.
+CREATE TABLE suspicions (
+    profile_id bigint NOT NULL REFERENCES profiles (id) ON DELETE CASCADE,
+    kind       text NOT NULL CHECK (kind IN ('missing_bundle', 'unknown_to_carrier')),
+    subject    text NOT NULL,
+    since      timestamptz NOT NULL,
+    PRIMARY KEY (profile_id, kind, subject)
+);
+
 CREATE TABLE reconciliations (
     id           uuid PRIMARY KEY,
     status       text NOT NULL CHECK (status IN ('running', 'completed', 'failed')),

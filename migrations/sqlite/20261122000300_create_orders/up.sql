@@ -63,6 +63,8 @@ CREATE TABLE bundles (
     expires_at      INTEGER,
     balances        TEXT,
     fetched_at      INTEGER,
+    -- When the status was true, by the carrier where it says so; absent while only our own write tells it.
+    observed_at     INTEGER,
     version         INTEGER NOT NULL,
     created_at      INTEGER NOT NULL,
     updated_at      INTEGER NOT NULL

@@ -15,6 +15,15 @@ CREATE TABLE drifts (
 CREATE UNIQUE INDEX drifts_one_open ON drifts (profile_id, kind, subject) WHERE status = 'open';
 CREATE INDEX drifts_open ON drifts (carrier_account, id) WHERE status = 'open';
 
+-- What a comparison did not find: a difference only when another one does not find it either.
+CREATE TABLE suspicions (
+    profile_id INTEGER NOT NULL REFERENCES profiles (id) ON DELETE CASCADE,
+    kind       TEXT NOT NULL CHECK (kind IN ('missing_bundle', 'unknown_to_carrier')),
+    subject    TEXT NOT NULL,
+    since      INTEGER NOT NULL,
+    PRIMARY KEY (profile_id, kind, subject)
+) STRICT;
+
 CREATE TABLE reconciliations (
     id           BLOB NOT NULL PRIMARY KEY,
     status       TEXT NOT NULL CHECK (status IN ('running', 'completed', 'failed')),

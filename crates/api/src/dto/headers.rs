@@ -59,6 +59,8 @@ paths! {
     HoldPath { id: HoldId, "The hold." }
     OperationPath { id: OperationId, "The operation." }
     ImportPath { id: ImportId, "The import." }
+    ReconciliationPath { id: ReconciliationId, "The reconciliation." }
+    AccountPath { account: AccountName, "The carrier account, as the configuration names it." }
     ApiKeyPath { id: ApiKeyId, "The key." }
     ProfilePath { iccid: Iccid, "The profile. With and without a 20th digit it is the same SIM." }
     PoolPath { pool: PoolName, "The pool." }

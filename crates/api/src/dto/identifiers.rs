@@ -44,6 +44,7 @@ identifiers! {
     OperationId: "Id of an operation.", "^op_[0-7][0-9a-hjkmnp-tv-z]{25}$", "op_01kamf2r8zfq0sh2v2x7mwh3qe";
     ImportId: "Id of an import.", "^imp_[0-7][0-9a-hjkmnp-tv-z]{25}$", "imp_01kamdz6m4e9vt6hjgq3b5n2ya";
     EventId: "Id of an event.", "^evt_[0-7][0-9a-hjkmnp-tv-z]{25}$", "evt_01kamf2r90e1w8k3c5t7y9n2bd";
+    ReconciliationId: "Id of a reconciliation.", "^rec_[0-7][0-9a-hjkmnp-tv-z]{25}$", "rec_01kamf2r8zfq0sh2v2y5n0c8rd";
     ApiKeyId: "Id of an API key.", "^key_[0-7][0-9a-hjkmnp-tv-z]{25}$", "key_01kamcw9q7fd8rsqv1a6x0e4mz";
     Iccid: "ICCID: 19 or 20 digits.", "^[0-9]{19,20}$", "8988247000000210014";
     Msisdn: "MSISDN: 6 to 15 digits with the country code, without `+`.", "^[0-9]{6,15}$", "337550000210";
@@ -68,6 +69,7 @@ mod tests {
             "OperationId" => text.parse::<id::OperationId>().is_ok(),
             "ImportId" => text.parse::<id::ImportId>().is_ok(),
             "EventId" => text.parse::<id::EventId>().is_ok(),
+            "ReconciliationId" => text.parse::<id::ReconciliationId>().is_ok(),
             "ApiKeyId" => text.parse::<id::ApiKeyId>().is_ok(),
             "Iccid" => text.parse::<iccid::Iccid>().is_ok_and(|iccid| iccid.luhn_ok()),
             "Msisdn" => text.parse::<msisdn::Msisdn>().is_ok(),

@@ -18,6 +18,7 @@ pub mod order;
 pub mod pool;
 pub mod product;
 pub mod profile;
+pub mod reconciliation;
 pub mod refund;
 pub mod replacement;
 pub mod text;

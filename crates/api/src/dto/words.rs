@@ -113,6 +113,14 @@ words! {
     /// Kind of a stock file: `delivery` names its columns in a header line, `park` is the fleet report.
     FileFormat = delivery::Format { Delivery, Park }
 
+    /// Status of a reconciliation. `failed`: it could not go on, and what was not read is not known.
+    ReconciliationStatus = reconciliation::ReconciliationStatus { Running, Completed, Failed }
+
+    /// How our books and a carrier's differ: a bundle that nobody ordered here; one of ours that the carrier's complete
+    /// list leaves out; a SIM that the carrier does not know; a move that the carrier's documents do not know; a profile
+    /// in the stock that is in use.
+    DriftKind = drift::DriftKind { UnexpectedBundle, MissingBundle, UnknownToCarrier, ImpossibleMove, InUseUnsold }
+
     /// What a key may do.
     Scope = channel::Scope { Storefront, Stock, Lines, Secrets, Devices, Events, Admin }
 }

@@ -7,6 +7,7 @@ mod activation;
 mod api_keys;
 mod bundles;
 mod cancellations;
+mod carrier_events;
 mod documents;
 mod events;
 mod holds;
@@ -16,6 +17,7 @@ mod orders;
 mod pools;
 mod products;
 mod profiles;
+mod reconciliations;
 mod replacements;
 mod reply;
 
@@ -35,6 +37,8 @@ pub fn configure(config: &mut ServiceConfig) {
         .configure(operations::configure)
         .configure(events::configure)
         .configure(api_keys::configure)
+        .configure(reconciliations::configure)
+        .configure(carrier_events::configure)
         .configure(crate::health::configure)
         .configure(documents::configure);
 }

@@ -45,6 +45,7 @@ impl BundleOnProfile<'_> {
             expires_at: None,
             balances: Vec::new(),
             fetched_at: None,
+            observed_at: None,
             version: 1,
             created_at: now,
             updated_at: now,

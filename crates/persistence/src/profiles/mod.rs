@@ -6,7 +6,7 @@ mod search;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use simdepot_domain::channel::ChannelName;
+use simdepot_domain::channel::{AccountName, ChannelName};
 use simdepot_domain::eid::Eid;
 use simdepot_domain::esim::EsimStatus;
 use simdepot_domain::iccid::Iccid;
@@ -18,9 +18,9 @@ use simdepot_domain::sim::SimStatus;
 use simdepot_domain::stock::{StockState, StockStatus};
 
 use crate::error::{Result, StoreError, parse_column, parse_document};
-use crate::schema::{allocations, orders, profiles};
+use crate::schema::{allocations, orders, pools, profiles};
 use crate::sql_types::{At, Doc, Uid};
-use crate::store::Conn;
+use crate::store::{Backend, Conn};
 
 pub use change::{
     Learned, ProfileEdit, any_recheck_due, bump, edit, learn, move_stock, reveal, take_rechecks,
@@ -221,6 +221,65 @@ pub fn find(conn: &mut Conn<'_>, iccid: &Iccid) -> Result<Option<Profile>> {
 /// When it cannot be read.
 pub fn get(conn: &mut Conn<'_>, id: i64) -> Result<Profile> {
     profiles::table.find(id).first::<Row>(conn.db)?.try_into()
+}
+
+/// A profile by row, locked until the transaction ends: who learns about it from several sources decides one by one.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn lock(conn: &mut Conn<'_>, id: i64) -> Result<Profile> {
+    if conn.backend() == Backend::Postgres {
+        diesel::sql_query("SELECT id FROM profiles WHERE id = $1 FOR UPDATE")
+            .bind::<diesel::sql_types::BigInt, _>(id)
+            .execute(conn.db)?;
+    }
+    get(conn, id)
+}
+
+/// The profiles of a carrier account that have a number; more than one when a number was given again.
+///
+/// # Errors
+/// When one cannot be read.
+pub fn of_msisdn(conn: &mut Conn<'_>, account: &AccountName, msisdn: &Msisdn) -> Result<Vec<Profile>> {
+    let found = profiles::table
+        .inner_join(pools::table.on(pools::id.eq(profiles::pool_id)))
+        .filter(profiles::msisdn.eq(msisdn.as_str()))
+        .filter(pools::carrier_account.eq(account.as_str()))
+        .order(profiles::id)
+        .select(profiles::all_columns);
+    profiles_of(found.load(conn.db)?)
+}
+
+/// The profiles of a carrier account by the keys of their SIMs ([`Iccid::key`]).
+///
+/// # Errors
+/// When one cannot be read.
+pub fn of_keys(conn: &mut Conn<'_>, account: &AccountName, keys: &[&str]) -> Result<Vec<Profile>> {
+    let found = profiles::table
+        .inner_join(pools::table.on(pools::id.eq(profiles::pool_id)))
+        .filter(profiles::sim_key.eq_any(keys))
+        .filter(pools::carrier_account.eq(account.as_str()))
+        .order(profiles::id)
+        .select(profiles::all_columns);
+    profiles_of(found.load(conn.db)?)
+}
+
+/// The next profile by row, if any.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn next_after(conn: &mut Conn<'_>, after: i64) -> Result<Option<Profile>> {
+    let row: Option<Row> =
+        profiles::table.filter(profiles::id.gt(after)).order(profiles::id).first(conn.db).optional()?;
+    row.map(Profile::try_from).transpose()
+}
+
+/// How many profiles there are.
+///
+/// # Errors
+/// When they cannot be counted.
+pub fn count(conn: &mut Conn<'_>) -> Result<i64> {
+    Ok(profiles::table.count().get_result(conn.db)?)
 }
 
 /// Profiles by row, in the order of their rows: whoever changes several does so in one order.

@@ -41,6 +41,12 @@ pub(crate) enum Command {
     Doctor,
     /// Recompute the stock from the event log, beside a live server too; exit code 1 on any difference
     Verify(VerifyArgs),
+    /// Compare every profile with its carrier, beside a live server too; exit code 1 when something differs or cannot be read
+    Reconcile {
+        /// Print the result as JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Run the carrier twin alone
     Twin {
         /// Its address

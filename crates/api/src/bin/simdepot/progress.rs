@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use simdepot_application::imports::{ImportPhase, ImportProgress};
+use simdepot_domain::reconciliation::ReconciliationCounts;
 
 /// Redraws per tick when nothing else happens.
 const TICK: Duration = Duration::from_millis(200);
@@ -28,6 +29,32 @@ impl ImportBar {
         self.0.set_message(format!("{} rows, {} rejected", counts.rows, counts.rejected));
         self.0.set_length(progress.total);
         self.0.set_position(progress.done);
+    }
+
+    pub(crate) fn finish(&self) {
+        self.0.finish_and_clear();
+    }
+}
+
+/// The bar of a reconciliation: profiles.
+pub(crate) struct ProfileBar(ProgressBar);
+
+impl ProfileBar {
+    pub(crate) fn new() -> Self {
+        let bar = ProgressBar::new(0);
+        bar.set_style(style("comparing [{wide_bar}] {percent:>3} %  {msg}  {eta}"));
+        bar.enable_steady_tick(TICK);
+        Self(bar)
+    }
+
+    pub(crate) fn show(&self, total: u64, counts: &ReconciliationCounts) {
+        let done = counts.compared + counts.unread;
+        self.0.set_length(total.max(done));
+        self.0.set_position(done);
+        self.0.set_message(format!(
+            "{} profiles, {} differences, {} unread",
+            done, counts.drifts, counts.unread
+        ));
     }
 
     pub(crate) fn finish(&self) {

@@ -1,0 +1,353 @@
+//! Carriers' events: kept as they came once they are known to be authentic, then applied as observations.
+//!
+//! They come late, twice and in any order. The same event is kept once; what it says is weighed by its date, so that
+//! the order does not matter. A profile's delivery file may come after its first event: such an event waits.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sha2::{Digest, Sha256};
+use simdepot_domain::carrier::{EsimReading, EventRefused, LineReading};
+use simdepot_domain::carrier_event::{BundleNews, CarrierEvent, CarrierEventStatus, News, try_again_after};
+use simdepot_domain::channel::AccountName;
+use simdepot_domain::observation::Source;
+use simdepot_domain::sim::SimStatus;
+use simdepot_domain::stock::StockStatus;
+use simdepot_persistence::carrier_events::{self, NewCarrierEvent, TakenEvent};
+use simdepot_persistence::profiles::{self, Profile};
+use simdepot_persistence::{Conn, StoreError, bundles, pools};
+
+use crate::bundle_sightings::{self, Told};
+use crate::depot::Depot;
+use crate::drifts::unexpected_bundle;
+use crate::error::AppError;
+use crate::observations::{Sightings, learn_from};
+use crate::operations::{self, Heard};
+use crate::stock_watch;
+
+/// Events per step.
+const BATCH: i64 = 20;
+/// How long a worker has a taken event for itself.
+const TURN: TimeDelta = TimeDelta::seconds(60);
+/// When an event of an account that is not configured is looked at again: the operator may bring it back.
+const NO_ACCOUNT: TimeDelta = TimeDelta::minutes(5);
+/// Longest id and type that are kept as they are.
+const MAX_NAME: usize = 200;
+
+/// What the carrier's signature says of a request.
+#[derive(Debug)]
+pub enum Admission {
+    /// It is the carrier's: keep it.
+    Authentic(NewCarrierEvent),
+    /// It is not, and nothing of it may be kept.
+    Refused(EventRefused),
+}
+
+/// Checks where an event comes from, by the raw bytes of its body, and seals it. `header` looks a header up by its name
+/// in lower case.
+///
+/// # Errors
+/// [`AppError::NotFound`] for an account that is not configured.
+pub fn admit(
+    depot: &Depot,
+    account: &AccountName,
+    header: &dyn Fn(&str) -> Option<String>,
+    body: &[u8],
+) -> Result<Admission, AppError> {
+    let Ok(configured) = depot.account(account) else {
+        return Err(AppError::NotFound { what: "carrier account" });
+    };
+    if let Err(refused) = configured.carrier.authenticate(header, body) {
+        tracing::warn!(%account, reason = %refused, "a carrier event was turned away");
+        count(account, "refused");
+        return Ok(Admission::Refused(refused));
+    }
+    let (event_id, event_type, status) = match configured.carrier.event(body) {
+        Ok(event) => {
+            let status = match event.news {
+                News::Nothing => CarrierEventStatus::Ignored,
+                News::Line(_) | News::Esim(..) | News::Bundle(_) => CarrierEventStatus::Pending,
+            };
+            (kept_name(event.id), kept_name(event.event_type), status)
+        }
+        Err(unreadable) => {
+            tracing::warn!(%account, reason = %unreadable, "an authentic carrier event cannot be read");
+            (digest(body), "unreadable".to_owned(), CarrierEventStatus::Unreadable)
+        }
+    };
+    let journal = depot.store.vault().journal_key().map_err(StoreError::from)?;
+    let body = journal.seal(account.as_str(), &event_id, body).map_err(StoreError::from)?;
+    Ok(Admission::Authentic(NewCarrierEvent { account: account.clone(), event_id, event_type, status, body }))
+}
+
+/// Keeps an event unless it came before; tells which.
+///
+/// # Errors
+/// When the store refuses: then the carrier must send it again.
+pub async fn keep(depot: &Depot, event: NewCarrierEvent) -> Result<bool, AppError> {
+    let (account, status) = (event.account.clone(), event.status);
+    let new = depot
+        .store
+        .write(move |conn| {
+            let now = conn.now()?;
+            Ok::<_, AppError>(carrier_events::insert(conn, &event, now)?)
+        })
+        .await?;
+    count(
+        &account,
+        match status {
+            _ if !new => "duplicate",
+            CarrierEventStatus::Unreadable => "unreadable",
+            CarrierEventStatus::Pending
+            | CarrierEventStatus::Applied
+            | CarrierEventStatus::Ignored
+            | CarrierEventStatus::Unmatched => "stored",
+        },
+    );
+    depot.signals.inbound.notify_one();
+    Ok(new)
+}
+
+fn count(account: &AccountName, result: &'static str) {
+    metrics::counter!("simdepot_carrier_events_total", "account" => account.to_string(), "result" => result)
+        .increment(1);
+}
+
+/// A carrier's word as it can be stored and shown: not too long, and nothing that a database or a log chokes on.
+fn kept_name(text: String) -> String {
+    let plain = !text.is_empty() && text.len() <= MAX_NAME && !text.chars().any(char::is_control);
+    if plain { text } else { digest(text.as_bytes()) }
+}
+
+fn digest(bytes: &[u8]) -> String {
+    format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
+}
+
+/// Applies some events that are due. `false` when there was none.
+///
+/// # Errors
+/// When the store cannot be asked. An event at work is then taken again later.
+pub async fn step(depot: &Depot) -> Result<bool, AppError> {
+    // Looked for without a write transaction first: idle workers must not queue for SQLite's only writer.
+    let due = depot.store.read(|conn| {
+        let now = conn.now()?;
+        carrier_events::any_due(conn, now)
+    });
+    if !due.await? {
+        return Ok(false);
+    }
+    let taken = depot
+        .store
+        .write(|conn| {
+            let now = conn.now()?;
+            carrier_events::take_due(conn, now, now + TURN, BATCH)
+        })
+        .await?;
+    let any = !taken.is_empty();
+    for event in taken {
+        let id = event.event_id.clone();
+        match apply(depot, event).await {
+            // Another worker has it, or somebody else kept changing the profile: it is taken again later.
+            Err(error) if error.is_race() => {
+                tracing::info!(event = id, %error, "a carrier event met a concurrent change");
+            }
+            applied => applied?,
+        }
+    }
+    Ok(any)
+}
+
+async fn apply(depot: &Depot, event: TakenEvent) -> Result<(), AppError> {
+    let Ok(account) = depot.account(&event.account) else {
+        tracing::warn!(account = %event.account, "events of an account that is not configured wait");
+        return put_off(depot, event, NO_ACCOUNT).await;
+    };
+    let journal = depot.store.vault().journal_key().map_err(StoreError::from)?;
+    let body = journal.open(event.account.as_str(), &event.event_id, &event.body);
+    let told = body.ok().and_then(|body| account.carrier.event(&body).ok());
+    let Some(told) = told else {
+        return decide(depot, event, CarrierEventStatus::Unreadable).await;
+    };
+    if told.news == News::Nothing {
+        return decide(depot, event, CarrierEventStatus::Ignored).await;
+    }
+    let Some(profile) = find_profile(depot, &event.account, &told).await? else {
+        return match try_again_after(event.tries) {
+            Some(pause) => put_off(depot, event, pause).await,
+            None => {
+                tracing::warn!(account = %event.account, event_type = event.event_type, "a carrier event names no SIM of the stock");
+                decide(depot, event, CarrierEventStatus::Unmatched).await
+            }
+        };
+    };
+    if let News::Bundle(news) = &told.news {
+        let heard = operations::hear_of_bundle(depot, &event.account, &profile, news).await?;
+        if let Heard::OpenOperation { until: Some(until) } = heard {
+            return depot.store.write(move |conn| Ok(carrier_events::put_off(conn, &event, until)?)).await;
+        }
+    }
+    let work = depot.clone();
+    depot.write_again(move |conn| record(conn, &work, &event, &told, profile.id)).await
+}
+
+async fn put_off(depot: &Depot, event: TakenEvent, pause: TimeDelta) -> Result<(), AppError> {
+    depot
+        .store
+        .write(move |conn| {
+            let again = conn.now()? + pause;
+            Ok(carrier_events::put_off(conn, &event, again)?)
+        })
+        .await
+}
+
+async fn decide(depot: &Depot, event: TakenEvent, status: CarrierEventStatus) -> Result<(), AppError> {
+    depot.store.write(move |conn| finish(conn, &event, status, None)).await
+}
+
+fn finish(
+    conn: &mut Conn<'_>,
+    event: &TakenEvent,
+    status: CarrierEventStatus,
+    profile_id: Option<i64>,
+) -> Result<(), AppError> {
+    let now = conn.now()?;
+    carrier_events::finish(conn, event, status, profile_id, now)?;
+    metrics::counter!("simdepot_carrier_events_applied_total", "status" => status.to_string()).increment(1);
+    Ok(())
+}
+
+/// The profile that an event is about: by its SIM, else by its number, and only in pools of the account.
+async fn find_profile(
+    depot: &Depot,
+    account: &AccountName,
+    told: &CarrierEvent,
+) -> Result<Option<Profile>, AppError> {
+    let (account, iccid, msisdn) = (account.clone(), told.iccid.clone(), told.msisdn.clone());
+    depot
+        .store
+        .read(move |conn| {
+            if let Some(iccid) = &iccid {
+                let Some(profile) = profiles::find(conn, iccid)? else {
+                    return Ok(None);
+                };
+                let owner = pools::get(conn, profile.pool_id)?.settings.carrier_account;
+                return Ok(Some(profile).filter(|_| owner == account));
+            }
+            let Some(msisdn) = &msisdn else {
+                return Ok(None);
+            };
+            // A number may be given again once its line has ended: only one line can have it now.
+            let mut with_number = profiles::of_msisdn(conn, &account, msisdn)?;
+            if with_number.len() > 1 {
+                with_number.retain(may_have_number);
+            }
+            let only = (with_number.len() == 1).then(|| with_number.pop()).flatten();
+            Ok(only)
+        })
+        .await
+}
+
+fn may_have_number(profile: &Profile) -> bool {
+    let ended = matches!(
+        profile.sim.as_ref().map(|seen| seen.status),
+        Some(SimStatus::Terminated | SimStatus::Ceased)
+    );
+    !ended && profile.stock_status != StockStatus::Retired
+}
+
+/// Applies an event, in one transaction with its end.
+fn record(
+    conn: &mut Conn<'_>,
+    depot: &Depot,
+    event: &TakenEvent,
+    told: &CarrierEvent,
+    profile_id: i64,
+) -> Result<(), AppError> {
+    let now = depot.now();
+    let profile = profiles::lock(conn, profile_id)?;
+    let seen = sightings(&profile, told, event.received_at);
+    let mut profile = learn_from(conn, depot, profile, &seen, Source::Event, now)?;
+    let mut has_bundle = false;
+    if let News::Bundle(news) = &told.news {
+        has_bundle = true;
+        if !hear_bundle(conn, depot, event, &mut profile, news, told.at, now)? {
+            return Ok(());
+        }
+    }
+    stock_watch::watch(conn, depot, &mut profile, has_bundle, now)?;
+    finish(conn, event, CarrierEventStatus::Applied, Some(profile_id))
+}
+
+/// Applies news of a bundle. `false` when the event was put off: an operation is open that may have placed it.
+fn hear_bundle(
+    conn: &mut Conn<'_>,
+    depot: &Depot,
+    event: &TakenEvent,
+    profile: &mut Profile,
+    news: &BundleNews,
+    at: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> Result<bool, AppError> {
+    let known = bundles::of_subscription(conn, &event.account, &news.subscription_id)?;
+    if let Some(bundle) = known {
+        if bundle.profile_id == profile.id {
+            let told = Told::news(news, at, event.received_at);
+            bundle_sightings::tell(conn, depot, &profile.iccid, &bundle, &told, now)?;
+        } else {
+            tracing::warn!(bundle = %bundle.id, "the carrier tells of a bundle on another SIM than ours");
+        }
+        return Ok(true);
+    }
+    if simdepot_persistence::operations::open_of(conn, profile.id)?.is_some() {
+        let Some(pause) = try_again_after(event.tries) else {
+            return Ok(true);
+        };
+        let again = conn.now()? + pause;
+        carrier_events::put_off(conn, event, again)?;
+        return Ok(false);
+    }
+    let (id, product) = (news.subscription_id.as_str(), news.product.as_deref());
+    unexpected_bundle(conn, depot, profile, id, product, news.status, now)?;
+    Ok(true)
+}
+
+/// What an event shows, in the form that reads have.
+fn sightings(profile: &Profile, told: &CarrierEvent, received_at: DateTime<Utc>) -> Sightings {
+    let observed_at = told.at.unwrap_or(received_at);
+    let sim_status = match &told.news {
+        News::Line(status) => Some(*status),
+        News::Esim(..) | News::Bundle(_) | News::Nothing => None,
+    };
+    // A number fills a gap. It does not replace one: the event may be older than a swap.
+    let msisdn = told.msisdn.clone().filter(|_| profile.msisdn.is_none());
+    let line = (sim_status.is_some() || msisdn.is_some()).then(|| LineReading {
+        msisdn,
+        sim_status,
+        observed_at,
+        dated_by_carrier: told.at.is_some(),
+        source: Source::Event,
+    });
+    let esim = match &told.news {
+        News::Esim(status, eid) => Some(EsimReading {
+            status: Some(*status),
+            status_date: told.at,
+            eid: eid.clone(),
+            activation_code: None,
+            observed_at: received_at,
+        }),
+        News::Line(_) | News::Bundle(_) | News::Nothing => None,
+    };
+    Sightings { line, esim, ..Sightings::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_cannot_be_kept_are_digested() {
+        assert_eq!(kept_name("f3b1-77".to_owned()), "f3b1-77");
+        for bad in [String::new(), "a\0b".to_owned(), "x".repeat(MAX_NAME + 1)] {
+            let kept = kept_name(bad.clone());
+            assert!(kept.starts_with("sha256:") && kept.len() == 71, "{bad:?}: {kept}");
+        }
+    }
+}

@@ -1,0 +1,339 @@
+//! One profile compared with its carrier.
+//!
+//! Everything is read outside transactions first. A read that fails or is denied is "not known", and nothing follows
+//! from it; least of all "nothing there".
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::json;
+use simdepot_domain::carrier::{BundleReading, Carrier, EsimReading, LineReading, ReadError};
+use simdepot_domain::channel::AccountName;
+use simdepot_domain::drift::{DriftKind, DriftStatus};
+use simdepot_domain::profile::QuarantineReason;
+use simdepot_domain::reconciliation::LOOK_TWICE;
+use simdepot_domain::stock::StockStatus;
+use simdepot_persistence::bundles::Bundle;
+use simdepot_persistence::drifts::Drift;
+use simdepot_persistence::profiles::{self, Profile};
+use simdepot_persistence::{Conn, bundles, drifts, operations, pools};
+
+use crate::bundle_sightings::{self, Told};
+use crate::depot::Depot;
+use crate::drifts::{Difference, close, found, found_over, unexpected_bundle};
+use crate::error::AppError;
+use crate::observations::{self, Sightings};
+use crate::stock_watch;
+
+/// What a whole SIM is suspected of.
+const WHOLE_SIM: &str = "sim";
+/// How long an impossible move stays open. It is something that happened and not a state, so that nothing takes it back;
+/// a daily look finds it.
+const MOVE_STAYS: TimeDelta = TimeDelta::days(1);
+
+/// What a comparison found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Compared {
+    /// Something could not be read.
+    pub(crate) unread: bool,
+    /// What differs.
+    pub(crate) found: Vec<DriftKind>,
+    /// How much of it a rule has made right.
+    pub(crate) healed: u64,
+    /// Something was not found; another comparison must tell.
+    pub(crate) suspected: bool,
+}
+
+/// What the carrier said; `None` is not known.
+#[derive(Debug, Clone, Default)]
+struct Readings {
+    line: Option<Option<LineReading>>,
+    esim: Option<Option<EsimReading>>,
+    /// The complete list.
+    bundles: Option<Vec<BundleReading>>,
+    asked_at: DateTime<Utc>,
+    failed: bool,
+}
+
+/// Compares a profile with its carrier.
+///
+/// # Errors
+/// When the store cannot be asked.
+pub(crate) async fn compare(depot: &Depot, profile: &Profile) -> Result<Compared, AppError> {
+    let pool_id = profile.pool_id;
+    let pool = depot.store.read(move |conn| pools::get(conn, pool_id)).await?;
+    let name = pool.settings.carrier_account;
+    let Ok(account) = depot.account(&name) else {
+        tracing::warn!(iccid = %profile.iccid, account = %name, "the account of a profile is not configured");
+        return Ok(Compared { unread: true, ..Compared::default() });
+    };
+    let readings = read(account.carrier.as_ref(), profile, depot.now()).await;
+    let (work, id) = (depot.clone(), profile.id);
+    let compared = depot.write_again(move |conn| judge(conn, &work, &name, id, &readings)).await;
+    match compared {
+        Err(error) if error.is_race() => {
+            tracing::info!(iccid = %profile.iccid, %error, "a comparison met concurrent changes");
+            Ok(Compared { unread: true, ..Compared::default() })
+        }
+        other => other,
+    }
+}
+
+async fn read(carrier: &dyn Carrier, profile: &Profile, asked_at: DateTime<Utc>) -> Readings {
+    let (line, esim) = tokio::join!(carrier.line(&profile.iccid), carrier.esim(&profile.iccid));
+    let mut readings = Readings { asked_at, ..Readings::default() };
+    let mut denied = 0;
+    readings.line = known(profile, "line", line, &mut readings.failed, &mut denied);
+    readings.esim = known(profile, "eSIM", esim, &mut readings.failed, &mut denied);
+    let in_line = readings.line.iter().flatten().find_map(|line| line.msisdn.as_ref());
+    if let Some(msisdn) = in_line.or(profile.msisdn.as_ref()) {
+        let listed = carrier.bundles(msisdn).await;
+        readings.bundles = known(profile, "bundles", listed, &mut readings.failed, &mut denied);
+    }
+    // An account without a right knows no better tomorrow; one without any right has compared nothing.
+    let nothing = readings.line.is_none() && readings.esim.is_none() && readings.bundles.is_none();
+    readings.failed |= nothing && denied > 0;
+    readings
+}
+
+fn known<T>(
+    profile: &Profile,
+    what: &'static str,
+    read: Result<T, ReadError>,
+    failed: &mut bool,
+    denied: &mut u32,
+) -> Option<T> {
+    match read {
+        Ok(read) => Some(read),
+        Err(error) => {
+            tracing::info!(iccid = %profile.iccid, what, %error, "not known to a comparison");
+            match error {
+                ReadError::Denied { .. } => *denied += 1,
+                ReadError::Unavailable(_) | ReadError::Unreadable { .. } => *failed = true,
+            }
+            None
+        }
+    }
+}
+
+/// One comparison in its transaction.
+struct Judge<'a, 'c> {
+    conn: &'a mut Conn<'c>,
+    depot: &'a Depot,
+    account: &'a AccountName,
+    profile: Profile,
+    now: DateTime<Utc>,
+    /// What was open before.
+    open: Vec<Drift>,
+    compared: Compared,
+}
+
+fn judge(
+    conn: &mut Conn<'_>,
+    depot: &Depot,
+    account: &AccountName,
+    profile_id: i64,
+    readings: &Readings,
+) -> Result<Compared, AppError> {
+    let now = depot.now();
+    let profile = profiles::lock(conn, profile_id)?;
+    let open = open_drifts(conn, profile_id)?;
+    let seen = Sightings {
+        line: readings.line.clone().flatten(),
+        esim: readings.esim.clone().flatten(),
+        is_physical: false,
+    };
+    let profile = observations::learn(conn, depot, profile, &seen, now)?;
+    let compared = Compared { unread: readings.failed, ..Compared::default() };
+    let mut judge = Judge { conn, depot, account, profile, now, open, compared };
+    judge.moves(readings)?;
+    let listed = readings.bundles.as_deref();
+    if let Some(listed) = listed {
+        judge.bundles(listed, readings.asked_at)?;
+    }
+    let has_bundle = listed.is_some_and(|listed| !listed.is_empty());
+    if stock_watch::watch(judge.conn, depot, &mut judge.profile, has_bundle, now)? {
+        judge.compared.found.push(DriftKind::InUseUnsold);
+        judge.compared.healed += 1;
+    }
+    judge.known_to_carrier(readings)?;
+    Ok(judge.compared)
+}
+
+pub(super) fn open_drifts(conn: &mut Conn<'_>, profile_id: i64) -> Result<Vec<Drift>, AppError> {
+    let mut drifts = drifts::of_profile(conn, profile_id)?;
+    drifts.retain(|drift| drift.status == DriftStatus::Open);
+    Ok(drifts)
+}
+
+/// How many impossible moves were found since `before` was read, in the same transaction.
+pub(super) fn moved_since(conn: &mut Conn<'_>, profile_id: i64, before: &[Drift]) -> Result<usize, AppError> {
+    let was =
+        |drift: &Drift| before.iter().any(|was| was.id == drift.id && was.last_seen_at == drift.last_seen_at);
+    let open = open_drifts(conn, profile_id)?;
+    Ok(open.iter().filter(|drift| drift.kind == DriftKind::ImpossibleMove && !was(drift)).count())
+}
+
+impl Judge<'_, '_> {
+    /// Closes what is open of a kind and about something that `is_over` accepts.
+    fn close(
+        &mut self,
+        kind: DriftKind,
+        status: DriftStatus,
+        is_over: impl Fn(&str) -> bool,
+    ) -> Result<(), AppError> {
+        let over = self.open.extract_if(.., |drift| drift.kind == kind && is_over(&drift.subject));
+        for drift in over.collect::<Vec<_>>() {
+            close(self.conn, self.depot, &mut self.profile, &drift, status, self.now)?;
+        }
+        Ok(())
+    }
+
+    /// An impossible move is over with the first comparison after a while that reads its axis and does not find it.
+    fn moves(&mut self, readings: &Readings) -> Result<(), AppError> {
+        let new = moved_since(self.conn, self.profile.id, &self.open)?;
+        self.compared.found.extend(std::iter::repeat_n(DriftKind::ImpossibleMove, new));
+        let line = readings.line.iter().flatten().any(|line| line.sim_status.is_some());
+        let esim = readings.esim.iter().flatten().any(|esim| esim.status.is_some());
+        let old: Vec<String> = open_drifts(self.conn, self.profile.id)?
+            .into_iter()
+            .filter(|drift| self.now - drift.last_seen_at >= MOVE_STAYS)
+            .map(|drift| drift.subject)
+            .collect();
+        self.close(DriftKind::ImpossibleMove, DriftStatus::Gone, |about| {
+            let axis_read =
+                (line && about.starts_with("sim_status")) || (esim && about.starts_with("esim_status"));
+            axis_read && old.iter().any(|subject| subject == about)
+        })
+    }
+
+    /// Compares the bundles with the carrier's complete list.
+    fn bundles(&mut self, listed: &[BundleReading], asked_at: DateTime<Utc>) -> Result<(), AppError> {
+        let busy = operations::open_of(self.conn, self.profile.id)?.is_some();
+        for reading in listed {
+            let id = reading.subscription_id.as_str();
+            match bundles::of_subscription(self.conn, self.account, id)? {
+                Some(bundle) => {
+                    if bundle.profile_id == self.profile.id {
+                        let told = Told::reading(reading, asked_at);
+                        bundle_sightings::tell(
+                            self.conn,
+                            self.depot,
+                            &self.profile.iccid,
+                            &bundle,
+                            &told,
+                            self.now,
+                        )?;
+                    }
+                    self.close(DriftKind::UnexpectedBundle, DriftStatus::Healed, |about| about == id)?;
+                    self.close(DriftKind::MissingBundle, DriftStatus::Gone, |about| about == id)?;
+                    drifts::clear(self.conn, self.profile.id, DriftKind::MissingBundle, id)?;
+                }
+                // The operation may have placed it: its outcome is decided by who knows what was there before.
+                None => {
+                    if busy {
+                        let now = self.conn.now()?;
+                        operations::nudge(self.conn, self.profile.id, now)?;
+                    } else {
+                        self.unexpected(reading)?;
+                    }
+                }
+            }
+        }
+        let is_listed = |id: &str| listed.iter().any(|reading| reading.subscription_id == id);
+        self.close(DriftKind::UnexpectedBundle, DriftStatus::Gone, |about| !is_listed(about))?;
+        for bundle in bundles::of_profile(self.conn, self.profile.id)? {
+            if let Some(id) = bundle.subscription_id.clone().filter(|id| !is_listed(id)) {
+                self.missing(&bundle, &id)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn unexpected(&mut self, reading: &BundleReading) -> Result<(), AppError> {
+        let (id, product) = (reading.subscription_id.as_str(), Some(reading.product.as_str()));
+        let differs = unexpected_bundle(
+            self.conn,
+            self.depot,
+            &mut self.profile,
+            id,
+            product,
+            Some(reading.status),
+            self.now,
+        )?;
+        if differs {
+            self.compared.found.push(DriftKind::UnexpectedBundle);
+        } else {
+            self.open.retain(|drift| drift.kind != DriftKind::UnexpectedBundle || drift.subject != id);
+        }
+        Ok(())
+    }
+
+    /// A bundle of ours that a complete list leaves out. One list may be wrong; the next one must leave it out as well.
+    fn missing(&mut self, bundle: &Bundle, id: &str) -> Result<(), AppError> {
+        let kind = DriftKind::MissingBundle;
+        if bundle.status.is_final() || bundle.carrier_account != *self.account {
+            drifts::clear(self.conn, self.profile.id, kind, id)?;
+            return self.close(kind, DriftStatus::Gone, |about| about == id);
+        }
+        if !self.suspected_twice(kind, id)? {
+            return Ok(());
+        }
+        let details = json!({ "bundle": bundle.id, "product": bundle.product, "status": bundle.status });
+        let difference = Difference { kind, about: id.to_owned(), details };
+        found(self.conn, self.depot, &mut self.profile, difference, self.now)?;
+        self.compared.found.push(kind);
+        Ok(())
+    }
+
+    /// Whether a suspicion is old enough to count; else it is kept.
+    fn suspected_twice(&mut self, kind: DriftKind, subject: &str) -> Result<bool, AppError> {
+        if self.open.iter().any(|drift| drift.kind == kind && drift.subject == subject) {
+            return Ok(true);
+        }
+        let now = self.conn.now()?;
+        let since = drifts::suspect(self.conn, self.profile.id, kind, subject, now)?;
+        if now - since < LOOK_TWICE {
+            self.compared.suspected = true;
+            return Ok(false);
+        }
+        drifts::clear(self.conn, self.profile.id, kind, subject)?;
+        Ok(true)
+    }
+
+    /// A SIM that the carrier knows neither as a line nor as an eSIM, by two comparisons.
+    fn known_to_carrier(&mut self, readings: &Readings) -> Result<(), AppError> {
+        let kind = DriftKind::UnknownToCarrier;
+        let known = readings.line.iter().flatten().next().is_some()
+            || readings.esim.iter().flatten().next().is_some();
+        if known {
+            drifts::clear(self.conn, self.profile.id, kind, WHOLE_SIM)?;
+            return self.close(kind, DriftStatus::Gone, |_| true);
+        }
+        let unknown = matches!((&readings.line, &readings.esim), (Some(None), Some(None)));
+        // Our books say nothing else of what is set aside or out of the stock.
+        let of_interest = match self.profile.stock_status {
+            StockStatus::Available | StockStatus::Held | StockStatus::Allocated => true,
+            StockStatus::Quarantined | StockStatus::Retired => false,
+        };
+        if !unknown || !of_interest || !self.suspected_twice(kind, WHOLE_SIM)? {
+            return Ok(());
+        }
+        let details = json!({ "stock_status": self.profile.stock_status });
+        let difference = Difference { kind, about: WHOLE_SIM.to_owned(), details };
+        self.compared.found.push(kind);
+        if stock_watch::is_unsold(&self.profile) {
+            let reason = QuarantineReason::UnknownToCarrier;
+            stock_watch::set_aside(self.conn, self.depot, &mut self.profile, reason, self.now)?;
+            self.compared.healed += 1;
+            return found_over(
+                self.conn,
+                self.depot,
+                &mut self.profile,
+                difference,
+                DriftStatus::Healed,
+                self.now,
+            );
+        }
+        found(self.conn, self.depot, &mut self.profile, difference, self.now)?;
+        Ok(())
+    }
+}
