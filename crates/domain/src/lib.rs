@@ -39,4 +39,5 @@ pub mod profile;
 pub mod reconciliation;
 pub mod sim;
 pub mod stock;
+pub mod stock_alert;
 pub mod webhook;
