@@ -11,6 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use secrecy::{ExposeSecret, SecretString};
+use simdepot_domain::webhook::{Targets, is_on_this_machine};
 use simdepot_persistence::DatabaseUrl;
 use simdepot_persistence::store::StoreOptions;
 use simdepot_persistence::vault::{WrappingKey, WrappingKeys};
@@ -101,6 +102,8 @@ pub struct Config {
     pub spool_dir: PathBuf,
     /// Carrier operations carried out at a time.
     pub workers: usize,
+    /// Where webhooks may go.
+    pub webhook_targets: Targets,
     /// Carrier accounts; none makes a sandbox.
     pub carriers: Vec<CarrierConfig>,
     /// Variables that look like ours and are not known.
@@ -143,6 +146,7 @@ impl Config {
             bootstrap_key: variables.secret("SIMDEPOT_BOOTSTRAP_KEY"),
             spool_dir: variables.get("SIMDEPOT_SPOOL_DIR").map_or_else(std::env::temp_dir, PathBuf::from),
             workers: variables.number("SIMDEPOT_WORKERS", 1..=256)?.unwrap_or(8),
+            webhook_targets: webhook_targets(&variables, &carriers)?,
             unknown_variables: variables.unknown(&carriers),
             carriers,
             encryption_key: variables.secret("SIMDEPOT_ENCRYPTION_KEY"),
@@ -272,6 +276,17 @@ fn rate_limit(variables: &Variables) -> Result<Option<u32>, ConfigError> {
             }
         },
     }
+}
+
+/// Public addresses, unless the operator says otherwise. A trial may also send webhooks to its own machine, so that
+/// they can be tried out there: when every carrier, if there is one, is on loopback, this deployment reaches no real
+/// carrier and holds no stock of worth, so its keys protect nothing that a listener on the machine could be asked for
+/// in their stead.
+fn webhook_targets(variables: &Variables, carriers: &[CarrierConfig]) -> Result<Targets, ConfigError> {
+    let choices = [("public", Targets::Public), ("private", Targets::All)];
+    let is_trial = carriers.iter().all(|carrier| is_on_this_machine(carrier.base_url()));
+    let default = if is_trial { Targets::PublicOrThisMachine } else { Targets::Public };
+    Ok(variables.one_of("SIMDEPOT_WEBHOOK_TARGETS", &choices)?.unwrap_or(default))
 }
 
 /// How an address is reached by a client on this machine: a wildcard becomes loopback.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::web;
-use simdepot_application::{AppError, Depot, deliveries, housekeeping, operations};
+use simdepot_application::{AppError, Depot, deliveries, housekeeping, operations, stock_alerts, webhooks};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -22,6 +22,16 @@ const HOUSEKEEPING: Duration = Duration::from_secs(1);
 const DELIVERIES: Duration = Duration::from_secs(2);
 /// Pause between two rounds of upkeep: histograms, idle rate limits, last use of keys.
 const UPKEEP: Duration = Duration::from_secs(10);
+/// Pause between two looks at the feed for webhooks.
+const FAN_OUT: Duration = Duration::from_millis(250);
+/// How often an idle worker looks for webhooks that another process has made, or that are due again.
+const WEBHOOKS_AGAIN: Duration = Duration::from_secs(1);
+/// Most webhooks that this process sends at a time. A dead endpoint occupies one of them for its time-out.
+const WEBHOOK_WORKERS: usize = 8;
+/// Pause between two rounds of forgetting old webhook deliveries.
+const WEBHOOK_TIDYING: Duration = Duration::from_secs(60);
+/// Pause between two looks at the pools' stock.
+const STOCK_ALERTS: Duration = Duration::from_secs(5);
 /// First and longest pause after an error.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
 /// How long a stop waits for steps at work: longer than a carrier call takes by default.
@@ -67,6 +77,12 @@ impl Jobs {
             };
             loops.push(tokio::spawn(repeat("operations", stopped.clone(), step, idle)));
         }
+        loops.extend(webhook_loops(&state, &stopped, workers));
+        let depot = state.depot.clone();
+        let step = move || stock_alert(depot.clone());
+        loops.push(tokio::spawn(repeat("stock_alerts", stopped.clone(), step, || {
+            tokio::time::sleep(STOCK_ALERTS)
+        })));
         let depot = state.depot.clone();
         let step = move || delivery(depot.clone());
         loops.push(tokio::spawn(repeat("deliveries", stopped.clone(), step, || {
@@ -102,12 +118,58 @@ impl Jobs {
     }
 }
 
+/// The loops of webhooks out. Where operations are left to other processes, sending these is too.
+fn webhook_loops(
+    state: &web::Data<AppState>,
+    stopped: &watch::Receiver<bool>,
+    workers: usize,
+) -> Vec<JoinHandle<()>> {
+    let mut loops = Vec::new();
+    for _ in 0..workers.min(WEBHOOK_WORKERS) {
+        let (depot, signals) = (state.depot.clone(), Arc::clone(&state.depot.signals));
+        let step = move || webhook(depot.clone());
+        let idle = move || {
+            let signals = Arc::clone(&signals);
+            async move {
+                let _ = tokio::time::timeout(WEBHOOKS_AGAIN, signals.webhooks.notified()).await;
+            }
+        };
+        loops.push(tokio::spawn(repeat("webhooks", stopped.clone(), step, idle)));
+    }
+    let depot = state.depot.clone();
+    let step = move || fan_out(depot.clone());
+    loops
+        .push(tokio::spawn(repeat("webhook_fan_out", stopped.clone(), step, || tokio::time::sleep(FAN_OUT))));
+    let depot = state.depot.clone();
+    let step = move || tidy_webhooks(depot.clone());
+    loops.push(tokio::spawn(repeat("webhook_tidying", stopped.clone(), step, || {
+        tokio::time::sleep(WEBHOOK_TIDYING)
+    })));
+    loops
+}
+
 async fn operation(depot: Depot) -> Result<Found, AppError> {
     operations::step(&depot).await.map(Found::from)
 }
 
 async fn delivery(depot: Depot) -> Result<Found, AppError> {
     deliveries::step(&depot).await.map(Found::from)
+}
+
+async fn webhook(depot: Depot) -> Result<Found, AppError> {
+    webhooks::deliver::step(&depot).await.map(Found::from)
+}
+
+async fn fan_out(depot: Depot) -> Result<Found, AppError> {
+    webhooks::fan_out::step(&depot).await.map(Found::from)
+}
+
+async fn tidy_webhooks(depot: Depot) -> Result<Found, AppError> {
+    webhooks::tidy(&depot).await.map(Found::from)
+}
+
+async fn stock_alert(depot: Depot) -> Result<Found, AppError> {
+    stock_alerts::step(&depot).await.map(|()| Found::Nothing)
 }
 
 async fn housekeep(depot: Depot) -> Result<Found, AppError> {

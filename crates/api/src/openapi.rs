@@ -78,6 +78,7 @@ const ALL: [Shared; 10] = [
         (name = "Pools", description = "Interchangeable profiles, and their stock. Scope `stock`; availability `storefront`."),
         (name = "Imports", description = "Delivery files. Scope `stock`."),
         (name = "Operations", description = "Writes to carriers and their outcomes. Scope `lines` or `stock`; a storefront reads its own."),
+        (name = "Webhooks", description = "Where events are sent (Standard Webhooks 1.0). Scope `events`."),
         (name = "API keys", description = "Keys of channels. Scope `admin`."),
         (name = "Service", description = "About this service. No key needed."),
     ),

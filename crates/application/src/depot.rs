@@ -11,10 +11,12 @@ use simdepot_domain::channel::AccountName;
 use simdepot_domain::clock::Clock;
 use simdepot_domain::event::{Event, Fact, Subject};
 use simdepot_domain::id::{EventId, IdGenerator};
+use simdepot_domain::webhook::{Courier, Targets};
 use simdepot_persistence::{Conn, Store};
 
 use crate::error::AppError;
 use crate::signals::Signals;
+use crate::webhooks::NoCourier;
 
 /// A carrier account at work.
 #[derive(Clone)]
@@ -47,6 +49,8 @@ pub struct WorkSettings {
     pub give_up: TimeDelta,
     /// How old a cached catalogue may be.
     pub catalogue_age: TimeDelta,
+    /// How long one try of a webhook delivery may take.
+    pub webhook_timeout: Duration,
 }
 
 impl Default for WorkSettings {
@@ -57,6 +61,7 @@ impl Default for WorkSettings {
             backoff_cap: TimeDelta::seconds(15),
             give_up: TimeDelta::minutes(30),
             catalogue_age: TimeDelta::minutes(10),
+            webhook_timeout: Duration::from_secs(20),
         }
     }
 }
@@ -79,6 +84,10 @@ pub struct Depot {
     pub signals: Arc<Signals>,
     /// Pace.
     pub work: Arc<WorkSettings>,
+    /// Takes webhooks to their endpoints.
+    pub courier: Arc<dyn Courier>,
+    /// Which addresses these may have.
+    pub webhook_targets: Targets,
 }
 
 impl fmt::Debug for Depot {
@@ -94,7 +103,15 @@ impl Depot {
     /// A depot with the default pace.
     pub fn new(store: Store, clock: Arc<dyn Clock>, ids: Arc<dyn IdGenerator>, accounts: Accounts) -> Self {
         let (accounts, work) = (Arc::new(accounts), Arc::new(WorkSettings::default()));
-        Self { store, clock, ids, accounts, signals: Arc::default(), work }
+        let (courier, webhook_targets) = (Arc::new(NoCourier), Targets::default());
+        Self { store, clock, ids, accounts, signals: Arc::default(), work, courier, webhook_targets }
+    }
+
+    /// The same depot with a way out for webhooks.
+    #[must_use]
+    pub fn with_courier(mut self, courier: Arc<dyn Courier>, targets: Targets) -> Self {
+        (self.courier, self.webhook_targets) = (courier, targets);
+        self
     }
 
     /// Now.

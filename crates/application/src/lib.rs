@@ -21,7 +21,9 @@ pub mod pools;
 pub mod products;
 pub mod profiles;
 pub mod signals;
+pub mod stock_alerts;
 pub mod verify;
+pub mod webhooks;
 
 pub use caller::Caller;
 pub use depot::{Account, Accounts, Depot};

@@ -17,6 +17,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 pub struct Signals {
     /// There may be an operation to carry out.
     pub work: Notify,
+    /// There may be a webhook to deliver.
+    pub webhooks: Notify,
     waiting: Mutex<HashMap<Uuid, Arc<Notify>>>,
 }
 

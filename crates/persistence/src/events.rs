@@ -14,7 +14,7 @@ use crate::store::Conn;
 
 #[derive(Insertable, Queryable)]
 #[diesel(table_name = events, treat_none_as_default_value = false)]
-struct Row {
+pub(crate) struct Row {
     id: Uid,
     at: At,
     subject_kind: String,

@@ -26,6 +26,7 @@ pub mod secrets;
 pub mod store;
 pub mod vault;
 pub mod verification;
+pub mod webhooks;
 
 pub use connection::{DatabaseUrl, UrlError};
 pub use error::StoreError;

@@ -10,7 +10,7 @@ use super::{CarrierConfig, ConfigError, wrong};
 /// What the names of a carrier account's own variables begin with.
 const PER_CARRIER: &str = "SIMDEPOT_CARRIER_";
 /// Variables that are read, besides those of carrier accounts.
-const KNOWN: [&str; 14] = [
+const KNOWN: [&str; 15] = [
     "SIMDEPOT_BOOTSTRAP_KEY",
     "SIMDEPOT_CONFIG",
     "SIMDEPOT_DB_PLAINTEXT",
@@ -23,6 +23,7 @@ const KNOWN: [&str; 14] = [
     "SIMDEPOT_PUBLIC_URL",
     "SIMDEPOT_RATE_LIMIT",
     "SIMDEPOT_SPOOL_DIR",
+    "SIMDEPOT_WEBHOOK_TARGETS",
     "SIMDEPOT_WORKERS",
     "DATABASE_URL",
 ];

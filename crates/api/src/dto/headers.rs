@@ -49,6 +49,7 @@ paths! {
     OperationPath { id: OperationId, "The operation." }
     ImportPath { id: ImportId, "The import." }
     ApiKeyPath { id: ApiKeyId, "The key." }
+    WebhookEndpointPath { id: WebhookEndpointId, "The endpoint." }
     ProfilePath { iccid: Iccid, "The profile. With and without a 20th digit it is the same SIM." }
     PoolPath { pool: PoolName, "The pool." }
 }

@@ -17,4 +17,5 @@ pub mod product;
 pub mod profile;
 pub mod text;
 pub mod time;
+pub mod webhook_endpoint;
 pub mod words;

@@ -95,6 +95,15 @@ words! {
     /// Kind of a stock file: `delivery` names its columns in a header line, `park` is the fleet report.
     FileFormat = delivery::Format { Delivery, Park }
 
+    /// What a pool's stock was last alerted as: enough, below the low or below the critical threshold.
+    AlertLevel = pool::AlertLevel { Ok, Low, Critical }
+
+    /// Status of a webhook endpoint: a disabled one gets nothing until it is enabled again.
+    EndpointStatus = webhook::EndpointStatus { Enabled, Disabled }
+
+    /// Status of a delivery: `failed` was given up after its last try.
+    DeliveryStatus = webhook::DeliveryStatus { Pending, Delivered, Failed }
+
     /// What a key may do.
     Scope = channel::Scope { Storefront, Stock, Lines, Secrets, Devices, Events, Admin }
 }

@@ -14,6 +14,7 @@ mod pools;
 mod products;
 mod profiles;
 mod reply;
+mod webhook_endpoints;
 
 /// Registers every route of the API. The same call serves the routes and collects their OpenAPI description.
 pub fn configure(config: &mut ServiceConfig) {
@@ -26,6 +27,7 @@ pub fn configure(config: &mut ServiceConfig) {
         .configure(bundles::configure)
         .configure(imports::configure)
         .configure(operations::configure)
+        .configure(webhook_endpoints::configure)
         .configure(api_keys::configure)
         .configure(crate::health::configure)
         .configure(documents::configure);

@@ -1,11 +1,13 @@
 //! `simdepot serve`.
 
 use std::net::TcpListener;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use secrecy::SecretString;
 use simdepot_api::accounts;
 use simdepot_api::config::Config;
+use simdepot_api::courier::HttpCourier;
 use simdepot_api::sandbox::{SANDBOX_KEY, Sandbox};
 use simdepot_api::startup::{Application, ApplicationOptions};
 use simdepot_api::state::ApiSettings;
@@ -33,6 +35,9 @@ pub(super) async fn run() -> anyhow::Result<Outcome> {
         None => accounts::connect(&config.carriers, &setup::clock())?,
     };
     let depot = setup::assemble(setup::store(&config, config.migrate).await?, accounts);
+    let targets = config.webhook_targets;
+    let courier = HttpCourier::new(targets).context("webhooks cannot be sent")?;
+    let depot = depot.with_courier(Arc::new(courier), targets);
     if let Some(key) = &key {
         api_keys::ensure_bootstrap(&depot, key).await.map_err(output::explained)?;
     }
