@@ -14,5 +14,8 @@ mod orders;
 mod put_off;
 mod refusals;
 mod secrecy;
+mod stock_alerts;
 mod top_ups;
 mod verify;
+mod webhook_endpoints;
+mod webhooks;
