@@ -169,7 +169,7 @@ on_both_databases! {
     }
 
     async fn workers_never_send_the_same_try_twice(db: TestDatabase) {
-        let courier = TestCourier::slow(Duration::from_millis(5));
+        let courier = TestCourier::slow(Duration::from_millis(40));
         let test = start(db, &courier).await;
         test.db.number_events();
         let made = endpoint(&test.depot, None).await.endpoint;
