@@ -4,7 +4,9 @@ use chrono::{DateTime, Utc};
 use serde_json::Value as Json;
 use simdepot_domain::activation_code::ActivationCode;
 use simdepot_domain::iccid::Iccid;
-use simdepot_domain::id::{ApiKeyId, BundleId, HoldId, ImportId, OperationId, OrderId};
+use simdepot_domain::id::{
+    ApiKeyId, BundleId, EventId, HoldId, ImportId, OperationId, OrderId, WebhookEndpointId,
+};
 use simdepot_domain::msisdn::Msisdn;
 use simdepot_tests::TestApp;
 
@@ -47,7 +49,8 @@ fn value(app: &TestApp, name: &str, given: &Json) -> Json {
 
 fn replaced(app: &TestApp, name: &str, text: &str) -> String {
     match name {
-        "id" | "batch" | "order" | "bundle" | "order_id" | "bundle_id" | "hold_id" | "existing" => id(text),
+        "id" | "batch" | "order" | "bundle" | "order_id" | "bundle_id" | "hold_id" | "event_id"
+        | "existing" => id(text),
         "iccid" | "profile" | "replaces" => {
             let iccid = Iccid::parse(text).expect("an ICCID");
             assert!(iccid.luhn_ok(), "{text} has a wrong check digit");
@@ -79,11 +82,15 @@ fn replaced(app: &TestApp, name: &str, text: &str) -> String {
             assert!(text.starts_with("sd_") && text.len() == "sd_live_".len() + 64 + 8, "{name}");
             "[key]".to_owned()
         }
+        "secret" => {
+            assert!(text.starts_with("whsec_") && text.len() == "whsec_".len() + 44, "{name}");
+            "[secret]".to_owned()
+        }
         "hint" => {
             assert!(text.starts_with("sd_") && text.len() == 12, "{text}");
             "[hint]".to_owned()
         }
-        _ if name.ends_with("_at") || name == "sell_by" => {
+        _ if name.ends_with("_at") || matches!(name, "sell_by" | "timestamp" | "previous_secret_until") => {
             let at: DateTime<Utc> = DateTime::parse_from_rfc3339(text).expect("a time of RFC 3339").into();
             assert!(text.ends_with('Z') && at.timestamp() > 1_700_000_000, "{name} {text}");
             "[timestamp]".to_owned()
@@ -106,6 +113,8 @@ fn known_id(text: &str) -> Option<String> {
         "bdl" => text.parse::<BundleId>().is_ok().then_some("bundle"),
         "imp" => text.parse::<ImportId>().is_ok().then_some("import"),
         "key" => text.parse::<ApiKeyId>().is_ok().then_some("key"),
+        "evt" => text.parse::<EventId>().is_ok().then_some("event"),
+        "whe" => text.parse::<WebhookEndpointId>().is_ok().then_some("webhook endpoint"),
         _ => None,
     };
     kind.map(|kind| format!("[{kind} id]"))

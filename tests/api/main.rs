@@ -31,6 +31,8 @@ mod products;
 mod profiles;
 mod secrets;
 mod visibility;
+mod webhook_endpoints;
+mod webhooks;
 
 use serde_json::{Value as Json, json};
 

@@ -21,5 +21,8 @@ mod refusals;
 mod replacements;
 mod resolver;
 mod secrecy;
+mod stock_alerts;
 mod top_ups;
 mod verify;
+mod webhook_endpoints;
+mod webhooks;

@@ -25,6 +25,7 @@ use std::time::Duration;
 use reqwest::{Client, Method};
 use secrecy::SecretString;
 use serde_json::{Value as Json, json};
+use simdepot_api::courier::HttpCourier;
 use simdepot_api::startup::{Application, ApplicationOptions};
 use simdepot_api::state::ApiSettings;
 use simdepot_application::depot::{Account, Depot};
@@ -35,6 +36,7 @@ use simdepot_carrier_twin::{TwinConfig, TwinServer};
 use simdepot_domain::channel::AccountName;
 use simdepot_domain::clock::{Clock, SystemClock};
 use simdepot_domain::id::{IdGenerator as _, RandomIds};
+use simdepot_domain::webhook::Targets;
 use tempfile::TempDir;
 
 use crate::database::TestDatabase;
@@ -57,6 +59,8 @@ pub struct AppOptions {
     pub rate_limit: Option<u32>,
     /// Most bytes of an upload, when it matters.
     pub max_upload_bytes: Option<u64>,
+    /// Where webhooks may go; as in a trial when absent.
+    pub webhook_targets: Option<Targets>,
 }
 
 /// An application to talk to. End a test with [`TestApp::finish`].
@@ -164,7 +168,10 @@ impl TestApp {
         let carrier = Arc::new(carrier.expect("the adapter"));
         let name = AccountName::parse(ACCOUNT).expect("an account name");
         let accounts = [(name, Account { carrier, timeout: CARRIER_TIMEOUT })].into();
-        let depot = Depot::new(store, clock, Arc::new(RandomIds), accounts);
+        let targets = options.webhook_targets.unwrap_or(Targets::PublicOrThisMachine);
+        let courier = HttpCourier::new(targets).expect("an HTTP client");
+        let depot =
+            Depot::new(store, clock, Arc::new(RandomIds), accounts).with_courier(Arc::new(courier), targets);
         let key = unique("sd_test_suite_0123456789abcdef");
         let secret = SecretString::from(key.clone());
         api_keys::ensure_bootstrap(&depot, &secret).await.expect("the key is made");
@@ -267,6 +274,13 @@ impl TestApp {
     /// Everything that lies in the database, as it lies there; `None` of a deployment.
     pub fn bytes_at_rest(&self) -> Option<Vec<u8>> {
         self.here.as_ref().map(|here| here.db.bytes_at_rest())
+    }
+
+    /// Numbers the events that are not in the feed yet. A deployment does that by itself.
+    pub fn number_events(&self) {
+        if let Some(here) = &self.here {
+            here.db.number_events();
+        }
     }
 
     /// Files that wait in the spool directory; `None` of a deployment.

@@ -20,6 +20,7 @@ pub mod clock;
 pub mod database;
 pub mod depot;
 pub mod memory;
+pub mod webhooks;
 
 pub use app::TestApp;
 pub use clock::TestClock;

@@ -11,6 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use secrecy::{ExposeSecret, SecretString};
+use simdepot_domain::webhook::{Targets, is_on_this_machine};
 use simdepot_persistence::DatabaseUrl;
 use simdepot_persistence::store::StoreOptions;
 use simdepot_persistence::vault::{WrappingKey, WrappingKeys};
@@ -103,6 +104,8 @@ pub struct Config {
     pub workers: usize,
     /// A file outside the database that keeps the checkpoints of the feed.
     pub checkpoint_file: Option<PathBuf>,
+    /// Where webhooks may go.
+    pub webhook_targets: Targets,
     /// Carrier accounts; none makes a sandbox.
     pub carriers: Vec<CarrierConfig>,
     /// Variables that look like ours and are not known.
@@ -146,6 +149,7 @@ impl Config {
             spool_dir: variables.get("SIMDEPOT_SPOOL_DIR").map_or_else(std::env::temp_dir, PathBuf::from),
             workers: variables.number("SIMDEPOT_WORKERS", 1..=256)?.unwrap_or(8),
             checkpoint_file: variables.get("SIMDEPOT_CHECKPOINT_FILE").map(PathBuf::from),
+            webhook_targets: webhook_targets(&variables, &carriers)?,
             unknown_variables: variables.unknown(&carriers),
             carriers,
             encryption_key: variables.secret("SIMDEPOT_ENCRYPTION_KEY"),
@@ -275,6 +279,17 @@ fn rate_limit(variables: &Variables) -> Result<Option<u32>, ConfigError> {
             }
         },
     }
+}
+
+/// Public addresses, unless the operator says otherwise. A trial may also send webhooks to its own machine, so that
+/// they can be tried out there: when every carrier, if there is one, is on loopback, this deployment reaches no real
+/// carrier and holds no stock of worth, so its keys protect nothing that a listener on the machine could be asked for
+/// in their stead.
+fn webhook_targets(variables: &Variables, carriers: &[CarrierConfig]) -> Result<Targets, ConfigError> {
+    let choices = [("public", Targets::Public), ("private", Targets::All)];
+    let is_trial = carriers.iter().all(|carrier| is_on_this_machine(carrier.base_url()));
+    let default = if is_trial { Targets::PublicOrThisMachine } else { Targets::Public };
+    Ok(variables.one_of("SIMDEPOT_WEBHOOK_TARGETS", &choices)?.unwrap_or(default))
 }
 
 /// How an address is reached by a client on this machine: a wildcard becomes loopback.

@@ -9,17 +9,16 @@ use std::time::Duration;
 
 use actix_web::web;
 use futures_util::future::BoxFuture;
+use simdepot_application::signals::Signals;
 use simdepot_application::{
     AppError, Depot, cancellations, deliveries, feed, holds, housekeeping, inbound, operations,
-    reconciliation,
+    reconciliation, stock_alerts, webhooks,
 };
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use crate::state::AppState;
 
-/// How often an idle worker looks for work that another process has made.
-const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// Pause between two rounds of upkeep: histograms, idle rate limits, last use of keys.
 const UPKEEP: Duration = Duration::from_secs(10);
 /// First and longest pause after an error.
@@ -32,51 +31,90 @@ const LAST_STEPS: usize = 20;
 /// A step of the application: tells whether it did something, so that there may be more.
 type Step = fn(Depot) -> BoxFuture<'static, Result<bool, AppError>>;
 
+/// How many of a loop a process runs.
+#[derive(Debug, Clone, Copy)]
+enum Count {
+    /// One.
+    One,
+    /// As many as carrier operations are carried out at a time, at most so many. None where those are left to other
+    /// processes.
+    Workers(usize),
+}
+
 /// A loop over a step.
 struct Loop {
     /// Labels its logs and metrics.
     name: &'static str,
-    /// How many of it a process runs.
-    count: usize,
-    /// Pause when there was nothing to do.
+    count: Count,
+    /// Pause when there was nothing to do: another process may have made work.
     pause: Duration,
+    /// Ends the pause when this process made work.
+    wake: Option<fn(&Signals) -> &Notify>,
     step: Step,
 }
 
-impl Loop {
-    const fn new(name: &'static str, pause: Duration, step: Step) -> Self {
-        Self { name, count: 1, pause, step }
-    }
+const fn every(name: &'static str, pause: Duration, step: Step) -> Loop {
+    Loop { name, count: Count::One, pause, wake: None, step }
 }
 
-/// Everything that a process does in the background, apart from the operation workers and its own upkeep. Each step is
-/// safe beside the same step of other processes.
+/// Everything that a process does in the background, apart from its own upkeep. Each step is safe beside the same step
+/// of other loops and processes.
 const LOOPS: &[Loop] = &[
     Loop {
-        count: 2,
-        ..Loop::new("resolver", LOOK_AGAIN, |depot| {
+        count: Count::Workers(usize::MAX),
+        wake: Some(|signals| &signals.work),
+        ..every("operations", Duration::from_millis(500), |depot| {
+            Box::pin(async move { operations::step(&depot).await })
+        })
+    },
+    Loop {
+        count: Count::Workers(2),
+        ..every("resolver", Duration::from_millis(500), |depot| {
             Box::pin(async move { operations::resolve_step(&depot).await })
         })
     },
     // An event of another process is in the feed soon after.
-    Loop::new("feed", Duration::from_millis(200), |depot| Box::pin(async move { feed::step(&depot).await })),
-    Loop::new("checkpoints", Duration::from_secs(5), |depot| {
+    every("feed", Duration::from_millis(200), |depot| Box::pin(async move { feed::step(&depot).await })),
+    every("checkpoints", Duration::from_secs(5), |depot| {
         Box::pin(async move { feed::keep_checkpoints(&depot).await.map(|_| false) })
     }),
-    Loop::new("holds", Duration::from_secs(1), |depot| Box::pin(async move { holds::step(&depot).await })),
-    Loop::new("cancellations", Duration::from_secs(1), |depot| {
+    Loop {
+        wake: Some(|signals| &signals.inbound),
+        ..every("inbound", Duration::from_millis(500), |depot| {
+            Box::pin(async move { inbound::step(&depot).await })
+        })
+    },
+    every("webhook_fan_out", Duration::from_millis(250), |depot| {
+        Box::pin(async move { webhooks::fan_out::step(&depot).await })
+    }),
+    // A dead endpoint occupies one of these for its time-out.
+    Loop {
+        count: Count::Workers(8),
+        wake: Some(|signals| &signals.webhooks),
+        ..every("webhooks", Duration::from_secs(1), |depot| {
+            Box::pin(async move { webhooks::deliver::step(&depot).await })
+        })
+    },
+    every("webhook_tidying", Duration::from_secs(60), |depot| {
+        Box::pin(async move { webhooks::tidy(&depot).await })
+    }),
+    every("holds", Duration::from_secs(1), |depot| Box::pin(async move { holds::step(&depot).await })),
+    every("cancellations", Duration::from_secs(1), |depot| {
         Box::pin(async move { cancellations::step(&depot).await })
     }),
-    Loop::new("sweep", LOOK_AGAIN, |depot| {
+    every("sweep", Duration::from_millis(500), |depot| {
         Box::pin(async move { reconciliation::sweep::step(&depot).await })
     }),
-    Loop::new("reconciliation", Duration::from_secs(1), |depot| {
+    every("reconciliation", Duration::from_secs(1), |depot| {
         Box::pin(async move { reconciliation::step(&depot).await })
     }),
-    Loop::new("deliveries", Duration::from_secs(2), |depot| {
+    every("stock_alerts", Duration::from_secs(5), |depot| {
+        Box::pin(async move { stock_alerts::step(&depot).await.map(|()| false) })
+    }),
+    every("deliveries", Duration::from_secs(2), |depot| {
         Box::pin(async move { deliveries::step(&depot).await })
     }),
-    Loop::new("housekeeping", Duration::from_secs(1), |depot| {
+    every("housekeeping", Duration::from_secs(1), |depot| {
         Box::pin(async move { housekeeping::step(&depot).await.map(|()| false) })
     }),
 ];
@@ -90,39 +128,16 @@ pub struct Jobs {
 }
 
 impl Jobs {
-    /// Starts all loops, `workers` of them on carrier operations.
+    /// Starts all loops; those that talk to carriers and webhook endpoints up to `workers` times.
     pub fn start(state: web::Data<AppState>, workers: usize) -> Self {
         let (stop, stopped) = watch::channel(false);
         let mut loops = Vec::new();
-        for _ in 0..workers {
-            let (depot, signals) = (state.depot.clone(), Arc::clone(&state.depot.signals));
-            let step = move || operation(depot.clone());
-            let idle = move || {
-                let signals = Arc::clone(&signals);
-                async move {
-                    // Woken or not: the next thing is to look.
-                    let _ = tokio::time::timeout(LOOK_AGAIN, signals.work.notified()).await;
-                }
-            };
-            loops.push(tokio::spawn(repeat("operations", stopped.clone(), step, idle)));
-        }
-        let (depot, signals) = (state.depot.clone(), Arc::clone(&state.depot.signals));
-        let step = move || inbound_events(depot.clone());
-        let idle = move || {
-            let signals = Arc::clone(&signals);
-            async move {
-                // Woken or not: another process may have kept an event.
-                let _ = tokio::time::timeout(LOOK_AGAIN, signals.inbound.notified()).await;
-            }
-        };
-        loops.push(tokio::spawn(repeat("inbound", stopped.clone(), step, idle)));
         for job in LOOPS {
-            for _ in 0..job.count {
-                let (depot, step, pause) = (state.depot.clone(), job.step, job.pause);
-                let step = move || step(depot.clone());
-                let idle = move || tokio::time::sleep(pause);
-                loops.push(tokio::spawn(repeat(job.name, stopped.clone(), step, idle)));
-            }
+            let count = match job.count {
+                Count::One => 1,
+                Count::Workers(most) => workers.min(most),
+            };
+            loops.extend((0..count).map(|_| tokio::spawn(run(job, state.depot.clone(), stopped.clone()))));
         }
         let shared = state.clone();
         let step = move || upkeep(shared.clone());
@@ -150,12 +165,20 @@ impl Jobs {
     }
 }
 
-async fn operation(depot: Depot) -> Result<bool, AppError> {
-    operations::step(&depot).await
-}
-
-async fn inbound_events(depot: Depot) -> Result<bool, AppError> {
-    inbound::step(&depot).await
+async fn run(job: &'static Loop, depot: Depot, stopped: watch::Receiver<bool>) {
+    let signals = Arc::clone(&depot.signals);
+    let step = move || (job.step)(depot.clone());
+    let idle = move || {
+        let signals = Arc::clone(&signals);
+        async move {
+            match job.wake {
+                // Woken or not: the next thing is to look.
+                Some(wake) => drop(tokio::time::timeout(job.pause, wake(&signals).notified()).await),
+                None => tokio::time::sleep(job.pause).await,
+            }
+        }
+    };
+    repeat(job.name, stopped, step, idle).await;
 }
 
 /// The last events of this process get their numbers before it ends; the next process would number them otherwise.

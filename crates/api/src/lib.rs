@@ -9,6 +9,7 @@
 
 pub mod accounts;
 pub mod config;
+pub mod courier;
 pub mod dto;
 pub mod extract;
 pub mod health;

@@ -80,6 +80,7 @@ const ALL: [Shared; 10] = [
         (name = "Imports", description = "Delivery files. Scope `stock`."),
         (name = "Operations", description = "Writes to carriers and their outcomes. Scope `lines` or `stock`; a storefront reads its own."),
         (name = "Events", description = "The ledger in one dense order. Scope `events`."),
+        (name = "Webhooks", description = "Where events are sent (Standard Webhooks 1.0). Scope `events`."),
         (name = "API keys", description = "Keys of channels. Scope `admin`."),
         (name = "Reconciliations", description = "Our books compared with the carriers'. Scope `admin`."),
         (name = "Carrier events", description = "What carriers tell. Signed by the carrier; no key needed."),

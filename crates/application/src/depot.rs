@@ -12,11 +12,13 @@ use simdepot_domain::channel::AccountName;
 use simdepot_domain::clock::Clock;
 use simdepot_domain::event::{Event, Fact, Subject};
 use simdepot_domain::id::{EventId, IdGenerator};
+use simdepot_domain::webhook::{Courier, Targets};
 use simdepot_persistence::{Conn, Store};
 
 use crate::error::AppError;
 use crate::in_flight::InFlight;
 use crate::signals::Signals;
+use crate::webhooks::NoCourier;
 
 /// A carrier account at work.
 #[derive(Clone)]
@@ -62,6 +64,8 @@ pub struct WorkSettings {
     /// The continuous comparison with the carriers looks at one profile in this time, over all processes; zero switches
     /// it off.
     pub sweep_every: TimeDelta,
+    /// How long one try of a webhook delivery may take.
+    pub webhook_timeout: Duration,
 }
 
 impl Default for WorkSettings {
@@ -78,6 +82,7 @@ impl Default for WorkSettings {
             checkpoints: TimeDelta::hours(1),
             checkpoint_file: None,
             sweep_every: TimeDelta::seconds(2),
+            webhook_timeout: Duration::from_secs(20),
         }
     }
 }
@@ -102,6 +107,10 @@ pub struct Depot {
     pub in_flight: Arc<InFlight>,
     /// Pace.
     pub work: Arc<WorkSettings>,
+    /// Takes webhooks to their endpoints.
+    pub courier: Arc<dyn Courier>,
+    /// Which addresses these may have.
+    pub webhook_targets: Targets,
 }
 
 impl fmt::Debug for Depot {
@@ -118,7 +127,15 @@ impl Depot {
     pub fn new(store: Store, clock: Arc<dyn Clock>, ids: Arc<dyn IdGenerator>, accounts: Accounts) -> Self {
         let (accounts, work) = (Arc::new(accounts), Arc::new(WorkSettings::default()));
         let (signals, in_flight) = (Arc::default(), Arc::default());
-        Self { store, clock, ids, accounts, signals, in_flight, work }
+        let (courier, webhook_targets) = (Arc::new(NoCourier), Targets::default());
+        Self { store, clock, ids, accounts, signals, in_flight, work, courier, webhook_targets }
+    }
+
+    /// The same depot with a way out for webhooks.
+    #[must_use]
+    pub fn with_courier(mut self, courier: Arc<dyn Courier>, targets: Targets) -> Self {
+        (self.courier, self.webhook_targets) = (courier, targets);
+        self
     }
 
     /// Now.

@@ -33,10 +33,12 @@ pub mod reconciliation;
 pub mod refunds;
 pub mod replacements;
 pub mod signals;
+pub mod stock_alerts;
 mod stock_watch;
 pub mod timeline;
 pub mod turns;
 pub mod verify;
+pub mod webhooks;
 
 pub use caller::Caller;
 pub use depot::{Account, Accounts, Depot};

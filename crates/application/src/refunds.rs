@@ -118,9 +118,9 @@ pub async fn eligibility(depot: &Depot, caller: &Caller, id: OrderId) -> Result<
             handed_over(conn, order.id)
         })
         .await?;
+    let asked_at = depot.now();
     let views = ask(depot, &handed_over).await;
     learn(depot, &views, asked_at).await?;
-    let asked_at = depot.now();
     depot
         .store
         .read(move |conn| {

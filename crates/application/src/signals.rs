@@ -25,6 +25,8 @@ pub struct Signals {
     feed: AtomicI64,
     /// There may be a carrier's event to apply.
     pub inbound: Notify,
+    /// There may be a webhook to deliver.
+    pub webhooks: Notify,
     waiting: Mutex<HashMap<Uuid, Arc<Notify>>>,
 }
 

@@ -43,5 +43,6 @@ pub mod refund;
 pub mod resolution;
 pub mod sim;
 pub mod stock;
+pub mod stock_alert;
 pub mod timeline;
 pub mod webhook;

@@ -35,6 +35,7 @@ pub mod store;
 pub mod vault;
 pub mod verification;
 pub mod watermarks;
+pub mod webhooks;
 
 pub use connection::{DatabaseUrl, UrlError};
 pub use error::StoreError;

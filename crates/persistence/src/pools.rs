@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Text};
+use diesel::sql_types::{BigInt, Nullable, Text};
 use simdepot_domain::channel::PoolName;
 use simdepot_domain::pool::{AlertLevel, PoolSettings};
 use simdepot_domain::stock::StockStatus;
@@ -246,4 +246,94 @@ pub fn sellable(conn: &mut Conn<'_>, pool: &Pool, now: DateTime<Utc>) -> Result<
     .bind::<Moment, _>(At(now))
     .get_result(conn.db)?;
     Ok(u64::try_from(row.profiles).unwrap_or_default().saturating_sub(u64::from(pool.settings.safety_buffer)))
+}
+
+/// How many profiles may be sold now, counted no further than `limit`: whether a pool is nearly empty is asked often.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn sellable_up_to(conn: &mut Conn<'_>, pool: &Pool, now: DateTime<Utc>, limit: u64) -> Result<u64> {
+    #[derive(QueryableByName)]
+    struct Available {
+        #[diesel(sql_type = BigInt)]
+        profiles: i64,
+    }
+    let buffer = u64::from(pool.settings.safety_buffer);
+    let row: Available = diesel::sql_query(
+        "SELECT COUNT(*) AS profiles FROM (SELECT 1 AS one FROM profiles \
+         WHERE pool_id = $1 AND stock_status = 'available' AND sell_by > $2 LIMIT $3) counted",
+    )
+    .bind::<BigInt, _>(pool.id)
+    .bind::<Moment, _>(At(now))
+    .bind::<BigInt, _>(i64::try_from(limit.saturating_add(buffer)).unwrap_or(i64::MAX))
+    .get_result(conn.db)?;
+    Ok(u64::try_from(row.profiles).unwrap_or_default().saturating_sub(buffer))
+}
+
+/// Profiles on sale whose last moment of sale lies in a span.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expiring {
+    /// How many.
+    pub profiles: u64,
+    /// The first of these moments.
+    pub first: DateTime<Utc>,
+    /// The last.
+    pub last: DateTime<Utc>,
+}
+
+/// A pool's profiles on sale that expire after a moment, up to another; `None` when there are none.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn expiring(
+    conn: &mut Conn<'_>,
+    pool_id: i64,
+    after: DateTime<Utc>,
+    until: DateTime<Utc>,
+) -> Result<Option<Expiring>> {
+    #[derive(QueryableByName)]
+    struct Span {
+        #[diesel(sql_type = BigInt)]
+        profiles: i64,
+        #[diesel(sql_type = Nullable<Moment>)]
+        first: Option<At>,
+        #[diesel(sql_type = Nullable<Moment>)]
+        last: Option<At>,
+    }
+    let row: Span = diesel::sql_query(
+        "SELECT COUNT(*) AS profiles, MIN(sell_by) AS first, MAX(sell_by) AS last FROM profiles \
+         WHERE pool_id = $1 AND stock_status = 'available' AND sell_by > $2 AND sell_by <= $3",
+    )
+    .bind::<BigInt, _>(pool_id)
+    .bind::<Moment, _>(At(after))
+    .bind::<Moment, _>(At(until))
+    .get_result(conn.db)?;
+    Ok(match (row.first, row.last) {
+        (Some(At(first)), Some(At(last))) => {
+            Some(Expiring { profiles: u64::try_from(row.profiles).unwrap_or_default(), first, last })
+        }
+        _ => None,
+    })
+}
+
+/// Records what a pool that is still at its version was alerted as; it becomes `version`. Its settings stay.
+///
+/// # Errors
+/// [`StoreError::RowsAffected`] when somebody else changed it.
+pub fn set_alerts(
+    conn: &mut Conn<'_>,
+    pool: &Pool,
+    level: AlertLevel,
+    expiring_through: Option<DateTime<Utc>>,
+    version: i64,
+) -> Result<()> {
+    let guard = pools::table.filter(pools::id.eq(pool.id)).filter(pools::version.eq(pool.version));
+    let touched = diesel::update(guard)
+        .set((
+            pools::alert_level.eq(level.as_ref()),
+            pools::expiring_through.eq(expiring_through.map(At)),
+            pools::version.eq(version),
+        ))
+        .execute(conn.db)?;
+    ensure_affected("record pool alerts", 1, touched)
 }

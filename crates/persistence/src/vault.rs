@@ -139,7 +139,7 @@ impl fmt::Debug for DataKey {
     }
 }
 
-/// Which secret of a profile.
+/// Which secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SecretField {
     /// The activation code.
@@ -148,45 +148,48 @@ pub enum SecretField {
     Pin,
     /// The PUK.
     Puk,
+    /// The secret of a webhook endpoint; it stays the same value when it becomes the previous one.
+    WebhookSecret,
 }
 
 impl SecretField {
     /// Binds a sealed value to its place: moved to another row or column it does not open.
-    fn context(self, iccid: &str) -> String {
+    fn context(self, row: &str) -> String {
         let column = match self {
-            Self::ActivationCode => "activation_code",
-            Self::Pin => "pin",
-            Self::Puk => "puk",
+            Self::ActivationCode => "profile_secrets:activation_code",
+            Self::Pin => "profile_secrets:pin",
+            Self::Puk => "profile_secrets:puk",
+            Self::WebhookSecret => "webhook_endpoints:secret",
         };
-        format!("profile_secrets:{column}:{iccid}")
+        format!("{column}:{row}")
     }
 }
 
 impl DataKey {
-    /// Seals a secret of the profile `iccid`.
+    /// Seals a secret of `row`: the ICCID of a profile, the id of an endpoint.
     ///
     /// # Errors
     /// When the operating system gives no randomness.
     pub fn seal(
         &self,
         field: SecretField,
-        iccid: &str,
+        row: &str,
         secret: &str,
     ) -> std::result::Result<Vec<u8>, VaultError> {
-        seal(&self.bytes, &field.context(iccid), secret.as_bytes())
+        seal(&self.bytes, &field.context(row), secret.as_bytes())
     }
 
-    /// Opens a sealed secret of the profile `iccid`.
+    /// Opens a sealed secret of `row`.
     ///
     /// # Errors
     /// [`VaultError::Sealed`] when it was changed or belongs elsewhere.
     pub fn open(
         &self,
         field: SecretField,
-        iccid: &str,
+        row: &str,
         sealed: &[u8],
     ) -> std::result::Result<Secret, VaultError> {
-        let opened = open(&self.bytes, &field.context(iccid), sealed)?;
+        let opened = open(&self.bytes, &field.context(row), sealed)?;
         Ok(Secret::new(String::from_utf8(opened).map_err(|_| VaultError::Sealed)?))
     }
 }

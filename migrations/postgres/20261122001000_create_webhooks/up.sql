@@ -14,6 +14,8 @@ CREATE TABLE webhook_endpoints (
     previous_until  timestamptz,
     -- The feed up to here has become deliveries.
     position        bigint NOT NULL,
+    -- Tries in a row that failed: a failing endpoint gets one at a time.
+    failures        integer NOT NULL DEFAULT 0,
     version         bigint NOT NULL,
     created_at      timestamptz NOT NULL,
     updated_at      timestamptz NOT NULL,
@@ -34,7 +36,8 @@ CREATE TABLE webhook_deliveries (
     replay      boolean NOT NULL,
     status      text NOT NULL CHECK (status IN ('pending', 'delivered', 'failed')),
     attempts    integer NOT NULL DEFAULT 0,
-    run_at      timestamptz NOT NULL,
+    -- Null while one before it with the same key is pending.
+    run_at      timestamptz,
     lease_token uuid,
     lease_until timestamptz,
     last_status integer,
@@ -44,7 +47,9 @@ CREATE TABLE webhook_deliveries (
     CHECK ((lease_token IS NULL) = (lease_until IS NULL)),
     CHECK ((finished_at IS NULL) = (status = 'pending'))
 );
-CREATE INDEX webhook_deliveries_queue ON webhook_deliveries (run_at, id) WHERE status = 'pending';
+CREATE INDEX webhook_deliveries_queue ON webhook_deliveries (endpoint_id, run_at, id)
+    WHERE status = 'pending' AND run_at IS NOT NULL;
+CREATE INDEX webhook_deliveries_leased ON webhook_deliveries (endpoint_id) WHERE lease_token IS NOT NULL;
 CREATE INDEX webhook_deliveries_in_order ON webhook_deliveries (endpoint_id, order_key, id) WHERE status = 'pending';
 CREATE INDEX webhook_deliveries_by_endpoint ON webhook_deliveries (endpoint_id, id);
 CREATE INDEX webhook_deliveries_finished ON webhook_deliveries (finished_at) WHERE finished_at IS NOT NULL;

@@ -29,6 +29,13 @@ impl CarrierConfig {
             Self::Transatel(config) => &config.account,
         }
     }
+
+    /// Where its API is.
+    pub fn base_url(&self) -> &str {
+        match self {
+            Self::Transatel(config) => &config.base_url,
+        }
+    }
 }
 
 /// A Transatel account.

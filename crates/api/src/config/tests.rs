@@ -49,6 +49,7 @@ fn nothing_set_is_a_sandbox_on_loopback() {
     assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(config.spool_dir, std::env::temp_dir());
     assert!(config.bootstrap_key.is_none() && config.public_url.is_none());
+    assert_eq!(config.webhook_targets, Targets::PublicOrThisMachine);
 }
 
 #[test]
@@ -201,4 +202,23 @@ fn a_wildcard_is_reached_by_loopback() {
     {
         assert_eq!(reachable(listen.parse().unwrap()).to_string(), reached);
     }
+}
+
+#[test]
+fn webhooks_go_to_public_addresses_unless_it_is_a_trial() {
+    let own_key = ("SIMDEPOT_ENCRYPTION_KEY", KEY);
+    let targets = |file: &str, pairs: &[(&str, &str)]| with_file(file, &[pairs, &[own_key]].concat());
+    let trial = SPC.replace("https://api.transatel.com", "http://127.0.0.1:8090");
+    let mixed = format!("{trial}{}", SPC.replace("\"spc\"", "\"other\""));
+    for (file, expected) in [
+        (SPC, Targets::Public),
+        (trial.as_str(), Targets::PublicOrThisMachine),
+        (mixed.as_str(), Targets::Public),
+    ] {
+        assert_eq!(targets(file, &[]).unwrap().webhook_targets, expected, "{file}");
+        let set = |value| targets(file, &[("SIMDEPOT_WEBHOOK_TARGETS", value)]).unwrap().webhook_targets;
+        assert_eq!((set("private"), set("public")), (Targets::All, Targets::Public));
+    }
+    let wrong = problem(&[("SIMDEPOT_WEBHOOK_TARGETS", "everything")]);
+    assert!(wrong.contains("SIMDEPOT_WEBHOOK_TARGETS") && wrong.contains("public or private"), "{wrong}");
 }

@@ -62,6 +62,7 @@ paths! {
     ReconciliationPath { id: ReconciliationId, "The reconciliation." }
     AccountPath { account: AccountName, "The carrier account, as the configuration names it." }
     ApiKeyPath { id: ApiKeyId, "The key." }
+    WebhookEndpointPath { id: WebhookEndpointId, "The endpoint." }
     ProfilePath { iccid: Iccid, "The profile. With and without a 20th digit it is the same SIM." }
     PoolPath { pool: PoolName, "The pool." }
 }

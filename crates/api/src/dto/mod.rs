@@ -24,4 +24,5 @@ pub mod replacement;
 pub mod text;
 pub mod time;
 pub mod timeline;
+pub mod webhook_endpoint;
 pub mod words;

@@ -11,7 +11,7 @@ use simdepot_persistence::pools;
 use utoipa::{IntoParams, ToSchema};
 use validator::Validate;
 
-use super::words::SimStatus;
+use super::words::{AlertLevel, SimStatus};
 use super::{identifiers, text, time};
 use crate::pagination::Limit;
 
@@ -169,7 +169,7 @@ pub struct PoolsQuery {
 #[schema(example = json!({
     "pool": "travel-world", "carrier_account": "spc", "name": "Travel, worldwide", "low_threshold": 500,
     "critical_threshold": 100, "safety_buffer": 0, "lead_time_days": 14, "shelf_life_days": null,
-    "sellable_statuses": ["preactivated"], "activation": null,
+    "sellable_statuses": ["preactivated"], "activation": null, "alert_level": "ok",
     "created_at": "2026-11-02T09:00:00Z", "updated_at": "2026-11-02T09:00:00Z"
 }))]
 pub struct Pool {
@@ -196,6 +196,8 @@ pub struct Pool {
     /// What the carrier needs to activate a subscription at the sale.
     #[schema(value_type = Option<Object>)]
     pub activation: Option<Json>,
+    /// What its stock was last alerted as.
+    pub alert_level: AlertLevel,
     /// When it was made.
     pub created_at: DateTime<Utc>,
     /// When it was last changed.
@@ -216,6 +218,7 @@ impl From<pools::Pool> for Pool {
             shelf_life_days: settings.shelf_life_days,
             sellable_statuses: settings.sellable_statuses.into_iter().map(Into::into).collect(),
             activation: settings.activation,
+            alert_level: pool.alert_level.into(),
             created_at: pool.created_at,
             updated_at: pool.updated_at,
         }

@@ -121,6 +121,15 @@ words! {
     /// in the stock that is in use.
     DriftKind = drift::DriftKind { UnexpectedBundle, MissingBundle, UnknownToCarrier, ImpossibleMove, InUseUnsold }
 
+    /// What a pool's stock was last alerted as: enough, below the low or below the critical threshold.
+    AlertLevel = pool::AlertLevel { Ok, Low, Critical }
+
+    /// Status of a webhook endpoint: a disabled one gets nothing until it is enabled again.
+    EndpointStatus = webhook::EndpointStatus { Enabled, Disabled }
+
+    /// Status of a delivery: `failed` was given up after its last try.
+    DeliveryStatus = webhook::DeliveryStatus { Pending, Delivered, Failed }
+
     /// What a key may do.
     Scope = channel::Scope { Storefront, Stock, Lines, Secrets, Devices, Events, Admin }
 }

@@ -20,6 +20,7 @@ mod profiles;
 mod reconciliations;
 mod replacements;
 mod reply;
+mod webhook_endpoints;
 
 /// Registers every route of the API. The same call serves the routes and collects their OpenAPI description.
 pub fn configure(config: &mut ServiceConfig) {
@@ -36,6 +37,7 @@ pub fn configure(config: &mut ServiceConfig) {
         .configure(imports::configure)
         .configure(operations::configure)
         .configure(events::configure)
+        .configure(webhook_endpoints::configure)
         .configure(api_keys::configure)
         .configure(reconciliations::configure)
         .configure(carrier_events::configure)

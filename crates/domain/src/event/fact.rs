@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use strum::IntoStaticStr;
+use strum::{IntoStaticStr, VariantNames};
 
 use crate::bundle::{BundleStatus, OrderType};
 use crate::channel::{AccountName, ChannelName, PoolName};
@@ -21,7 +21,7 @@ use crate::sim::SimStatus;
 use crate::stock::StockStatus;
 
 /// What may be true of a subject. The serialised form is `{"type": …, "data": …}`; types and fields are only added.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr, VariantNames)]
 #[serde(tag = "type", content = "data")]
 pub enum Fact {
     /// A pool was made.

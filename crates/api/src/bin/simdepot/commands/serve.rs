@@ -7,6 +7,7 @@ use anyhow::{Context as _, bail};
 use secrecy::SecretString;
 use simdepot_api::accounts;
 use simdepot_api::config::Config;
+use simdepot_api::courier::HttpCourier;
 use simdepot_api::sandbox::{SANDBOX_KEY, Sandbox};
 use simdepot_api::startup::{Application, ApplicationOptions};
 use simdepot_api::state::ApiSettings;
@@ -39,6 +40,9 @@ pub(super) async fn run() -> anyhow::Result<Outcome> {
     let mut depot = setup::assemble(store, accounts);
     let checkpoint_file = config.checkpoint_file.clone();
     depot.work = Arc::new(WorkSettings { checkpoint_file, ..WorkSettings::default() });
+    let targets = config.webhook_targets;
+    let courier = HttpCourier::new(targets).context("webhooks cannot be sent")?;
+    let depot = depot.with_courier(Arc::new(courier), targets);
     if let Some(key) = &key {
         api_keys::ensure_bootstrap(&depot, key).await.map_err(output::explained)?;
     }

@@ -1,0 +1,335 @@
+//! Webhook endpoints: made and changed by the keys of their channel.
+
+use simdepot_domain::event::{Fact, Subject};
+use simdepot_domain::id::WebhookEndpointId;
+use simdepot_domain::webhook::{
+    DeliveryStatus, EndpointStatus, OVERLAP, TargetError, Targets, WebhookSecret, is_event_type,
+};
+use simdepot_persistence::webhooks::deliveries::{self, Delivery};
+use simdepot_persistence::webhooks::endpoints::{self, Endpoint, EndpointSettings};
+use simdepot_persistence::webhooks::facts;
+use simdepot_persistence::{Conn, events};
+use zeroize::Zeroizing;
+
+use crate::caller::Caller;
+use crate::depot::Depot;
+use crate::error::{AppError, FieldError};
+use crate::idempotency::{self, IdempotencyKey, Once, unreadable_record};
+
+/// A new endpoint.
+#[derive(Clone)]
+pub struct NewEndpoint {
+    /// Where deliveries go.
+    pub url: String,
+    /// What it is, for people.
+    pub description: Option<String>,
+    /// Event types that it gets, `order.*` for a kind; all when absent.
+    pub types: Option<Vec<String>>,
+}
+
+/// An endpoint with its secret, which is there only in the answer to the request that made it.
+#[derive(Clone)]
+pub struct WithSecret {
+    /// The endpoint.
+    pub endpoint: Endpoint,
+    /// What its deliveries are signed with.
+    pub secret: Option<WebhookSecret>,
+}
+
+/// Makes an endpoint. It gets what enters the feed from now on. The second value tells whether an earlier request with
+/// the key had made it.
+///
+/// # Errors
+/// [`AppError::Invalid`] when deliveries may not go there, or a type is not known.
+pub async fn create(
+    depot: &Depot,
+    caller: &Caller,
+    new: NewEndpoint,
+    key: Option<&IdempotencyKey>,
+) -> Result<(WithSecret, bool), AppError> {
+    let settings = EndpointSettings {
+        url: new.url,
+        description: new.description,
+        types: new.types,
+        status: EndpointStatus::Enabled,
+        disabled_reason: None,
+    };
+    check(depot.webhook_targets, &settings)?;
+    let made = idempotency::once(depot, caller, key, || insert(depot, caller, settings, key)).await?;
+    again(depot, caller, made).await
+}
+
+async fn insert(
+    depot: &Depot,
+    caller: &Caller,
+    settings: EndpointSettings,
+    key: Option<&IdempotencyKey>,
+) -> Result<WithSecret, AppError> {
+    let secret = new_secret()?;
+    let (work, caller, key, kept) = (depot.clone(), caller.clone(), key.cloned(), secret.clone());
+    let endpoint = depot
+        .store
+        .write(move |conn| {
+            let (now, id) = (work.now(), WebhookEndpointId::generate(work.ids.as_ref()));
+            idempotency::record(conn, &work, &caller, key.as_ref(), 201, &id.to_string())?;
+            let position = facts::last_seq(conn)?;
+            let channel = caller.channel.clone();
+            let new = endpoints::NewEndpoint { id, channel: channel.clone(), settings, position };
+            endpoints::insert(conn, work.store.vault(), &new, &kept, now)?;
+            let fact = Fact::WebhookEndpointCreated { channel };
+            events::append(conn, &[work.event(now, Subject::WebhookEndpoint(id), 1, fact)])?;
+            own(conn, &caller, id)
+        })
+        .await?;
+    Ok(WithSecret { endpoint, secret: Some(secret) })
+}
+
+/// What was made now, or by an earlier request with the key: that one had the secret.
+async fn again(
+    depot: &Depot,
+    caller: &Caller,
+    made: Once<WithSecret>,
+) -> Result<(WithSecret, bool), AppError> {
+    match made {
+        Once::Made(made) => Ok((made, false)),
+        Once::Replayed(id) => {
+            let id = id.parse().map_err(|_| unreadable_record())?;
+            Ok((WithSecret { endpoint: get(depot, caller, id).await?, secret: None }, true))
+        }
+    }
+}
+
+fn new_secret() -> Result<WebhookSecret, AppError> {
+    let mut bytes = Zeroizing::new([0u8; 32]);
+    getrandom::fill(bytes.as_mut_slice())
+        .map_err(|_| AppError::Internal("no randomness from the operating system".to_owned()))?;
+    Ok(WebhookSecret::from_bytes(&bytes))
+}
+
+fn check(targets: Targets, settings: &EndpointSettings) -> Result<(), AppError> {
+    let mut errors = Vec::new();
+    if let Err(error) = targets.check(&settings.url) {
+        let code = match error {
+            TargetError::TooLong => "length",
+            TargetError::Address => "address",
+            TargetError::NotUrl | TargetError::Scheme | TargetError::UserInfo | TargetError::Fragment => {
+                "format"
+            }
+        };
+        errors.push(FieldError::new("/url", code, error.to_string()));
+    }
+    for (index, pattern) in settings.types.iter().flatten().enumerate() {
+        if !is_event_type(pattern) {
+            let message = "is no event type; a kind of events is named with .*, such as order.*";
+            errors.push(FieldError::new(format!("/types/{index}"), "unknown", message));
+        }
+    }
+    if errors.is_empty() { Ok(()) } else { Err(AppError::Invalid(errors)) }
+}
+
+const WHAT: &str = "webhook endpoint";
+
+/// An endpoint of the caller's channel.
+fn own(conn: &mut Conn<'_>, caller: &Caller, id: WebhookEndpointId) -> Result<Endpoint, AppError> {
+    endpoints::find(conn, id)?
+        .filter(|endpoint| endpoint.channel == caller.channel)
+        .ok_or(AppError::NotFound { what: WHAT })
+}
+
+/// An endpoint of the caller's channel, locked.
+pub(super) fn own_locked(
+    conn: &mut Conn<'_>,
+    caller: &Caller,
+    id: WebhookEndpointId,
+) -> Result<Endpoint, AppError> {
+    endpoints::lock(conn, id)?
+        .filter(|endpoint| endpoint.channel == caller.channel)
+        .ok_or(AppError::NotFound { what: WHAT })
+}
+
+/// An endpoint of the caller's channel.
+///
+/// # Errors
+/// [`AppError::NotFound`].
+pub async fn get(depot: &Depot, caller: &Caller, id: WebhookEndpointId) -> Result<Endpoint, AppError> {
+    let caller = caller.clone();
+    depot.store.read(move |conn| own(conn, &caller, id)).await
+}
+
+/// A page of the endpoints of the caller's channel, newest first.
+///
+/// # Errors
+/// When they cannot be read.
+pub async fn list(
+    depot: &Depot,
+    caller: &Caller,
+    before: Option<WebhookEndpointId>,
+    limit: i64,
+) -> Result<Vec<Endpoint>, AppError> {
+    let channel = caller.channel.clone();
+    depot.store.read(move |conn| Ok(endpoints::list(conn, &channel, before, limit)?)).await
+}
+
+/// A page of an endpoint's deliveries, newest first.
+///
+/// # Errors
+/// [`AppError::NotFound`].
+pub async fn log(
+    depot: &Depot,
+    caller: &Caller,
+    id: WebhookEndpointId,
+    status: Option<DeliveryStatus>,
+    before: Option<i64>,
+    limit: i64,
+) -> Result<Vec<Delivery>, AppError> {
+    let caller = caller.clone();
+    depot
+        .store
+        .read(move |conn| {
+            own(conn, &caller, id)?;
+            Ok(deliveries::list(conn, id, status, before, limit)?)
+        })
+        .await
+}
+
+/// What may be changed about an endpoint. `None` leaves a setting as it is, `Some(None)` takes it away.
+#[derive(Clone, Default)]
+pub struct EndpointChange {
+    /// Another address.
+    pub url: Option<String>,
+    /// Another description.
+    pub description: Option<Option<String>>,
+    /// Other types.
+    pub types: Option<Option<Vec<String>>>,
+    /// On or off.
+    pub status: Option<EndpointStatus>,
+}
+
+impl EndpointChange {
+    /// The settings after it, and the names of those that it changes.
+    fn apply(self, before: &EndpointSettings) -> (EndpointSettings, Vec<String>) {
+        let mut after = before.clone();
+        after.url = self.url.unwrap_or(after.url);
+        after.description = self.description.unwrap_or(after.description);
+        after.types = self.types.unwrap_or(after.types);
+        after.status = self.status.unwrap_or(after.status);
+        if after.status != before.status {
+            after.disabled_reason =
+                (after.status == EndpointStatus::Disabled).then(|| DISABLED_BY_OWNER.to_owned());
+        }
+        let changed = [
+            ("url", before.url != after.url),
+            ("description", before.description != after.description),
+            ("types", before.types != after.types),
+            ("status", before.status != after.status),
+        ];
+        let names = changed.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name.to_owned());
+        (after, names.collect())
+    }
+}
+
+const DISABLED_BY_OWNER: &str = "switched off by its owner";
+
+/// Changes an endpoint. One that is enabled again goes on where it stood: nothing is left out.
+///
+/// # Errors
+/// [`AppError::NotFound`]; [`AppError::Invalid`] as for a new one.
+pub async fn change(
+    depot: &Depot,
+    caller: &Caller,
+    id: WebhookEndpointId,
+    change: EndpointChange,
+) -> Result<Endpoint, AppError> {
+    let (work, caller) = (depot.clone(), caller.clone());
+    let changed = depot
+        .write_again(move |conn| {
+            let endpoint = own_locked(conn, &caller, id)?;
+            let (settings, mut names) = change.clone().apply(&endpoint.settings);
+            if names.is_empty() {
+                return Ok(endpoint);
+            }
+            check(work.webhook_targets, &settings)?;
+            let now = work.now();
+            let switched_off =
+                names.iter().any(|name| name == "status") && settings.status == EndpointStatus::Disabled;
+            if switched_off {
+                names.retain(|name| name != "status");
+            }
+            let mut facts = Vec::new();
+            if !names.is_empty() {
+                facts.push(Fact::WebhookEndpointChanged { settings: names });
+            }
+            if switched_off {
+                facts.push(Fact::WebhookEndpointDisabled { reason: DISABLED_BY_OWNER.to_owned() });
+            }
+            let told: Vec<_> = (endpoint.version + 1..)
+                .zip(facts)
+                .map(|(version, fact)| work.event(now, Subject::WebhookEndpoint(id), version, fact))
+                .collect();
+            let version = told.last().map_or(endpoint.version, |event| event.version);
+            endpoints::update(conn, &endpoint, &settings, version, now)?;
+            if settings.url != endpoint.settings.url || settings.status != endpoint.settings.status {
+                // What waits for its next try waits for the endpoint as it was.
+                deliveries::hurry(conn, id, now)?;
+            }
+            events::append(conn, &told)?;
+            own(conn, &caller, id)
+        })
+        .await?;
+    depot.signals.webhooks.notify_one();
+    Ok(changed)
+}
+
+/// Removes an endpoint with its deliveries.
+///
+/// # Errors
+/// [`AppError::NotFound`].
+pub async fn delete(depot: &Depot, caller: &Caller, id: WebhookEndpointId) -> Result<(), AppError> {
+    let (work, caller) = (depot.clone(), caller.clone());
+    depot
+        .write_again(move |conn| {
+            let endpoint = own_locked(conn, &caller, id)?;
+            endpoints::delete(conn, &endpoint)?;
+            let (version, fact) = (endpoint.version + 1, Fact::WebhookEndpointDeleted {});
+            events::append(conn, &[work.event(work.now(), Subject::WebhookEndpoint(id), version, fact)])?;
+            Ok(())
+        })
+        .await
+}
+
+/// Gives an endpoint a new secret. For a day, deliveries are signed with both. The second value tells whether an
+/// earlier request with the key had done it.
+///
+/// # Errors
+/// [`AppError::NotFound`].
+pub async fn rotate_secret(
+    depot: &Depot,
+    caller: &Caller,
+    id: WebhookEndpointId,
+    key: Option<&IdempotencyKey>,
+) -> Result<(WithSecret, bool), AppError> {
+    let made = idempotency::once(depot, caller, key, || rotate(depot, caller, id, key)).await?;
+    again(depot, caller, made).await
+}
+
+async fn rotate(
+    depot: &Depot,
+    caller: &Caller,
+    id: WebhookEndpointId,
+    key: Option<&IdempotencyKey>,
+) -> Result<WithSecret, AppError> {
+    let secret = new_secret()?;
+    let (work, caller, key, kept) = (depot.clone(), caller.clone(), key.cloned(), secret.clone());
+    let endpoint = depot
+        .write_again(move |conn| {
+            let endpoint = own_locked(conn, &caller, id)?;
+            idempotency::record(conn, &work, &caller, key.as_ref(), 200, &id.to_string())?;
+            let now = work.now();
+            let version = endpoints::rotate(conn, work.store.vault(), &endpoint, &kept, now + OVERLAP, now)?;
+            let fact = Fact::WebhookSecretRotated {};
+            events::append(conn, &[work.event(now, Subject::WebhookEndpoint(id), version, fact)])?;
+            own(conn, &caller, id)
+        })
+        .await?;
+    Ok(WithSecret { endpoint, secret: Some(secret) })
+}

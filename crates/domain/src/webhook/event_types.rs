@@ -1,0 +1,95 @@
+//! Which events an endpoint gets, and which of them must keep their order.
+
+use strum::VariantNames;
+
+use crate::event::{Fact, SubjectKind};
+
+/// Every event type.
+pub fn event_types() -> &'static [&'static str] {
+    Fact::VARIANTS
+}
+
+/// Whether a filter names a known type, or with `order.*` the types of a known kind. A misspelt filter would stay
+/// silent for ever.
+pub fn is_event_type(pattern: &str) -> bool {
+    match pattern.strip_suffix(".*") {
+        Some(kind) => event_types().iter().any(|known| is_of(kind, known)),
+        None => event_types().contains(&pattern),
+    }
+}
+
+/// Whether an endpoint with this filter wants an event; without a filter it wants all.
+pub fn wants(filter: Option<&[String]>, event_type: &str) -> bool {
+    filter.is_none_or(|patterns| {
+        patterns.iter().any(|pattern| match pattern.strip_suffix(".*") {
+            Some(kind) => is_of(kind, event_type),
+            None => pattern == event_type,
+        })
+    })
+}
+
+fn is_of(kind: &str, event_type: &str) -> bool {
+    event_type.strip_prefix(kind).is_some_and(|rest| rest.starts_with('.'))
+}
+
+/// Events with the same key reach an endpoint one after the other. What happens to a profile is told by events of
+/// several subjects, its bundles and operations among them, so the profile is the key where the event names one.
+pub fn order_key(kind: SubjectKind, subject_id: &str, fact: &Fact) -> String {
+    match fact {
+        Fact::BundleOrdered { iccid, .. }
+        | Fact::BundleStatusChanged { iccid, .. }
+        | Fact::OperationStatusChanged { iccid, .. } => format!("{}/{iccid}", SubjectKind::Profile),
+        _ => format!("{kind}/{subject_id}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bundle::BundleStatus;
+    use crate::iccid::Iccid;
+
+    #[test]
+    fn filters_are_types_or_kinds() {
+        assert!(event_types().contains(&"order.created") && event_types().contains(&"feed.checkpoint"));
+        for known in ["order.created", "order.*", "profile.*", "webhook_endpoint.*"] {
+            assert!(is_event_type(known), "{known}");
+        }
+        for unknown in ["", "*", ".*", "order", "ord.*", "order.creat*", "order.created.*", "Order.created"] {
+            assert!(!is_event_type(unknown), "{unknown}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_gets_what_it_wants() {
+        let filter = |patterns: &[&str]| patterns.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        assert!(wants(None, "pool.changed"));
+        let some = filter(&["order.*", "pool.stock_low"]);
+        for (event_type, wanted) in [
+            ("order.created", true),
+            ("order.status_changed", true),
+            ("pool.stock_low", true),
+            ("pool.stock_recovered", false),
+            ("orders.created", false),
+            ("profile.stock_moved", false),
+        ] {
+            assert_eq!(wants(Some(&some), event_type), wanted, "{event_type}");
+        }
+        assert!(!wants(Some(&[]), "order.created"));
+    }
+
+    #[test]
+    fn what_happens_to_a_profile_has_one_key() {
+        let iccid = Iccid::parse("8988247000000000012").unwrap();
+        let bundle = Fact::BundleStatusChanged {
+            iccid: iccid.clone(),
+            from: BundleStatus::Ordering,
+            to: BundleStatus::Ready,
+        };
+        let key = order_key(SubjectKind::Bundle, "bdl_1", &bundle);
+        assert_eq!(key, "profile/8988247000000000012");
+        assert_eq!(order_key(SubjectKind::Profile, iccid.as_str(), &Fact::CodeReceived {}), key);
+        let pool = Fact::PoolChanged { settings: Vec::new() };
+        assert_eq!(order_key(SubjectKind::Pool, "world", &pool), "pool/world");
+    }
+}

@@ -1,0 +1,457 @@
+//! Deliveries: one event for one endpoint, tried until it is taken or given up.
+//!
+//! Of the deliveries of an endpoint with the same key only the oldest pending one has a `run_at`; the others wait for
+//! it and are in no index that a search for work looks at, so that a long queue behind a dead endpoint costs nothing.
+//!
+//! `run_at` goes by the clock of the application, leases by the database's ([`crate::Conn::now`]). What must be the
+//! same for all machines is only who has a delivery; when it is due may be off by what their clocks are.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Nullable};
+use simdepot_domain::id::{EventId, WebhookEndpointId};
+use simdepot_domain::webhook::DeliveryStatus;
+use uuid::Uuid;
+
+use super::endpoints::Endpoint;
+use crate::dialect::{INSERT_CHUNK, both};
+use crate::error::{Result, StoreError, ensure_affected, parse_column};
+use crate::schema::webhook_deliveries as table;
+use crate::sql_types::{At, Id, Moment, Uid};
+use crate::store::Conn;
+
+/// An event for an endpoint, rendered.
+#[derive(Debug, Clone)]
+pub struct NewDelivery {
+    /// The event's number in the feed.
+    pub seq: i64,
+    /// The event.
+    pub event: EventId,
+    /// Its type.
+    pub event_type: String,
+    /// Goes out after the ones before it with the same key.
+    pub order_key: String,
+    /// The bytes of every try.
+    pub body: Vec<u8>,
+}
+
+/// A delivery as it is stored, without its body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// Its row.
+    pub id: i64,
+    /// To which endpoint.
+    pub endpoint: WebhookEndpointId,
+    /// The event's number in the feed.
+    pub seq: i64,
+    /// The event.
+    pub event: EventId,
+    /// Its type.
+    pub event_type: String,
+    /// Goes out after the ones before it with the same key.
+    pub order_key: String,
+    /// Whether somebody asked for it, besides the one that the feed made.
+    pub replay: bool,
+    /// Where it stands.
+    pub status: DeliveryStatus,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// Not before; absent while it waits for one before it.
+    pub run_at: Option<DateTime<Utc>>,
+    /// HTTP status of the last answer.
+    pub last_status: Option<u16>,
+    /// Why there was no answer to the last try.
+    pub last_error: Option<String>,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it ended.
+    pub finished_at: Option<DateTime<Utc>>,
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = table)]
+struct Row {
+    id: i64,
+    endpoint_id: Uid,
+    seq: i64,
+    event_id: Uid,
+    event_type: String,
+    order_key: String,
+    replay: bool,
+    status: String,
+    attempts: i32,
+    run_at: Option<At>,
+    last_status: Option<i32>,
+    last_error: Option<String>,
+    created_at: At,
+    finished_at: Option<At>,
+}
+
+impl TryFrom<Row> for Delivery {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Self> {
+        Ok(Self {
+            status: parse_column("webhook_deliveries", "status", row.id, &row.status)?,
+            id: row.id,
+            endpoint: WebhookEndpointId(row.endpoint_id.0),
+            seq: row.seq,
+            event: EventId(row.event_id.0),
+            event_type: row.event_type,
+            order_key: row.order_key,
+            replay: row.replay,
+            attempts: u32::try_from(row.attempts).unwrap_or_default(),
+            run_at: row.run_at.map(|at| at.0),
+            last_status: row.last_status.and_then(|status| u16::try_from(status).ok()),
+            last_error: row.last_error,
+            created_at: row.created_at.0,
+            finished_at: row.finished_at.map(|at| at.0),
+        })
+    }
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = table, treat_none_as_default_value = false)]
+struct NewRow<'a> {
+    endpoint_id: Uid,
+    seq: i64,
+    event_id: Uid,
+    event_type: &'a str,
+    order_key: &'a str,
+    body: &'a [u8],
+    replay: bool,
+    status: &'a str,
+    run_at: Option<At>,
+    created_at: At,
+}
+
+/// Queues deliveries in this order, behind what is queued already. The endpoint must be locked.
+///
+/// # Errors
+/// When they cannot be stored.
+pub fn insert_many(
+    conn: &mut Conn<'_>,
+    endpoint: &Endpoint,
+    new: &[NewDelivery],
+    replay: bool,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    for chunk in new.chunks(INSERT_CHUNK) {
+        let keys: BTreeSet<&str> = chunk.iter().map(|delivery| delivery.order_key.as_str()).collect();
+        let keys: Vec<&str> = keys.into_iter().collect();
+        let taken: Vec<String> = table::table
+            .filter(table::endpoint_id.eq(Uid(endpoint.id.0)))
+            .filter(table::status.eq(DeliveryStatus::Pending.as_ref()))
+            .filter(table::order_key.eq_any(keys))
+            .select(table::order_key)
+            .distinct()
+            .load(conn.db)?;
+        let mut taken: BTreeSet<&str> = taken.iter().map(String::as_str).collect();
+        let rows: Vec<NewRow<'_>> = chunk
+            .iter()
+            .map(|delivery| NewRow {
+                endpoint_id: Uid(endpoint.id.0),
+                seq: delivery.seq,
+                event_id: Uid(delivery.event.0),
+                event_type: &delivery.event_type,
+                order_key: &delivery.order_key,
+                body: &delivery.body,
+                replay,
+                status: DeliveryStatus::Pending.into(),
+                run_at: taken.insert(&delivery.order_key).then_some(At(now)),
+                created_at: At(now),
+            })
+            .collect();
+        let written = both!(conn.db, c => diesel::insert_into(table::table).values(&rows).execute(c))?;
+        ensure_affected("insert webhook deliveries", rows.len(), written)?;
+    }
+    Ok(())
+}
+
+/// How many tries an endpoint gets at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parallel {
+    /// While it takes what it is sent.
+    pub healthy: i64,
+    /// After a failure.
+    pub failing: i64,
+}
+
+/// Enabled endpoints with a delivery that is due and room for another try, the one that waits longest first.
+///
+/// # Errors
+/// When the database cannot be asked.
+pub fn endpoints_with_work(
+    conn: &mut Conn<'_>,
+    parallel: Parallel,
+    now: DateTime<Utc>,
+    limit: i64,
+) -> Result<Vec<WebhookEndpointId>> {
+    #[derive(QueryableByName)]
+    struct IdRow {
+        #[diesel(sql_type = Id)]
+        id: Uid,
+    }
+    let clock = conn.now()?;
+    let rows: Vec<IdRow> = diesel::sql_query(
+        "SELECT w.id FROM (SELECT e.id, (SELECT MIN(d.run_at) FROM webhook_deliveries d WHERE d.endpoint_id = e.id \
+          AND d.status = 'pending' AND d.run_at <= $1 AND (d.lease_until IS NULL OR d.lease_until <= $2)) AS since \
+         FROM webhook_endpoints e WHERE e.status = 'enabled' AND \
+          (SELECT COUNT(*) FROM webhook_deliveries l WHERE l.endpoint_id = e.id AND l.lease_token IS NOT NULL \
+           AND l.lease_until > $2) < CASE WHEN e.failures > 0 THEN $3 ELSE $4 END) w \
+         WHERE w.since IS NOT NULL ORDER BY w.since, w.id LIMIT $5",
+    )
+    .bind::<Moment, _>(At(now))
+    .bind::<Moment, _>(At(clock))
+    .bind::<BigInt, _>(parallel.failing)
+    .bind::<BigInt, _>(parallel.healthy)
+    .bind::<BigInt, _>(limit)
+    .load(conn.db)?;
+    Ok(rows.into_iter().map(|row| WebhookEndpointId(row.id.0)).collect())
+}
+
+/// A delivery that one worker has for itself until `until`, by the database's clock.
+#[derive(Clone)]
+pub struct Lease {
+    /// The delivery.
+    pub delivery: Delivery,
+    /// What to send.
+    pub body: Vec<u8>,
+    /// Proves the lease.
+    pub token: Uuid,
+    /// When it runs out.
+    pub until: DateTime<Utc>,
+}
+
+impl std::fmt::Debug for Lease {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lease")
+            .field("delivery", &self.delivery.id)
+            .field("until", &self.until)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Leases the delivery of an endpoint that has been due longest, if it may have another try now. The endpoint must be
+/// locked.
+///
+/// # Errors
+/// When the database cannot be asked.
+pub fn lease_next(
+    conn: &mut Conn<'_>,
+    endpoint: &Endpoint,
+    parallel: Parallel,
+    token: Uuid,
+    now: DateTime<Utc>,
+    length: chrono::TimeDelta,
+) -> Result<Option<Lease>> {
+    let clock = conn.now()?;
+    let own = table::table.filter(table::endpoint_id.eq(Uid(endpoint.id.0)));
+    let under_way: i64 = own
+        .filter(table::lease_token.is_not_null())
+        .filter(table::lease_until.gt(At(clock)))
+        .count()
+        .get_result(conn.db)?;
+    let room = if endpoint.failures > 0 { parallel.failing } else { parallel.healthy };
+    if under_way >= room {
+        return Ok(None);
+    }
+    let found: Option<(Row, Vec<u8>)> = own
+        .filter(table::status.eq(DeliveryStatus::Pending.as_ref()))
+        .filter(table::run_at.le(At(now)))
+        .filter(table::lease_until.is_null().or(table::lease_until.le(At(clock))))
+        .order((table::run_at, table::id))
+        .select((Row::as_select(), table::body))
+        .first(conn.db)
+        .optional()?;
+    let Some((row, body)) = found else {
+        return Ok(None);
+    };
+    let until = clock + length;
+    let touched = diesel::update(table::table.find(row.id))
+        .set((table::lease_token.eq(Uid(token)), table::lease_until.eq(At(until))))
+        .execute(conn.db)?;
+    ensure_affected("lease webhook delivery", 1, touched)?;
+    Ok(Some(Lease { delivery: row.try_into()?, body, token, until }))
+}
+
+/// Gives a lease back: nothing was sent. A lease that is over is left alone.
+///
+/// # Errors
+/// When the database cannot be asked.
+pub fn give_back(conn: &mut Conn<'_>, lease: &Lease) -> Result<()> {
+    diesel::update(table::table.find(lease.delivery.id).filter(table::lease_token.eq(Uid(lease.token))))
+        .set((table::lease_token.eq(None::<Uid>), table::lease_until.eq(None::<At>)))
+        .execute(conn.db)?;
+    Ok(())
+}
+
+/// How a try ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tried {
+    /// HTTP status of the answer, if there was one.
+    pub status: Option<u16>,
+    /// Why there was none.
+    pub error: Option<String>,
+    /// What follows.
+    pub next: Next,
+}
+
+/// What follows from a try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Nothing: the endpoint has it.
+    Delivered,
+    /// Another try, not before this moment.
+    Again(DateTime<Utc>),
+    /// Nothing: given up.
+    Failed,
+}
+
+#[derive(AsChangeset)]
+#[diesel(table_name = table)]
+struct Outcome {
+    status: String,
+    attempts: i32,
+    run_at: Option<At>,
+    lease_token: Option<Option<Uid>>,
+    lease_until: Option<Option<At>>,
+    last_status: Option<Option<i32>>,
+    last_error: Option<Option<String>>,
+    finished_at: Option<At>,
+}
+
+/// Records a try made under a lease; when the delivery has ended, the next one with its key is due. The endpoint must
+/// be locked.
+///
+/// # Errors
+/// [`StoreError::RowsAffected`] when the lease ran out to somebody else, or the delivery is gone.
+pub fn record(conn: &mut Conn<'_>, lease: &Lease, tried: &Tried, now: DateTime<Utc>) -> Result<()> {
+    let (status, run_at, finished_at) = match tried.next {
+        Next::Delivered => (DeliveryStatus::Delivered, None, Some(At(now))),
+        Next::Again(at) => (DeliveryStatus::Pending, Some(At(at)), None),
+        Next::Failed => (DeliveryStatus::Failed, None, Some(At(now))),
+    };
+    let outcome = Outcome {
+        status: status.to_string(),
+        attempts: i32::try_from(lease.delivery.attempts).unwrap_or(i32::MAX).saturating_add(1),
+        run_at,
+        lease_token: Some(None),
+        lease_until: Some(None),
+        last_status: Some(tried.status.map(i32::from)),
+        last_error: Some(tried.error.clone()),
+        finished_at,
+    };
+    let guard = table::table
+        .filter(table::id.eq(lease.delivery.id))
+        .filter(table::status.eq(DeliveryStatus::Pending.as_ref()))
+        .filter(table::lease_token.eq(Uid(lease.token)));
+    let touched = diesel::update(guard).set(&outcome).execute(conn.db)?;
+    ensure_affected("record webhook delivery", 1, touched)?;
+    if status == DeliveryStatus::Pending { Ok(()) } else { release_next(conn, &lease.delivery, now) }
+}
+
+fn release_next(conn: &mut Conn<'_>, ended: &Delivery, now: DateTime<Utc>) -> Result<()> {
+    let next: Option<i64> = table::table
+        .filter(table::endpoint_id.eq(Uid(ended.endpoint.0)))
+        .filter(table::order_key.eq(&ended.order_key))
+        .filter(table::status.eq(DeliveryStatus::Pending.as_ref()))
+        .order(table::id)
+        .select(table::id)
+        .first(conn.db)
+        .optional()?;
+    let Some(next) = next else {
+        return Ok(());
+    };
+    let touched = diesel::update(table::table.find(next)).set(table::run_at.eq(At(now))).execute(conn.db)?;
+    ensure_affected("release webhook delivery", 1, touched)
+}
+
+/// Makes what waits for its next try due at once. The endpoint must be locked.
+///
+/// # Errors
+/// When the database refuses it.
+pub fn hurry(conn: &mut Conn<'_>, endpoint: WebhookEndpointId, now: DateTime<Utc>) -> Result<()> {
+    let waiting = table::table
+        .filter(table::endpoint_id.eq(Uid(endpoint.0)))
+        .filter(table::status.eq(DeliveryStatus::Pending.as_ref()))
+        .filter(table::run_at.gt(At(now)));
+    diesel::update(waiting).set(table::run_at.eq(At(now))).execute(conn.db)?;
+    Ok(())
+}
+
+/// A page of an endpoint's deliveries, newest first.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn list(
+    conn: &mut Conn<'_>,
+    endpoint: WebhookEndpointId,
+    status: Option<DeliveryStatus>,
+    before: Option<i64>,
+    limit: i64,
+) -> Result<Vec<Delivery>> {
+    let mut query = table::table
+        .filter(table::endpoint_id.eq(Uid(endpoint.0)))
+        .order(table::id.desc())
+        .limit(limit)
+        .select(Row::as_select())
+        .into_boxed();
+    if let Some(status) = status {
+        query = query.filter(table::status.eq(status.to_string()));
+    }
+    if let Some(before) = before {
+        query = query.filter(table::id.lt(before));
+    }
+    query.load::<Row>(conn.db)?.into_iter().map(Delivery::try_from).collect()
+}
+
+/// Whether a delivery ended before a moment.
+///
+/// # Errors
+/// When the database cannot be asked.
+pub fn any_finished_before(conn: &mut Conn<'_>, moment: DateTime<Utc>) -> Result<bool> {
+    let found: Option<i64> = table::table
+        .filter(table::finished_at.lt(At(moment)))
+        .order(table::finished_at)
+        .select(table::id)
+        .first(conn.db)
+        .optional()?;
+    Ok(found.is_some())
+}
+
+/// Forgets some deliveries that ended before a moment; returns how many.
+///
+/// # Errors
+/// When they cannot be removed.
+pub fn purge(conn: &mut Conn<'_>, moment: DateTime<Utc>, limit: i64) -> Result<usize> {
+    Ok(diesel::sql_query(
+        "DELETE FROM webhook_deliveries WHERE id IN \
+         (SELECT id FROM webhook_deliveries WHERE finished_at < $1 ORDER BY finished_at LIMIT $2)",
+    )
+    .bind::<Moment, _>(At(moment))
+    .bind::<BigInt, _>(limit)
+    .execute(conn.db)?)
+}
+
+/// How many deliveries of enabled endpoints are pending, and since when the oldest of them is, for the metrics.
+///
+/// # Errors
+/// When they cannot be counted.
+pub fn pending(conn: &mut Conn<'_>) -> Result<(i64, Option<DateTime<Utc>>)> {
+    #[derive(QueryableByName)]
+    struct Count {
+        #[diesel(sql_type = BigInt)]
+        deliveries: i64,
+        #[diesel(sql_type = Nullable<Moment>)]
+        since: Option<At>,
+    }
+    let count: Count = diesel::sql_query(
+        "SELECT COUNT(*) AS deliveries, MIN(d.created_at) AS since FROM webhook_deliveries d \
+         JOIN webhook_endpoints e ON e.id = d.endpoint_id WHERE d.status = 'pending' AND e.status = 'enabled'",
+    )
+    .get_result(conn.db)?;
+    Ok((count.deliveries, count.since.map(|at| at.0)))
+}

@@ -1,0 +1,391 @@
+//! Webhook endpoints. Their secrets are sealed, each under a data key of the endpoint.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use simdepot_domain::channel::ChannelName;
+use simdepot_domain::id::WebhookEndpointId;
+use simdepot_domain::webhook::{EndpointStatus, WebhookSecret};
+use uuid::Uuid;
+
+use crate::dialect::Lock;
+use crate::error::{Result, StoreError, document, ensure_affected, parse_column, parse_document};
+use crate::schema::webhook_endpoints;
+use crate::sql_types::{At, Doc, Id, Uid};
+use crate::store::Conn;
+use crate::vault::{SecretField, Vault};
+
+/// What its owner decides about an endpoint.
+#[derive(Clone, PartialEq, Eq)]
+pub struct EndpointSettings {
+    /// Where deliveries go.
+    pub url: String,
+    /// What it is, for people.
+    pub description: Option<String>,
+    /// Event types that it gets; all when absent.
+    pub types: Option<Vec<String>>,
+    /// Whether it gets any.
+    pub status: EndpointStatus,
+    /// Why it does not.
+    pub disabled_reason: Option<String>,
+}
+
+/// The address may carry its owner's token.
+impl fmt::Debug for EndpointSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EndpointSettings").field("status", &self.status).finish_non_exhaustive()
+    }
+}
+
+/// An endpoint as it is stored.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    /// Its id.
+    pub id: WebhookEndpointId,
+    /// Whose it is.
+    pub channel: ChannelName,
+    /// What its owner decides.
+    pub settings: EndpointSettings,
+    /// Until when the secret before signs as well.
+    pub previous_until: Option<DateTime<Utc>>,
+    /// The feed up to here has become deliveries.
+    pub position: i64,
+    /// Tries in a row that failed.
+    pub failures: u32,
+    /// How many events it has had.
+    pub version: i64,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When its owner last changed it.
+    pub updated_at: DateTime<Utc>,
+    sealed: Sealed,
+}
+
+#[derive(Clone)]
+struct Sealed {
+    key: Uuid,
+    secret: Vec<u8>,
+    previous: Option<Vec<u8>>,
+}
+
+impl fmt::Debug for Sealed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[sealed]")
+    }
+}
+
+#[derive(Insertable, Queryable)]
+#[diesel(table_name = webhook_endpoints, treat_none_as_default_value = false)]
+struct Row {
+    id: Uid,
+    channel: String,
+    url: String,
+    description: Option<String>,
+    types: Option<Doc>,
+    status: String,
+    disabled_reason: Option<String>,
+    secret_key_id: Uid,
+    secret: Vec<u8>,
+    previous_secret: Option<Vec<u8>>,
+    previous_until: Option<At>,
+    position: i64,
+    failures: i32,
+    version: i64,
+    created_at: At,
+    updated_at: At,
+}
+
+#[derive(AsChangeset)]
+#[diesel(table_name = webhook_endpoints, treat_none_as_null = true)]
+struct Changes {
+    url: String,
+    description: Option<String>,
+    types: Option<Doc>,
+    status: String,
+    disabled_reason: Option<String>,
+    failures: i32,
+    version: i64,
+    updated_at: At,
+}
+
+impl TryFrom<Row> for Endpoint {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Self> {
+        let key = row.id.0;
+        let types = row.types.map(|types| parse_document("webhook_endpoints", "types", key, &types.0));
+        Ok(Self {
+            id: WebhookEndpointId(key),
+            channel: parse_column("webhook_endpoints", "channel", key, &row.channel)?,
+            settings: EndpointSettings {
+                url: row.url,
+                description: row.description,
+                types: types.transpose()?,
+                status: parse_column("webhook_endpoints", "status", key, &row.status)?,
+                disabled_reason: row.disabled_reason,
+            },
+            previous_until: row.previous_until.map(|at| at.0),
+            position: row.position,
+            failures: u32::try_from(row.failures).unwrap_or_default(),
+            version: row.version,
+            created_at: row.created_at.0,
+            updated_at: row.updated_at.0,
+            sealed: Sealed { key: row.secret_key_id.0, secret: row.secret, previous: row.previous_secret },
+        })
+    }
+}
+
+fn types_column(settings: &EndpointSettings) -> Result<Option<Doc>> {
+    settings.types.as_ref().map(|types| document(types).map(Doc)).transpose()
+}
+
+/// A new endpoint.
+#[derive(Debug, Clone)]
+pub struct NewEndpoint {
+    /// Its id.
+    pub id: WebhookEndpointId,
+    /// Whose it is.
+    pub channel: ChannelName,
+    /// What its owner decides.
+    pub settings: EndpointSettings,
+    /// It gets what comes in the feed after this number.
+    pub position: i64,
+}
+
+/// Writes a new endpoint, enabled, and its secret under a data key of its own.
+///
+/// # Errors
+/// When it cannot be sealed or stored.
+pub fn insert(
+    conn: &mut Conn<'_>,
+    vault: &Vault,
+    new: &NewEndpoint,
+    secret: &WebhookSecret,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let key = vault.new_data_key(conn)?;
+    let sealed = key.seal(SecretField::WebhookSecret, &new.id.to_string(), secret.text().expose())?;
+    let row = Row {
+        id: Uid(new.id.0),
+        channel: new.channel.to_string(),
+        url: new.settings.url.clone(),
+        description: new.settings.description.clone(),
+        types: types_column(&new.settings)?,
+        status: new.settings.status.to_string(),
+        disabled_reason: new.settings.disabled_reason.clone(),
+        secret_key_id: Uid(key.id),
+        secret: sealed,
+        previous_secret: None,
+        previous_until: None,
+        position: new.position,
+        failures: 0,
+        version: 1,
+        created_at: At(now),
+        updated_at: At(now),
+    };
+    diesel::insert_into(webhook_endpoints::table).values(row).execute(conn.db)?;
+    Ok(())
+}
+
+/// An endpoint by id.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn find(conn: &mut Conn<'_>, id: WebhookEndpointId) -> Result<Option<Endpoint>> {
+    let row: Option<Row> = webhook_endpoints::table.find(Uid(id.0)).first(conn.db).optional()?;
+    row.map(Endpoint::try_from).transpose()
+}
+
+/// An endpoint, locked to the end of the transaction; waits for whoever has it locked.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn lock(conn: &mut Conn<'_>, id: WebhookEndpointId) -> Result<Option<Endpoint>> {
+    locked(conn, id, Lock::Wait)
+}
+
+/// An endpoint, locked to the end of the transaction; `None` also when somebody else has it locked.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn lock_if_free(conn: &mut Conn<'_>, id: WebhookEndpointId) -> Result<Option<Endpoint>> {
+    locked(conn, id, Lock::Skip)
+}
+
+fn locked(conn: &mut Conn<'_>, id: WebhookEndpointId, how: Lock) -> Result<Option<Endpoint>> {
+    #[derive(QueryableByName)]
+    struct IdRow {
+        #[diesel(sql_type = Id)]
+        id: Uid,
+    }
+    let sql = format!("SELECT id FROM webhook_endpoints WHERE id = $1{}", how.clause(conn.db));
+    let found: Option<IdRow> =
+        diesel::sql_query(sql).bind::<Id, _>(Uid(id.0)).get_result(conn.db).optional()?;
+    // Read behind the lock: what was read before it may be older.
+    match found {
+        Some(row) => find(conn, WebhookEndpointId(row.id.0)),
+        None => Ok(None),
+    }
+}
+
+/// A page of a channel's endpoints, newest first.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn list(
+    conn: &mut Conn<'_>,
+    channel: &ChannelName,
+    before: Option<WebhookEndpointId>,
+    limit: i64,
+) -> Result<Vec<Endpoint>> {
+    let mut query = webhook_endpoints::table
+        .filter(webhook_endpoints::channel.eq(channel.as_str()))
+        .order(webhook_endpoints::id.desc())
+        .limit(limit)
+        .into_boxed();
+    if let Some(before) = before {
+        query = query.filter(webhook_endpoints::id.lt(Uid(before.0)));
+    }
+    query.load::<Row>(conn.db)?.into_iter().map(Endpoint::try_from).collect()
+}
+
+/// Enabled endpoints that have not seen the feed up to `last`.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn behind(conn: &mut Conn<'_>, last: i64) -> Result<Vec<WebhookEndpointId>> {
+    let ids: Vec<Uid> = webhook_endpoints::table
+        .filter(webhook_endpoints::status.eq(EndpointStatus::Enabled.as_ref()))
+        .filter(webhook_endpoints::position.lt(last))
+        .order(webhook_endpoints::position)
+        .select(webhook_endpoints::id)
+        .load(conn.db)?;
+    Ok(ids.into_iter().map(|id| WebhookEndpointId(id.0)).collect())
+}
+
+/// Moves an enabled endpoint on in the feed.
+///
+/// # Errors
+/// [`StoreError::RowsAffected`] when it stands elsewhere by now, or is disabled.
+pub fn advance(conn: &mut Conn<'_>, endpoint: &Endpoint, position: i64) -> Result<()> {
+    let guard = webhook_endpoints::table
+        .filter(webhook_endpoints::id.eq(Uid(endpoint.id.0)))
+        .filter(webhook_endpoints::status.eq(EndpointStatus::Enabled.as_ref()))
+        .filter(webhook_endpoints::position.eq(endpoint.position));
+    let touched = diesel::update(guard).set(webhook_endpoints::position.eq(position)).execute(conn.db)?;
+    ensure_affected("advance webhook endpoint", 1, touched)
+}
+
+/// Replaces the settings of an endpoint that is still at its version; it becomes `version`. Whatever it was, it is not
+/// failing any more.
+///
+/// # Errors
+/// [`StoreError::RowsAffected`] when somebody else changed it.
+pub fn update(
+    conn: &mut Conn<'_>,
+    endpoint: &Endpoint,
+    settings: &EndpointSettings,
+    version: i64,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let changes = Changes {
+        url: settings.url.clone(),
+        description: settings.description.clone(),
+        types: types_column(settings)?,
+        status: settings.status.to_string(),
+        disabled_reason: settings.disabled_reason.clone(),
+        failures: 0,
+        version,
+        updated_at: At(now),
+    };
+    let guard = webhook_endpoints::table
+        .filter(webhook_endpoints::id.eq(Uid(endpoint.id.0)))
+        .filter(webhook_endpoints::version.eq(endpoint.version));
+    let touched = diesel::update(guard).set(&changes).execute(conn.db)?;
+    ensure_affected("update webhook endpoint", 1, touched)
+}
+
+/// Notes how many tries in a row have failed. A count, not a state: no event tells of it.
+///
+/// # Errors
+/// When the database refuses it.
+pub fn set_failures(conn: &mut Conn<'_>, endpoint: &Endpoint, failures: u32) -> Result<()> {
+    if failures == endpoint.failures {
+        return Ok(());
+    }
+    let touched = diesel::update(webhook_endpoints::table.find(Uid(endpoint.id.0)))
+        .set(webhook_endpoints::failures.eq(i32::try_from(failures).unwrap_or(i32::MAX)))
+        .execute(conn.db)?;
+    ensure_affected("note failures of webhook endpoint", 1, touched)
+}
+
+/// Gives an endpoint another secret; the present one signs as well until `until`, an older one no more.
+///
+/// # Errors
+/// [`StoreError::RowsAffected`] when somebody else changed it.
+pub fn rotate(
+    conn: &mut Conn<'_>,
+    vault: &Vault,
+    endpoint: &Endpoint,
+    secret: &WebhookSecret,
+    until: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Result<i64> {
+    let key = vault.data_key(conn, endpoint.sealed.key)?;
+    let sealed = key.seal(SecretField::WebhookSecret, &endpoint.id.to_string(), secret.text().expose())?;
+    let version = endpoint.version + 1;
+    let guard = webhook_endpoints::table
+        .filter(webhook_endpoints::id.eq(Uid(endpoint.id.0)))
+        .filter(webhook_endpoints::version.eq(endpoint.version));
+    let touched = diesel::update(guard)
+        .set((
+            webhook_endpoints::secret.eq(sealed),
+            webhook_endpoints::previous_secret.eq(Some(endpoint.sealed.secret.clone())),
+            webhook_endpoints::previous_until.eq(Some(At(until))),
+            webhook_endpoints::version.eq(version),
+            webhook_endpoints::updated_at.eq(At(now)),
+        ))
+        .execute(conn.db)?;
+    ensure_affected("rotate webhook secret", 1, touched)?;
+    Ok(version)
+}
+
+/// The secrets that sign at `now`, the present one first.
+///
+/// # Errors
+/// When one does not open.
+pub fn secrets(
+    conn: &mut Conn<'_>,
+    vault: &Vault,
+    endpoint: &Endpoint,
+    now: DateTime<Utc>,
+) -> Result<Vec<WebhookSecret>> {
+    let key = vault.data_key(conn, endpoint.sealed.key)?;
+    let row = endpoint.id.to_string();
+    let previous = endpoint.sealed.previous.as_ref();
+    let previous = previous.filter(|_| endpoint.previous_until.is_some_and(|until| until > now));
+    std::iter::once(&endpoint.sealed.secret)
+        .chain(previous)
+        .map(|sealed| {
+            let text = key.open(SecretField::WebhookSecret, &row, sealed)?;
+            WebhookSecret::parse(text.expose()).map_err(|_| StoreError::Inconsistency {
+                table: "webhook_endpoints",
+                column: "secret",
+                row: row.clone(),
+            })
+        })
+        .collect()
+}
+
+/// Removes an endpoint that is still at its version, with its deliveries.
+///
+/// # Errors
+/// [`StoreError::RowsAffected`] when somebody else changed it.
+pub fn delete(conn: &mut Conn<'_>, endpoint: &Endpoint) -> Result<()> {
+    let guard = webhook_endpoints::table
+        .filter(webhook_endpoints::id.eq(Uid(endpoint.id.0)))
+        .filter(webhook_endpoints::version.eq(endpoint.version));
+    let touched = diesel::delete(guard).execute(conn.db)?;
+    ensure_affected("delete webhook endpoint", 1, touched)
+}
