@@ -172,8 +172,6 @@ impl PoolSettings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use strum::VariantArray as _;
-
     use crate::iccid::Iccid;
     use crate::observation::Source;
 
