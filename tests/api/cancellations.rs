@@ -52,7 +52,7 @@ on_both_databases! {
         let app = TestApp::start_on(db).await;
         let lines = app.deliver(1).await;
         let Some(twin) = app.twin() else { return app.finish().await };
-        twin.fail_order(&lines[0].iccid, &json!({"slow": {"ms": 1500}})).await;
+        twin.fail_order(&lines[0].iccid, &json!({"slow": {"ms": 3500}})).await;
         let answer = app.post("/v1/orders", &quiet(&app, Some(PRODUCT))).header("Prefer", "wait=0").send().await;
         let path = format!("/v1/orders/{}", text(&answer.expect_status(202).json(), "/id"));
         while twin.orders_of(&lines[0].msisdn).await.is_empty() {

@@ -111,6 +111,8 @@ fn request(
     let version = cancellations::begin(conn, &order, now)?;
     let fact = Fact::OrderCancelRequested { reason };
     events::append(conn, &[depot.event(now, Subject::Order(id), version, fact)])?;
+    tracing::info!(order = %id, "the order is being taken back");
+    roll_up(conn, depot, id, None, now)?;
     Ok(true)
 }
 

@@ -55,16 +55,20 @@ pub async fn replace(
         let write = depot.write_again(move |conn| {
             let by = swap(conn, &work, &iccid, reason.clone(), &seen)?;
             idempotency::record(conn, &work, &caller, key.as_ref(), 201, by.as_str())?;
-            Ok(by)
+            // Told as it is now: a worker may begin with the new one at once.
+            told(conn, &iccid, &by, false)
         });
         write.await
     });
-    let (by, replayed) = match made.await? {
-        Once::Made(by) => (by, false),
-        Once::Replayed(by) => (Iccid::parse(&by).map_err(|_| idempotency::unreadable_record())?, true),
+    let replacement = match made.await? {
+        Once::Made(replacement) => replacement,
+        Once::Replayed(by) => {
+            let by = Iccid::parse(&by).map_err(|_| idempotency::unreadable_record())?;
+            return depot.store.read(move |conn| told(conn, &iccid, &by, true)).await;
+        }
     };
-    let replacement = depot.store.read(move |conn| told(conn, &iccid, &by, replayed)).await?;
-    metrics::counter!("simdepot_replacements_total").increment(u64::from(!replayed));
+    tracing::info!(out = %replacement.replaces, order = %replacement.order, "a sold profile was replaced");
+    metrics::counter!("simdepot_replacements_total").increment(1);
     depot.signals.work.notify_one();
     depot.signals.changed(replacement.order.0);
     Ok(replacement)

@@ -117,7 +117,8 @@ async fn list_orders(
     params(OrderPath, OrderQuery),
     responses(
         (status = 200, description = "The order.", body = Order),
-        (status = 409, description = "`invalid-transition`: codes were asked for and the order is not fulfilled.",
+        (status = 409, description = "`invalid-transition`: codes were asked for and the order is not fulfilled, or is being \
+            cancelled.",
             body = Problem, content_type = "application/problem+json"),
     )
 )]

@@ -53,6 +53,7 @@ fn end_cancellation(
     if cancellations::any_live(conn, order.id)? {
         return Ok(order.status);
     }
+    tracing::info!(order = %order.id, "the order is cancelled");
     let version = cancellations::complete(conn, order, problem, now)?;
     let fact = Fact::OrderStatusChanged { from: order.status, to: OrderStatus::Cancelled };
     events::append(conn, &[depot.event(now, Subject::Order(order.id), version, fact)])?;
