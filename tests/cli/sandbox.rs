@@ -45,6 +45,30 @@ fn the_printed_line_places_an_order() {
     assert!(again.stop().success());
 }
 
+/// What the carrier has to tell of an order goes to the API that placed it.
+#[test]
+fn the_twin_tells_the_api_of_what_happens() {
+    let place = Place::new();
+    let sandbox = place.serve();
+    let printed = sandbox.printed("curl ");
+    let order = printed.lines().find(|line| line.contains("curl")).unwrap();
+    assert_eq!(curl(order, &[]).0, 201);
+    let state = printed.split_whitespace().find(|word| word.ends_with("/_twin/state")).unwrap();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    loop {
+        let (_, body) = curl(&format!("curl -sS {state}"), &[]);
+        let stream = serde_json::from_str::<Json>(&body).unwrap()["webhook"].clone();
+        assert_eq!(stream["url"], format!("{}/carrier-events/sandbox", sandbox.base_url));
+        // An answer of whatever kind: this is about the way, not about what is made of the event.
+        if stream["last_status"].is_u64() {
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "{stream}");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert!(sandbox.stop().success());
+}
+
 #[test]
 fn an_own_key_is_not_repeated() {
     const KEY: &str = "an-operators-own-key-of-40-characters-000";

@@ -105,5 +105,5 @@ async fn a_clock_that_was_set_back_does_not_stop_the_account() {
 #[tokio::test]
 async fn no_limit_is_no_wait() {
     let (_db, store, _) = fixed();
-    assert_eq!(waits(&store, 3, 1_000, u32::MAX).await, [0, 0, 0]);
+    assert_eq!(waits(&store, 3, u32::MAX / 4, u32::MAX).await, [0, 0, 0]);
 }

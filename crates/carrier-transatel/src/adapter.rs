@@ -52,7 +52,7 @@ impl Transatel {
     }
 
     /// Makes the adapter on another way to the carrier, such as a twin in the same process. It spawns nothing; with
-    /// `max_requests_per_second: u32::MAX` and turns that are free at once it waits for nothing but `exchange`.
+    /// `max_requests_per_second: u32::MAX`, which is no limit, it takes no turns and waits for nothing but `exchange`.
     ///
     /// # Errors
     /// A setting that cannot work.

@@ -40,11 +40,11 @@ struct Receiver {
 }
 
 impl Receiver {
-    fn start(statuses: &[u16]) -> Self {
+    fn start(statuses: Vec<u16>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let received = Arc::new(Mutex::new(Vec::new()));
-        let (log, mut statuses) = (Arc::clone(&received), statuses.to_vec().into_iter());
+        let (log, mut statuses) = (Arc::clone(&received), statuses.into_iter());
         // Ends with the process: it waits for connections that no longer come.
         std::thread::spawn(move || {
             for mut stream in listener.incoming().flatten() {
@@ -145,7 +145,7 @@ impl Harness {
 
 #[tokio::test]
 async fn events_arrive_signed_and_in_order() {
-    let (harness, receiver) = (Harness::start(), Receiver::start(&[]));
+    let (harness, receiver) = (Harness::start(), Receiver::start(Vec::new()));
     let (status, view) = harness
         .control(reqwest::Method::PUT, "webhook", &json!({"url": receiver.url(), "secret": SECRET}))
         .await;
@@ -175,7 +175,7 @@ async fn events_arrive_signed_and_in_order() {
 
 #[tokio::test]
 async fn a_failed_delivery_comes_again_when_the_twins_clock_says_so() {
-    let (harness, receiver) = (Harness::start(), Receiver::start(&[500, 302]));
+    let (harness, receiver) = (Harness::start(), Receiver::start(vec![500, 302]));
     harness.server.twin().set_webhook(Some(Webhook::new(&receiver.url(), Secret::new(SECRET)).unwrap()));
     harness.install();
     let stream = harness.wait_for("delivered", 1).await;

@@ -23,13 +23,21 @@ impl Rate {
         (self.0 / 4).max(1)
     }
 
-    /// Time between two turns. 0 above a billion per second, which is no limit at all.
+    /// Above a billion per second there is no limit: nobody waits, and no turns need to be taken.
+    pub fn is_unlimited(self) -> bool {
+        self.0 > 1_000_000_000
+    }
+
+    /// Time between two turns.
     pub fn interval(self) -> Duration {
         self.span(1)
     }
 
     /// Time that `turns` take.
     pub fn span(self, turns: u32) -> Duration {
+        if self.is_unlimited() {
+            return Duration::ZERO;
+        }
         let nanos = u64::from(turns).saturating_mul(1_000_000_000) / u64::from(self.0);
         Duration::from_nanos(nanos)
     }
@@ -56,6 +64,7 @@ mod tests {
         );
         assert_eq!(Rate::new(0), one);
         let boundless = Rate::new(u32::MAX);
-        assert_eq!((boundless.interval(), boundless.span(1000).as_nanos()), (Duration::ZERO, 232));
+        assert_eq!((boundless.interval(), boundless.span(u32::MAX)), (Duration::ZERO, Duration::ZERO));
+        assert!(boundless.is_unlimited() && !ten.is_unlimited());
     }
 }

@@ -59,7 +59,7 @@ pub struct TransatelConfig {
     pub webhook_secret: Option<SecretString>,
     /// How long one call may take.
     pub timeout: Duration,
-    /// Calls per second.
+    /// Calls per second, over all processes on the same database.
     pub max_requests_per_second: u32,
 }
 
