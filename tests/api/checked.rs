@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value as Json;
 use simdepot_domain::activation_code::ActivationCode;
 use simdepot_domain::iccid::Iccid;
-use simdepot_domain::id::{ApiKeyId, BundleId, ImportId, OperationId, OrderId};
+use simdepot_domain::id::{ApiKeyId, BundleId, EventId, ImportId, OperationId, OrderId};
 use simdepot_domain::msisdn::Msisdn;
 use simdepot_tests::TestApp;
 
@@ -83,7 +83,7 @@ fn replaced(app: &TestApp, name: &str, text: &str) -> String {
             assert!(text.starts_with("sd_") && text.len() == 12, "{text}");
             "[hint]".to_owned()
         }
-        _ if name.ends_with("_at") || name == "sell_by" => {
+        _ if name.ends_with("_at") || matches!(name, "sell_by" | "time") => {
             let at: DateTime<Utc> = DateTime::parse_from_rfc3339(text).expect("a time of RFC 3339").into();
             assert!(text.ends_with('Z') && at.timestamp() > 1_700_000_000, "{name} {text}");
             "[timestamp]".to_owned()
@@ -104,6 +104,7 @@ fn known_id(text: &str) -> Option<String> {
         "op" => text.parse::<OperationId>().is_ok().then_some("operation"),
         "bdl" => text.parse::<BundleId>().is_ok().then_some("bundle"),
         "imp" => text.parse::<ImportId>().is_ok().then_some("import"),
+        "evt" => text.parse::<EventId>().is_ok().then_some("event"),
         "key" => text.parse::<ApiKeyId>().is_ok().then_some("key"),
         _ => None,
     };

@@ -11,6 +11,7 @@ mod activation;
 mod api_keys;
 mod bundles;
 mod checked;
+mod events;
 mod health;
 mod idempotency;
 mod import_files;
@@ -28,6 +29,7 @@ mod problems;
 mod products;
 mod profiles;
 mod secrets;
+mod timeline;
 mod visibility;
 
 use serde_json::{Value as Json, json};

@@ -5,6 +5,7 @@
 mod activation;
 mod carriers;
 mod deliveries;
+mod feed;
 mod first_sale;
 mod import_again;
 mod imports;
@@ -14,5 +15,7 @@ mod orders;
 mod put_off;
 mod refusals;
 mod secrecy;
+mod timeline;
 mod top_ups;
 mod verify;
+mod verify_feed;

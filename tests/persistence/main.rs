@@ -17,6 +17,7 @@ mod feed;
 mod feed_order;
 mod idempotency;
 mod imports;
+mod key_rotation;
 mod migrations;
 mod operations;
 mod orders;
