@@ -90,7 +90,9 @@ fn replaced(app: &TestApp, name: &str, text: &str) -> String {
             assert!(text.starts_with("sd_") && text.len() == 12, "{text}");
             "[hint]".to_owned()
         }
-        _ if name.ends_with("_at") || matches!(name, "sell_by" | "timestamp" | "previous_secret_until") => {
+        _ if name.ends_with("_at")
+            || matches!(name, "sell_by" | "time" | "timestamp" | "previous_secret_until") =>
+        {
             let at: DateTime<Utc> = DateTime::parse_from_rfc3339(text).expect("a time of RFC 3339").into();
             assert!(text.ends_with('Z') && at.timestamp() > 1_700_000_000, "{name} {text}");
             "[timestamp]".to_owned()

@@ -3,5 +3,6 @@
 
 mod binary;
 mod commands;
+mod rotation;
 mod sandbox;
 mod service;

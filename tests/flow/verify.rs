@@ -10,27 +10,32 @@ use simdepot_tests::depot::{order_of, storefront};
 use simdepot_tests::{TestDepot, on_both_databases};
 
 /// A depot with some history.
-async fn with_history(db: simdepot_tests::TestDatabase) -> (TestDepot, Vec<String>) {
+pub(crate) async fn with_history(db: simdepot_tests::TestDatabase) -> (TestDepot, Vec<String>) {
     let test = TestDepot::start(db).await;
     let lines = test.deliver(6).await;
     test.order("plain", 2).await.unwrap();
     test.order_with_product("with product", 1).await.unwrap();
     test.work_until_idle().await;
+    test.number_all_events().await;
     test.assert_verified().await;
     (test, lines.into_iter().map(|line| line.iccid.to_string()).collect())
 }
 
 /// As a database administrator could.
-fn without_triggers(test: &TestDepot, sql: &str) {
+pub(crate) fn without_triggers(test: &TestDepot, sql: &str) {
     let mut raw = test.db.raw();
     raw.execute(match test.db.backend() {
-        Backend::Postgres => "DROP TRIGGER events_append_only ON events",
-        Backend::Sqlite => "DROP TRIGGER events_not_deleted; DROP TRIGGER events_not_updated",
+        Backend::Postgres => {
+            "DROP TRIGGER events_append_only ON events; ALTER TABLE feed DROP CONSTRAINT feed_event_id_fkey"
+        }
+        Backend::Sqlite => {
+            "DROP TRIGGER events_not_deleted; DROP TRIGGER events_not_updated; PRAGMA foreign_keys = OFF"
+        }
     });
     raw.execute(sql);
 }
 
-async fn assert_found(test: TestDepot, what: &str) {
+pub(crate) async fn assert_found(test: TestDepot, what: &str) {
     let findings = test.findings().await;
     assert!(findings.iter().any(|finding| finding.contains(what)), "{what}: {findings:#?}");
     test.finish_broken();

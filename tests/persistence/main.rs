@@ -21,6 +21,7 @@ mod hold_races;
 mod holds;
 mod idempotency;
 mod imports;
+mod key_rotation;
 mod migrations;
 mod operations;
 mod orders;

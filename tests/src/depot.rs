@@ -12,7 +12,7 @@ use simdepot_application::idempotency::IdempotencyKey;
 use simdepot_application::imports::{self, ImportView, StartImport, StartedAs};
 use simdepot_application::orders::{self, OrderView, PlaceOrder, Placed};
 use simdepot_application::turns::SharedTurns;
-use simdepot_application::{AppError, Caller, housekeeping, operations, pools, verify};
+use simdepot_application::{AppError, Caller, feed, housekeeping, operations, pools, verify};
 use simdepot_carrier_transatel::{Transatel, TransatelAccount};
 use simdepot_carrier_twin::{LineSpec, RecordedOrder, TwinConfig, TwinServer};
 use simdepot_domain::carrier::Carrier;
@@ -48,6 +48,9 @@ pub const WEBHOOK_SECRET: &str = "events-of-the-twin";
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a test waits for work that was put off.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long a test waits for the transactions of others.
+const LONG_PATIENCE: Duration = Duration::from_secs(60);
 
 /// A depot at work. End a test with [`TestDepot::finish`]: it looks at what is left behind.
 pub struct TestDepot {
@@ -375,11 +378,39 @@ impl TestDepot {
         found.expect("the profile").profile
     }
 
+    /// Numbers the events that are complete, as a server does beside its work.
+    ///
+    /// # Panics
+    /// When the store fails.
+    pub async fn number_events(&self) {
+        while feed::step(&self.depot).await.expect("the store answers") {}
+    }
+
+    /// Numbers every event that is written. On a server of several tests another one's transaction may hold some back
+    /// for a while.
+    ///
+    /// # Panics
+    /// When some have no number after a long while.
+    pub async fn number_all_events(&self) {
+        let deadline = tokio::time::Instant::now() + LONG_PATIENCE;
+        let unnumbered = "SELECT (SELECT COUNT(*) FROM events) - (SELECT COUNT(*) FROM feed) AS value";
+        loop {
+            self.number_events().await;
+            let left = self.db.raw().number(unnumbered);
+            if left == 0 {
+                return;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "{left} events have no number");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// What `simdepot verify` finds.
     ///
     /// # Panics
     /// When the store fails.
     pub async fn findings(&self) -> Vec<String> {
+        self.number_events().await;
         let report = verify::run(&self.depot, &|_| ()).await.expect("verify runs");
         report.findings.into_iter().map(|finding| finding.what).collect()
     }

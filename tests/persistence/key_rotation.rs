@@ -1,0 +1,126 @@
+//! Rotating the operator's key: everything opens before, during and after.
+
+use std::sync::Arc;
+
+use simdepot_domain::clock::SystemClock;
+use simdepot_persistence::store::StoreOptions;
+use simdepot_persistence::vault::{SecretField, VaultError, Wrapped, WrappingKey, WrappingKeys};
+use simdepot_persistence::{Store, StoreError};
+use simdepot_tests::database::KEY;
+use simdepot_tests::{TestDatabase, on_both_databases};
+use uuid::Uuid;
+
+const ICCID: &str = "8988247000000000012";
+
+fn open(db: &TestDatabase, current: [u8; 32], previous: Option<[u8; 32]>) -> Result<Store, StoreError> {
+    let keys = WrappingKeys {
+        current: WrappingKey::from_bytes(current),
+        previous: previous.map(WrappingKey::from_bytes),
+    };
+    Store::open(StoreOptions { keys, ..db.options() }, Arc::new(SystemClock))
+}
+
+async fn new_key(store: &Store) -> (Uuid, Vec<u8>) {
+    let keys = store.clone();
+    let key = store.write(move |conn| keys.vault().new_data_key(conn)).await.unwrap();
+    (key.id, key.seal(SecretField::Pin, ICCID, "1234").unwrap())
+}
+
+async fn opens(store: &Store, (id, sealed): &(Uuid, Vec<u8>)) -> Result<bool, StoreError> {
+    let (keys, id) = (store.clone(), *id);
+    let key = store.read(move |conn| keys.vault().data_key(conn, id)).await?;
+    Ok(key.open(SecretField::Pin, ICCID, sealed)?.expose() == "1234")
+}
+
+async fn rewrap(store: &Store, limit: i64) -> Result<u64, StoreError> {
+    let keys = store.clone();
+    store.write(move |conn| keys.vault().rewrap(conn, limit)).await
+}
+
+async fn wrapped(store: &Store) -> Result<Wrapped, StoreError> {
+    let keys = store.clone();
+    store.read(move |conn| keys.vault().wrapped(conn)).await
+}
+
+on_both_databases! {
+    async fn everything_opens_before_during_and_after(db: TestDatabase) {
+        const NEW: [u8; 32] = [7; 32];
+        let old = open(&db, KEY, None).unwrap();
+        let index = old.vault().blind_index("code");
+        let mut keys = Vec::new();
+        for _ in 0..5 {
+            keys.push(new_key(&old).await);
+        }
+        assert_eq!(rewrap(&old, 10).await.unwrap(), 0, "nothing to do");
+        let both = open(&db, NEW, Some(KEY)).unwrap();
+        assert_eq!(wrapped(&both).await.unwrap(), Wrapped { current: 0, previous: 6 });
+        // In part, as when it is stopped.
+        assert_eq!(rewrap(&both, 2).await.unwrap(), 2);
+        assert_eq!(wrapped(&both).await.unwrap(), Wrapped { current: 2, previous: 4 });
+        let beside = open(&db, NEW, Some(KEY)).unwrap();
+        for key in &keys {
+            assert!(opens(&beside, key).await.unwrap());
+        }
+        keys.push(new_key(&beside).await);
+        // Again, by another process, to its end.
+        assert_eq!(rewrap(&beside, 100).await.unwrap(), 4);
+        assert_eq!(rewrap(&both, 100).await.unwrap(), 0);
+        assert_eq!(wrapped(&both).await.unwrap(), Wrapped { current: 7, previous: 0 });
+        let new = open(&db, NEW, None).unwrap();
+        for key in &keys {
+            assert!(opens(&new, key).await.unwrap());
+            assert!(opens(&both, key).await.unwrap(), "a running server goes on");
+        }
+        assert!(opens(&old, &keys[0]).await.unwrap() , "what it had opened stays open");
+        assert_eq!(new.vault().blind_index("code"), index, "indexes stay");
+        let refused = open(&db, KEY, None).unwrap_err();
+        assert!(matches!(refused, StoreError::Vault(VaultError::WrongKey { .. })), "{refused}");
+    }
+
+    async fn a_key_that_was_not_given_is_named(db: TestDatabase) {
+        const NEW: [u8; 32] = [7; 32];
+        let old = open(&db, KEY, None).unwrap();
+        new_key(&old).await;
+        let lost = WrappingKey::from_bytes([9; 32]).id().to_owned();
+        db.raw().execute(&format!("UPDATE wrapped_keys SET key_id = '{lost}' WHERE purpose = 'data'"));
+        let both = open(&db, NEW, Some(KEY)).unwrap();
+        for refused in [wrapped(&both).await.map(|_| ()), rewrap(&both, 10).await.map(|_| ())] {
+            let refused = refused.unwrap_err().to_string();
+            assert!(refused.contains(&lost), "{refused}");
+        }
+        assert_eq!(
+            db.raw().number(&format!("SELECT COUNT(*) AS value FROM wrapped_keys WHERE key_id = '{lost}'")),
+            1
+        );
+    }
+
+    async fn two_rotations_at_once_do_the_work_once(db: TestDatabase) {
+        const NEW: [u8; 32] = [7; 32];
+        let old = open(&db, KEY, None).unwrap();
+        for _ in 0..30 {
+            new_key(&old).await;
+        }
+        let rotations: Vec<_> = (0..3)
+            .map(|_| {
+                let store = open(&db, NEW, Some(KEY)).unwrap();
+                tokio::spawn(async move {
+                    let mut done = 0;
+                    loop {
+                        match rewrap(&store, 4).await {
+                            Ok(0) => return done,
+                            Ok(more) => done += more,
+                            Err(StoreError::RowsAffected { .. }) => {}
+                            Err(error) => panic!("{error}"),
+                        }
+                    }
+                })
+            })
+            .collect();
+        let mut done = 0;
+        for rotation in rotations {
+            done += rotation.await.unwrap();
+        }
+        assert_eq!(done, 31);
+        assert_eq!(wrapped(&open(&db, NEW, None).unwrap()).await.unwrap(), Wrapped { current: 31, previous: 0 });
+    }
+}
