@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value as Json;
 use simdepot_domain::activation_code::ActivationCode;
 use simdepot_domain::iccid::Iccid;
-use simdepot_domain::id::{ApiKeyId, BundleId, ImportId, OperationId, OrderId};
+use simdepot_domain::id::{ApiKeyId, BundleId, HoldId, ImportId, OperationId, OrderId};
 use simdepot_domain::msisdn::Msisdn;
 use simdepot_tests::TestApp;
 
@@ -47,7 +47,7 @@ fn value(app: &TestApp, name: &str, given: &Json) -> Json {
 
 fn replaced(app: &TestApp, name: &str, text: &str) -> String {
     match name {
-        "id" | "batch" | "order" | "bundle" | "order_id" | "bundle_id" | "existing" => id(text),
+        "id" | "batch" | "order" | "bundle" | "order_id" | "bundle_id" | "hold_id" | "existing" => id(text),
         "iccid" | "profile" => {
             let iccid = Iccid::parse(text).expect("an ICCID");
             assert!(iccid.luhn_ok(), "{text} has a wrong check digit");
@@ -101,6 +101,7 @@ fn known_id(text: &str) -> Option<String> {
     let (prefix, _) = text.split_once('_')?;
     let kind = match prefix {
         "ord" => text.parse::<OrderId>().is_ok().then_some("order"),
+        "hold" => text.parse::<HoldId>().is_ok().then_some("hold"),
         "op" => text.parse::<OperationId>().is_ok().then_some("operation"),
         "bdl" => text.parse::<BundleId>().is_ok().then_some("bundle"),
         "imp" => text.parse::<ImportId>().is_ok().then_some("import"),

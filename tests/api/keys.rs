@@ -32,6 +32,11 @@ pub(crate) fn order(order: &Json) {
     }
 }
 
+pub(crate) fn hold(hold: &Json) {
+    let required = ["created_at", "expires_at", "id", "order_id", "pool", "quantity", "status", "updated_at"];
+    exactly(hold, &required, &["channel"]);
+}
+
 pub(crate) fn activation(activation: &Json) {
     let required = [
         "android_install_url",

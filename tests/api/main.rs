@@ -12,6 +12,7 @@ mod api_keys;
 mod bundles;
 mod checked;
 mod health;
+mod holds;
 mod idempotency;
 mod import_files;
 mod imports;

@@ -118,6 +118,7 @@ async fn every_operation_asks_for_its_scope() {
         keys.push((scope, app.new_key(&unique("channel"), &[scope]).await.1));
     }
     let order_body = order(&unique("order"), &app.pool, 1);
+    let hold = json!({"pool": app.pool, "quantity": 1, "ttl_seconds": 60});
     let reason = json!({"reason": "test"});
     let pool = json!({"pool": unique("pool"), "carrier_account": app.account, "name": "n"});
     let key = json!({"name": "n", "channel": "c", "scopes": ["admin"]});
@@ -130,6 +131,11 @@ async fn every_operation_asks_for_its_scope() {
         (app.post("/v1/orders", &order_body), STOREFRONT),
         (app.get("/v1/orders"), STOREFRONT),
         (app.get("/v1/orders/ord_01kamf2r8ye4ja3v6m1tbk7q5c"), STOREFRONT),
+        (app.post("/v1/holds", &hold), STOREFRONT),
+        (app.get("/v1/holds"), STOREFRONT),
+        (app.get("/v1/holds/hold_01kamf2r8xd7qv0m3c5n9hyz4a"), STOREFRONT),
+        (app.patch("/v1/holds/hold_01kamf2r8xd7qv0m3c5n9hyz4a", &json!({"ttl_seconds": 60})), STOREFRONT),
+        (app.delete("/v1/holds/hold_01kamf2r8xd7qv0m3c5n9hyz4a"), STOREFRONT),
         (app.get(&format!("{profile}/bundles")), STOREFRONT),
         (app.post(&format!("{profile}/bundles"), &json!({"reference": "r", "product": PRODUCT})), STOREFRONT),
         (app.get(&format!("{profile}/activation")), STOREFRONT),

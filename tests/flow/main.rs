@@ -3,9 +3,12 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 mod activation;
+mod carrier_account;
 mod carriers;
 mod deliveries;
 mod first_sale;
+mod hold_races;
+mod holds;
 mod import_again;
 mod imports;
 mod leases;
@@ -13,6 +16,7 @@ mod lost_answers;
 mod orders;
 mod put_off;
 mod refusals;
+mod resolver;
 mod secrecy;
 mod top_ups;
 mod verify;

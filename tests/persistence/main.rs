@@ -14,6 +14,8 @@ mod claim_plan;
 mod claim_races;
 mod claims;
 mod events;
+mod hold_races;
+mod holds;
 mod idempotency;
 mod imports;
 mod migrations;

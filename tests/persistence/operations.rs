@@ -10,7 +10,7 @@ use simdepot_persistence::{Store, StoreError};
 use simdepot_tests::on_both_databases;
 use uuid::Uuid;
 
-use crate::support::{Stock, is_race, is_unique, new_operation, now, uuid};
+use crate::support::{Stock, account, is_race, is_unique, new_operation, now, uuid};
 
 async fn insert(store: &Store, new: Vec<NewOperation>) -> Result<(), StoreError> {
     store.write(move |conn| operations::insert_many(conn, &new, now())).await
@@ -19,7 +19,7 @@ async fn insert(store: &Store, new: Vec<NewOperation>) -> Result<(), StoreError>
 async fn lease(store: &Store, token: Uuid, length: TimeDelta) -> Option<Lease> {
     let leased = store.write(move |conn| {
         let now = conn.now()?;
-        operations::lease_next(conn, token, now, now + length)
+        operations::lease_next(conn, &account(), token, now, now + length)
     });
     leased.await.unwrap()
 }
@@ -129,7 +129,7 @@ on_both_databases! {
             store
                 .read(|conn| {
                     let now = conn.now()?;
-                    operations::any_due(conn, now)
+                    Ok::<_, StoreError>(!operations::due_accounts(conn, now)?.is_empty())
                 })
                 .await
                 .unwrap()

@@ -11,8 +11,8 @@ use simdepot_application::depot::{Account, Depot, WorkSettings};
 use simdepot_application::idempotency::IdempotencyKey;
 use simdepot_application::imports::{self, ImportView, StartImport, StartedAs};
 use simdepot_application::orders::{self, OrderView, PlaceOrder, Placed};
+use simdepot_application::{AppError, Caller, housekeeping, operations, pools, verify};
 use simdepot_application::turns::SharedTurns;
-use simdepot_application::{AppError, Caller, operations, pools, verify};
 use simdepot_carrier_transatel::{Transatel, TransatelAccount};
 use simdepot_carrier_twin::{LineSpec, RecordedOrder, TwinConfig, TwinServer};
 use simdepot_domain::carrier::Carrier;
@@ -25,6 +25,7 @@ use simdepot_domain::import::{ImportStatus, OnError};
 use simdepot_domain::operation::OperationStatus;
 use simdepot_domain::order::OrderLine;
 use simdepot_domain::pool::{DEFAULT_SELLABLE, PoolSettings};
+use simdepot_domain::secret::Secret;
 use simdepot_persistence::operations::Operation;
 use simdepot_persistence::profiles::Profile;
 use strum::VariantArray;
@@ -41,6 +42,8 @@ pub const ACCOUNT: &str = "spc";
 pub const PRODUCT: &str = "WW_901O_STACK_ONEOFF_FRANCE_1GB_7D";
 /// Another one.
 pub const OTHER_PRODUCT: &str = "WW_901O_STACK_ONEOFF_WORLD_1GB_7D";
+/// What the carrier signs its events with.
+pub const WEBHOOK_SECRET: &str = "events-of-the-twin";
 /// How long one call to the twin may take, unless a test needs it shorter.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a test waits for work that was put off.
@@ -115,7 +118,13 @@ pub fn order_of(reference: &str, quantity: u32, product: Option<&str>) -> PlaceO
         quantity,
         carrier_parameters: None,
     };
-    PlaceOrder { reference: reference.to_owned(), lines: vec![line], dry_run: false, reveal: true }
+    PlaceOrder {
+        reference: reference.to_owned(),
+        lines: vec![line],
+        hold: None,
+        dry_run: false,
+        reveal: true,
+    }
 }
 
 /// The profiles of an order that has one line.
@@ -305,6 +314,26 @@ impl TestDepot {
         }
     }
 
+    /// Carries operations out and finds lost answers out, until every one has ended.
+    ///
+    /// # Panics
+    /// When some are still open after a while.
+    pub async fn resolve_until_settled(&self) {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            housekeeping::step(&self.depot).await.expect("the store answers");
+            self.work_until_idle().await;
+            while operations::resolve_step(&self.depot).await.expect("the store answers") {}
+            let listed = self.operations(None).await;
+            let open: Vec<_> = listed.into_iter().filter(|operation| operation.status.is_open()).collect();
+            if open.is_empty() {
+                return;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "still open: {open:#?}");
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
+    }
+
     /// Starts a worker beside the test, as a process has them: it works until it is dropped.
     pub fn worker(&self) -> Worker {
         let depot = self.depot.clone();
@@ -434,6 +463,7 @@ pub fn account_at(base_url: &str, timeout: Duration) -> TransatelAccount {
         rate_plan: None,
         timeout,
         max_requests_per_second: 2_000,
+        webhook_secret: Some(Secret::new(WEBHOOK_SECRET)),
         source: "simdepot".to_owned(),
     }
 }

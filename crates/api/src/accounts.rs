@@ -46,6 +46,7 @@ fn transatel(config: &TransatelConfig) -> TransatelAccount {
         rate_plan: config.rate_plan.clone(),
         timeout: config.timeout,
         max_requests_per_second: config.max_requests_per_second,
+        webhook_secret: config.webhook_secret.as_ref().map(|secret| Secret::new(secret.expose_secret())),
         source: SOURCE.to_owned(),
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::web;
-use simdepot_application::{AppError, Depot, deliveries, housekeeping, operations};
+use simdepot_application::{AppError, Depot, deliveries, holds, housekeeping, operations};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -16,10 +16,14 @@ use crate::state::AppState;
 
 /// How often an idle worker looks for work that another process has made.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// How many lost answers are looked into at a time.
+const RESOLVERS: usize = 2;
 /// Pause between two housekeeping rounds.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 /// Pause between two rounds of completing deliveries.
 const DELIVERIES: Duration = Duration::from_secs(2);
+/// Pause between two looks for holds whose deadline has passed.
+const HOLDS: Duration = Duration::from_secs(1);
 /// Pause between two rounds of upkeep: histograms, idle rate limits, last use of keys.
 const UPKEEP: Duration = Duration::from_secs(10);
 /// First and longest pause after an error.
@@ -67,6 +71,15 @@ impl Jobs {
             };
             loops.push(tokio::spawn(repeat("operations", stopped.clone(), step, idle)));
         }
+        if workers > 0 {
+            for _ in 0..RESOLVERS {
+                let depot = state.depot.clone();
+                let step = move || resolution(depot.clone());
+                loops.push(tokio::spawn(repeat("resolver", stopped.clone(), step, || {
+                    tokio::time::sleep(LOOK_AGAIN)
+                })));
+            }
+        }
         let depot = state.depot.clone();
         let step = move || delivery(depot.clone());
         loops.push(tokio::spawn(repeat("deliveries", stopped.clone(), step, || {
@@ -77,6 +90,9 @@ impl Jobs {
         loops.push(tokio::spawn(repeat("housekeeping", stopped.clone(), step, || {
             tokio::time::sleep(HOUSEKEEPING)
         })));
+        let depot = state.depot.clone();
+        let step = move || sweep_holds(depot.clone());
+        loops.push(tokio::spawn(repeat("holds", stopped.clone(), step, || tokio::time::sleep(HOLDS))));
         let shared = state.clone();
         let step = move || upkeep(shared.clone());
         loops.push(tokio::spawn(repeat("upkeep", stopped, step, || tokio::time::sleep(UPKEEP))));
@@ -106,12 +122,20 @@ async fn operation(depot: Depot) -> Result<Found, AppError> {
     operations::step(&depot).await.map(Found::from)
 }
 
+async fn resolution(depot: Depot) -> Result<Found, AppError> {
+    operations::resolve_step(&depot).await.map(Found::from)
+}
+
 async fn delivery(depot: Depot) -> Result<Found, AppError> {
     deliveries::step(&depot).await.map(Found::from)
 }
 
 async fn housekeep(depot: Depot) -> Result<Found, AppError> {
     housekeeping::step(&depot).await.map(|()| Found::Nothing)
+}
+
+async fn sweep_holds(depot: Depot) -> Result<Found, AppError> {
+    holds::step(&depot).await.map(Found::from)
 }
 
 async fn upkeep(state: web::Data<AppState>) -> Result<Found, AppError> {

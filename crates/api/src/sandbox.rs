@@ -12,13 +12,14 @@ use sha2::{Digest, Sha256};
 use simdepot_application::imports::{self, StartImport, StartedAs};
 use simdepot_application::{Account, Accounts, AppError, Depot, api_keys, pools};
 use simdepot_carrier_transatel::{ConfigError, Transatel, TransatelAccount};
-use simdepot_carrier_twin::{Twin, TwinConfig, TwinServer};
+use simdepot_carrier_twin::{Twin, TwinConfig, TwinServer, Webhook};
 use simdepot_domain::carrier::Turns;
 use simdepot_domain::channel::{AccountName, NameError, PoolName};
 use simdepot_domain::clock::Clock;
 use simdepot_domain::delivery::Format;
 use simdepot_domain::import::{ImportStatus, OnError};
 use simdepot_domain::pool::{DEFAULT_SELLABLE, PoolSettings};
+use simdepot_domain::secret::Secret;
 use thiserror::Error;
 
 /// An API key that everybody may know. It opens a sandbox, from the same machine, and nothing else.
@@ -47,6 +48,9 @@ pub enum SandboxError {
     /// A name of the demonstration stock.
     #[error(transparent)]
     Name(#[from] NameError),
+    /// The way from the twin to the API.
+    #[error("the carrier twin cannot deliver its events: {0}")]
+    Webhook(String),
     /// Making the pool or importing the stock.
     #[error("the demonstration stock cannot be made: {0}")]
     Stock(#[from] AppError),
@@ -59,17 +63,34 @@ pub enum SandboxError {
 #[derive(Debug)]
 pub struct Sandbox {
     twin: TwinServer,
+    /// What the twin signs its events with, another one at every start: a sandbox may be open to others, who must not
+    /// be able to play its carrier.
+    webhook_secret: Secret,
 }
 
 impl Sandbox {
     /// Starts the twin on a free port of loopback.
     ///
     /// # Errors
-    /// When it cannot listen.
+    /// When it cannot listen, or the machine has no randomness.
     pub fn start() -> Result<Self, SandboxError> {
         let mut twin = Twin::new(TwinConfig::sandbox());
         twin.add_lines(LINES);
-        Ok(Self { twin: TwinServer::start_with(twin, "127.0.0.1:0")? })
+        let mut random = [0; 32];
+        getrandom::fill(&mut random).map_err(io::Error::other)?;
+        let webhook_secret = Secret::new(hex::encode(random));
+        Ok(Self { twin: TwinServer::start_with(twin, "127.0.0.1:0")?, webhook_secret })
+    }
+
+    /// Lets the twin deliver its events to the API at `api`.
+    ///
+    /// # Errors
+    /// When `api` is no URL.
+    pub fn deliver_events_to(&self, api: &str) -> Result<(), SandboxError> {
+        let url = format!("{api}/carrier-events/{ACCOUNT}");
+        let webhook = Webhook::new(&url, self.webhook_secret.clone()).map_err(SandboxError::Webhook)?;
+        self.twin.twin().set_webhook(Some(webhook));
+        Ok(())
     }
 
     /// Where the twin is reached.
@@ -93,6 +114,7 @@ impl Sandbox {
             rate_plan: Some(config.rate_plan),
             timeout: TIMEOUT,
             max_requests_per_second: CALLS_PER_SECOND,
+            webhook_secret: Some(self.webhook_secret.clone()),
             source: "simdepot".to_owned(),
         };
         let carrier = Arc::new(Transatel::new(account, clock, turns)?);
@@ -193,6 +215,18 @@ mod tests {
         let second = Sandbox::start().unwrap();
         assert_eq!(first.twin.twin().delivery_file(None), second.twin.twin().delivery_file(None));
         assert_ne!(first.twin_url(), second.twin_url());
+    }
+
+    #[test]
+    fn the_twin_delivers_its_events_to_the_account_s_endpoint() {
+        let (sandbox, other) = (Sandbox::start().unwrap(), Sandbox::start().unwrap());
+        sandbox.deliver_events_to("http://127.0.0.1:8080").unwrap();
+        let webhook = sandbox.twin.twin().webhook().cloned().unwrap();
+        assert_eq!(webhook.url, "http://127.0.0.1:8080/carrier-events/sandbox");
+        assert_eq!(webhook.secret, sandbox.webhook_secret);
+        assert_ne!(sandbox.webhook_secret, other.webhook_secret);
+        assert!(sandbox.deliver_events_to("nowhere").is_err());
+        assert!(!format!("{sandbox:?}").contains(webhook.secret.expose()));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use simdepot_domain::id::{EventId, IdGenerator};
 use simdepot_persistence::{Conn, Store};
 
 use crate::error::AppError;
+use crate::in_flight::InFlight;
 use crate::signals::Signals;
 
 /// A carrier account at work.
@@ -37,10 +38,16 @@ pub type Accounts = BTreeMap<AccountName, Account>;
 /// How background work is paced.
 #[derive(Debug, Clone)]
 pub struct WorkSettings {
+    /// Operations of one account that a process carries out at a time.
+    pub account_concurrency: usize,
     /// How long a worker has an operation for itself.
     pub lease: TimeDelta,
     /// Added to the carrier's time-out before an open outcome may be decided.
     pub resolve_margin: TimeDelta,
+    /// How far apart two empty reads must be before nothing is believed to be there: inventories are replicated.
+    pub absence_gap: TimeDelta,
+    /// How often the carrier is asked for an open outcome before a person must decide, once `give_up` has passed.
+    pub resolve_reads: u32,
     /// Longest pause between two tries.
     pub backoff_cap: TimeDelta,
     /// A carrier that cannot be reached for this long fails the operation.
@@ -52,8 +59,11 @@ pub struct WorkSettings {
 impl Default for WorkSettings {
     fn default() -> Self {
         Self {
+            account_concurrency: 6,
             lease: TimeDelta::seconds(30),
             resolve_margin: TimeDelta::seconds(5),
+            absence_gap: TimeDelta::seconds(5),
+            resolve_reads: 10,
             backoff_cap: TimeDelta::seconds(15),
             give_up: TimeDelta::minutes(30),
             catalogue_age: TimeDelta::minutes(10),
@@ -77,6 +87,8 @@ pub struct Depot {
     pub accounts: Arc<Accounts>,
     /// Wakes waiters and workers of this process.
     pub signals: Arc<Signals>,
+    /// What this process has in hand at the carriers.
+    pub in_flight: Arc<InFlight>,
     /// Pace.
     pub work: Arc<WorkSettings>,
 }
@@ -94,7 +106,8 @@ impl Depot {
     /// A depot with the default pace.
     pub fn new(store: Store, clock: Arc<dyn Clock>, ids: Arc<dyn IdGenerator>, accounts: Accounts) -> Self {
         let (accounts, work) = (Arc::new(accounts), Arc::new(WorkSettings::default()));
-        Self { store, clock, ids, accounts, signals: Arc::default(), work }
+        let (signals, in_flight) = (Arc::default(), Arc::default());
+        Self { store, clock, ids, accounts, signals, in_flight, work }
     }
 
     /// Now.

@@ -4,7 +4,8 @@
 use serde_json::Value as Json;
 use simdepot_domain::carrier::{Concern, ReadError, Refusal};
 use simdepot_domain::channel::{AccountName, Scope};
-use simdepot_domain::id::{BundleId, OrderId};
+use simdepot_domain::hold::HoldStatus;
+use simdepot_domain::id::{BundleId, HoldId, OrderId};
 use simdepot_persistence::StoreError;
 use thiserror::Error;
 
@@ -65,6 +66,14 @@ pub enum AppError {
     /// The pool's name is taken.
     #[error("a pool of that name exists")]
     PoolExists,
+    /// The hold reserves nothing any more.
+    #[error("the hold {hold} reserves nothing any more: it is {status}")]
+    HoldExpired {
+        /// Which.
+        hold: HoldId,
+        /// How it ended.
+        status: HoldStatus,
+    },
     /// The idempotency key was used for another request.
     #[error("this Idempotency-Key was used for another request")]
     IdempotencyKeyReused,

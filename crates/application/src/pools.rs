@@ -5,6 +5,7 @@ use simdepot_domain::channel::{AccountName, PoolName};
 use simdepot_domain::event::{Fact, Subject};
 use simdepot_domain::pool::PoolSettings;
 use simdepot_domain::sim::SimStatus;
+use simdepot_persistence::allocations::{self, Claim, Claimed};
 use simdepot_persistence::pools::{self, Pool, StockCounts};
 use simdepot_persistence::{Conn, StoreError, events};
 
@@ -24,6 +25,24 @@ pub async fn get(depot: &Depot, name: PoolName) -> Result<Pool, AppError> {
 /// A pool by name, inside a unit of work.
 pub(crate) fn require(conn: &mut Conn<'_>, name: &PoolName) -> Result<Pool, AppError> {
     pools::find(conn, name)?.ok_or(AppError::NotFound { what: "pool" })
+}
+
+/// Claims profiles of a pool for this transaction.
+///
+/// # Errors
+/// [`AppError::OutOfStock`]: nothing is taken.
+pub(crate) fn claim(
+    conn: &mut Conn<'_>,
+    pool: &Pool,
+    requested: u32,
+    now: DateTime<Utc>,
+) -> Result<Vec<Claimed>, AppError> {
+    match allocations::claim(conn, pool, requested, now)? {
+        Claim::Taken(claimed) => Ok(claimed),
+        Claim::OutOfStock { available } => {
+            Err(AppError::OutOfStock { pool: pool.settings.pool.to_string(), requested, available })
+        }
+    }
 }
 
 /// All pools, by name.

@@ -258,7 +258,8 @@ fn carry_out(
     let quarantine = (transition.to == StockStatus::Quarantined).then_some(QuarantineReason::Manual);
     let version = profiles::move_stock(conn, &profile, transition, quarantine, now)?;
     let (from, to) = (transition.from, transition.to);
-    let fact = Fact::StockMoved { from, to, order: None, hold: None, quarantine, reason: Some(reason) };
+    let fact =
+        Fact::StockMoved { from, to, order: None, hold: profile.hold, quarantine, reason: Some(reason) };
     events::append(conn, &[depot.event(now, Subject::Profile(profile.iccid), version, fact)])?;
     Ok(())
 }

@@ -32,6 +32,8 @@ pub struct TransatelAccount {
     pub timeout: Duration,
     /// Requests per second over all calls and all processes. A short burst of a quarter of it is let through at once.
     pub max_requests_per_second: u32,
+    /// What Transatel signs its events with; without it, none is accepted.
+    pub webhook_secret: Option<Secret>,
     /// How orders name their caller in Transatel's records.
     pub source: String,
 }
@@ -199,6 +201,7 @@ mod tests {
     fn the_secret_is_not_printed() {
         let mut account = account("https://api.transatel.com");
         account.client_secret = Secret::new("SESAME");
+        account.webhook_secret = Some(Secret::new("SESAME"));
         assert!(!format!("{account:?}").contains("SESAME"));
     }
 }

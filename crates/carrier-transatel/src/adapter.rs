@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use simdepot_domain::carrier::{
-    BundleOrder, BundleReading, Carrier, EsimReading, LineReading, Placement, Probe, ReadError, Turns,
+    BundleOrder, BundleReading, Carrier, EsimReading, EventRefused, FleetPage, LineReading, Placement, Probe,
+    ReadError, Turns, UnreadableEvent,
 };
+use simdepot_domain::carrier_event::CarrierEvent;
 use simdepot_domain::clock::Clock;
 use simdepot_domain::iccid::Iccid;
 use simdepot_domain::msisdn::Msisdn;
@@ -19,8 +21,9 @@ use crate::exchange::Exchange;
 use crate::gateway::Gateway;
 use crate::http::HttpExchange;
 use crate::probe;
+use crate::signature;
 use crate::wire::subscriber::{Line, Subscriber};
-use crate::wire::{Failure, catalogue, esim, inventory, order, sim_search, subscriber};
+use crate::wire::{Failure, catalogue, esim, event, inventory, order, sim_search, subscriber};
 
 /// How long a closed subscriber read is not tried again: rights change by a mail to Transatel, not by the minute.
 const CLOSED_FOR: TimeDelta = TimeDelta::minutes(10);
@@ -149,6 +152,19 @@ impl Carrier for Transatel {
 
     async fn probe(&self) -> Vec<Probe> {
         probe::run(&self.gateway).await
+    }
+
+    async fn fleet(&self, page: u32) -> Result<FleetPage, ReadError> {
+        let answer = self.gateway.call(&sim_search::fleet_request(page)).await?;
+        sim_search::parse_fleet(&answer, self.clock.now())
+    }
+
+    fn authenticate(&self, header: &dyn Fn(&str) -> Option<String>, body: &[u8]) -> Result<(), EventRefused> {
+        signature::check(self.gateway.account().webhook_secret.as_ref(), header, body)
+    }
+
+    fn event(&self, body: &[u8]) -> Result<CarrierEvent, UnreadableEvent> {
+        event::parse(body)
     }
 }
 

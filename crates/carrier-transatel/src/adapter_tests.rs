@@ -4,10 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use simdepot_domain::carrier::{Carrier, Placement, ProbeResult, ReadError};
+use simdepot_domain::carrier::{Carrier, EventRefused, Placement, ProbeResult, ReadError};
+use simdepot_domain::carrier_event::News;
+use simdepot_domain::esim::EsimStatus;
 use simdepot_domain::iccid::Iccid;
 use simdepot_domain::msisdn::Msisdn;
 use simdepot_domain::observation::Source;
+use simdepot_domain::secret::Secret;
 use simdepot_domain::sim::SimStatus;
 
 use crate::stub::{Reply, Seen, Stub, TestClock, account, answer, bundle_order, problem};
@@ -380,4 +383,35 @@ async fn works_without_sockets_and_without_waiting() {
     let search = seen.iter().find(|seen| seen.path.starts_with("/sim-search/"));
     assert!(search.is_none(), "the subscriber record answered");
     assert!(!format!("{:?}", seen[0]).contains("YWNtZ"));
+}
+
+#[tokio::test]
+async fn the_fleet_comes_page_by_page_and_a_failed_page_is_an_error() {
+    let stub = Stub::start(|seen| {
+        if seen.target.contains("page=2&") {
+            return problem(503, "SERVICE_UNAVAILABLE");
+        }
+        answer(200, include_str!("../fixtures/sim_search.json"))
+    })
+    .await;
+    let (carrier, _) = adapter(&stub);
+    let page = carrier.fleet(1).await.unwrap();
+    assert_eq!((page.lines.len(), page.unreadable, page.pages), (2, 0, 1));
+    assert_eq!(stub.seen("/sim-search/")[0].target, "/sim-search/api/sim/search?page=1&size=1000");
+    assert!(matches!(carrier.fleet(2).await, Err(ReadError::Unavailable(_))));
+}
+
+#[tokio::test]
+async fn events_are_checked_with_the_account_s_secret() {
+    let stub = Stub::start(|_| answer(200, "{}")).await;
+    let (carrier, _) = adapter_with(&stub, |account| account.webhook_secret = Some(Secret::new("Jefe")));
+    let signature = "sha256=5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
+    let header = |name: &str| (name == "x-tsl-signature-256").then(|| signature.to_owned());
+    assert_eq!(carrier.authenticate(&header, b"what do ya want for nothing?"), Ok(()));
+    assert_eq!(carrier.authenticate(&header, b"something else"), Err(EventRefused::Signature));
+    assert_eq!(adapter(&stub).0.authenticate(&header, b""), Err(EventRefused::NotConfigured));
+    let event = br#"{"header":{"eventId":"e","eventType":"SIM-MANAGEMENT/ESIM/ENABLED"}}"#;
+    assert_eq!(carrier.event(event).unwrap().news, News::Esim(EsimStatus::Enabled, None));
+    assert!(carrier.event(b"{}").is_err());
+    assert!(stub.seen("/").is_empty());
 }

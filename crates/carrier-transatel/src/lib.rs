@@ -19,6 +19,7 @@
 //!     rate_plan: None,
 //!     timeout: Duration::from_secs(15),
 //!     max_requests_per_second: 10,
+//!     webhook_secret: Some(Secret::new("…")),
 //!     source: "simdepot".into(),
 //! };
 //! let carrier = Transatel::new(account, Arc::new(SystemClock), Arc::new(LocalTurns::default()))?;
@@ -38,6 +39,7 @@ mod gateway;
 mod http;
 mod limiter;
 mod probe;
+mod signature;
 mod token;
 mod transfer;
 mod turns;

@@ -174,6 +174,7 @@ pub(crate) fn account(base_url: &str) -> TransatelAccount {
         rate_plan: None,
         timeout: Duration::from_secs(5),
         max_requests_per_second: 1000,
+        webhook_secret: None,
         source: "simdepot".into(),
     }
 }

@@ -1,7 +1,7 @@
 //! What Transatel's public documentation leaves open, as numbered assumptions, each with a switch.
 //!
 //! The default is the assumption as written. A test turns one over to prove that its client does not depend on it.
-//! A10 (connectivity writes) and A12 (delivery of events) have no switch, because the twin serves neither.
+//! A10 (connectivity writes) has no switch, because the twin does not serve it.
 
 use serde::{Deserialize, Serialize};
 use simdepot_domain::esim::EsimStatus;
@@ -109,6 +109,12 @@ pub struct Assumptions {
     pub event_reordered_per_mille: u16,
     /// A11: whether the account may read subscribers; otherwise the whole domain lists `OPTIONS` and answers 403.
     pub connectivity_open: bool,
+    /// A12: whether only 204 counts as delivered; otherwise every 2xx.
+    pub webhook_only_204: bool,
+    /// A12: time between two attempts at an event, in seconds of the twin's clock.
+    pub webhook_retry_seconds: u32,
+    /// A12: how often an event is tried again before the stream is suspended.
+    pub webhook_retries: u32,
     /// A13: how far SIM Search is behind, in seconds.
     pub sim_search_lag_seconds: u32,
     /// A13: whether SIM Search prints the MSISDN with `+`.
@@ -159,6 +165,9 @@ impl Default for Assumptions {
             event_duplicates_per_mille: 0,
             event_reordered_per_mille: 0,
             connectivity_open: false,
+            webhook_only_204: false,
+            webhook_retry_seconds: 600,
+            webhook_retries: 60,
             sim_search_lag_seconds: 60,
             sim_search_plus: true,
             rate_limit_per_second: None,

@@ -7,6 +7,7 @@ use simdepot_domain::smdp_address::SmdpAddress;
 use crate::assumptions::Assumptions;
 use crate::catalogue::Product;
 use crate::products;
+use crate::webhook::Webhook;
 
 /// Host that the twin's profiles are downloaded from. `.example` never resolves, so no phone can try.
 const SMDP: &str = "smdp.twin.example";
@@ -37,6 +38,8 @@ pub struct TwinConfig {
     pub assumptions: Assumptions,
     /// The catalogue.
     pub products: Vec<Product>,
+    /// Where events go; nowhere unless set here or later.
+    pub webhook: Option<Webhook>,
 }
 
 impl TwinConfig {
@@ -54,6 +57,7 @@ impl TwinConfig {
             delivered_at: DateTime::from_timestamp(DELIVERED, 0).unwrap_or_default(),
             assumptions: Assumptions::default(),
             products: products::sandbox(),
+            webhook: None,
         }
     }
 }

@@ -9,7 +9,8 @@
 //! | `POST /_twin/lines/{iccid}/attach` `{"country"}` · `/consume` `{"bytes"}` | the network |
 //! | `POST /_twin/lines/{iccid}/status` `{"sim_status", "esim_status"}` | sets a status whatever it was |
 //! | `GET /_twin/subscriptions?msisdn=` · `GET /_twin/orders` | what the twin took on |
-//! | `GET /_twin/requests?after=` · `GET /_twin/events?after=` | what arrived, what would be told |
+//! | `GET /_twin/requests?after=` · `GET /_twin/events?after=` | what arrived, what is told |
+//! | `PUT /_twin/webhook` `{"url", "secret"}` · `GET` · `DELETE` | where events go from now on, and how it went |
 //! | `GET` `POST` `DELETE /_twin/scripts` | failures on purpose: one script or a list |
 //! | `GET` `PATCH /_twin/assumptions` | the switches |
 //! | `POST /_twin/clock` `{"advance_seconds", "freeze", "real"}` | the test clock |
@@ -26,6 +27,7 @@ use serde_json::{Value, json};
 use simdepot_domain::eid::Eid;
 use simdepot_domain::esim::EsimStatus;
 use simdepot_domain::iccid::Iccid;
+use simdepot_domain::secret::Secret;
 use simdepot_domain::sim::SimStatus;
 
 use crate::device::DeviceError;
@@ -34,6 +36,7 @@ use crate::reply::{Answer, TwinReply};
 use crate::request::TwinRequest;
 use crate::scripts::{Fault, Script};
 use crate::state::Twin;
+use crate::webhook::Webhook;
 
 const MAX_LINES: u32 = 100_000;
 
@@ -83,6 +86,13 @@ struct ClockChange {
     advance_seconds: u64,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SetWebhook {
+    url: String,
+    secret: Secret,
+}
+
 /// Whether a request is for the control API.
 pub(crate) fn is_control(request: &TwinRequest) -> bool {
     request.path == "/_twin" || request.path.starts_with("/_twin/")
@@ -111,6 +121,12 @@ impl Twin {
             ("GET", ["orders"]) => Ok(Answer::json(200, json!({ "orders": self.orders() }))),
             ("GET", ["requests"]) => self.request_list(request),
             ("GET", ["events"]) => self.event_list(request),
+            ("GET", ["webhook"]) => Ok(Answer::json(200, self.stream_view())),
+            ("PUT", ["webhook"]) => self.control_webhook(read(request)?),
+            ("DELETE", ["webhook"]) => {
+                self.set_webhook(None);
+                Ok(Answer::no_content())
+            }
             ("GET", ["scripts"]) => Ok(Answer::json(200, json!({ "scripts": self.scripts() }))),
             ("POST", ["scripts"]) => self.control_scripts(read(request)?),
             ("DELETE", ["scripts"]) => {
@@ -219,6 +235,12 @@ impl Twin {
         }
         scripts.into_iter().for_each(|script| self.add_script(script));
         Ok(Answer::json(201, json!({ "scripts": self.scripts() })))
+    }
+
+    fn control_webhook(&mut self, body: SetWebhook) -> Control {
+        let webhook = Webhook::new(&body.url, body.secret).map_err(|error| (400, error))?;
+        self.set_webhook(Some(webhook));
+        Ok(Answer::json(200, self.stream_view()))
     }
 
     fn control_clock(&mut self, now: DateTime<Utc>, body: &ClockChange) -> Control {

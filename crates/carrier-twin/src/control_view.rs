@@ -25,6 +25,7 @@ impl Twin {
             "subscriptions": self.subscriptions.len(),
             "requests": self.calls(crate::CallName::Any),
             "events": self.events_forgotten + self.events().len(),
+            "webhook": self.stream_view(),
             "scripts": self.scripts().len(),
             "products": self.config.products.iter().map(|product| &product.product_id).collect::<Vec<_>>(),
         })

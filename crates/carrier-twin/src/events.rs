@@ -1,4 +1,4 @@
-//! Events: what Transatel would tell its customers' webhooks. The twin writes them to an outbox.
+//! Events: what Transatel tells its customers' webhooks. The twin writes them to an outbox; [`crate::webhook`] delivers them.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
@@ -112,7 +112,9 @@ impl Twin {
         }
         let place = if early { self.outbox.len().saturating_sub(1) } else { self.outbox.len() };
         self.outbox.insert(place, event.clone());
+        self.stream.push(&event, early);
         if duplicate {
+            self.stream.push(&event, false);
             self.outbox.push(event);
         }
     }

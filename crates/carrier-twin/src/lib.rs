@@ -6,8 +6,8 @@
 //!
 //! What Transatel's public documentation leaves open is an assumption with a number (A1–A16) and a switch in
 //! [`assumptions::Assumptions`], so that a client can be run against either reading. [`scripts::Script`] makes calls
-//! fail on purpose; the device methods of [`Twin`] play a phone's part; `/_twin/…` ([`control`]) does all of this over
-//! HTTP.
+//! fail on purpose; the device methods of [`Twin`] play a phone's part; its events go to a [`Webhook`], signed, in the
+//! carrier's way; `/_twin/…` ([`control`]) does all of this over HTTP.
 //!
 //! ```
 //! use simdepot_carrier_twin::{Twin, TwinConfig, TwinRequest};
@@ -27,6 +27,7 @@ pub mod clock;
 pub mod config;
 pub mod control;
 mod control_view;
+mod courier;
 pub mod delivery;
 pub mod device;
 mod esim;
@@ -48,6 +49,7 @@ pub mod state;
 mod subscriber;
 pub mod subscription;
 mod token;
+pub mod webhook;
 
 #[cfg(test)]
 mod testing;
@@ -62,3 +64,4 @@ pub use request::TwinRequest;
 pub use scripts::{CallName, Fault, Script};
 pub use server::TwinServer;
 pub use state::Twin;
+pub use webhook::{Delivery, Webhook};

@@ -10,6 +10,7 @@ use actix_web::dev::ServerHandle;
 use actix_web::rt::System;
 
 use crate::config::TwinConfig;
+use crate::courier::Courier;
 use crate::shell::{self, Stopped};
 use crate::state::Twin;
 
@@ -46,6 +47,7 @@ impl TwinServer {
         let (served, flag) = (Arc::clone(&twin), Arc::clone(&stopped));
         let thread = thread::Builder::new().name("carrier-twin".to_owned()).spawn(move || {
             System::new().block_on(async move {
+                let _courier = Courier::start(Arc::clone(&served), Arc::clone(&flag));
                 let server = shell::server(served, flag, listener, false)?;
                 // Nobody listens when the caller has gone; then there is nothing to serve either.
                 if sender.send(server.handle()).is_err() {

@@ -17,6 +17,7 @@ use actix_web::http::StatusCode;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, rt, web};
 use simdepot_domain::clock::{Clock, SystemClock};
 
+use crate::courier::Courier;
 use crate::reply::TwinReply;
 use crate::request::TwinRequest;
 use crate::state::Twin;
@@ -31,12 +32,14 @@ const KEEP_ALIVE: Duration = Duration::from_secs(120);
 /// The second handle of a connection's socket.
 struct Socket(TcpStream);
 
-/// Serves the twin on a bound listener until the process is told to stop (Ctrl-C, SIGTERM).
+/// Serves the twin on a bound listener, and delivers its events, until the process is told to stop (Ctrl-C, SIGTERM).
 ///
 /// # Errors
 /// The listener cannot be served.
 pub async fn serve(twin: Arc<Mutex<Twin>>, listener: TcpListener) -> io::Result<()> {
-    server(twin, Arc::default(), listener, true)?.await
+    let stopped = Arc::default();
+    let _courier = Courier::start(Arc::clone(&twin), Arc::clone(&stopped));
+    server(twin, stopped, listener, true)?.await
 }
 
 /// Set under the twin's lock when a server stops. actix-web ends a forced stop before its workers have ended, so

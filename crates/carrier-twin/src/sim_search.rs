@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use simdepot_domain::msisdn::Msisdn;
 
-use crate::line::{Line, wire_status};
+use crate::line::{Line, LineView, wire_status};
 use crate::reply::{Answer, Outcome, Problem, date};
 use crate::request::TwinRequest;
 use crate::state::Twin;
@@ -27,24 +27,23 @@ impl Twin {
             Some(serial) => Box::new(self.lines.get(serial).into_iter()),
             None => Box::new(self.lines.values()),
         };
-        let found: Vec<Value> = candidates
-            .filter_map(|line| self.search_entry(line, moment))
-            .filter(|entry| {
-                status.as_ref().is_none_or(|status| entry.get("status").is_some_and(|s| s == status.as_str()))
-            })
+        // Only the page is written out: a fleet of many thousand lines is asked for page by page.
+        let found: Vec<(&Line, &LineView)> = candidates
+            .filter_map(|line| Some((line, line.view_at(moment)?)))
+            .filter(|(_, view)| status.as_ref().is_none_or(|status| wire_status(view.sim_status) == status))
             .collect();
-        let sims: Vec<&Value> = found.iter().skip((page - 1).saturating_mul(size)).take(size).collect();
+        let asked_for = found.iter().skip((page - 1).saturating_mul(size)).take(size);
+        let sims: Vec<Value> = asked_for.map(|(line, view)| self.search_entry(line, view)).collect();
         let body =
             json!({ "sims": sims, "page": page, "size": size, "totalPages": found.len().div_ceil(size) });
         Ok(Answer::json(200, body))
     }
 
-    fn search_entry(&self, line: &Line, moment: DateTime<Utc>) -> Option<Value> {
-        let view = line.view_at(moment)?;
+    fn search_entry(&self, line: &Line, view: &LineView) -> Value {
         let number = |msisdn: &Msisdn| {
             if self.assumptions.sim_search_plus { msisdn.e164() } else { msisdn.as_str().to_owned() }
         };
-        Some(json!({
+        json!({
             "simSerial": line.spec.iccid,
             "msisdn": line.spec.msisdn.as_ref().map(number),
             "status": wire_status(view.sim_status),
@@ -55,7 +54,7 @@ impl Twin {
             "lastEsimProfileDate": view.profile.map(|(_, since)| date(since)),
             "lastSeenDate": view.last_seen.as_ref().map(|(at, _)| date(*at)),
             "lastOriginCountry": view.last_seen.as_ref().map(|(_, country)| country),
-        }))
+        })
     }
 }
 

@@ -22,6 +22,7 @@ use crate::request::TwinRequest;
 use crate::scripts::{ActiveScript, CallName, Fault};
 use crate::subscription::Subscription;
 use crate::token::oauth_error;
+use crate::webhook::Stream;
 
 /// How many requests are remembered; older ones are forgotten so that a long benchmark does not fill the memory.
 const MAX_REQUESTS: usize = 100_000;
@@ -69,6 +70,7 @@ pub struct Twin {
     pub(crate) scripts: Vec<ActiveScript>,
     pub(crate) outbox: Vec<TwinEvent>,
     pub(crate) events_forgotten: usize,
+    pub(crate) stream: Stream,
     pub(crate) rate: (i64, u32),
     late: Vec<(DateTime<Utc>, Route, TwinRequest)>,
     requests: Vec<RecordedRequest>,
@@ -95,6 +97,7 @@ impl Twin {
             scripts: Vec::new(),
             outbox: Vec::new(),
             events_forgotten: 0,
+            stream: Stream::new(config.webhook.clone()),
             rate: (0, 0),
             late: Vec::new(),
             requests: Vec::new(),
@@ -106,7 +109,8 @@ impl Twin {
 
     /// Back to the state of [`Twin::new`]: no lines, no tokens, no scripts, the assumptions of the configuration.
     pub fn reset(&mut self) {
-        *self = Self::new(self.config.clone());
+        let stream = self.stream.renewed(self.config.webhook.clone());
+        *self = Self { stream, ..Self::new(self.config.clone()) };
     }
 
     /// Answers a request. `now` is the caller's time; the twin's own may differ from it ([`Twin::clock_mut`]).

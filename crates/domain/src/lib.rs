@@ -38,6 +38,7 @@ pub mod product;
 pub mod profile;
 pub mod rate;
 pub mod reconciliation;
+pub mod resolution;
 pub mod sim;
 pub mod stock;
 pub mod webhook;

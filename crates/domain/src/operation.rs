@@ -102,10 +102,11 @@ impl OperationStatus {
             }
             (S::Sent, T::PutBack) | (S::Unknown | S::NeedsAttention, T::PutBack) => Ok(S::Pending),
             (S::Sent | S::Unknown, T::Accept) => Ok(S::Accepted),
-            (S::Sent | S::Accepted | S::Unknown | S::NeedsAttention, T::Complete) => Ok(S::Done),
+            // From pending as well: evidence may come late, when it was about to be sent again.
+            (S::Pending | S::Sent | S::Accepted | S::Unknown | S::NeedsAttention, T::Complete) => Ok(S::Done),
             (S::Sent | S::Accepted, T::Lose) => Ok(S::Unknown),
             (S::Pending | S::Sent | S::Accepted | S::Unknown, T::GiveUp) => Ok(S::NeedsAttention),
-            (S::Pending, T::PutBack | T::Accept | T::Complete | T::Lose)
+            (S::Pending, T::PutBack | T::Accept | T::Lose)
             | (S::Sent, T::Send | T::Cancel)
             | (S::Accepted, T::Send | T::PutBack | T::Accept | T::Cancel)
             | (S::Unknown, T::Send | T::Lose | T::Cancel)

@@ -8,8 +8,9 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 use simdepot_domain::iccid::Iccid;
-use simdepot_domain::id::OrderId;
+use simdepot_domain::id::{HoldId, OrderId};
 use simdepot_domain::order::ProfileOutcome;
+use simdepot_domain::stock::StockStatus;
 
 use crate::connection::AnyConnection;
 use crate::dialect::{INSERT_CHUNK, Lock, attempt, both};
@@ -28,6 +29,15 @@ pub struct Claimed {
     pub iccid: Iccid,
     /// Its version before the allocation.
     pub version: i64,
+    /// The hold that reserves it, if it comes from one.
+    pub hold: Option<HoldId>,
+}
+
+impl Claimed {
+    /// Where it stands.
+    pub fn stock_status(&self) -> StockStatus {
+        if self.hold.is_some() { StockStatus::Held } else { StockStatus::Available }
+    }
 }
 
 /// How a claim ended.
@@ -100,7 +110,7 @@ pub fn claim(conn: &mut Conn<'_>, pool: &Pool, quantity: u32, now: DateTime<Utc>
         .take(take)
         .map(|row| {
             let iccid = parse_column("profiles", "iccid", row.id, &row.iccid)?;
-            Ok(Claimed { id: row.id, iccid, version: row.version })
+            Ok(Claimed { id: row.id, iccid, version: row.version, hold: None })
         })
         .collect::<Result<_>>()
         .map(Claim::Taken)
@@ -134,7 +144,8 @@ struct NewRow {
 /// codes leave simdepot in the answer; that takes one more version. Returns the allocations' rows in order.
 ///
 /// # Errors
-/// [`StoreError::RowsAffected`] when one was not available any more: the transaction must be rolled back.
+/// [`StoreError::RowsAffected`] when one did not stand where it was claimed any more: the transaction must be rolled
+/// back.
 pub fn allocate(
     conn: &mut Conn<'_>,
     order: OrderId,
@@ -144,7 +155,10 @@ pub fn allocate(
 ) -> Result<Vec<i64>> {
     let mut ids = Vec::with_capacity(new.len());
     for chunk in new.chunks(INSERT_CHUNK) {
-        move_to_allocated(conn, chunk, revealed, now)?;
+        let (held, free): (Vec<_>, Vec<_>) =
+            chunk.iter().map(|allocation| &allocation.profile).partition(|profile| profile.hold.is_some());
+        move_to_allocated(conn, StockStatus::Available, &free, revealed, now)?;
+        move_to_allocated(conn, StockStatus::Held, &held, revealed, now)?;
         let rows: Vec<NewRow> = chunk
             .iter()
             .map(|allocation| NewRow {
@@ -168,17 +182,22 @@ pub fn allocate(
 
 fn move_to_allocated(
     conn: &mut Conn<'_>,
-    chunk: &[NewAllocation],
+    from: StockStatus,
+    claimed: &[&Claimed],
     revealed: bool,
     now: DateTime<Utc>,
 ) -> Result<()> {
-    let profile_ids: Vec<i64> = chunk.iter().map(|allocation| allocation.profile.id).collect();
+    if claimed.is_empty() {
+        return Ok(());
+    }
+    let profile_ids: Vec<i64> = claimed.iter().map(|profile| profile.id).collect();
     let guard = profiles::table
         .filter(profiles::id.eq_any(&profile_ids))
-        .filter(profiles::stock_status.eq("available"));
+        .filter(profiles::stock_status.eq(from.as_ref()));
     let steps = if revealed { 2i64 } else { 1 };
     let changes = (
-        profiles::stock_status.eq("allocated"),
+        profiles::stock_status.eq(StockStatus::Allocated.as_ref()),
+        profiles::hold_id.eq(None::<Uid>),
         profiles::version.eq(profiles::version + steps),
         profiles::updated_at.eq(At(now)),
     );
@@ -187,7 +206,7 @@ fn move_to_allocated(
     } else {
         diesel::update(guard).set(changes).execute(conn.db)?
     };
-    ensure_affected("allocate profiles", chunk.len(), touched)
+    ensure_affected("allocate profiles", claimed.len(), touched)
 }
 
 /// An allocation as it is stored.

@@ -208,6 +208,27 @@ pub fn of_order(conn: &mut Conn<'_>, order: OrderId) -> Result<Vec<Bundle>> {
     rows.into_iter().map(Bundle::try_from).collect()
 }
 
+/// Which of these subscriptions of an account are evidence for bundles other than `except`.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn claimed_subscriptions(
+    conn: &mut Conn<'_>,
+    account: &AccountName,
+    subscriptions: &[String],
+    except: Option<BundleId>,
+) -> Result<Vec<String>> {
+    let mut query = bundles::table
+        .filter(bundles::carrier_account.eq(account.as_str()))
+        .filter(bundles::subscription_id.eq_any(subscriptions))
+        .select(bundles::subscription_id.assume_not_null())
+        .into_boxed();
+    if let Some(except) = except {
+        query = query.filter(bundles::id.ne(Uid(except.0)));
+    }
+    Ok(query.load(conn.db)?)
+}
+
 /// What an outcome changes.
 #[derive(Debug, Clone, Default)]
 pub struct BundleChange {

@@ -85,6 +85,20 @@ impl Lock {
     }
 }
 
+/// Class of the advisory locks of [`one_by_one`]: "hold" in ASCII. The other locks have one key, not two.
+const HOLD_LOCKS: i32 = 0x686f_6c64;
+
+/// Lets the transactions that name the same thing pass one by one, each to its end. SQLite's writer is alone anyway.
+pub(crate) fn one_by_one(db: &mut AnyConnection, name: &str) -> Result<()> {
+    if let AnyConnection::Pg(pg) = db {
+        diesel::sql_query("SELECT pg_advisory_xact_lock($1, hashtext($2))")
+            .bind::<diesel::sql_types::Integer, _>(HOLD_LOCKS)
+            .bind::<diesel::sql_types::Text, _>(name)
+            .execute(pg)?;
+    }
+    Ok(())
+}
+
 /// A statement that is valid on both databases but that diesel does not offer on the combined one (upserts).
 #[derive(Debug, QueryId)]
 pub(crate) struct Both<T>(pub(crate) T);

@@ -16,6 +16,7 @@ pub mod bundles;
 pub mod carrier_turns;
 pub mod error;
 pub mod events;
+pub mod holds;
 pub mod idempotency;
 pub mod imports;
 pub mod operations;

@@ -111,7 +111,8 @@ CREATE TABLE operations (
 -- A profile has one carrier write in flight at a time.
 CREATE UNIQUE INDEX operations_one_open ON operations (profile_id)
     WHERE status IN ('pending', 'sent', 'accepted', 'unknown', 'needs_attention');
-CREATE INDEX operations_queue ON operations (run_at, id) WHERE status = 'pending';
+-- By account first: a carrier that is down must not keep another's operations waiting.
+CREATE INDEX operations_queue ON operations (carrier_account, run_at, id) WHERE status = 'pending';
 CREATE INDEX operations_in_flight ON operations (resolve_after) WHERE status IN ('sent', 'accepted', 'unknown');
 CREATE INDEX operations_by_order ON operations (order_id) WHERE order_id IS NOT NULL;
 CREATE INDEX bundles_by_order ON bundles (order_id) WHERE order_id IS NOT NULL;

@@ -13,4 +13,6 @@ CREATE TABLE holds (
     CHECK ((status = 'converted') = (order_id IS NOT NULL))
 );
 CREATE INDEX holds_due ON holds (expires_at) WHERE status = 'active';
+-- What a channel holds now is counted whenever it asks for more.
+CREATE INDEX holds_of_channel ON holds (channel, expires_at) WHERE status = 'active';
 CREATE INDEX holds_by_channel ON holds (channel, id);

@@ -46,6 +46,7 @@ macro_rules! paths {
 
 paths! {
     OrderPath { id: OrderId, "The order." }
+    HoldPath { id: HoldId, "The hold." }
     OperationPath { id: OperationId, "The operation." }
     ImportPath { id: ImportId, "The import." }
     ApiKeyPath { id: ApiKeyId, "The key." }

@@ -39,6 +39,7 @@ macro_rules! identifiers {
 
 identifiers! {
     OrderId: "Id of an order.", "^ord_[0-7][0-9a-hjkmnp-tv-z]{25}$", "ord_01kamf2r8ye4ja3v6m1tbk7q5c";
+    HoldId: "Id of a hold.", "^hold_[0-7][0-9a-hjkmnp-tv-z]{25}$", "hold_01kamf2r8xd7qv0m3c5n9hyz4a";
     BundleId: "Id of a bundle.", "^bdl_[0-7][0-9a-hjkmnp-tv-z]{25}$", "bdl_01kamf2r8zfq0sh2v2w4r3t9xd";
     OperationId: "Id of an operation.", "^op_[0-7][0-9a-hjkmnp-tv-z]{25}$", "op_01kamf2r8zfq0sh2v2x7mwh3qe";
     ImportId: "Id of an import.", "^imp_[0-7][0-9a-hjkmnp-tv-z]{25}$", "imp_01kamdz6m4e9vt6hjgq3b5n2ya";
@@ -61,6 +62,7 @@ mod tests {
     fn reads(name: &str, text: &str) -> bool {
         match name {
             "OrderId" => text.parse::<id::OrderId>().is_ok(),
+            "HoldId" => text.parse::<id::HoldId>().is_ok(),
             "BundleId" => text.parse::<id::BundleId>().is_ok(),
             "OperationId" => text.parse::<id::OperationId>().is_ok(),
             "ImportId" => text.parse::<id::ImportId>().is_ok(),

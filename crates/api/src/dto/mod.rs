@@ -8,6 +8,7 @@ pub mod api_key;
 pub mod bundle;
 pub mod carrier_problem;
 pub mod headers;
+pub mod hold;
 pub mod identifiers;
 pub mod import;
 pub mod operation;

@@ -36,6 +36,10 @@ pub struct OrderRequest {
     #[validate(length(min = 1, max = 50), nested)]
     #[schema(min_items = 1, max_items = 50)]
     pub lines: Vec<OrderLineRequest>,
+    /// Takes the profiles out of this hold of yours. It bounds the lines: they are of its pool, and no more than it
+    /// reserves. What is left of it goes back on sale.
+    #[schema(value_type = Option<identifiers::HoldId>)]
+    pub hold: Option<id::HoldId>,
     /// Whether to answer only what would happen; nothing is kept, and no code is shown.
     #[serde(default)]
     pub dry_run: bool,
@@ -71,14 +75,14 @@ pub struct OrderLineRequest {
 
 impl From<OrderRequest> for PlaceOrder {
     fn from(request: OrderRequest) -> Self {
-        let OrderRequest { reference, lines, dry_run, reveal } = request;
+        let OrderRequest { reference, lines, hold, dry_run, reveal } = request;
         let line = |line: OrderLineRequest| DomainLine {
             pool: line.pool,
             product: line.product,
             quantity: line.quantity,
             carrier_parameters: line.carrier_parameters.map(Json::Object),
         };
-        Self { reference, lines: lines.into_iter().map(line).collect(), dry_run, reveal }
+        Self { reference, lines: lines.into_iter().map(line).collect(), hold, dry_run, reveal }
     }
 }
 
@@ -277,7 +281,8 @@ mod tests {
         let line = r#"{"pool": "world", "quantity": 1}"#;
         for (what, body) in [
             ("lines", r#"{"reference": "x"}"#.to_owned()),
-            ("unknown field", format!(r#"{{"reference": "x", "lines": [{line}], "hold": "hold_1"}}"#)),
+            ("unknown field", format!(r#"{{"reference": "x", "lines": [{line}], "colour": "red"}}"#)),
+            ("expected an id", format!(r#"{{"reference": "x", "lines": [{line}], "hold": "hold_1"}}"#)),
             ("lines", r#"{"reference": "x", "lines": []}"#.to_owned()),
             ("quantity", r#"{"reference": "x", "lines": [{"pool": "world", "quantity": 0}]}"#.to_owned()),
             ("quantity", r#"{"reference": "x", "lines": [{"pool": "world", "quantity": 1001}]}"#.to_owned()),

@@ -62,6 +62,10 @@ words! {
         Pending, Fulfilled, Failed, Unknown, NeedsAttention, Substituted, Cancelled
     }
 
+    /// Status of a hold: `active` until it becomes an order (`converted`), is given back (`released`), or its deadline
+    /// passes (`expired`).
+    HoldStatus = hold::HoldStatus { Active, Converted, Released, Expired }
+
     /// Status of a bundle. `ordering`, `refused` and `unknown` are simdepot's, the others the carrier's.
     BundleStatus = bundle::BundleStatus {
         Ordering, Preloaded, Ready, Scheduled, Active, Exhausted, Expired, Terminated, Refused, Unknown

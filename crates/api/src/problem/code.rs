@@ -33,6 +33,8 @@ pub enum ProblemCode {
     ReferenceConflict,
     /// A pool of that name exists.
     PoolExists,
+    /// The hold reserves nothing any more.
+    HoldExpired,
     /// The thing is not in a state for that.
     InvalidTransition,
     /// A request with the same idempotency key is under way.
@@ -67,6 +69,7 @@ impl ProblemCode {
             Self::OutOfStock
             | Self::ReferenceConflict
             | Self::PoolExists
+            | Self::HoldExpired
             | Self::InvalidTransition
             | Self::IdempotencyInFlight => StatusCode::CONFLICT,
             Self::ValidationFailed | Self::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
@@ -91,6 +94,7 @@ impl ProblemCode {
             Self::OutOfStock => "Out of stock",
             Self::ReferenceConflict => "Reference used for another request",
             Self::PoolExists => "Pool exists",
+            Self::HoldExpired => "Hold expired",
             Self::InvalidTransition => "Not possible in this state",
             Self::IdempotencyInFlight => "Same request under way",
             Self::ValidationFailed => "Validation failed",

@@ -30,6 +30,9 @@ impl From<AppError> for Problem {
                     .with("existing", existing)
             }
             AppError::PoolExists => Self::new(ProblemCode::PoolExists, detail),
+            AppError::HoldExpired { hold, status } => Self::new(ProblemCode::HoldExpired, detail)
+                .with("hold_id", hold.to_string())
+                .with("from", status.to_string()),
             AppError::IdempotencyKeyReused => Self::new(ProblemCode::IdempotencyKeyReused, detail),
             AppError::IdempotencyInFlight => {
                 Self::new(ProblemCode::IdempotencyInFlight, detail).retry_after(SOON)
@@ -122,7 +125,8 @@ mod tests {
     use simdepot_application::FieldError;
     use simdepot_domain::carrier::{Concern, Unavailable};
     use simdepot_domain::channel::{AccountName, Scope};
-    use simdepot_domain::id::OrderId;
+    use simdepot_domain::hold::HoldStatus;
+    use simdepot_domain::id::{HoldId, OrderId};
     use uuid::Uuid;
 
     use super::*;
@@ -162,6 +166,13 @@ mod tests {
                 None,
             ),
             (AppError::PoolExists, 409, "pool-exists", false, None),
+            (
+                AppError::HoldExpired { hold: HoldId(Uuid::nil()), status: HoldStatus::Expired },
+                409,
+                "hold-expired",
+                false,
+                None,
+            ),
             (AppError::IdempotencyKeyReused, 422, "idempotency-key-reused", false, None),
             (AppError::IdempotencyInFlight, 409, "idempotency-in-flight", true, Some("1")),
             (

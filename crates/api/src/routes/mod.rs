@@ -7,6 +7,7 @@ mod activation;
 mod api_keys;
 mod bundles;
 mod documents;
+mod holds;
 pub(crate) mod imports;
 mod operations;
 mod orders;
@@ -21,6 +22,7 @@ pub fn configure(config: &mut ServiceConfig) {
         .configure(products::configure)
         .configure(pools::configure)
         .configure(orders::configure)
+        .configure(holds::configure)
         .configure(profiles::configure)
         .configure(activation::configure)
         .configure(bundles::configure)

@@ -1,21 +1,22 @@
 //! Operations.
 
-use actix_web::{HttpRequest, HttpResponse, get, web};
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, get, post, web};
 use simdepot_application::operations;
 use simdepot_domain::channel::Scope;
 use simdepot_domain::id::OperationId;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use super::reply::{page, position};
-use crate::dto::headers::OperationPath;
-use crate::dto::operation::{Operation, OperationsQuery};
-use crate::extract::{Authenticated, PathParam, ValidQuery};
+use super::reply::{Answer, page, position};
+use crate::dto::headers::{IdempotencyHeader as IdempotencyHeaderDoc, OperationPath};
+use crate::dto::operation::{Operation, OperationsQuery, ResolveRequest};
+use crate::extract::{Authenticated, Idempotent, PathParam, ValidQuery};
 use crate::pagination::Page;
-use crate::problem::ApiResult;
+use crate::problem::{ApiResult, Problem};
 use crate::state::AppState;
 
 pub(super) fn configure(config: &mut ServiceConfig) {
-    config.service(list_operations).service(get_operation);
+    config.service(list_operations).service(get_operation).service(resolve_operation);
 }
 
 /// List operations
@@ -58,4 +59,34 @@ async fn get_operation(
         caller.require(Scope::Storefront)?;
     }
     Ok(HttpResponse::Ok().json(Operation::from(operations::get(&state.depot, &caller, id).await?)))
+}
+
+/// Decide an operation by hand
+///
+/// For an operation that is `unknown` or `needs_attention`, after a look into the carrier's own records. `done`
+/// fulfils what waits for it; `refused` fails it and sets the profile aside; `retry` sends it again.
+#[utoipa::path(
+    tag = "Operations",
+    params(OperationPath, IdempotencyHeaderDoc),
+    request_body = ResolveRequest,
+    responses(
+        (status = 200, description = "The operation as it is now.", body = Operation, headers(
+            ("Idempotency-Replayed" = String, description = "`true` when an earlier request with the key did it."))),
+        (status = 409, description = "`invalid-transition` (`from`, `command`): it is in another status; `idempotency-in-flight`.",
+            body = Problem, content_type = "application/problem+json"),
+    )
+)]
+#[post("/v1/operations/{id}/resolve")]
+async fn resolve_operation(
+    state: web::Data<AppState>,
+    Authenticated(caller): Authenticated,
+    PathParam(id): PathParam<OperationId>,
+    request: Idempotent<ResolveRequest>,
+) -> ApiResult<HttpResponse> {
+    caller.require(Scope::Lines)?;
+    let Idempotent { body, key } = request;
+    let (verdict, reason) = body.verdict()?;
+    let (view, replayed) =
+        operations::decide_by_hand(&state.depot, &caller, id, verdict, reason, key.as_ref()).await?;
+    Ok(Answer { status: StatusCode::OK, location: None, replayed }.json(&Operation::from(view)))
 }

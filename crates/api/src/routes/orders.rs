@@ -40,8 +40,11 @@ pub(super) fn configure(config: &mut ServiceConfig) {
             ("Location" = String, description = "The order."),
             ("Idempotency-Replayed" = String, description = "`true` when an earlier request with the key took it."),
         )),
+        (status = 404, description = "`not-found`: there is no such hold, or not for this key.", body = Problem,
+            content_type = "application/problem+json"),
         (status = 409, description = "`out-of-stock` (`requested`, `available`): nothing was taken; `reference-conflict`; \
-            `idempotency-in-flight`.", body = Problem, content_type = "application/problem+json"),
+            `hold-expired` (`hold_id`, `from`): the hold reserves nothing any more; `invalid-transition`: it became another \
+            order; `idempotency-in-flight`.", body = Problem, content_type = "application/problem+json"),
         (status = 502, description = "`carrier-refused` (`order_id`, `carrier_code`): the order failed within the wait.",
             body = Problem, content_type = "application/problem+json"),
     )

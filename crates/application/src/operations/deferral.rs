@@ -58,7 +58,7 @@ pub(super) async fn put_off(depot: &Depot, lease: &Lease, run_at: DateTime<Utc>)
 }
 
 /// Doubles from half a second to the cap, half of it random, so that many operations do not come back at once.
-fn backoff(deferrals: u32, cap: TimeDelta, randomness: Uuid) -> TimeDelta {
+pub(super) fn backoff(deferrals: u32, cap: TimeDelta, randomness: Uuid) -> TimeDelta {
     let full = BACKOFF.checked_mul(1 << deferrals.min(16)).unwrap_or(cap).min(cap);
     let half = full / 2;
     let millis = u128::try_from(half.num_milliseconds()).unwrap_or_default() + 1;

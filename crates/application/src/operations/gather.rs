@@ -16,6 +16,7 @@ use simdepot_persistence::operations::{Lease, Operation};
 use simdepot_persistence::pools;
 use simdepot_persistence::profiles::{self, Profile};
 
+use super::conclude;
 use crate::depot::{Account, Depot};
 use crate::error::AppError;
 use crate::observations::Sightings;
@@ -39,6 +40,8 @@ pub(super) struct Plan {
 pub(super) enum Decision {
     /// Send.
     Send(Box<Plan>),
+    /// An earlier sending was taken: nothing is to be sent.
+    Taken(Box<conclude::Weighed>),
     /// Try again later; nothing was sent.
     Defer(Unavailable),
     /// It cannot be done; nothing was sent.
@@ -98,7 +101,7 @@ pub(super) async fn gather(depot: &Depot, lease: &Lease) -> Result<Decision, App
     };
     // The lease ends while reads are slow; then another worker takes over and this one sends nothing.
     let budget = (depot.work.lease.to_std().unwrap_or_default()).saturating_sub(account.timeout);
-    let reading = read(account, profile, &pool, operation);
+    let reading = read(depot, account, profile, &pool, operation);
     match tokio::time::timeout(budget.max(Duration::from_secs(1)), reading).await {
         Ok(Ok(plan)) => Ok(Decision::Send(Box::new(plan))),
         Ok(Err(Stop::Now(decision))) => Ok(decision),
@@ -111,6 +114,7 @@ pub(super) async fn gather(depot: &Depot, lease: &Lease) -> Result<Decision, App
 }
 
 async fn read(
+    depot: &Depot,
     account: Account,
     profile: Profile,
     pool: &PoolSettings,
@@ -119,12 +123,17 @@ async fn read(
     let OperationRequest::PlaceBundle { product, order_type: insisted, first_sale } = &operation.request;
     let carrier = account.carrier.as_ref();
     let mut seen = Sightings { line: read_line(carrier, &profile).await?, ..Sightings::default() };
+    let msisdn = seen.line.as_ref().and_then(|line| line.msisdn.clone()).or_else(|| profile.msisdn.clone());
+    // Before anything else: an earlier sending may have been taken and is listed only now.
+    let inventory = match &msisdn {
+        Some(msisdn) => Some(read_inventory(depot, carrier, msisdn, operation).await?),
+        None => None,
+    };
     if *first_sale {
         seen.esim = read_esim(carrier, &profile).await?;
         check_first_sale(pool, &profile, &seen)?;
     }
-    let in_line = seen.line.as_ref().and_then(|line| line.msisdn.clone());
-    let Some(msisdn) = in_line.or_else(|| profile.msisdn.clone()) else {
+    let (Some(msisdn), Some(inventory)) = (msisdn, inventory) else {
         return Err(no_number(*first_sale, seen));
     };
     let status = line_status(&profile, &seen);
@@ -132,7 +141,7 @@ async fn read(
         Ok(order_type) => order_type,
         Err(refusal) => return Err(Stop::Now(Decision::Refuse(refusal, Box::new(seen)))),
     };
-    let before_set = known_subscriptions(&carrier.bundles(&msisdn).await?);
+    let before_set = known_subscriptions(&inventory);
     let (product, insisted) = (product.clone(), insisted.is_some());
     Ok(Plan { account, profile, seen, msisdn, product, order_type, insisted, before_set })
 }
@@ -209,6 +218,28 @@ fn choose(
         detail: Some(format!("a line that is {status} takes no product")),
         concerns: Concern::LineStatus,
     })
+}
+
+/// Everything on the line. When it shows what an earlier sending has made, that is the end: it is not sent again.
+async fn read_inventory(
+    depot: &Depot,
+    carrier: &dyn Carrier,
+    msisdn: &Msisdn,
+    operation: &Operation,
+) -> Result<Vec<BundleReading>, Stop> {
+    let inventory = carrier.bundles(msisdn).await?;
+    if operation.first_sent_at.is_some() {
+        let (listed, operation) = (inventory.clone(), operation.clone());
+        let found = depot
+            .store
+            .read(move |conn| conclude::weigh(conn, &operation, listed))
+            .await
+            .map_err(Stop::Error)?;
+        if let Some(found) = found {
+            return Err(Stop::Now(Decision::Taken(Box::new(found))));
+        }
+    }
+    Ok(inventory)
 }
 
 fn known_subscriptions(bundles: &[BundleReading]) -> Vec<String> {

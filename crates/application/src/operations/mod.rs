@@ -5,24 +5,31 @@
 //! 2. `sent` is committed with what was known before. Only then, at once, the carrier is called.
 //! 3. The outcome is committed: done, refused, put back (surely not taken) or unknown.
 //!
-//! A process that dies after `sent` leaves an operation that says so. Nothing here ever sends it again.
+//! A process that dies after `sent` leaves an operation that says so. What became of it is found out from the carrier
+//! ([`resolve_step`]): it is done, or it is sent again because it surely was not taken, or a person decides.
 
+mod by_hand;
+mod conclude;
 mod deferral;
 mod gather;
 mod outcome;
+mod resolve;
 mod send;
 mod substitute;
 mod writes;
 
 use chrono::TimeDelta;
-use simdepot_domain::channel::Scope;
+use simdepot_domain::channel::{AccountName, Scope};
 use simdepot_domain::iccid::Iccid;
 use simdepot_domain::id::OperationId;
 use simdepot_domain::operation::OperationStatus;
 use simdepot_persistence::operations::{self, Lease, Operation};
 use simdepot_persistence::{Conn, bundles, profiles};
 
+pub use by_hand::{Verdict, decide_by_hand};
+pub use conclude::{Concluded, conclude_by_event};
 pub(crate) use outcome::mark_unknown;
+pub use resolve::step as resolve_step;
 
 use crate::caller::Caller;
 use crate::depot::Depot;
@@ -105,12 +112,12 @@ pub async fn step(depot: &Depot) -> Result<bool, AppError> {
     // Looked for without a write transaction first: idle workers must not queue for SQLite's only writer.
     let due = depot.store.read(|conn| {
         let now = conn.now()?;
-        operations::any_due(conn, now)
+        operations::due_accounts(conn, now)
     });
-    if !due.await? {
+    let Some(place) = depot.in_flight.enter(&due.await?, depot.work.account_concurrency) else {
         return Ok(false);
-    }
-    let Some(lease) = lease(depot).await? else {
+    };
+    let Some(lease) = lease(depot, place.account.clone()).await? else {
         return Ok(false);
     };
     // One signal wakes one worker; each wakes the next, so that the operations of one order go out side by side.
@@ -129,13 +136,13 @@ pub async fn step(depot: &Depot) -> Result<bool, AppError> {
     }
 }
 
-async fn lease(depot: &Depot) -> Result<Option<Lease>, AppError> {
+async fn lease(depot: &Depot, account: AccountName) -> Result<Option<Lease>, AppError> {
     let (token, length) = (depot.ids.uuid(), depot.work.lease);
     depot
         .store
         .write(move |conn| {
             let now = conn.now()?;
-            Ok(operations::lease_next(conn, token, now, now + length)?)
+            Ok(operations::lease_next(conn, &account, token, now, now + length)?)
         })
         .await
 }
@@ -144,6 +151,11 @@ async fn carry_out(depot: &Depot, lease: Lease) -> Result<(), AppError> {
     let started = tokio::time::Instant::now();
     match gather::gather(depot, &lease).await? {
         gather::Decision::Send(plan) => send::send(depot, lease, *plan, started).await,
+        gather::Decision::Taken(found) => {
+            // An earlier sending was taken after all, and is listed only now.
+            let found = conclude::Found::in_inventory(&found);
+            conclude::conclude(depot, &lease.operation, Some(lease.token), found).await.map(drop)
+        }
         gather::Decision::Defer(reason) => deferral::defer(depot, &lease, &reason).await,
         gather::Decision::Refuse(refusal, seen) => outcome::refuse_unsent(depot, lease, refusal, *seen).await,
         gather::Decision::Substitute(reason, seen) => {

@@ -1,7 +1,7 @@
 //! Recording how an operation ended: transaction 3.
 
 use chrono::{DateTime, Utc};
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use simdepot_domain::bundle::{BundleStatus, OrderType};
 use simdepot_domain::carrier::{BundleReceipt, Concern, Lost, Placement, Refusal};
 use simdepot_domain::event::{Fact, Subject};
@@ -48,7 +48,7 @@ pub(super) async fn record(depot: &Depot, sent: Sent, placement: Placement) -> R
 
 async fn done(depot: &Depot, sent: Sent, receipt: BundleReceipt) -> Result<(), AppError> {
     let (work, lease, order_type) = (depot.clone(), sent.lease.clone(), sent.order.order_type);
-    let recorded = depot.store.write(move |conn| complete(conn, &work, &lease, order_type, &receipt)).await;
+    let recorded = depot.write_again(move |conn| complete(conn, &work, &lease, order_type, &receipt)).await;
     match recorded {
         // A subscription is evidence for one bundle only. A receipt that names another bundle's proves nothing.
         Err(AppError::Store(StoreError::Unique { .. })) => {
@@ -142,31 +142,77 @@ pub(super) async fn fail(
     let work = depot.clone();
     let operation = lease.operation.clone();
     depot
-        .store
-        .write(move |conn| {
+        .write_again(move |conn| {
             let now = conn.now()?;
             let operation = &lease.operation;
             lock_order(conn, operation)?;
             let profile = profiles::get(conn, operation.profile_id)?;
             let profile = observations::learn(conn, &work, profile, &seen, now)?;
-            let problem = problem(&refusal)?;
             let change = OperationChange {
-                problem: Some(problem.clone()),
+                problem: Some(problem(&refusal)?),
                 ..OperationChange::to(step(operation, OperationStep::Refuse)?)
             };
             let code = Some(refusal.code.clone());
             change_operation(conn, &work, operation, Some(lease.token), &change, &profile.iccid, code, now)?;
-            let refused = BundleChange { status: Some(BundleStatus::Refused), ..BundleChange::default() };
-            change_bundle(conn, &work, operation, &refused, &profile.iccid, now)?;
-            if let Some(allocation) = operation.allocation_id {
-                allocations::end(conn, allocation, ProfileOutcome::Failed, now)?;
-                give_back(conn, &work, &profile, operation, now)?;
-            }
-            roll_up_order(conn, &work, operation, Some(problem), now)
+            end_refused(conn, &work, operation, &profile, &refusal, Proof::SurelyNothing, now)
         })
         .await?;
     signal(depot, &operation);
     Ok(())
+}
+
+/// Refuses an operation by a person's word, in the caller's transaction. That is no proof: its profile is set aside.
+///
+/// # Errors
+/// When the store refuses.
+pub(super) fn refuse(
+    conn: &mut Conn<'_>,
+    depot: &Depot,
+    operation: &Operation,
+    refusal: &Refusal,
+    evidence: Json,
+    reason: &str,
+) -> Result<(), AppError> {
+    let now = conn.now()?;
+    lock_order(conn, operation)?;
+    let profile = profiles::get(conn, operation.profile_id)?;
+    let change = OperationChange {
+        evidence: Some(evidence),
+        problem: Some(problem(refusal)?),
+        reason: Some(reason.to_owned()),
+        ..OperationChange::to(step(operation, OperationStep::Refuse)?)
+    };
+    let code = Some(refusal.code.clone());
+    change_operation(conn, depot, operation, None, &change, &profile.iccid, code, now)?;
+    end_refused(conn, depot, operation, &profile, refusal, Proof::PersonsWord, now)
+}
+
+/// How sure it is that the carrier has nothing for a refused operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Proof {
+    /// Whatever was sent was refused or not taken.
+    SurelyNothing,
+    /// A person says so.
+    PersonsWord,
+}
+
+/// The bundle of a refused operation is refused, and its profile leaves the order.
+fn end_refused(
+    conn: &mut Conn<'_>,
+    depot: &Depot,
+    operation: &Operation,
+    profile: &Profile,
+    refusal: &Refusal,
+    proof: Proof,
+    now: DateTime<Utc>,
+) -> Result<(), AppError> {
+    let refused = BundleChange { status: Some(BundleStatus::Refused), ..BundleChange::default() };
+    change_bundle(conn, depot, operation, &refused, &profile.iccid, now)?;
+    if let Some(allocation) = operation.allocation_id {
+        allocations::end(conn, allocation, ProfileOutcome::Failed, now)?;
+        give_back(conn, depot, profile, operation, proof, now)?;
+    }
+    roll_up_order(conn, depot, operation, Some(problem(refusal)?), now)
 }
 
 /// The profile of a failed sale goes back to where it was: its order was never fulfilled, so its code was never
@@ -176,6 +222,7 @@ fn give_back(
     depot: &Depot,
     profile: &Profile,
     operation: &Operation,
+    proof: Proof,
     now: DateTime<Utc>,
 ) -> Result<(), AppError> {
     let on_a_device =
@@ -183,7 +230,7 @@ fn give_back(
     let proof = ReturnProof {
         never_revealed: profile.revealed_at.is_none(),
         never_downloaded: !on_a_device,
-        no_bundle: operation.before_set.as_ref().is_none_or(Vec::is_empty),
+        no_bundle: proof == Proof::SurelyNothing && operation.before_set.as_ref().is_none_or(Vec::is_empty),
     };
     let transition = apply(profile.stock_state(), StockCommand::Return(proof), now)
         .map_err(|error| AppError::Internal(error.to_string()))?;
@@ -216,8 +263,7 @@ async fn unknown(depot: &Depot, lease: &Lease, lost: Lost) -> Result<(), AppErro
     tracing::warn!(operation = %lease.operation.id, reason = lost.reason, "the carrier's answer was lost; not sent again");
     let (work, lease, operation) = (depot.clone(), lease.clone(), lease.operation.clone());
     depot
-        .store
-        .write(move |conn| mark_unknown(conn, &work, &lease.operation, Some(lease.token), &lost.reason))
+        .write_again(move |conn| mark_unknown(conn, &work, &lease.operation, Some(lease.token), &lost.reason))
         .await?;
     signal(depot, &operation);
     Ok(())

@@ -41,7 +41,7 @@ pub(super) async fn substitute(
         concerns: Concern::Profile,
     });
     metrics::counter!("simdepot_substitutions_total", "reason" => reason.to_string()).increment(1);
-    depot.store.write(move |conn| swap(conn, &work, &lease, reason, &seen, &refusal)).await?;
+    depot.write_again(move |conn| swap(conn, &work, &lease, reason, &seen, &refusal)).await?;
     depot.signals.work.notify_one();
     signal(depot, &operation);
     Ok(())

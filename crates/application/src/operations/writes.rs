@@ -68,7 +68,7 @@ pub(super) fn change_operation(
         to: change.status,
         order_type: change.order_type,
         code,
-        reason: None,
+        reason: change.reason.clone(),
     };
     events::append(conn, &[depot.event(now, Subject::Operation(operation.id), version, fact)])?;
     Ok(())

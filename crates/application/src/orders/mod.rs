@@ -1,5 +1,6 @@
 //! Orders: taken in one transaction, fulfilled by operations, read by their channel.
 
+mod convert;
 mod made_bundle;
 mod place;
 mod read;

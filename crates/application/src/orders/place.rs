@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use simdepot_domain::channel::PoolName;
-use simdepot_domain::id::OrderId;
+use simdepot_domain::id::{HoldId, OrderId};
 use simdepot_domain::order::{MAX_LINES, MAX_PROFILES, OrderLine, OrderStatus};
 use simdepot_persistence::orders;
 use simdepot_persistence::pools::{self, Pool};
 
+use super::convert::check_bounds;
 use super::read::{OrderView, Reveal, get_with, view};
 use super::take::Taking;
 use crate::caller::Caller;
@@ -24,6 +25,8 @@ pub struct PlaceOrder {
     pub reference: String,
     /// What it wants.
     pub lines: Vec<OrderLine>,
+    /// The hold to take it from; it bounds the lines.
+    pub hold: Option<HoldId>,
     /// Whether nothing is written.
     pub dry_run: bool,
     /// Whether the answer carries the activation codes.
@@ -55,7 +58,8 @@ pub struct Placed {
 /// Takes an order and waits up to `wait` for its fulfilment. The order goes on when the caller goes away.
 ///
 /// # Errors
-/// [`AppError::Invalid`], [`AppError::OutOfStock`], [`AppError::ReferenceConflict`], the idempotency errors; and
+/// [`AppError::Invalid`], [`AppError::OutOfStock`], [`AppError::ReferenceConflict`], the idempotency errors; with a hold
+/// [`AppError::NotFound`], [`AppError::HoldExpired`] and [`AppError::InvalidTransition`]; and
 /// [`AppError::CarrierRefused`] when the order failed within the wait.
 pub async fn place(
     depot: &Depot,
@@ -64,13 +68,16 @@ pub async fn place(
     key: Option<&IdempotencyKey>,
     wait: Duration,
 ) -> Result<Placed, AppError> {
-    check(depot, &request).await?;
-    let reveal = request.reveal;
+    check(depot, caller, &request).await?;
+    let (reveal, from_hold) = (request.reveal, request.hold.is_some());
     if request.dry_run {
         return dry_run(depot, caller, request).await;
     }
     let (id, placed_as) =
         idempotency::place_once(depot, caller, key, || take(depot, caller, request, key)).await?;
+    if from_hold && placed_as == PlacedAs::Created {
+        crate::holds::count_converted();
+    }
     depot.signals.work.notify_one();
     settle(depot, id, wait).await?;
     let reveal = if reveal { Reveal::IfFulfilled } else { Reveal::Never };
@@ -92,8 +99,8 @@ async fn settle(depot: &Depot, id: OrderId, wait: Duration) -> Result<(), AppErr
     Ok(())
 }
 
-/// Checks what needs no lock: sizes, pools, and that the carrier sells the products.
-async fn check(depot: &Depot, request: &PlaceOrder) -> Result<(), AppError> {
+/// Checks what needs no lock: sizes, the hold's bounds, pools, and that the carrier sells the products.
+async fn check(depot: &Depot, caller: &Caller, request: &PlaceOrder) -> Result<(), AppError> {
     let total: u64 = request.lines.iter().map(|line| u64::from(line.quantity)).sum();
     if request.lines.is_empty() || request.lines.len() > MAX_LINES {
         return Err(AppError::invalid("/lines", "length", format!("must have 1 to {MAX_LINES} lines")));
@@ -102,6 +109,10 @@ async fn check(depot: &Depot, request: &PlaceOrder) -> Result<(), AppError> {
         let message =
             format!("an order has at most {MAX_PROFILES} profiles over all lines, this one has {total}");
         return Err(AppError::invalid("/lines", "range", message));
+    }
+    if let Some(hold) = request.hold {
+        let (caller, lines) = (caller.clone(), request.lines.clone());
+        depot.store.read(move |conn| check_bounds(conn, &caller, hold, &lines)).await?;
     }
     let known: BTreeMap<PoolName, Pool> = depot
         .store

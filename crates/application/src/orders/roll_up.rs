@@ -25,7 +25,8 @@ pub(crate) fn roll_up(
     let order = orders::lock(conn, order)?;
     let outcomes = allocations::of_order(conn, order.id)?.into_iter().map(|allocation| allocation.outcome);
     let status = status_of(outcomes);
-    let problem = problem.or_else(|| order.problem.clone());
+    // What went wrong on the way to a fulfilled order concerns nobody any more.
+    let problem = problem.or_else(|| order.problem.clone()).filter(|_| status != OrderStatus::Fulfilled);
     if status == order.status && problem == order.problem {
         return Ok(status);
     }

@@ -6,26 +6,30 @@ use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 use simdepot_domain::channel::PoolName;
 use simdepot_domain::event::{Event, Fact, Subject};
-use simdepot_domain::id::OrderId;
+use simdepot_domain::id::{HoldId, OrderId};
 use simdepot_domain::order::{OrderLine, OrderStatus, ProfileOutcome};
 use simdepot_domain::stock::StockStatus;
-use simdepot_persistence::allocations::{self, Claim, Claimed, NewAllocation};
+use simdepot_persistence::allocations::{self, Claimed, NewAllocation};
 use simdepot_persistence::bundles;
 use simdepot_persistence::operations;
 use simdepot_persistence::orders::{self, Line, Order};
 use simdepot_persistence::pools::Pool;
 use simdepot_persistence::{Conn, events};
 
+use super::convert::Conversion;
 use super::made_bundle::BundleOnProfile;
 use super::place::{PlaceOrder, PlacedAs};
 use crate::caller::Caller;
 use crate::depot::Depot;
 use crate::error::AppError;
 
-/// What tells a repeat from a conflict: the lines, in order.
-fn request_hash(lines: &[OrderLine]) -> Vec<u8> {
-    let canonical = serde_json::to_vec(lines).unwrap_or_default();
-    Sha256::digest(canonical).to_vec()
+/// What tells a repeat from a conflict: the lines, in order, and the hold.
+fn request_hash(lines: &[OrderLine], hold: Option<HoldId>) -> Vec<u8> {
+    let mut canonical = Sha256::new_with_prefix(serde_json::to_vec(lines).unwrap_or_default());
+    if let Some(hold) = hold {
+        canonical.update(hold.to_string());
+    }
+    canonical.finalize().to_vec()
 }
 
 /// An order on its way through its transaction.
@@ -45,7 +49,7 @@ impl<'a> Taking<'a> {
             id: OrderId::generate(depot.ids.as_ref()),
             channel: caller.channel.clone(),
             reference: request.reference.clone(),
-            request_hash: request_hash(&request.lines),
+            request_hash: request_hash(&request.lines, request.hold),
             status: if waits { OrderStatus::InProgress } else { OrderStatus::Fulfilled },
             reveal: request.reveal,
             problem: None,
@@ -143,18 +147,19 @@ impl<'a> Taking<'a> {
         }
         let mut stock = BTreeMap::new();
         for (pool_id, (pool, requested)) in demand {
-            match allocations::claim(conn, pool, requested, self.now)? {
-                Claim::Taken(profiles) => stock.insert(pool_id, profiles.into()),
-                Claim::OutOfStock { available } => {
-                    return Err(AppError::OutOfStock {
-                        pool: pool.settings.pool.to_string(),
-                        requested,
-                        available,
-                    });
-                }
+            let claimed = match self.request.hold {
+                // One pool then: the hold's.
+                Some(hold) => self.conversion(hold, pool, requested).claim(conn)?,
+                None => crate::pools::claim(conn, pool, requested, self.now)?.into(),
             };
+            stock.insert(pool_id, claimed);
         }
         Ok(stock)
+    }
+
+    fn conversion(&self, hold: HoldId, pool: &'a Pool, quantity: u32) -> Conversion<'a> {
+        let Self { depot, caller, now, .. } = *self;
+        Conversion { depot, caller, hold, order: self.order.id, pool, quantity, now }
     }
 
     fn order_events(&self) -> Vec<Event> {
@@ -173,8 +178,8 @@ impl<'a> Taking<'a> {
 
     fn profile_events(&self, profile: &Claimed, revealed: bool) -> Vec<Event> {
         let subject = Subject::Profile(profile.iccid.clone());
-        let (from, to, order) = (StockStatus::Available, StockStatus::Allocated, Some(self.order.id));
-        let moved = Fact::StockMoved { from, to, order, hold: None, quarantine: None, reason: None };
+        let (from, to, order) = (profile.stock_status(), StockStatus::Allocated, Some(self.order.id));
+        let moved = Fact::StockMoved { from, to, order, hold: profile.hold, quarantine: None, reason: None };
         let mut facts = vec![self.depot.event(self.now, subject.clone(), profile.version + 1, moved)];
         if revealed {
             let shown = Fact::CodeRevealed { order: self.order.id, key: self.caller.key };

@@ -7,6 +7,7 @@
 pub(crate) mod catalogue;
 pub(crate) mod country;
 pub(crate) mod esim;
+pub(crate) mod event;
 pub(crate) mod inventory;
 pub(crate) mod lenient;
 pub(crate) mod order;
@@ -49,6 +50,7 @@ pub(crate) enum Call {
     Inventory,
     Esim,
     SimSearch,
+    Fleet,
     Subscriber,
     Rights,
 }
@@ -63,6 +65,7 @@ impl Call {
             Self::Inventory => "inventory",
             Self::Esim => "esim",
             Self::SimSearch => "sim_search",
+            Self::Fleet => "fleet",
             Self::Subscriber => "subscriber",
             Self::Rights => "rights",
         }

@@ -26,9 +26,9 @@ pub struct OperationChange {
     pub order_type: Option<OrderType>,
     /// The type that the carrier found not to fit.
     pub refused_type: Option<OrderType>,
-    /// When it is sent, and when its outcome may be decided.
+    /// When it is sent, and when its outcome may be decided. The first moment is kept.
     pub sent_at: Option<(DateTime<Utc>, DateTime<Utc>)>,
-    /// Subscriptions known on the line before the send.
+    /// Subscriptions known on the line before the send. Those known before an earlier send stay in it.
     pub before_set: Option<Vec<String>>,
     /// What the outcome was decided on.
     pub evidence: Option<Json>,
@@ -36,6 +36,8 @@ pub struct OperationChange {
     pub carrier_reference: Option<String>,
     /// Why it was refused or needs attention.
     pub problem: Option<Json>,
+    /// A person's reason; told in the event, not kept in the row.
+    pub reason: Option<String>,
     /// Whether the lease goes on: only while the same worker is about to call the carrier.
     pub keep_lease: bool,
 }
@@ -54,6 +56,7 @@ impl OperationChange {
             evidence: None,
             carrier_reference: None,
             problem: None,
+            reason: None,
             keep_lease: false,
         }
     }
@@ -71,13 +74,30 @@ struct Changes {
     order_type: Option<String>,
     refused_type: Option<String>,
     sent_at: Option<At>,
+    first_sent_at: Option<At>,
+    resolution: Option<Option<Doc>>,
     resolve_after: Option<At>,
     before_set: Option<Doc>,
     evidence: Option<Doc>,
     carrier_reference: Option<String>,
-    problem: Option<Doc>,
+    problem: Option<Option<Doc>>,
     version: i64,
     updated_at: At,
+}
+
+/// What went wrong is forgotten once it is done, or is to be tried again.
+fn problem(change: &OperationChange) -> Option<Option<Doc>> {
+    match (&change.problem, change.status) {
+        (Some(problem), _) => Some(Some(Doc(problem.clone()))),
+        (None, OperationStatus::Done | OperationStatus::Pending) => Some(None),
+        (None, _) => None,
+    }
+}
+
+fn known_before(operation: &Operation, now: &[String]) -> Result<Doc> {
+    let mut known = operation.before_set.clone().unwrap_or_default();
+    known.extend(now.iter().filter(|id| !known.contains(id)).cloned().collect::<Vec<_>>());
+    Ok(Doc(document(&known)?))
 }
 
 /// Changes an operation that is still at its version and, with `token`, still under that lease. Returns its new
@@ -104,11 +124,14 @@ pub fn change(
         order_type: change.order_type.map(|kind| kind.to_string()),
         refused_type: change.refused_type.map(|kind| kind.to_string()),
         sent_at: change.sent_at.map(|(sent, _)| At(sent)),
+        first_sent_at: operation.first_sent_at.or(change.sent_at.map(|(sent, _)| sent)).map(At),
+        // What was seen of an open outcome counts until it is sent again.
+        resolution: change.sent.then_some(None),
         resolve_after: change.sent_at.map(|(_, resolve)| At(resolve)),
-        before_set: change.before_set.as_ref().map(|set| document(set).map(Doc)).transpose()?,
+        before_set: change.before_set.as_ref().map(|set| known_before(operation, set)).transpose()?,
         evidence: change.evidence.clone().map(Doc),
         carrier_reference: change.carrier_reference.clone(),
-        problem: change.problem.clone().map(Doc),
+        problem: problem(change),
         version: operation.version + 1,
         updated_at: At(now),
     };

@@ -12,6 +12,8 @@ use simdepot_domain::channel::AccountName;
 use simdepot_domain::id::{BundleId, OperationId, OrderId};
 use simdepot_domain::operation::{OperationRequest, OperationStatus};
 
+use strum::VariantArray;
+
 use crate::dialect::{INSERT_CHUNK, both};
 use crate::error::{Result, StoreError, document, ensure_affected, parse_column, parse_document};
 use crate::schema::operations;
@@ -19,7 +21,9 @@ use crate::sql_types::{At, Doc, Uid};
 use crate::store::Conn;
 
 pub use change::{OperationChange, change};
-pub use lease::{Lease, any_due, lease_next, put_off};
+pub use lease::{
+    Lease, any_unknown_due, due_accounts, lease_next, lease_unknown, look_again, nudge, put_off,
+};
 
 /// An operation as it is stored.
 #[derive(Debug, Clone, PartialEq)]
@@ -246,6 +250,22 @@ pub fn of_order(conn: &mut Conn<'_>, order: OrderId) -> Result<Vec<Operation>> {
         .order(operations::id)
         .load(conn.db)?;
     rows.into_iter().map(Operation::try_from).collect()
+}
+
+/// The open operation of a profile: there is at most one.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn open_of(conn: &mut Conn<'_>, profile_id: i64) -> Result<Option<Operation>> {
+    let open: Vec<&str> =
+        OperationStatus::VARIANTS.iter().filter(|status| status.is_open()).map(AsRef::as_ref).collect();
+    operations::table
+        .filter(operations::profile_id.eq(profile_id))
+        .filter(operations::status.eq_any(open))
+        .first::<Row>(conn.db)
+        .optional()?
+        .map(Operation::try_from)
+        .transpose()
 }
 
 /// A page of operations, newest first.

@@ -11,6 +11,7 @@ use simdepot_domain::channel::{ChannelName, PoolName, Scope};
 use simdepot_domain::delivery::Format;
 use simdepot_domain::iccid::Iccid;
 use simdepot_domain::import::OnError;
+use simdepot_domain::secret::Secret;
 use strum::VariantArray;
 
 /// Stock of eSIM and SIM profiles.
@@ -52,6 +53,12 @@ pub(crate) enum Command {
         /// Lines that it begins with
         #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
         lines: u32,
+        /// Where it posts its events: for simdepot, its URL and /carrier-events/ACCOUNT
+        #[arg(long, requires = "webhook_secret")]
+        webhook_url: Option<String>,
+        /// What it signs them with: the account's webhook_secret
+        #[arg(long, requires = "webhook_url")]
+        webhook_secret: Option<Secret>,
     },
     /// Show the QR code of a profile sold in the channel `default`; counts as a reveal
     Qr {
@@ -163,8 +170,11 @@ mod tests {
 
     #[test]
     fn the_twin_listens_on_loopback_unless_told() {
-        let Some(Command::Twin { listen, lines }) = parse("twin").unwrap() else { panic!("a twin") };
+        let Some(Command::Twin { listen, lines, .. }) = parse("twin").unwrap() else { panic!("a twin") };
         assert_eq!((listen.to_string().as_str(), lines), ("127.0.0.1:8090", 200));
+        let wired = parse("twin --webhook-url http://127.0.0.1:8080/x --webhook-secret SESAME").unwrap();
+        assert!(!format!("{wired:?}").contains("SESAME"));
+        assert!(parse("twin --webhook-url http://127.0.0.1:8080/x").is_err());
         assert!(parse("qr 12AB").is_err());
     }
 }

@@ -27,7 +27,9 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Keys(KeysCommand::Create(args)) => Box::pin(keys::create(args)).await,
         Command::Doctor => doctor::run().await,
         Command::Verify { json } => Box::pin(verify::run(json)).await,
-        Command::Twin { listen, lines } => twin::run(listen, lines).await,
+        Command::Twin { listen, lines, webhook_url, webhook_secret } => {
+            twin::run(listen, lines, webhook_url.zip(webhook_secret)).await
+        }
         Command::Qr { iccid } => Box::pin(qr::run(iccid)).await,
         Command::Healthcheck => tokio::task::spawn_blocking(healthcheck::run).await?,
     }

@@ -44,6 +44,7 @@ pub(super) async fn run() -> anyhow::Result<Outcome> {
     let application = start(&config, depot, listener)?;
     tracing::info!(url = application.base_url, sandbox = sandbox.is_some(), "listening");
     if let Some(sandbox) = &sandbox {
+        sandbox.deliver_events_to(&application.base_url)?;
         output::line(&sandbox.welcome(&application.base_url, shown(&config)))?;
     }
     application.run_until(told_to_stop).await.context("the HTTP server failed")?;

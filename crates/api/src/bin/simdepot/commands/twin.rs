@@ -2,17 +2,24 @@
 
 use std::net::SocketAddr;
 
-use anyhow::Context as _;
-use simdepot_carrier_twin::{Twin, TwinConfig, TwinServer};
+use anyhow::{Context as _, anyhow};
+use simdepot_carrier_twin::{Twin, TwinConfig, TwinServer, Webhook};
+use simdepot_domain::secret::Secret;
 
 use super::signals;
 use crate::output::{self, Outcome};
 use crate::setup;
 
-pub(super) async fn run(listen: SocketAddr, lines: u32) -> anyhow::Result<Outcome> {
+pub(super) async fn run(
+    listen: SocketAddr,
+    lines: u32,
+    webhook: Option<(String, Secret)>,
+) -> anyhow::Result<Outcome> {
     setup::logs()?;
     let told_to_stop = signals::stop()?;
-    let mut twin = Twin::new(TwinConfig::sandbox());
+    let webhook = webhook.map(|(url, secret)| Webhook::new(&url, secret)).transpose();
+    let webhook = webhook.map_err(|error| anyhow!("--webhook-url, --webhook-secret: {error}"))?;
+    let mut twin = Twin::new(TwinConfig { webhook, ..TwinConfig::sandbox() });
     twin.add_lines(lines);
     let account = twin.config().clone();
     let server = TwinServer::start_with(twin, listen)

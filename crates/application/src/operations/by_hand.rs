@@ -1,0 +1,137 @@
+//! A person decides an outcome that the carrier could not tell.
+
+use serde_json::json;
+use simdepot_domain::carrier::{Concern, Refusal};
+use simdepot_domain::channel::Scope;
+use simdepot_domain::id::OperationId;
+use simdepot_domain::operation::{OperationStatus, OperationStep};
+use simdepot_domain::order::ProfileOutcome;
+use simdepot_persistence::operations::{self, Operation, OperationChange};
+use simdepot_persistence::{Conn, StoreError, allocations, profiles};
+
+use super::conclude::{Found, record};
+use super::outcome::refuse;
+use super::writes::{change_operation, lock_order, roll_up_order, signal, step};
+use super::{OperationView, get};
+use crate::caller::Caller;
+use crate::depot::Depot;
+use crate::error::AppError;
+use crate::idempotency::{self, IdempotencyKey, Once};
+
+/// What a person found out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// The carrier did it; as this subscription, when the person knows.
+    Done {
+        /// The carrier's id of the subscription.
+        subscription_id: Option<String>,
+    },
+    /// The carrier did not do it, and it is not to be tried again.
+    Refused,
+    /// The carrier did not do it: send it again.
+    Retry,
+}
+
+/// Decides an operation that is `unknown` or `needs_attention`. The second value tells whether an earlier request
+/// with the key did it.
+///
+/// # Errors
+/// [`AppError::NotFound`]; [`AppError::InvalidTransition`] from any other status; [`AppError::Invalid`] when the
+/// subscription is evidence for another bundle.
+pub async fn decide_by_hand(
+    depot: &Depot,
+    caller: &Caller,
+    id: OperationId,
+    verdict: Verdict,
+    reason: String,
+    key: Option<&IdempotencyKey>,
+) -> Result<(OperationView, bool), AppError> {
+    caller.require(Scope::Lines)?;
+    let decided = idempotency::once(depot, caller, key, || {
+        let (work, caller, key) = (depot.clone(), caller.clone(), key.cloned());
+        async move {
+            let write = depot.write_again(move |conn| {
+                idempotency::record(conn, &work, &caller, key.as_ref(), 200, &id.to_string())?;
+                decide(conn, &work, &caller, id, &verdict, &reason)
+            });
+            match write.await {
+                Err(AppError::Store(StoreError::Unique { .. })) => Err(AppError::invalid(
+                    "/subscription_id",
+                    "taken",
+                    "this subscription is evidence for another bundle",
+                )),
+                other => other,
+            }
+        }
+    })
+    .await?;
+    let view = get(depot, caller, id).await?;
+    signal(depot, &view.operation);
+    depot.signals.work.notify_one();
+    Ok((view, matches!(decided, Once::Replayed(_))))
+}
+
+fn decide(
+    conn: &mut Conn<'_>,
+    depot: &Depot,
+    caller: &Caller,
+    id: OperationId,
+    verdict: &Verdict,
+    reason: &str,
+) -> Result<(), AppError> {
+    let operation = operations::find(conn, id)?.ok_or(AppError::NotFound { what: "operation" })?;
+    if !matches!(operation.status, OperationStatus::Unknown | OperationStatus::NeedsAttention) {
+        return Err(AppError::InvalidTransition {
+            from: operation.status.to_string(),
+            command: "resolve".to_owned(),
+            detail: "only an operation that is unknown or needs_attention is decided by hand".to_owned(),
+        });
+    }
+    metrics::counter!("simdepot_resolutions_total", "outcome" => "by_hand").increment(1);
+    let by = json!({ "source": "person", "key": caller.key, "reason": reason, "seen": operation.resolution });
+    match verdict {
+        Verdict::Done { subscription_id } => {
+            let found = Found {
+                subscription_id: subscription_id.clone(),
+                status: None,
+                evidence: by,
+                code: "by_hand",
+                reason: Some(reason.to_owned()),
+            };
+            let now = conn.now()?;
+            record(conn, depot, &operation, None, &found, now)
+        }
+        Verdict::Refused => {
+            let refusal = Refusal {
+                code: "by_hand".to_owned(),
+                detail: Some(reason.to_owned()),
+                concerns: Concern::Request,
+            };
+            refuse(conn, depot, &operation, &refusal, by, reason)
+        }
+        Verdict::Retry => send_again(conn, depot, &operation, by, reason),
+    }
+}
+
+fn send_again(
+    conn: &mut Conn<'_>,
+    depot: &Depot,
+    operation: &Operation,
+    evidence: serde_json::Value,
+    reason: &str,
+) -> Result<(), AppError> {
+    let now = conn.now()?;
+    lock_order(conn, operation)?;
+    let iccid = profiles::get(conn, operation.profile_id)?.iccid;
+    let change = OperationChange {
+        deferred_to: Some(now),
+        evidence: Some(evidence),
+        reason: Some(reason.to_owned()),
+        ..OperationChange::to(step(operation, OperationStep::PutBack)?)
+    };
+    change_operation(conn, depot, operation, None, &change, &iccid, Some("by_hand".to_owned()), now)?;
+    if let Some(allocation) = operation.allocation_id {
+        allocations::set_outcome(conn, allocation, ProfileOutcome::Pending)?;
+    }
+    roll_up_order(conn, depot, operation, None, now)
+}

@@ -1,0 +1,222 @@
+//! The resolver: finds out what became of an operation whose answer was lost.
+//!
+//! It asks the carrier for everything on the line, in all statuses, and weighs that against what was there before the
+//! first sending (`domain::resolution`). A bundle that fits ends the operation as done. Nothing there, seen twice
+//! some time apart, sends it again. A read that fails decides nothing. After too long a person must decide.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json};
+use simdepot_domain::carrier::{BundleReading, ReadError};
+use simdepot_domain::operation::OperationStep;
+use simdepot_domain::order::ProfileOutcome;
+use simdepot_persistence::operations::{self, Lease, Operation, OperationChange};
+use simdepot_persistence::{allocations, profiles};
+
+use super::conclude::{Found, conclude, weigh};
+use super::deferral::backoff;
+use super::writes::{change_operation, lock_order, roll_up_order, signal, step as next};
+use crate::depot::Depot;
+use crate::error::AppError;
+
+/// What was seen of an open outcome so far; kept with the operation, for the next look and for a person.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Looked {
+    /// Since when complete reads show nothing of it.
+    #[serde(default)]
+    nothing_since: Option<DateTime<Utc>>,
+    /// Why the last read failed, if it did.
+    #[serde(default)]
+    last_failure: Option<String>,
+    /// The subscriptions that the last complete read showed.
+    #[serde(default)]
+    listed: Vec<String>,
+}
+
+/// Looks into one open outcome that is due. `false` when there was none.
+///
+/// # Errors
+/// When the store cannot be asked. What goes wrong at the carrier is seen again later.
+pub async fn step(depot: &Depot) -> Result<bool, AppError> {
+    let due = depot.store.read(|conn| {
+        let now = conn.now()?;
+        operations::any_unknown_due(conn, now)
+    });
+    if !due.await? {
+        return Ok(false);
+    }
+    let (token, length) = (depot.ids.uuid(), depot.work.lease);
+    let leased = depot.store.write(move |conn| {
+        let now = conn.now()?;
+        operations::lease_unknown(conn, token, now, now + length)
+    });
+    let Some(lease) = leased.await? else {
+        return Ok(false);
+    };
+    match look(depot, &lease).await {
+        // An event or a person decided it in between.
+        Err(error) if error.is_race() => {
+            tracing::debug!(operation = %lease.operation.id, %error, "decided by somebody else");
+            Ok(true)
+        }
+        other => other.map(|()| true),
+    }
+}
+
+async fn look(depot: &Depot, lease: &Lease) -> Result<(), AppError> {
+    let operation = &lease.operation;
+    let before: Looked =
+        operation.resolution.clone().and_then(|seen| serde_json::from_value(seen).ok()).unwrap_or_default();
+    let inventory = match read(depot, operation).await? {
+        Ok(inventory) => inventory,
+        Err(reason) => {
+            let looked = Looked { last_failure: Some(reason), ..before };
+            return undecided(depot, lease, looked).await;
+        }
+    };
+    let listed = inventory.iter().map(|bundle| bundle.subscription_id.clone()).collect();
+    let sent = operation.clone();
+    match depot.store.read(move |conn| weigh(conn, &sent, inventory)).await? {
+        Some(found) => {
+            let evidence = Found::in_inventory(&found);
+            count("done");
+            if found.more > 0 {
+                tracing::error!(operation = %operation.id, more = found.more, "the carrier has more bundles than were ordered");
+            }
+            conclude(depot, operation, Some(lease.token), evidence).await.map(drop)
+        }
+        None => nothing_there(depot, lease, Looked { listed, last_failure: None, ..before }).await,
+    }
+}
+
+/// Everything on the operation's line, or why that is not known.
+async fn read(depot: &Depot, operation: &Operation) -> Result<Result<Vec<BundleReading>, String>, AppError> {
+    let profile_id = operation.profile_id;
+    let profile = depot.store.read(move |conn| profiles::get(conn, profile_id)).await?;
+    let account = match depot.account(&operation.carrier_account) {
+        Ok(account) => account,
+        Err(error) => return Ok(Err(error.to_string())),
+    };
+    let asked = async {
+        let msisdn = match &profile.msisdn {
+            Some(msisdn) => Some(msisdn.clone()),
+            None => account.carrier.line(&profile.iccid).await?.and_then(|line| line.msisdn),
+        };
+        match msisdn {
+            Some(msisdn) => account.carrier.bundles(&msisdn).await,
+            None => Err(ReadError::Unreadable { what: "the line has no number".to_owned() }),
+        }
+    };
+    // Two calls at most; an adapter that hangs must not keep the lease for ever.
+    Ok(match tokio::time::timeout(account.timeout * 2, asked).await {
+        Ok(read) => read.map_err(|error| error.to_string()),
+        Err(_) => Err("the carrier did not answer in time".to_owned()),
+    })
+}
+
+/// A complete read shows nothing of it. Believed when an earlier one, some time ago, showed nothing either.
+async fn nothing_there(depot: &Depot, lease: &Lease, looked: Looked) -> Result<(), AppError> {
+    let now = depot.store.now().await?;
+    let since = looked.nothing_since.unwrap_or(now);
+    if now - since < depot.work.absence_gap {
+        let again = since + depot.work.absence_gap;
+        let looked = Looked { nothing_since: Some(since), ..looked };
+        return look_again(depot, lease, &looked, again).await;
+    }
+    count("not_taken");
+    tracing::info!(operation = %lease.operation.id, "a lost answer was found out: surely not taken; sent again");
+    let (work, leased) = (depot.clone(), lease.clone());
+    depot
+        .store
+        .write(move |conn| {
+            let now = conn.now()?;
+            let operation = &leased.operation;
+            lock_order(conn, operation)?;
+            let iccid = profiles::get(conn, operation.profile_id)?.iccid;
+            let change = OperationChange {
+                deferred_to: Some(now),
+                ..OperationChange::to(next(operation, OperationStep::PutBack)?)
+            };
+            let code = Some("surely_not_taken".to_owned());
+            change_operation(conn, &work, operation, Some(leased.token), &change, &iccid, code, now)?;
+            if let Some(allocation) = operation.allocation_id {
+                allocations::set_outcome(conn, allocation, ProfileOutcome::Pending)?;
+            }
+            roll_up_order(conn, &work, operation, None, now)
+        })
+        .await?;
+    depot.signals.work.notify_one();
+    Ok(())
+}
+
+/// Nothing was decided. After too many looks over too long a time a person must.
+async fn undecided(depot: &Depot, lease: &Lease, looked: Looked) -> Result<(), AppError> {
+    let (now, operation) = (depot.store.now().await?, &lease.operation);
+    let since = operation.sent_at.unwrap_or(operation.created_at);
+    if now - since > depot.work.give_up && operation.reads >= depot.work.resolve_reads {
+        return give_up(depot, lease, &looked).await;
+    }
+    let pause = backoff(operation.reads, depot.work.backoff_cap, depot.ids.uuid());
+    look_again(depot, lease, &looked, now + pause).await
+}
+
+async fn look_again(
+    depot: &Depot,
+    lease: &Lease,
+    looked: &Looked,
+    resolve_after: DateTime<Utc>,
+) -> Result<(), AppError> {
+    let (lease, seen) = (lease.clone(), document(looked)?);
+    let write = depot
+        .store
+        .write(move |conn| operations::look_again(conn, &lease.operation, lease.token, &seen, resolve_after));
+    Ok(write.await?)
+}
+
+async fn give_up(depot: &Depot, lease: &Lease, looked: &Looked) -> Result<(), AppError> {
+    count("needs_attention");
+    let operation = &lease.operation;
+    tracing::error!(operation = %operation.id, reads = operation.reads, "an open outcome cannot be decided; a person must");
+    let evidence = json!({
+        "sent_at": operation.sent_at,
+        "first_sent_at": operation.first_sent_at,
+        "on_the_line_before": operation.before_set,
+        "reads": operation.reads,
+        "looked": document(looked)?,
+    });
+    let (work, leased) = (depot.clone(), lease.clone());
+    depot
+        .store
+        .write(move |conn| {
+            let now = conn.now()?;
+            let operation = &leased.operation;
+            lock_order(conn, operation)?;
+            let iccid = profiles::get(conn, operation.profile_id)?.iccid;
+            let problem = json!({
+                "code": "undecided",
+                "detail": "the carrier could not tell whether it took the order; decide with POST /v1/operations/{id}/resolve",
+            });
+            let change = OperationChange {
+                evidence: Some(evidence),
+                problem: Some(problem.clone()),
+                ..OperationChange::to(next(operation, OperationStep::GiveUp)?)
+            };
+            let code = Some("undecided".to_owned());
+            change_operation(conn, &work, operation, Some(leased.token), &change, &iccid, code, now)?;
+            if let Some(allocation) = operation.allocation_id {
+                allocations::set_outcome(conn, allocation, ProfileOutcome::NeedsAttention)?;
+            }
+            roll_up_order(conn, &work, operation, None, now)
+        })
+        .await?;
+    signal(depot, operation);
+    Ok(())
+}
+
+fn document(looked: &Looked) -> Result<Json, AppError> {
+    serde_json::to_value(looked).map_err(|error| AppError::Internal(error.to_string()))
+}
+
+fn count(outcome: &'static str) {
+    metrics::counter!("simdepot_resolutions_total", "outcome" => outcome).increment(1);
+}
