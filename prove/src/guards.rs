@@ -51,6 +51,14 @@ pub enum Guard {
     LedgerIsTrue,
     /// A code that was shown is known as shown. *Database.*
     RevealIsKept,
+    /// Nobody decides an open outcome while the write may still arrive, and nothing there is believed twice. *Setting.*
+    ResolverWaits,
+    /// Evidence is new, of the product that was ordered, and nobody else's. *Port and database.*
+    EvidenceFits,
+    /// A hold that ends gives its profiles back. *Database.*
+    HoldGivesBack,
+    /// A hold's profiles are nobody else's. *Database.*
+    HeldIsNotOnSale,
 }
 
 impl Guard {
@@ -63,7 +71,19 @@ impl Guard {
             Self::LostIsNotResent
             | Self::LostIsNotRefused
             | Self::LostIsNotDone
-            | Self::FailedReadIsNotNothing => return Ok(()),
+            | Self::FailedReadIsNotNothing
+            | Self::ResolverWaits => return Ok(()),
+            Self::EvidenceFits => "DROP INDEX bundles_subscription",
+            Self::HoldGivesBack => {
+                "CREATE TRIGGER broken AFTER UPDATE OF stock_status ON profiles \
+                 WHEN OLD.stock_status = 'held' AND NEW.stock_status = 'available' BEGIN \
+                 UPDATE profiles SET stock_status = 'held', hold_id = OLD.hold_id WHERE id = NEW.id; END"
+            }
+            Self::HeldIsNotOnSale => {
+                "CREATE TRIGGER broken AFTER UPDATE OF stock_status ON profiles \
+                 WHEN OLD.stock_status = 'available' AND NEW.stock_status = 'held' BEGIN \
+                 UPDATE profiles SET stock_status = 'available', hold_id = NULL WHERE id = NEW.id; END"
+            }
             Self::SentIsKept => {
                 "CREATE TRIGGER broken AFTER UPDATE OF status ON operations WHEN NEW.status = 'sent' BEGIN \
                  UPDATE operations SET status = 'pending', lease_token = NULL, lease_until = NULL \
@@ -115,7 +135,10 @@ impl Guard {
             Self::LostIsNotResent
             | Self::LostIsNotRefused
             | Self::LostIsNotDone
-            | Self::FailedReadIsNotNothing => Arc::new(Liar { inner: carrier, guard: self, made_up: Mutex::default() }),
+            | Self::FailedReadIsNotNothing
+            | Self::EvidenceFits => {
+                Arc::new(Liar { inner: carrier, guard: self, made_up: Mutex::default(), open: Mutex::default() })
+            }
             Self::SentIsKept
             | Self::SoldIsNotOnSale
             | Self::ClaimSeesAll
@@ -123,13 +146,19 @@ impl Guard {
             | Self::ReferenceIsUnique
             | Self::ReturnNeedsProof
             | Self::LedgerIsTrue
-            | Self::RevealIsKept => carrier,
+            | Self::RevealIsKept
+            | Self::ResolverWaits
+            | Self::HoldGivesBack
+            | Self::HeldIsNotOnSale => carrier,
         }
     }
 
     /// Takes it away by a setting.
     pub fn pace(self, pace: &mut WorkSettings, timeout: Duration) {
-        let _ = (pace, timeout, TimeDelta::zero());
+        if self == Self::ResolverWaits {
+            pace.resolve_margin = -TimeDelta::from_std(timeout).unwrap_or_default();
+            pace.absence_gap = TimeDelta::zero();
+        }
     }
 }
 
@@ -138,9 +167,19 @@ struct Liar {
     inner: Arc<dyn Carrier>,
     guard: Guard,
     made_up: Mutex<u64>,
+    /// Products whose orders have no answer so far, by number.
+    open: Mutex<BTreeMap<String, String>>,
 }
 
 impl Liar {
+    /// Before a write nothing is listed; after a lost one everything looks like what was ordered.
+    fn relabel(&self, msisdn: &Msisdn, list: Vec<BundleReading>) -> Vec<BundleReading> {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(product) = open.get(&msisdn.to_string()) else { return Vec::new() };
+        let same = |reading| BundleReading { product: product.clone(), ordered_at: None, ..reading };
+        list.into_iter().map(same).collect()
+    }
+
     fn lie(&self, order: &BundleOrder, reason: String) -> Placement {
         match self.guard {
             Guard::LostIsNotResent => Placement::NotTaken(Unavailable { reason, retry_after_ms: None }),
@@ -181,12 +220,18 @@ impl Carrier for Liar {
     async fn bundles(&self, msisdn: &Msisdn) -> Result<Vec<BundleReading>, ReadError> {
         match self.inner.bundles(msisdn).await {
             Err(_) if self.guard == Guard::FailedReadIsNotNothing => Ok(Vec::new()),
+            Ok(list) if self.guard == Guard::EvidenceFits => Ok(self.relabel(msisdn, list)),
             read => read,
         }
     }
 
     async fn place_bundle(&self, order: &BundleOrder) -> Placement {
         match self.inner.place_bundle(order).await {
+            Placement::Unknown(lost) if self.guard == Guard::EvidenceFits => {
+                let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+                open.insert(order.msisdn.to_string(), order.product.clone());
+                Placement::Unknown(lost)
+            }
             Placement::Unknown(lost) if self.guard != Guard::FailedReadIsNotNothing => {
                 self.lie(order, lost.reason)
             }

@@ -31,6 +31,8 @@ pub struct EndState {
     pub feed: Vec<i64>,
     /// How many events there are.
     pub events: i64,
+    /// Whether somebody compares our books with the carrier's.
+    pub watched: bool,
     /// What `simdepot verify` finds.
     pub verify: Vec<String>,
     /// The carrier's lines.

@@ -142,7 +142,7 @@ pub(super) fn every_plan_is_accounted_for(history: &History, end: &EndState, ver
             if !excused {
                 let what = format!("{} on {} is nobody's, and was not late", plan.subscription, line.iccid);
                 verdict.find(RULE, what);
-            } else if !told {
+            } else if !told && end.watched {
                 let what = format!("{} on {} came late, and nobody was told", plan.subscription, line.iccid);
                 verdict.find(RULE, what);
             }

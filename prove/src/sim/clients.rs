@@ -35,13 +35,15 @@ pub(super) struct Client {
     idle_until: Micros,
     busy: Option<Busy>,
     orders: Vec<Known>,
+    /// Holds with their pools and sizes.
+    holds: Vec<(String, String, u32)>,
     closing: Option<usize>,
 }
 
 impl Client {
     pub(super) fn new(number: usize, channel: &'static str, wants: u32, rng: Rng) -> Self {
-        let (busy, orders, closing) = (None, Vec::new(), None);
-        Self { channel, number, rng, left: wants, asked: 0, idle_until: 0, busy, orders, closing }
+        let (busy, orders, holds, closing) = (None, Vec::new(), Vec::new(), None);
+        Self { channel, number, rng, left: wants, asked: 0, idle_until: 0, busy, orders, holds, closing }
     }
 
     /// It wants nothing new; what it has asked for it goes on asking for.
@@ -110,6 +112,11 @@ impl Client {
         }
         let Some(busy) = self.busy.take() else { return };
         self.idle_until = now + self.rng.within(0, 2 * SECOND);
+        if let (Ask::Hold { pool, .. }, Answer::Hold { id, quantity, .. }) = (&busy.ask, answer) {
+            // To be used, or to be forgotten.
+            self.holds.push((id.clone(), pool.clone(), *quantity));
+            self.left += 1;
+        }
         if let Answer::Order { id, profiles, .. } = answer {
             let iccids: Vec<String> = profiles.iter().map(|shown| shown.iccid.clone()).collect();
             match self.orders.iter_mut().find(|known| known.id == *id) {
@@ -143,17 +150,38 @@ impl Client {
                 _ => {}
             }
         }
+        if self.rng.per_mille(700)
+            && let Some((hold, pool, quantity)) = self.holds.pop()
+        {
+            if self.rng.per_mille(250) {
+                return Ask::Release { hold };
+            }
+            let quantity = u32::try_from(self.rng.within(1, i64::from(quantity))).unwrap_or(1);
+            let product = self.rng.per_mille(700).then(|| self.product());
+            let lines = vec![AskedLine { pool, product, quantity }];
+            return Ask::Order { reference: self.name("ref"), lines, key: None, hold: Some(hold) };
+        }
+        if self.rng.per_mille(200) {
+            let pool = self.pool();
+            let quantity = u32::try_from(self.rng.within(1, 3)).unwrap_or(1);
+            let seconds = u32::try_from(self.rng.within(1, 40)).unwrap_or(1);
+            return Ask::Hold { pool, quantity, seconds, key: self.name("key") };
+        }
         self.order()
+    }
+
+    fn pool(&mut self) -> String {
+        if self.rng.per_mille(650) { "world" } else { "europe" }.to_owned()
     }
 
     fn order(&mut self) -> Ask {
         let mut lines = Vec::new();
         let count = if self.rng.per_mille(250) { 2 } else { 1 };
         for _ in 0..count {
-            let pool = if self.rng.per_mille(650) { "world" } else { "europe" };
+            let pool = self.pool();
             let product = self.rng.per_mille(800).then(|| self.product());
             let quantity = u32::try_from(self.rng.within(1, 3)).unwrap_or(1);
-            lines.push(AskedLine { pool: pool.to_owned(), product, quantity });
+            lines.push(AskedLine { pool, product, quantity });
         }
         let key = self.rng.per_mille(600).then(|| self.name("key"));
         Ask::Order { reference: self.name("ref"), lines, key, hold: None }

@@ -27,7 +27,8 @@ fn count(raw: &mut SqliteConnection, sql: &str) -> Result<i64> {
 pub(super) fn open_work(raw: &mut SqliteConnection) -> Result<i64> {
     count(
         raw,
-        "SELECT (SELECT COUNT(*) FROM operations WHERE status IN ('pending', 'sent', 'accepted')) \
+        "SELECT (SELECT COUNT(*) FROM operations WHERE status IN ('pending', 'sent', 'accepted', 'unknown')) \
+         + (SELECT COUNT(*) FROM holds WHERE status = 'active') \
          + (SELECT COUNT(*) FROM carrier_events WHERE status = 'pending') \
          + (SELECT COUNT(*) FROM orders WHERE cancelling_since IS NOT NULL) AS n",
     )

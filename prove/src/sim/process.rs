@@ -9,7 +9,7 @@ use anyhow::Result;
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use simdepot_application::depot::{Account, WorkSettings};
-use simdepot_application::{AppError, Depot, deliveries, housekeeping, operations};
+use simdepot_application::{AppError, Depot, deliveries, holds, housekeeping, operations};
 use simdepot_carrier_transatel::{Transatel, TransatelAccount};
 use simdepot_carrier_twin::TwinConfig;
 use simdepot_domain::carrier::{Carrier, Turns, Unavailable};
@@ -63,6 +63,7 @@ impl Surroundings {
             mvno_ref: twin.mvno_ref,
             cos: twin.cos,
             rate_plan: None,
+            webhook_secret: None,
             timeout: self.timeout,
             max_requests_per_second: u32::MAX,
             source: "simdepot".to_owned(),
@@ -107,6 +108,8 @@ impl Surroundings {
         plain("housekeeping", 2_000, |depot| {
             Box::pin(async move { housekeeping::step(&depot).await.map(|()| false) })
         });
+        plain("resolver", 1_000, |depot| Box::pin(async move { operations::resolve_step(&depot).await }));
+        plain("holds", 2_000, |depot| Box::pin(async move { holds::step(&depot).await }));
         plain("deliveries", 20_000, |depot| Box::pin(async move { deliveries::step(&depot).await }));
         loops
     }

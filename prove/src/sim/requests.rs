@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use simdepot_application::bundles::{TopUp, top_up};
+use simdepot_application::holds::{self, HoldView, NewHold};
 use simdepot_application::idempotency::IdempotencyKey;
 use simdepot_application::orders::{self, OrderView, PlaceOrder, PlacedAs};
 use simdepot_application::{AppError, Caller, Depot, activation};
 use simdepot_domain::activation_code::ActivationCode;
 use simdepot_domain::channel::PoolName;
 use simdepot_domain::iccid::Iccid;
-use simdepot_domain::id::OrderId;
+use simdepot_domain::id::{HoldId, OrderId};
 use simdepot_domain::order::{OrderLine, OrderStatus};
 use simdepot_persistence::StoreError;
 
@@ -38,9 +39,9 @@ impl Request {
             Ask::Read { order, reveal } => self.read(&order, reveal).await,
             Ask::Code { iccid } => self.code(&iccid).await,
             Ask::TopUp { iccid, reference, product } => self.top_up(&iccid, reference, product).await,
-            Ask::Hold { .. } | Ask::Release { .. } | Ask::Cancel { .. } => {
-                Err(AppError::Internal("not offered yet".to_owned()))
-            }
+            Ask::Hold { pool, quantity, seconds, key } => self.hold(&pool, quantity, seconds, key).await,
+            Ask::Release { hold } => self.release(&hold).await,
+            Ask::Cancel { .. } => Err(AppError::Internal("not offered yet".to_owned())),
         };
         answered.unwrap_or_else(|error| explain(&error))
     }
@@ -50,7 +51,7 @@ impl Request {
         reference: String,
         lines: Vec<AskedLine>,
         key: Option<String>,
-        _hold: Option<String>,
+        hold: Option<String>,
     ) -> Result<Answer, AppError> {
         let key = key.map(|key| key_of(key, "POST /v1/orders", &format!("{reference} {lines:?}")));
         let line = |line: AskedLine| {
@@ -62,7 +63,8 @@ impl Request {
             })
         };
         let lines = lines.into_iter().map(line).collect::<Result<_, AppError>>()?;
-        let request = PlaceOrder { reference, lines, dry_run: false, reveal: true };
+        let hold = hold.map(|id| parse_hold(&id)).transpose()?;
+        let request = PlaceOrder { reference, lines, hold, dry_run: false, reveal: true };
         let placed = orders::place(&self.depot, &self.caller, request, key.as_ref(), self.wait).await?;
         let http = match (placed.placed_as, placed.order.order.status) {
             (PlacedAs::Repeated | PlacedAs::DryRun, _) => 200,
@@ -91,6 +93,19 @@ impl Request {
         Ok(Answer::Bundle { id: bundle.id.to_string(), reference, status: bundle.status.to_string() })
     }
 
+    async fn hold(&self, pool: &str, quantity: u32, seconds: u32, key: String) -> Result<Answer, AppError> {
+        let key = key_of(key, "POST /v1/holds", &format!("{pool} {quantity} {seconds}"));
+        let pool = PoolName::parse(pool).map_err(|error| AppError::Internal(error.to_string()))?;
+        let new = NewHold { pool, quantity, ttl_seconds: seconds };
+        let (view, _) = holds::create(&self.depot, &self.caller, new, Some(&key)).await?;
+        Ok(shown_hold(&view))
+    }
+
+    async fn release(&self, hold: &str) -> Result<Answer, AppError> {
+        let view = holds::release(&self.depot, &self.caller, parse_hold(hold)?).await?;
+        Ok(shown_hold(&view))
+    }
+
     fn is_right(&self, iccid: &str, code: &ActivationCode) -> bool {
         self.codes.get(iccid).is_some_and(|right| right == code.code())
     }
@@ -114,6 +129,15 @@ impl Request {
             profiles: profiles.collect(),
         }
     }
+}
+
+fn shown_hold(view: &HoldView) -> Answer {
+    let quantity = u32::try_from(view.hold.quantity).unwrap_or_default();
+    Answer::Hold { id: view.hold.id.to_string(), status: view.hold.status.to_string(), quantity }
+}
+
+fn parse_hold(text: &str) -> Result<HoldId, AppError> {
+    text.parse().map_err(|_| AppError::NotFound { what: "hold" })
 }
 
 fn parse_iccid(text: &str) -> Result<Iccid, AppError> {
@@ -144,6 +168,7 @@ fn explain(error: &AppError) -> Answer {
         AppError::ReferenceConflict { .. } => problem("reference-conflict", false),
         AppError::IdempotencyKeyReused => problem("idempotency-key-reused", false),
         AppError::IdempotencyInFlight => problem("idempotency-in-flight", true),
+        AppError::HoldExpired { .. } => problem("hold-expired", false),
         AppError::InvalidTransition { .. } => problem("invalid-transition", false),
         AppError::CarrierUnavailable(_) => problem("carrier-unavailable", true),
         AppError::Store(StoreError::Busy) => problem("busy", true),
