@@ -1,0 +1,220 @@
+//! What is left when a run is over: plain data, so that a test can write it down.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::history::Micros;
+
+/// The database and the carrier at the end.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EndState {
+    /// Pools.
+    pub pools: Vec<Pool>,
+    /// Profiles.
+    pub profiles: Vec<Profile>,
+    /// Moves in the stock, by profile, in order.
+    pub moves: Vec<Move>,
+    /// Orders.
+    pub orders: Vec<Order>,
+    /// Their lines.
+    pub lines: Vec<Line>,
+    /// Profiles in orders, oldest first.
+    pub allocations: Vec<Allocation>,
+    /// Bundles.
+    pub bundles: Vec<Bundle>,
+    /// Operations.
+    pub operations: Vec<Operation>,
+    /// Holds.
+    pub holds: Vec<Hold>,
+    /// Differences that were found.
+    pub drifts: Vec<Drift>,
+    /// Numbers of the feed, in order.
+    pub feed: Vec<i64>,
+    /// How many events there are.
+    pub events: i64,
+    /// Whether somebody compares our books with the carrier's.
+    pub watched: bool,
+    /// What `simdepot verify` finds.
+    pub verify: Vec<String>,
+    /// The carrier's lines.
+    pub carrier: Vec<CarrierLine>,
+    /// What went wrong with each operation's writes, and whether it lost the answer.
+    pub troubles: BTreeMap<String, Vec<(&'static str, bool)>>,
+    /// Operations whose process died or was too slow while their write was under way.
+    pub interrupted: BTreeSet<String>,
+}
+
+/// A pool.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pool {
+    /// Its name.
+    pub pool: String,
+    /// How many orders must leave.
+    pub safety_buffer: i64,
+}
+
+/// A profile.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Profile {
+    /// Which SIM.
+    pub iccid: String,
+    /// Its pool.
+    pub pool: String,
+    /// Where it stands.
+    pub stock_status: String,
+    /// Where it stood at first.
+    pub imported_as: String,
+    /// Its hold.
+    pub hold: Option<String>,
+    /// Whether its code was shown, by the database.
+    pub revealed: bool,
+}
+
+/// A move in the stock.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Move {
+    /// Which profile.
+    pub iccid: String,
+    /// From where.
+    pub from: String,
+    /// To where.
+    pub to: String,
+    /// When, by the machine's clock.
+    pub at: Micros,
+}
+
+/// An order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Order {
+    /// Its id.
+    pub id: String,
+    /// Whose.
+    pub channel: String,
+    /// Its reference.
+    pub reference: String,
+    /// Where it stands.
+    pub status: String,
+}
+
+/// A line of an order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Line {
+    /// Of which order.
+    pub order: String,
+    /// Its number.
+    pub line: i64,
+    /// From which pool.
+    pub pool: String,
+    /// Which product.
+    pub product: Option<String>,
+    /// How many.
+    pub quantity: i64,
+}
+
+/// A profile in an order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Allocation {
+    /// Which order.
+    pub order: String,
+    /// Which profile.
+    pub iccid: String,
+    /// In which line.
+    pub line: i64,
+    /// What became of it.
+    pub outcome: String,
+    /// Since when.
+    pub begun: Micros,
+    /// Until when.
+    pub ended: Option<Micros>,
+}
+
+/// A bundle.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Bundle {
+    /// Its id.
+    pub id: String,
+    /// Of which order; none for a top-up.
+    pub order: Option<String>,
+    /// On which profile.
+    pub iccid: String,
+    /// Which product.
+    pub product: String,
+    /// Where it stands.
+    pub status: String,
+    /// The carrier's id of it.
+    pub subscription: Option<String>,
+}
+
+/// An operation.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Operation {
+    /// Its id.
+    pub id: String,
+    /// For which order.
+    pub order: Option<String>,
+    /// For which bundle.
+    pub bundle: Option<String>,
+    /// On which profile.
+    pub iccid: String,
+    /// Where it stands.
+    pub status: String,
+    /// Whether it says why: a problem or evidence.
+    pub explained: bool,
+}
+
+/// A hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Hold {
+    /// Its id.
+    pub id: String,
+    /// The order that it became.
+    pub order: Option<String>,
+    /// Where it stands.
+    pub status: String,
+    /// Until when.
+    pub expires_at: Micros,
+}
+
+/// A difference between our books and the carrier's that was found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Drift {
+    /// On which profile.
+    pub iccid: String,
+    /// Of which kind.
+    pub kind: String,
+    /// About what.
+    pub about: String,
+    /// Where it stands.
+    pub status: String,
+}
+
+/// A line as the carrier has it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CarrierLine {
+    /// Which SIM.
+    pub iccid: String,
+    /// Whether a device has or had the profile.
+    pub downloaded: bool,
+    /// Every plan on it, over ones included.
+    pub plans: Vec<CarrierPlan>,
+}
+
+/// A plan on a line.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CarrierPlan {
+    /// The carrier's id of it.
+    pub subscription: String,
+    /// Which product.
+    pub product: String,
+    /// The reference that it was ordered with: an operation.
+    pub reference: String,
+}
+
+impl EndState {
+    pub(super) fn order(&self, id: &str) -> Option<&Order> {
+        self.orders.iter().find(|order| order.id == id)
+    }
+
+    pub(super) fn carrier_line(&self, iccid: &str) -> Option<&CarrierLine> {
+        self.carrier.iter().find(|line| line.iccid == iccid)
+    }
+}

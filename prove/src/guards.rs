@@ -1,0 +1,268 @@
+//! Taking one protection away, to show that the checker would notice.
+//!
+//! Nothing in the product knows of this: a protection is taken away from outside, by a carrier port that lies to the
+//! core, by a database that forgets or rewrites, or by a setting. Which way is said with each.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Result;
+use async_trait::async_trait;
+use chrono::TimeDelta;
+use diesel::connection::SimpleConnection as _;
+use diesel::sqlite::SqliteConnection;
+use simdepot_application::depot::WorkSettings;
+use simdepot_domain::carrier::{
+    BundleOrder, BundleReading, BundleReceipt, Carrier, Concern, EsimReading, EventRefused, FleetPage,
+    LineReading, Placement, Probe, ReadError, Refusal, Unavailable, UnreadableEvent,
+};
+use simdepot_domain::carrier_event::CarrierEvent;
+use simdepot_domain::iccid::Iccid;
+use simdepot_domain::msisdn::Msisdn;
+use simdepot_domain::product::Product;
+use strum::{Display, EnumString, IntoStaticStr, VariantArray};
+
+/// A protection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Display, EnumString, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "kebab-case")]
+pub enum Guard {
+    /// A write whose answer was lost is not sent again blindly. *Port.*
+    LostIsNotResent,
+    /// A write whose answer was lost is not taken for refused. *Port.*
+    LostIsNotRefused,
+    /// A write whose answer was lost is not taken for done. *Port.*
+    LostIsNotDone,
+    /// A read that failed is not "nothing there". *Port.*
+    FailedReadIsNotNothing,
+    /// `sent` is committed before the call. *Database.*
+    SentIsKept,
+    /// A sold profile leaves the stock, and is in one order. *Database.*
+    SoldIsNotOnSale,
+    /// A claim looks at every profile that is on sale. *Database.*
+    ClaimSeesAll,
+    /// An order is fulfilled when the carrier has done it. *Database.*
+    FulfilledByOutcome,
+    /// A reference is one order for ever. *Database.*
+    ReferenceIsUnique,
+    /// A profile without proof does not come back on sale. *Database.*
+    ReturnNeedsProof,
+    /// The ledger tells what happened. *Database.*
+    LedgerIsTrue,
+    /// A code that was shown is known as shown. *Database.*
+    RevealIsKept,
+    /// Nobody decides an open outcome while the write may still arrive, and nothing there is believed twice. *Setting.*
+    ResolverWaits,
+    /// Evidence is new, of the product that was ordered, and nobody else's. *Port and database.*
+    EvidenceFits,
+    /// A hold that ends gives its profiles back. *Database.*
+    HoldGivesBack,
+    /// A hold's profiles are nobody else's. *Database.*
+    HeldIsNotOnSale,
+}
+
+impl Guard {
+    /// Takes it away in the database of a run.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub fn tamper(self, raw: &mut SqliteConnection) -> Result<()> {
+        let sql = match self {
+            Self::LostIsNotResent
+            | Self::LostIsNotRefused
+            | Self::LostIsNotDone
+            | Self::FailedReadIsNotNothing
+            | Self::ResolverWaits => return Ok(()),
+            Self::EvidenceFits => "DROP INDEX bundles_subscription",
+            Self::HoldGivesBack => {
+                "CREATE TRIGGER broken AFTER UPDATE OF stock_status ON profiles \
+                 WHEN OLD.stock_status = 'held' AND NEW.stock_status = 'available' BEGIN \
+                 UPDATE profiles SET stock_status = 'held', hold_id = OLD.hold_id WHERE id = NEW.id; END"
+            }
+            Self::HeldIsNotOnSale => {
+                "CREATE TRIGGER broken AFTER UPDATE OF stock_status ON profiles \
+                 WHEN OLD.stock_status = 'available' AND NEW.stock_status = 'held' BEGIN \
+                 UPDATE profiles SET stock_status = 'available', hold_id = NULL WHERE id = NEW.id; END"
+            }
+            Self::SentIsKept => {
+                "CREATE TRIGGER broken AFTER UPDATE OF status ON operations WHEN NEW.status = 'sent' BEGIN \
+                 UPDATE operations SET status = 'pending', lease_token = NULL, lease_until = NULL \
+                 WHERE id = NEW.id; END"
+            }
+            Self::SoldIsNotOnSale => {
+                "DROP INDEX allocations_one_live; \
+                 CREATE TRIGGER broken AFTER UPDATE OF stock_status ON profiles \
+                 WHEN OLD.stock_status = 'available' AND NEW.stock_status = 'allocated' AND NEW.id % 2 = 0 BEGIN \
+                 UPDATE profiles SET stock_status = 'available' WHERE id = NEW.id; END"
+            }
+            Self::ClaimSeesAll => {
+                "CREATE TRIGGER broken AFTER UPDATE OF stock_status ON profiles \
+                 WHEN NEW.stock_status = 'allocated' BEGIN \
+                 UPDATE profiles SET sell_by = 0 WHERE id = (SELECT MAX(id) FROM profiles \
+                 WHERE pool_id = NEW.pool_id AND stock_status = 'available'); END"
+            }
+            Self::FulfilledByOutcome => {
+                "CREATE TRIGGER broken AFTER INSERT ON orders WHEN NEW.status = 'in_progress' BEGIN \
+                 UPDATE orders SET status = 'fulfilled' WHERE id = NEW.id; END"
+            }
+            Self::ReferenceIsUnique => {
+                "CREATE TRIGGER broken AFTER INSERT ON orders BEGIN \
+                 UPDATE orders SET reference = reference || '#' || hex(NEW.id) WHERE id = NEW.id; END"
+            }
+            Self::ReturnNeedsProof => {
+                "CREATE TRIGGER broken AFTER UPDATE OF stock_status ON profiles \
+                 WHEN OLD.stock_status = 'allocated' AND NEW.stock_status = 'quarantined' BEGIN \
+                 UPDATE profiles SET stock_status = 'available', quarantine_reason = NULL WHERE id = NEW.id; END"
+            }
+            Self::LedgerIsTrue => {
+                "DROP TRIGGER events_not_updated; \
+                 CREATE TRIGGER broken AFTER INSERT ON events \
+                 WHEN NEW.type_name = 'order.status_changed' AND NEW.version % 2 = 0 BEGIN \
+                 UPDATE events SET data = json_set(data, '$.to', 'cancelled') WHERE id = NEW.id; END"
+            }
+            Self::RevealIsKept => {
+                "CREATE TRIGGER broken AFTER UPDATE OF revealed_at ON profiles \
+                 WHEN NEW.revealed_at IS NOT NULL BEGIN \
+                 UPDATE profiles SET revealed_at = NULL WHERE id = NEW.id; END"
+            }
+        };
+        Ok(raw.batch_execute(sql)?)
+    }
+
+    /// Takes it away between the core and its carrier.
+    pub fn wrap(self, carrier: Arc<dyn Carrier>) -> Arc<dyn Carrier> {
+        match self {
+            Self::LostIsNotResent
+            | Self::LostIsNotRefused
+            | Self::LostIsNotDone
+            | Self::FailedReadIsNotNothing
+            | Self::EvidenceFits => {
+                Arc::new(Liar { inner: carrier, guard: self, made_up: Mutex::default(), open: Mutex::default() })
+            }
+            Self::SentIsKept
+            | Self::SoldIsNotOnSale
+            | Self::ClaimSeesAll
+            | Self::FulfilledByOutcome
+            | Self::ReferenceIsUnique
+            | Self::ReturnNeedsProof
+            | Self::LedgerIsTrue
+            | Self::RevealIsKept
+            | Self::ResolverWaits
+            | Self::HoldGivesBack
+            | Self::HeldIsNotOnSale => carrier,
+        }
+    }
+
+    /// Takes it away by a setting.
+    pub fn pace(self, pace: &mut WorkSettings, timeout: Duration) {
+        if self == Self::ResolverWaits {
+            pace.resolve_margin = -TimeDelta::from_std(timeout).unwrap_or_default();
+            pace.absence_gap = TimeDelta::zero();
+        }
+    }
+}
+
+/// A carrier port that tells the core something else than what it saw.
+struct Liar {
+    inner: Arc<dyn Carrier>,
+    guard: Guard,
+    made_up: Mutex<u64>,
+    /// Products whose orders have no answer so far, by number.
+    open: Mutex<BTreeMap<String, String>>,
+}
+
+impl Liar {
+    /// Before a write nothing is listed; after a lost one everything looks like what was ordered.
+    fn relabel(&self, msisdn: &Msisdn, list: Vec<BundleReading>) -> Vec<BundleReading> {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(product) = open.get(&msisdn.to_string()) else { return Vec::new() };
+        let same = |reading| BundleReading { product: product.clone(), ordered_at: None, ..reading };
+        list.into_iter().map(same).collect()
+    }
+
+    fn lie(&self, order: &BundleOrder, reason: String) -> Placement {
+        match self.guard {
+            Guard::LostIsNotResent => Placement::NotTaken(Unavailable { reason, retry_after_ms: None }),
+            Guard::LostIsNotRefused => Placement::Refused(Refusal {
+                code: "lost".to_owned(),
+                detail: Some(reason),
+                concerns: Concern::Account,
+            }),
+            _ => {
+                let mut made_up = self.made_up.lock().unwrap_or_else(PoisonError::into_inner);
+                *made_up += 1;
+                let id = format!("made-up-{}-{made_up}", order.reference);
+                let (order_id, subscription_id) = (Some(id.clone()), Some(id));
+                Placement::Done(BundleReceipt { order_id, subscription_id, order_type: order.order_type })
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Carrier for Liar {
+    async fn products(&self) -> Result<Vec<Product>, ReadError> {
+        self.inner.products().await
+    }
+
+    async fn product(&self, product: &str) -> Result<Option<Product>, ReadError> {
+        self.inner.product(product).await
+    }
+
+    async fn line(&self, iccid: &Iccid) -> Result<Option<LineReading>, ReadError> {
+        self.inner.line(iccid).await
+    }
+
+    async fn esim(&self, iccid: &Iccid) -> Result<Option<EsimReading>, ReadError> {
+        self.inner.esim(iccid).await
+    }
+
+    async fn bundles(&self, msisdn: &Msisdn) -> Result<Vec<BundleReading>, ReadError> {
+        match self.inner.bundles(msisdn).await {
+            Err(_) if self.guard == Guard::FailedReadIsNotNothing => Ok(Vec::new()),
+            Ok(list) if self.guard == Guard::EvidenceFits => Ok(self.relabel(msisdn, list)),
+            read => read,
+        }
+    }
+
+    async fn place_bundle(&self, order: &BundleOrder) -> Placement {
+        match self.inner.place_bundle(order).await {
+            Placement::Unknown(lost) if self.guard == Guard::EvidenceFits => {
+                let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+                open.insert(order.msisdn.to_string(), order.product.clone());
+                Placement::Unknown(lost)
+            }
+            Placement::Unknown(lost) if self.guard != Guard::FailedReadIsNotNothing => {
+                self.lie(order, lost.reason)
+            }
+            placement => placement,
+        }
+    }
+
+    async fn probe(&self) -> Vec<Probe> {
+        self.inner.probe().await
+    }
+
+    async fn fleet(&self, page: u32) -> Result<FleetPage, ReadError> {
+        self.inner.fleet(page).await
+    }
+
+    fn authenticate(&self, header: &dyn Fn(&str) -> Option<String>, body: &[u8]) -> Result<(), EventRefused> {
+        self.inner.authenticate(header, body)
+    }
+
+    fn event(&self, body: &[u8]) -> Result<CarrierEvent, UnreadableEvent> {
+        self.inner.event(body)
+    }
+}
+
+/// How a guard fared: the first seed that noticed that it was missing, and by which rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caught {
+    /// Which.
+    pub guard: Guard,
+    /// After how many seeds.
+    pub seeds: u64,
+    /// By which rules, and how often.
+    pub rules: BTreeMap<&'static str, u64>,
+}

@@ -1,0 +1,151 @@
+//! `prove`: the simulation, its replay, the guards, and the run with real crashes.
+
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use prove::guards::Guard;
+use prove::runner::{self, Plan};
+use prove::sim::Templates;
+use strum::VariantArray as _;
+
+/// Proves that simdepot keeps its promises (docs/PROOF.md).
+#[derive(Debug, Parser)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs seeds, one after the other from a first one.
+    Sim {
+        /// How many.
+        #[arg(long, default_value_t = 1_000)]
+        seeds: u64,
+        #[command(flatten)]
+        how: How,
+        /// Ends after this many seconds, however many seeds are done.
+        #[arg(long)]
+        seconds: Option<u64>,
+    },
+    /// Runs one seed again and prints its whole history.
+    Replay {
+        /// Which.
+        seed: u64,
+        /// Takes a guard away.
+        #[arg(long = "break")]
+        broken: Option<Guard>,
+    },
+    /// Takes each guard away, one by one, and demands that the checker notices.
+    Guards {
+        /// Most seeds per guard.
+        #[arg(long, default_value_t = 200)]
+        seeds: u64,
+        #[command(flatten)]
+        how: How,
+    },
+}
+
+/// Where seeds come from and how they are run.
+#[derive(Debug, clap::Args)]
+struct How {
+    /// The first seed; another one each time when absent.
+    #[arg(long, env = "PROVE_SEED")]
+    seed: Option<u64>,
+    /// Threads; as many as the machine has when absent.
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Takes a guard away.
+    #[arg(long = "break")]
+    broken: Option<Guard>,
+}
+
+impl How {
+    fn plan(&self, seeds: u64) -> Plan {
+        let threads = self.threads.unwrap_or_else(|| {
+            std::thread::available_parallelism().map_or(2, std::num::NonZero::get)
+        });
+        let first = self.seed.unwrap_or_else(|| RandomState::new().build_hasher().finish() >> 32 << 16);
+        Plan { first, seeds, budget: None, threads, broken: self.broken, failures: 5 }
+    }
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Sim { seeds, how, seconds } => {
+            let budget = seconds.map(Duration::from_secs);
+            simulate(Plan { budget, ..how.plan(seeds) })
+        }
+        Command::Replay { seed, broken } => replay(seed, broken),
+        Command::Guards { seeds, how } => guards(how.plan(seeds)),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            say(&format!("prove: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn say(text: &str) {
+    // Nobody is left to be told when the terminal is gone.
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+fn simulate(plan: Plan) -> Result<bool> {
+    say(&format!("seeds from {} on (PROVE_SEED={} runs them again)", plan.first, plan.first));
+    let templates = Templates::make()?;
+    let sum = runner::many(&templates, plan);
+    for failure in &sum.failures {
+        say(&failure.report);
+    }
+    say(&sum.table());
+    Ok(sum.failures.is_empty())
+}
+
+fn replay(seed: u64, broken: Option<Guard>) -> Result<bool> {
+    let templates = Templates::make()?;
+    match runner::one(&templates, seed, broken) {
+        Err(failure) => {
+            say(&failure.report);
+            Ok(false)
+        }
+        Ok(outcome) => {
+            for entry in outcome.history.entries() {
+                say(&entry.to_string());
+            }
+            for violation in &outcome.verdict.violations {
+                say(&format!("NOT KEPT: {}: {}", violation.rule, violation.what));
+            }
+            say(&format!("history {}", outcome.history.hash()));
+            Ok(outcome.verdict.violations.is_empty())
+        }
+    }
+}
+
+fn guards(plan: Plan) -> Result<bool> {
+    say(&format!("seeds from {} on (PROVE_SEED={} runs them again)", plan.first, plan.first));
+    let templates = Templates::make()?;
+    let all = plan.broken.map_or_else(|| Guard::VARIANTS.to_vec(), |guard| vec![guard]);
+    let mut missed = 0;
+    for guard in all {
+        let sum = runner::many(&templates, Plan { broken: Some(guard), failures: 1, ..plan });
+        match sum.failures.first() {
+            Some(failure) => {
+                let rules = failure.rules.join(", ");
+                say(&format!("{guard:<24} noticed after {:>3} seeds ({}): {rules}", sum.seeds, failure.seed));
+            }
+            None => {
+                missed += 1;
+                say(&format!("{guard:<24} NOT NOTICED in {} seeds", sum.seeds));
+            }
+        }
+    }
+    Ok(missed == 0)
+}

@@ -1,0 +1,229 @@
+//! What lies in the database and at the carrier when a run is over.
+
+use anyhow::Result;
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Binary, Nullable, Text};
+use diesel::sqlite::SqliteConnection;
+use simdepot_domain::id::{BundleId, HoldId, OperationId, OrderId};
+use uuid::Uuid;
+
+use super::network::Network;
+use crate::checker::{
+    Allocation, Bundle, CarrierLine, CarrierPlan, Drift, EndState, Hold, Line, Move, Operation, Order, Pool,
+    Profile,
+};
+
+#[derive(QueryableByName)]
+struct Count {
+    #[diesel(sql_type = BigInt)]
+    n: i64,
+}
+
+fn count(raw: &mut SqliteConnection, sql: &str) -> Result<i64> {
+    Ok(diesel::sql_query(sql).get_result::<Count>(raw)?.n)
+}
+
+/// How much is still to be done by itself.
+pub(super) fn open_work(raw: &mut SqliteConnection) -> Result<i64> {
+    count(
+        raw,
+        "SELECT (SELECT COUNT(*) FROM operations WHERE status IN ('pending', 'sent', 'accepted', 'unknown')) \
+         + (SELECT COUNT(*) FROM holds WHERE status = 'active') \
+         + (SELECT COUNT(*) FROM carrier_events WHERE status = 'pending') \
+         + (SELECT COUNT(*) FROM orders WHERE cancelling_since IS NOT NULL) AS n",
+    )
+}
+
+/// Text and numbers of one row: every query below gives its columns these names.
+#[derive(QueryableByName)]
+struct Row {
+    #[diesel(sql_type = Nullable<Binary>)]
+    id: Option<Vec<u8>>,
+    #[diesel(sql_type = Nullable<Binary>)]
+    other: Option<Vec<u8>>,
+    #[diesel(sql_type = Nullable<Binary>)]
+    third: Option<Vec<u8>>,
+    #[diesel(sql_type = Nullable<Text>)]
+    a: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    b: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    c: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    d: Option<String>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    m: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    n: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    o: Option<i64>,
+}
+
+fn rows(raw: &mut SqliteConnection, columns: [&str; 10], rest: &str) -> Result<Vec<Row>> {
+    let names = ["id", "other", "third", "a", "b", "c", "d", "m", "n", "o"];
+    let select: Vec<String> =
+        columns.iter().zip(names).map(|(column, name)| format!("{column} AS {name}")).collect();
+    let sql = format!("SELECT {} FROM {rest}", select.join(", "));
+    Ok(diesel::sql_query(sql).load(raw)?)
+}
+
+fn uuid(bytes: Option<&Vec<u8>>) -> Option<Uuid> {
+    bytes.and_then(|bytes| Uuid::from_slice(bytes).ok())
+}
+
+fn order_id(bytes: Option<&Vec<u8>>) -> Option<String> {
+    uuid(bytes).map(|id| OrderId(id).to_string())
+}
+
+fn text(text: Option<String>) -> String {
+    text.unwrap_or_default()
+}
+
+const NO: &str = "NULL";
+
+/// Reads everything that the checker needs.
+pub(super) fn read(raw: &mut SqliteConnection, network: &Network, verify: Vec<String>) -> Result<EndState> {
+    let mut end = EndState { verify, ..EndState::default() };
+    read_stock(raw, &mut end)?;
+    read_orders(raw, &mut end)?;
+    read_work(raw, &mut end)?;
+    end.feed = rows(raw, [NO, NO, NO, NO, NO, NO, NO, "seq", NO, NO], "feed ORDER BY seq")?
+        .into_iter()
+        .filter_map(|row| row.m)
+        .collect();
+    end.events = count(raw, "SELECT COUNT(*) AS n FROM events")?;
+    end.carrier = network.with_twin(|twin| {
+        let lines = twin.lines().map(|line| CarrierLine {
+            iccid: line.spec.iccid.to_string(),
+            downloaded: line.profile.as_ref().is_some_and(|profile| profile.status.was_downloaded()),
+            plans: twin
+                .subscriptions_of(line.spec.msisdn())
+                .into_iter()
+                .map(|plan| CarrierPlan {
+                    subscription: plan.subscription_id.clone(),
+                    product: plan.product_id.clone(),
+                    reference: plan.transaction_reference.clone().unwrap_or_default(),
+                })
+                .collect(),
+        });
+        lines.collect()
+    });
+    end.interrupted = network.interrupted();
+    end.troubles = network
+        .troubles()
+        .into_iter()
+        .map(|(reference, troubles)| {
+            let told = troubles.iter().map(|trouble| (trouble.name(), trouble.loses_the_answer()));
+            (reference, told.collect())
+        })
+        .collect();
+    Ok(end)
+}
+
+fn read_stock(raw: &mut SqliteConnection, end: &mut EndState) -> Result<()> {
+    let columns = [NO, NO, NO, "pool", NO, NO, NO, "safety_buffer", NO, NO];
+    for row in rows(raw, columns, "pools ORDER BY id")? {
+        end.pools.push(Pool { pool: text(row.a), safety_buffer: row.m.unwrap_or_default() });
+    }
+    let columns =
+        ["p.hold_id", NO, NO, "p.iccid", "q.pool", "p.stock_status", "p.imported_as", "p.revealed_at", NO, NO];
+    for row in rows(raw, columns, "profiles p JOIN pools q ON q.id = p.pool_id ORDER BY p.id")? {
+        end.profiles.push(Profile {
+            iccid: text(row.a),
+            pool: text(row.b),
+            stock_status: text(row.c),
+            imported_as: text(row.d),
+            hold: uuid(row.id.as_ref()).map(|id| HoldId(id).to_string()),
+            revealed: row.m.is_some(),
+        });
+    }
+    let columns = [
+        NO, NO, NO, "subject_id", "json_extract(data, '$.from')", "json_extract(data, '$.to')", NO, "at",
+        "version", NO,
+    ];
+    let rest = "events WHERE type_name = 'profile.stock_moved' ORDER BY subject_id, version";
+    for row in rows(raw, columns, rest)? {
+        let (iccid, from, to) = (text(row.a), text(row.b), text(row.c));
+        end.moves.push(Move { iccid, from, to, at: row.m.unwrap_or_default() });
+    }
+    let columns = ["id", "order_id", NO, "status", NO, NO, NO, "expires_at", "quantity", NO];
+    for row in rows(raw, columns, "holds ORDER BY id")? {
+        end.holds.push(Hold {
+            id: uuid(row.id.as_ref()).map(|id| HoldId(id).to_string()).unwrap_or_default(),
+            order: order_id(row.other.as_ref()),
+            status: text(row.a),
+            expires_at: row.m.unwrap_or_default(),
+        });
+    }
+    let columns = [NO, NO, NO, "p.iccid", "d.kind", "d.subject", "d.status", NO, NO, NO];
+    for row in rows(raw, columns, "drifts d JOIN profiles p ON p.id = d.profile_id ORDER BY d.id")? {
+        let (iccid, kind, about, status) = (text(row.a), text(row.b), text(row.c), text(row.d));
+        end.drifts.push(Drift { iccid, kind, about, status });
+    }
+    Ok(())
+}
+
+fn read_orders(raw: &mut SqliteConnection, end: &mut EndState) -> Result<()> {
+    for row in rows(raw, ["id", NO, NO, "channel", "reference", "status", NO, NO, NO, NO], "orders ORDER BY id")? {
+        end.orders.push(Order {
+            id: order_id(row.id.as_ref()).unwrap_or_default(),
+            channel: text(row.a),
+            reference: text(row.b),
+            status: text(row.c),
+        });
+    }
+    let columns = ["l.order_id", NO, NO, "q.pool", "l.product", NO, NO, "l.line_no", "l.quantity", NO];
+    let rest = "order_lines l JOIN pools q ON q.id = l.pool_id ORDER BY l.order_id, l.line_no";
+    for row in rows(raw, columns, rest)? {
+        end.lines.push(Line {
+            order: order_id(row.id.as_ref()).unwrap_or_default(),
+            line: row.m.unwrap_or_default(),
+            pool: text(row.a),
+            product: row.b,
+            quantity: row.n.unwrap_or_default(),
+        });
+    }
+    let columns =
+        ["a.order_id", NO, NO, "p.iccid", "a.outcome", NO, NO, "a.line_no", "a.created_at", "a.ended_at"];
+    for row in rows(raw, columns, "allocations a JOIN profiles p ON p.id = a.profile_id ORDER BY a.id")? {
+        end.allocations.push(Allocation {
+            order: order_id(row.id.as_ref()).unwrap_or_default(),
+            iccid: text(row.a),
+            outcome: text(row.b),
+            line: row.m.unwrap_or_default(),
+            begun: row.n.unwrap_or_default(),
+            ended: row.o,
+        });
+    }
+    Ok(())
+}
+
+fn read_work(raw: &mut SqliteConnection, end: &mut EndState) -> Result<()> {
+    let columns =
+        ["b.id", "b.order_id", NO, "p.iccid", "b.product", "b.status", "b.subscription_id", NO, NO, NO];
+    for row in rows(raw, columns, "bundles b JOIN profiles p ON p.id = b.profile_id ORDER BY b.id")? {
+        end.bundles.push(Bundle {
+            id: uuid(row.id.as_ref()).map(|id| BundleId(id).to_string()).unwrap_or_default(),
+            order: order_id(row.other.as_ref()),
+            iccid: text(row.a),
+            product: text(row.b),
+            status: text(row.c),
+            subscription: row.d,
+        });
+    }
+    let columns = [
+        "x.id", "x.order_id", "x.bundle_id", "p.iccid", "x.status", "x.problem", "x.evidence", "x.attempts",
+        NO, NO,
+    ];
+    for row in rows(raw, columns, "operations x JOIN profiles p ON p.id = x.profile_id ORDER BY x.id")? {
+        end.operations.push(Operation {
+            id: uuid(row.id.as_ref()).map(|id| OperationId(id).to_string()).unwrap_or_default(),
+            order: order_id(row.other.as_ref()),
+            bundle: uuid(row.third.as_ref()).map(|id| BundleId(id).to_string()),
+            iccid: text(row.a),
+            status: text(row.b),
+            explained: row.c.is_some() || row.d.is_some(),
+        });
+    }
+    Ok(())
+}

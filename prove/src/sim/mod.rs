@@ -1,0 +1,46 @@
+//! The simulation: one thread, one seed, everything in it decided by that seed.
+
+mod clients;
+mod end_state;
+mod executor;
+mod network;
+mod process;
+mod requests;
+mod template;
+mod time;
+mod weather;
+mod world;
+
+use anyhow::Result;
+
+pub use template::Templates;
+pub use weather::{Trouble, Weather};
+
+use crate::checker::{self, EndState, Verdict};
+use crate::guards::Guard;
+use crate::history::History;
+
+/// A run that is over, and what the checker says of it.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The story.
+    pub history: History,
+    /// What was left.
+    pub end: EndState,
+    /// Whether the promises were kept.
+    pub verdict: Verdict,
+}
+
+/// Runs one seed to its end and checks it.
+///
+/// # Errors
+/// When the run itself cannot go on: a failure as bad as a broken promise.
+pub fn run(templates: &Templates, seed: u64, broken: Option<Guard>) -> Result<Outcome> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
+    let run = runtime.block_on(async { world::World::new(templates, seed, broken)?.run().await })?;
+    let verdict = checker::check(&run.history, &run.end);
+    Ok(Outcome { history: run.history, end: run.end, verdict })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,314 @@
+//! The way to the carrier: requests travel, arrive, take effect and are answered, each at a time of its own, whether
+//! or not the process that sent them is still there. Everything that goes wrong with a carrier goes wrong here.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+
+use async_trait::async_trait;
+use serde_json::Value;
+use simdepot_carrier_transatel::{Exchange, ExchangeAnswer, ExchangeRequest, Failure};
+use simdepot_carrier_twin::{CallName, Fault, Script, Twin, TwinReply, TwinRequest};
+use simdepot_domain::carrier::{Lost, Unavailable};
+
+use super::time::Time;
+use super::weather::{Trouble, Weather};
+use crate::history::{History, Micros, What};
+use crate::rng::Rng;
+
+const MILLISECOND: Micros = 1_000;
+
+/// A request on its way, or waiting in a queue of the carrier's.
+struct Flight {
+    number: u64,
+    arrives: Micros,
+    request: TwinRequest,
+    fault: Option<Fault>,
+    late: bool,
+    /// How long the answer takes; `None` when it never comes.
+    back: Option<Micros>,
+    letterbox: Arc<Letterbox>,
+}
+
+type Reply = Result<ExchangeAnswer, Failure>;
+
+#[derive(Default)]
+struct Letterbox(Mutex<(Option<Reply>, Option<Waker>)>);
+
+impl Letterbox {
+    fn put(&self, reply: Reply) {
+        let mut inside = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        inside.0 = Some(reply);
+        if let Some(waker) = inside.1.take() {
+            waker.wake();
+        }
+    }
+
+    async fn take(&self) -> Reply {
+        std::future::poll_fn(|context| {
+            let mut inside = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            match inside.0.take() {
+                Some(reply) => Poll::Ready(reply),
+                None => {
+                    inside.1 = Some(context.waker().clone());
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+}
+
+struct Inside {
+    twin: Twin,
+    rng: Rng,
+    weather: Weather,
+    flights: Vec<Flight>,
+    answers: Vec<(Micros, u64, Arc<Letterbox>, Reply)>,
+    sent: u64,
+    orders_sent: u64,
+    /// What went wrong with each operation's writes.
+    troubles: BTreeMap<String, Vec<Trouble>>,
+    /// Operations whose process died, or gave up, while their write was under way.
+    interrupted: BTreeSet<String>,
+}
+
+/// The network with the carrier at its end.
+pub(super) struct Network {
+    time: Arc<Time>,
+    history: Arc<Mutex<History>>,
+    inside: Mutex<Inside>,
+}
+
+impl Network {
+    pub(super) fn new(
+        time: Arc<Time>,
+        history: Arc<Mutex<History>>,
+        twin: Twin,
+        weather: Weather,
+        rng: Rng,
+    ) -> Self {
+        let (flights, answers, troubles) = (Vec::new(), Vec::new(), BTreeMap::new());
+        Self {
+            time,
+            history,
+            inside: Mutex::new(Inside { twin, rng, weather, flights, answers, sent: 0, orders_sent: 0, troubles, interrupted: BTreeSet::new() }),
+        }
+    }
+
+    fn inside(&self) -> MutexGuard<'_, Inside> {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn history(&self) -> MutexGuard<'_, History> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The carrier, to look at or to play a phone's part.
+    pub(super) fn with_twin<T>(&self, look: impl FnOnce(&mut Twin) -> T) -> T {
+        look(&mut self.inside().twin)
+    }
+
+    /// From here everything goes well; what is on its way stays on its way.
+    pub(super) fn heal(&self) {
+        self.inside().weather = Weather::fair();
+    }
+
+    /// Whether nothing is on its way.
+    pub(super) fn is_quiet(&self) -> bool {
+        let inside = self.inside();
+        inside.flights.is_empty() && inside.answers.is_empty()
+    }
+
+    /// What went wrong with the writes of each operation.
+    pub(super) fn troubles(&self) -> BTreeMap<String, Vec<Trouble>> {
+        self.inside().troubles.clone()
+    }
+
+    /// Operations whose process was gone before the answer came.
+    pub(super) fn interrupted(&self) -> BTreeSet<String> {
+        self.inside().interrupted.clone()
+    }
+
+    /// How many orders went out so far.
+    pub(super) fn orders_sent(&self) -> u64 {
+        self.inside().orders_sent
+    }
+
+    /// When the next thing arrives somewhere.
+    pub(super) fn next_arrival(&self) -> Option<Micros> {
+        let inside = self.inside();
+        let flights = inside.flights.iter().map(|flight| flight.arrives);
+        flights.chain(inside.answers.iter().map(|(at, ..)| *at)).min()
+    }
+
+    /// Lets everything arrive that is due.
+    pub(super) fn deliver(&self) {
+        let now = self.time.micros();
+        loop {
+            let mut inside = self.inside();
+            let due = inside.flights.iter().filter(|flight| flight.arrives <= now);
+            let Some(number) = due.min_by_key(|flight| (flight.arrives, flight.number)).map(|f| f.number) else {
+                break;
+            };
+            let Some(place) = inside.flights.iter().position(|flight| flight.number == number) else { break };
+            let flight = inside.flights.remove(place);
+            self.arrive(&mut inside, flight);
+        }
+        let mut inside = self.inside();
+        let mut due: Vec<_> = Vec::new();
+        let mut rest = Vec::new();
+        for answer in inside.answers.drain(..) {
+            if answer.0 <= now { due.push(answer) } else { rest.push(answer) }
+        }
+        inside.answers = rest;
+        drop(inside);
+        due.sort_by_key(|(at, number, ..)| (*at, *number));
+        for (_, _, letterbox, reply) in due {
+            letterbox.put(reply);
+        }
+    }
+
+    fn arrive(&self, inside: &mut Inside, flight: Flight) {
+        let now = self.time.moment();
+        let before = inside.twin.orders().len();
+        inside.twin.clear_scripts();
+        if let Some(fault) = flight.fault {
+            inside.twin.add_script(Script::once(CallName::Any, fault));
+        }
+        let reply = inside.twin.handle(now, &flight.request);
+        inside.twin.clear_scripts();
+        for order in inside.twin.orders().iter().skip(before) {
+            let iccid = inside.twin.lines().find(|line| line.spec.msisdn() == order.msisdn);
+            let what = What::Applied {
+                iccid: iccid.map(|line| line.spec.iccid.to_string()).unwrap_or_default(),
+                product: order.product.clone(),
+                reference: order.transaction_reference.clone().unwrap_or_default(),
+                subscription: order.subscription_id.clone(),
+                late: flight.late,
+            };
+            self.history().push(self.time.micros(), what);
+        }
+        let Some(back) = flight.back else { return };
+        let reply = match reply {
+            TwinReply::Answer { status, headers, body, delay: _ } => {
+                Ok(ExchangeAnswer { status, headers, body })
+            }
+            TwinReply::Drop { .. } => Err(lost("the connection ended before the answer")),
+        };
+        inside.answers.push((self.time.micros() + back, flight.number, flight.letterbox, reply));
+    }
+
+    /// Puts a request on its way.
+    fn send(&self, request: ExchangeRequest) -> Result<Arc<Letterbox>, Failure> {
+        let mut inside = self.inside();
+        let call = call_of(&request);
+        let reference = (call == "order").then(|| reference_of(&request)).flatten();
+        let Inside { weather, rng, .. } = &mut *inside;
+        let trouble = weather.trouble(call == "order", rng);
+        let name = trouble.as_ref().map(Trouble::name);
+        {
+            let mut history = self.history();
+            if let Some(name) = name {
+                history.count(name);
+            }
+            if call == "order" || name.is_some() {
+                let what = What::Sent { call, reference: reference.clone(), fault: name };
+                history.push(self.time.micros(), what);
+            }
+        }
+        if let (Some(reference), Some(trouble)) = (reference, &trouble) {
+            inside.troubles.entry(reference).or_default().push(trouble.clone());
+        }
+        if matches!(trouble, Some(Trouble::NotConnected)) {
+            let why = Unavailable { reason: "no connection to the carrier".to_owned(), retry_after_ms: None };
+            return Err(Failure::NotSent { why, carrier_down: true });
+        }
+        inside.sent += 1;
+        inside.orders_sent += u64::from(call == "order");
+        let letterbox = Arc::new(Letterbox::default());
+        let there = inside.rng.within(1, 60) * MILLISECOND;
+        let back = inside.rng.within(1, 60) * MILLISECOND;
+        let mut flight = Flight {
+            number: inside.sent,
+            arrives: self.time.micros() + there,
+            request: to_twin(request),
+            fault: None,
+            late: false,
+            back: Some(back),
+            letterbox: Arc::clone(&letterbox),
+        };
+        match trouble {
+            None | Some(Trouble::NotConnected) => {}
+            Some(Trouble::AtTheCarrier(fault)) => flight.fault = Some(fault),
+            Some(Trouble::Slow { ms }) => flight.back = Some(ms * MILLISECOND),
+            Some(Trouble::Silent) => flight.back = None,
+            Some(Trouble::Late { ms, dropped }) => {
+                flight.late = true;
+                flight.back = None;
+                flight.arrives += ms * MILLISECOND;
+                if dropped {
+                    let reply = Err(lost("the connection ended before the answer"));
+                    let entry = (self.time.micros() + back, flight.number, Arc::clone(&letterbox), reply);
+                    inside.answers.push(entry);
+                }
+            }
+        }
+        inside.flights.push(flight);
+        Ok(letterbox)
+    }
+}
+
+#[async_trait]
+impl Exchange for Network {
+    async fn run(&self, request: ExchangeRequest) -> Result<ExchangeAnswer, Failure> {
+        let reference = (call_of(&request) == "order").then(|| reference_of(&request)).flatten();
+        let letterbox = self.send(request)?;
+        let mut waiting = Waiting { network: self, reference };
+        let reply = letterbox.take().await;
+        waiting.reference = None;
+        reply
+    }
+}
+
+/// Whoever waits for the answer to a write; gone before it came, it leaves the outcome open.
+struct Waiting<'a> {
+    network: &'a Network,
+    reference: Option<String>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(reference) = self.reference.take() {
+            self.network.inside().interrupted.insert(reference);
+        }
+    }
+}
+
+fn lost(reason: &str) -> Failure {
+    Failure::Lost(Lost { reason: reason.to_owned() })
+}
+
+fn to_twin(request: ExchangeRequest) -> TwinRequest {
+    let ExchangeRequest { method, path, query, headers, body } = request;
+    let headers = headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    TwinRequest { method: method.to_owned(), path, query, headers, body }
+}
+
+fn call_of(request: &ExchangeRequest) -> &'static str {
+    const CALLS: [(&str, &str); 6] = [
+        ("/authentication/", "token"),
+        ("/ocs/catalog/", "catalogue"),
+        ("/ocs/subscriptions/api/orders/", "order"),
+        ("/ocs/", "inventory"),
+        ("/sim-search/", "search"),
+        ("/sim-management/", "esim"),
+    ];
+    let found = CALLS.iter().find(|(prefix, _)| request.path.starts_with(prefix));
+    found.map_or("line", |(_, call)| call)
+}
+
+fn reference_of(request: &ExchangeRequest) -> Option<String> {
+    let body: Value = serde_json::from_slice(&request.body).ok()?;
+    body.get("transactionReference")?.as_str().map(str::to_owned)
+}

@@ -1,0 +1,151 @@
+//! A process of simdepot: a depot on the shared database, and its background loops.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Result;
+use async_trait::async_trait;
+use chrono::TimeDelta;
+use simdepot_application::depot::{Account, WorkSettings};
+use simdepot_application::{AppError, Depot, deliveries, holds, housekeeping, operations};
+use simdepot_carrier_transatel::{Transatel, TransatelAccount};
+use simdepot_carrier_twin::TwinConfig;
+use simdepot_domain::carrier::{Carrier, Turns, Unavailable};
+use simdepot_domain::channel::AccountName;
+use simdepot_domain::secret::Secret;
+use simdepot_persistence::Store;
+
+use super::executor::{Gate, Work};
+use super::network::Network;
+use super::template::{ACCOUNT, RunDatabase};
+use super::time::{Ids, Time};
+use crate::guards::Guard;
+use crate::history::{History, What};
+use crate::rng::Rng;
+
+/// What all processes of a run share.
+#[derive(Clone)]
+pub(super) struct Surroundings {
+    pub(super) time: Arc<Time>,
+    pub(super) ids: Arc<Ids>,
+    pub(super) network: Arc<Network>,
+    pub(super) history: Arc<Mutex<History>>,
+    pub(super) timeout: Duration,
+    pub(super) broken: Option<Guard>,
+}
+
+/// Turns that are always free: the rate is not what is proven here.
+struct FreeTurns;
+
+#[async_trait]
+impl Turns for FreeTurns {
+    async fn take(&self, _: &AccountName, _: u32, _: u32) -> Result<Duration, Unavailable> {
+        Ok(Duration::ZERO)
+    }
+}
+
+impl Surroundings {
+    /// Begins a process: nothing of an earlier one is in its memory.
+    pub(super) fn open(&self, database: &RunDatabase) -> Result<Depot> {
+        self.depot(database.store(self.time.clone(), Arc::new(Gate))?)
+    }
+
+    /// A depot on a store.
+    pub(super) fn depot(&self, store: Store) -> Result<Depot> {
+        let twin = TwinConfig::sandbox();
+        let account = TransatelAccount {
+            account: ACCOUNT.to_owned(),
+            base_url: "http://127.0.0.1:1".to_owned(),
+            client_id: twin.client_id,
+            client_secret: Secret::new(twin.client_secret.expose()),
+            mvno_ref: twin.mvno_ref,
+            cos: twin.cos,
+            rate_plan: None,
+            webhook_secret: None,
+            timeout: self.timeout,
+            max_requests_per_second: u32::MAX,
+            source: "simdepot".to_owned(),
+        };
+        let adapter =
+            Transatel::with_exchange(account, self.time.clone(), Arc::new(FreeTurns), self.network.clone())?;
+        let mut carrier: Arc<dyn Carrier> = Arc::new(adapter);
+        let mut pace = WorkSettings { catalogue_age: TimeDelta::minutes(3), ..WorkSettings::default() };
+        if let Some(guard) = self.broken {
+            carrier = guard.wrap(carrier);
+            guard.pace(&mut pace, self.timeout);
+        }
+        let accounts =
+            BTreeMap::from([(AccountName::parse(ACCOUNT)?, Account { carrier, timeout: self.timeout })]);
+        let mut depot = Depot::new(store, self.time.clone(), self.ids.clone(), accounts);
+        depot.work = Arc::new(pace);
+        Ok(depot)
+    }
+
+    /// The background loops of a process.
+    pub(super) fn loops(&self, process: usize, depot: &Depot, rng: &mut Rng) -> Vec<Work> {
+        let mut loops = Vec::new();
+        for _ in 0..2 {
+            let (work, signals) = (depot.clone(), Arc::clone(&depot.signals));
+            let idle = move |pause| {
+                let signals = Arc::clone(&signals);
+                async move {
+                    // Woken or not: the next thing is to look.
+                    let _ = tokio::time::timeout(pause, signals.work.notified()).await;
+                }
+            };
+            let step = move || {
+                let depot = work.clone();
+                async move { operations::step(&depot).await }
+            };
+            loops.push(self.repeat(process, "operations", 500, rng.split(), step, idle));
+        }
+        let mut plain = |job, pause, step: fn(Depot) -> Step| {
+            let work = depot.clone();
+            loops.push(self.repeat(process, job, pause, rng.split(), move || step(work.clone()), tokio::time::sleep));
+        };
+        plain("housekeeping", 2_000, |depot| {
+            Box::pin(async move { housekeeping::step(&depot).await.map(|()| false) })
+        });
+        plain("resolver", 1_000, |depot| Box::pin(async move { operations::resolve_step(&depot).await }));
+        plain("holds", 2_000, |depot| Box::pin(async move { holds::step(&depot).await }));
+        plain("deliveries", 20_000, |depot| Box::pin(async move { deliveries::step(&depot).await }));
+        loops
+    }
+
+    /// Repeats a step: at once after work, else after a pause.
+    fn repeat<S, I>(
+        &self,
+        process: usize,
+        job: &'static str,
+        pause_ms: i64,
+        mut rng: Rng,
+        step: impl Fn() -> S + Send + 'static,
+        idle: impl Fn(Duration) -> I + Send + 'static,
+    ) -> Work
+    where
+        S: Future<Output = Result<bool, AppError>> + Send + 'static,
+        I: Future<Output = ()> + Send + 'static,
+    {
+        let (history, time) = (Arc::clone(&self.history), Arc::clone(&self.time));
+        Box::pin(async move {
+            loop {
+                let pause = rng.within(pause_ms / 2, pause_ms * 3 / 2);
+                let pause = Duration::from_millis(u64::try_from(pause).unwrap_or_default());
+                match step().await {
+                    Ok(true) => {}
+                    Ok(false) => idle(pause).await,
+                    Err(error) => {
+                        let expected = error.is_race() || matches!(error, AppError::CarrierUnavailable(_));
+                        let what = What::StepFailed { process, job, error: error.to_string(), expected };
+                        history.lock().unwrap_or_else(PoisonError::into_inner).push(time.micros(), what);
+                        tokio::time::sleep(pause).await;
+                    }
+                }
+            }
+        })
+    }
+}
+
+type Step = std::pin::Pin<Box<dyn Future<Output = Result<bool, AppError>> + Send>>;

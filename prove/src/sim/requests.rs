@@ -1,0 +1,177 @@
+//! A storefront's request inside a process: the use case, and its answer in the words of the history.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use simdepot_application::bundles::{TopUp, top_up};
+use simdepot_application::holds::{self, HoldView, NewHold};
+use simdepot_application::idempotency::IdempotencyKey;
+use simdepot_application::orders::{self, OrderView, PlaceOrder, PlacedAs};
+use simdepot_application::{AppError, Caller, Depot, activation};
+use simdepot_domain::activation_code::ActivationCode;
+use simdepot_domain::channel::PoolName;
+use simdepot_domain::iccid::Iccid;
+use simdepot_domain::id::{HoldId, OrderId};
+use simdepot_domain::order::{OrderLine, OrderStatus};
+use simdepot_persistence::StoreError;
+
+use crate::history::{Answer, Ask, AskedLine, ShownProfile};
+
+/// The codes as they were delivered, to tell the right one from a wrong one.
+pub(super) type Codes = Arc<BTreeMap<String, String>>;
+
+/// A request on its way into a process.
+pub(super) struct Request {
+    pub(super) depot: Depot,
+    pub(super) caller: Caller,
+    pub(super) ask: Ask,
+    pub(super) wait: Duration,
+    pub(super) codes: Codes,
+}
+
+impl Request {
+    /// Carries it out.
+    pub(super) async fn run(self) -> Answer {
+        let answered = match self.ask.clone() {
+            Ask::Order { reference, lines, key, hold } => self.order(reference, lines, key, hold).await,
+            Ask::Read { order, reveal } => self.read(&order, reveal).await,
+            Ask::Code { iccid } => self.code(&iccid).await,
+            Ask::TopUp { iccid, reference, product } => self.top_up(&iccid, reference, product).await,
+            Ask::Hold { pool, quantity, seconds, key } => self.hold(&pool, quantity, seconds, key).await,
+            Ask::Release { hold } => self.release(&hold).await,
+            Ask::Cancel { .. } => Err(AppError::Internal("not offered yet".to_owned())),
+        };
+        answered.unwrap_or_else(|error| explain(&error))
+    }
+
+    async fn order(
+        &self,
+        reference: String,
+        lines: Vec<AskedLine>,
+        key: Option<String>,
+        hold: Option<String>,
+    ) -> Result<Answer, AppError> {
+        let key = key.map(|key| key_of(key, "POST /v1/orders", &format!("{reference} {lines:?}")));
+        let line = |line: AskedLine| {
+            Ok(OrderLine {
+                pool: PoolName::parse(&line.pool).map_err(|error| AppError::Internal(error.to_string()))?,
+                product: line.product,
+                quantity: line.quantity,
+                carrier_parameters: None,
+            })
+        };
+        let lines = lines.into_iter().map(line).collect::<Result<_, AppError>>()?;
+        let hold = hold.map(|id| parse_hold(&id)).transpose()?;
+        let request = PlaceOrder { reference, lines, hold, dry_run: false, reveal: true };
+        let placed = orders::place(&self.depot, &self.caller, request, key.as_ref(), self.wait).await?;
+        let http = match (placed.placed_as, placed.order.order.status) {
+            (PlacedAs::Repeated | PlacedAs::DryRun, _) => 200,
+            (_, OrderStatus::InProgress) => 202,
+            _ => 201,
+        };
+        Ok(self.shown(http, &placed.order))
+    }
+
+    async fn read(&self, order: &str, reveal: bool) -> Result<Answer, AppError> {
+        let id: OrderId = order.parse().map_err(|_| AppError::NotFound { what: "order" })?;
+        let view = orders::get(&self.depot, &self.caller, id, reveal).await?;
+        Ok(self.shown(200, &view))
+    }
+
+    async fn code(&self, iccid: &str) -> Result<Answer, AppError> {
+        let code = activation::reveal(&self.depot, &self.caller, parse_iccid(iccid)?).await?;
+        Ok(Answer::Code { iccid: iccid.to_owned(), right: self.is_right(iccid, &code) })
+    }
+
+    async fn top_up(&self, iccid: &str, reference: String, product: String) -> Result<Answer, AppError> {
+        let asked = TopUp { reference: reference.clone(), product, order_type: None };
+        let profile = parse_iccid(iccid)?;
+        let made = top_up(&self.depot, &self.caller, profile, asked, None, self.wait).await?;
+        let bundle = made.bundle.bundle;
+        Ok(Answer::Bundle { id: bundle.id.to_string(), reference, status: bundle.status.to_string() })
+    }
+
+    async fn hold(&self, pool: &str, quantity: u32, seconds: u32, key: String) -> Result<Answer, AppError> {
+        let key = key_of(key, "POST /v1/holds", &format!("{pool} {quantity} {seconds}"));
+        let pool = PoolName::parse(pool).map_err(|error| AppError::Internal(error.to_string()))?;
+        let new = NewHold { pool, quantity, ttl_seconds: seconds };
+        let (view, _) = holds::create(&self.depot, &self.caller, new, Some(&key)).await?;
+        Ok(shown_hold(&view))
+    }
+
+    async fn release(&self, hold: &str) -> Result<Answer, AppError> {
+        let view = holds::release(&self.depot, &self.caller, parse_hold(hold)?).await?;
+        Ok(shown_hold(&view))
+    }
+
+    fn is_right(&self, iccid: &str, code: &ActivationCode) -> bool {
+        self.codes.get(iccid).is_some_and(|right| right == code.code())
+    }
+
+    fn shown(&self, http: u16, view: &OrderView) -> Answer {
+        let entries = view.lines.iter().flat_map(|line| &line.profiles);
+        let profiles = entries.map(|entry| {
+            let iccid = entry.profile.iccid.to_string();
+            ShownProfile {
+                outcome: entry.outcome.to_string(),
+                product: entry.bundle.as_ref().map(|bundle| bundle.bundle.product.clone()),
+                code: entry.activation.as_ref().map(|code| self.is_right(&iccid, code)),
+                iccid,
+            }
+        });
+        Answer::Order {
+            http,
+            id: view.order.id.to_string(),
+            reference: view.order.reference.clone(),
+            status: view.order.status.to_string(),
+            profiles: profiles.collect(),
+        }
+    }
+}
+
+fn shown_hold(view: &HoldView) -> Answer {
+    let quantity = u32::try_from(view.hold.quantity).unwrap_or_default();
+    Answer::Hold { id: view.hold.id.to_string(), status: view.hold.status.to_string(), quantity }
+}
+
+fn parse_hold(text: &str) -> Result<HoldId, AppError> {
+    text.parse().map_err(|_| AppError::NotFound { what: "hold" })
+}
+
+fn parse_iccid(text: &str) -> Result<Iccid, AppError> {
+    Iccid::parse(text).map_err(|_| AppError::NotFound { what: "profile" })
+}
+
+fn key_of(key: String, request: &str, body: &str) -> IdempotencyKey {
+    IdempotencyKey { key, request: request.to_owned(), body_hash: Sha256::digest(body).to_vec() }
+}
+
+fn explain(error: &AppError) -> Answer {
+    let problem = |code: &str, again| Answer::Problem {
+        code: code.to_owned(),
+        detail: error.to_string(),
+        again,
+    };
+    match error {
+        AppError::OutOfStock { pool, requested, available } => {
+            Answer::OutOfStock { pool: pool.clone(), requested: *requested, available: *available }
+        }
+        AppError::CarrierRefused { order, bundle, refusal } => Answer::Refused {
+            order: order.map(|id| id.to_string()),
+            bundle: bundle.map(|id| id.to_string()),
+            code: refusal.code.clone(),
+        },
+        AppError::Invalid(_) => problem("validation-failed", false),
+        AppError::NotFound { .. } => problem("not-found", false),
+        AppError::ReferenceConflict { .. } => problem("reference-conflict", false),
+        AppError::IdempotencyKeyReused => problem("idempotency-key-reused", false),
+        AppError::IdempotencyInFlight => problem("idempotency-in-flight", true),
+        AppError::HoldExpired { .. } => problem("hold-expired", false),
+        AppError::InvalidTransition { .. } => problem("invalid-transition", false),
+        AppError::CarrierUnavailable(_) => problem("carrier-unavailable", true),
+        AppError::Store(StoreError::Busy) => problem("busy", true),
+        _ => problem("internal", true),
+    }
+}
