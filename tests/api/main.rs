@@ -10,6 +10,7 @@
 mod activation;
 mod api_keys;
 mod bundles;
+mod carrier_events;
 mod checked;
 mod health;
 mod holds;
@@ -28,6 +29,7 @@ mod pools;
 mod problems;
 mod products;
 mod profiles;
+mod reconciliations;
 mod secrets;
 mod visibility;
 
