@@ -136,9 +136,12 @@ impl Guard {
             | Self::LostIsNotRefused
             | Self::LostIsNotDone
             | Self::FailedReadIsNotNothing
-            | Self::EvidenceFits => {
-                Arc::new(Liar { inner: carrier, guard: self, made_up: Mutex::default(), open: Mutex::default() })
-            }
+            | Self::EvidenceFits => Arc::new(Liar {
+                inner: carrier,
+                guard: self,
+                made_up: Mutex::default(),
+                open: Mutex::default(),
+            }),
             Self::SentIsKept
             | Self::SoldIsNotOnSale
             | Self::ClaimSeesAll

@@ -66,9 +66,9 @@ struct How {
 
 impl How {
     fn plan(&self, seeds: u64) -> Plan {
-        let threads = self.threads.unwrap_or_else(|| {
-            std::thread::available_parallelism().map_or(2, std::num::NonZero::get)
-        });
+        let threads = self
+            .threads
+            .unwrap_or_else(|| std::thread::available_parallelism().map_or(2, std::num::NonZero::get));
         let first = self.seed.unwrap_or_else(|| RandomState::new().build_hasher().finish() >> 32 << 16);
         Plan { first, seeds, budget: None, threads, broken: self.broken, failures: 5 }
     }

@@ -103,7 +103,14 @@ impl Surroundings {
         }
         let mut plain = |job, pause, step: fn(Depot) -> Step| {
             let work = depot.clone();
-            loops.push(self.repeat(process, job, pause, rng.split(), move || step(work.clone()), tokio::time::sleep));
+            loops.push(self.repeat(
+                process,
+                job,
+                pause,
+                rng.split(),
+                move || step(work.clone()),
+                tokio::time::sleep,
+            ));
         };
         plain("housekeeping", 2_000, |depot| {
             Box::pin(async move { housekeeping::step(&depot).await.map(|()| false) })

@@ -149,11 +149,8 @@ fn key_of(key: String, request: &str, body: &str) -> IdempotencyKey {
 }
 
 fn explain(error: &AppError) -> Answer {
-    let problem = |code: &str, again| Answer::Problem {
-        code: code.to_owned(),
-        detail: error.to_string(),
-        again,
-    };
+    let problem =
+        |code: &str, again| Answer::Problem { code: code.to_owned(), detail: error.to_string(), again };
     match error {
         AppError::OutOfStock { pool, requested, available } => {
             Answer::OutOfStock { pool: pool.clone(), requested: *requested, available: *available }

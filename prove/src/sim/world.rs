@@ -86,7 +86,8 @@ impl World {
         let mut rng = Rng::new(seed);
         let number = rng.place(STOCKS.len());
         let stock = STOCKS.get(number).copied().unwrap_or(STOCKS[0]);
-        let database = templates.copy(number, &format!("run-{seed:016x}-{:?}", std::thread::current().id()))?;
+        let database =
+            templates.copy(number, &format!("run-{seed:016x}-{:?}", std::thread::current().id()))?;
         let mut raw = database.raw()?;
         raw.batch_execute("PRAGMA busy_timeout = 5000; PRAGMA synchronous = OFF")?;
         if let Some(guard) = broken {
@@ -102,8 +103,7 @@ impl World {
         let codes: Codes = Arc::new(codes.collect::<BTreeMap<_, _>>());
         let history = Arc::new(Mutex::new(History::default()));
         let weather = Weather::draw(&mut rng);
-        let network =
-            Network::new(time.clone(), history.clone(), twin, weather.clone(), rng.split());
+        let network = Network::new(time.clone(), history.clone(), twin, weather.clone(), rng.split());
         let network = Arc::new(network);
         let ids = Arc::new(Ids::new(time.clone(), rng.split()));
         let timeout = Duration::from_secs(*rng.pick(&[15, 15, 6]).unwrap_or(&15));
@@ -431,7 +431,8 @@ impl World {
                     return Ok(false);
                 }
                 self.looked_at = now;
-                let settled = clients_done && self.network.is_quiet() && end_state::open_work(&mut self.raw)? == 0;
+                let settled =
+                    clients_done && self.network.is_quiet() && end_state::open_work(&mut self.raw)? == 0;
                 if settled || lasted > GRACE {
                     self.clients.iter_mut().for_each(Client::read_all_again);
                     self.enter(Phase::Closing);
