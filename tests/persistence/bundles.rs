@@ -6,7 +6,7 @@ use simdepot_persistence::{StoreError, operations, orders};
 use simdepot_tests::on_both_databases;
 
 use crate::support::{
-    Stock, channel, days, is_race, is_unique, line_of, new_bundle, new_operation, new_order, now, uuid,
+    Stock, channel, days, is_race, is_unique, line_of, new_bundle, new_operation, new_order, now,
 };
 
 on_both_databases! {
