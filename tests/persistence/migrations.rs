@@ -201,6 +201,7 @@ fn every_check_lists_exactly_the_values_of_its_enum() {
         ("holds.status", variants::<HoldStatus>()),
         ("carrier_events.status", variants::<CarrierEventStatus>()),
         ("drifts.kind", variants::<DriftKind>()),
+        ("suspicions.kind", variants::<DriftKind>()),
         ("drifts.status", variants::<DriftStatus>()),
         ("reconciliations.status", variants::<ReconciliationStatus>()),
         ("webhook_endpoints.status", variants::<EndpointStatus>()),

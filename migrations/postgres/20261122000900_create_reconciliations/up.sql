@@ -18,7 +18,8 @@ CREATE INDEX drifts_open ON drifts (carrier_account, id) WHERE status = 'open';
 -- What a comparison did not find: a difference only when another one does not find it either.
 CREATE TABLE suspicions (
     profile_id bigint NOT NULL REFERENCES profiles (id) ON DELETE CASCADE,
-    kind       text NOT NULL CHECK (kind IN ('missing_bundle', 'unknown_to_carrier')),
+    kind       text NOT NULL CHECK (kind IN ('unexpected_bundle', 'missing_bundle', 'unknown_to_carrier',
+        'impossible_move', 'in_use_unsold')),
     subject    text NOT NULL,
     since      timestamptz NOT NULL,
     PRIMARY KEY (profile_id, kind, subject)
