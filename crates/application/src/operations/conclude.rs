@@ -85,7 +85,7 @@ pub(super) struct Weighed {
 pub(super) fn weigh(
     conn: &mut Conn<'_>,
     operation: &Operation,
-    inventory: Vec<BundleReading>,
+    inventory: &[BundleReading],
 ) -> Result<Option<Weighed>, AppError> {
     let Some(first_sent_at) = operation.first_sent_at else {
         return Ok(None);
@@ -100,7 +100,7 @@ pub(super) fn weigh(
         before: operation.before_set.as_deref().unwrap_or_default(),
         claimed: &claimed,
         first_sent_at,
-        inventory: &inventory,
+        inventory,
     };
     Ok(match case.weigh() {
         Evidence::Taken { bundle, exact, more } => Some(Weighed { bundle: bundle.clone(), exact, more }),

@@ -240,7 +240,7 @@ async fn read_inventory(
         let (listed, operation) = (inventory.clone(), operation.clone());
         let found = depot
             .store
-            .read(move |conn| conclude::weigh(conn, &operation, listed))
+            .read(move |conn| conclude::weigh(conn, &operation, &listed))
             .await
             .map_err(Stop::Error)?;
         if let Some(found) = found {

@@ -76,7 +76,7 @@ async fn look(depot: &Depot, lease: &Lease) -> Result<(), AppError> {
     };
     let listed = inventory.iter().map(|bundle| bundle.subscription_id.clone()).collect();
     let sent = operation.clone();
-    match depot.store.read(move |conn| weigh(conn, &sent, inventory)).await? {
+    match depot.store.read(move |conn| weigh(conn, &sent, &inventory)).await? {
         Some(found) => {
             let evidence = Found::in_inventory(&found);
             count("done");
