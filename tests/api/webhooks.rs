@@ -9,9 +9,9 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value as Json, json};
 use sha2::Sha256;
 use simdepot_domain::clock::{Clock as _, SystemClock};
-use simdepot_tests::TestApp;
-use simdepot_tests::app::{text, unique};
+use simdepot_tests::app::{AppOptions, text, unique};
 use simdepot_tests::webhooks::{Received, Receiver};
+use simdepot_tests::{TestApp, TestDatabase};
 
 use crate::checked::assert_body;
 use crate::order;
@@ -80,12 +80,11 @@ async fn events_arrive_signed() {
     let app = TestApp::start().await;
     let receiver = Receiver::start().await;
     app.deliver(1).await;
-    app.number_events();
     let (path, secret) = new_endpoint(&app, &receiver.url, &["order.*", "bundle.*"]).await;
     let reference = unique("order");
     app.post("/v1/orders", &order(&reference, &app.pool, 1)).send().await.expect_status(201);
-    app.number_events();
-    let got = receiver.wait_for(2).await;
+    let is_ours = |message: &Received| body_of(message)["data"]["data"]["reference"] == json!(reference);
+    let got = receiver.wait_for(|got| got.len() >= 2 && got.iter().any(is_ours)).await;
     for message in &got {
         assert!(message.line.starts_with("POST /hook HTTP/1.1"), "{message:?}");
         assert_eq!(message.headers["content-type"], "application/json");
@@ -93,11 +92,10 @@ async fn events_arrive_signed() {
         assert_eq!(message.headers["webhook-id"], text(&body_of(message), "/data/id"));
         assert!(message.body.len() < 20_000);
     }
-    let mut made = got.iter().map(body_of).find(|body| body["data"]["data"]["reference"] == json!(reference));
-    let made = made.as_mut().unwrap();
+    let mut made = got.iter().find(|message| is_ours(message)).map(body_of).unwrap();
     assert!(made["data"]["seq"].as_i64().is_some_and(|seq| seq > 0));
     made["data"]["seq"] = json!("[seq]");
-    assert_body!(&app, "webhook_body", made);
+    assert_body!(&app, "webhook_body", &made);
     assert!(got.iter().all(|message| verify(&secret, message)));
     let mut forged = got[0].clone();
     forged.body.push(b' ');
@@ -112,24 +110,26 @@ async fn events_arrive_signed() {
     let event = text(&body_of(&got[0]), "/data/id");
     let replay = app.post(&format!("{path}/replay"), &json!({"event_id": event}));
     assert_eq!(replay.send().await.expect_status(202).json(), json!({"deliveries": 1}));
-    let again = receiver.wait_for(got.len() + 1).await.pop().unwrap();
-    assert!(verify(&secret, &again) && verify(&new, &again));
-    assert_eq!((&again.body, &again.headers["webhook-id"]), (&got[0].body, &got[0].headers["webhook-id"]));
+    let id = |message: &Received| message.headers["webhook-id"].clone();
+    let twice = |all: &[Received]| all.iter().filter(|message| id(message) == id(&got[0])).count() == 2;
+    let all = receiver.wait_for(twice).await;
+    let again = all.iter().rfind(|message| id(message) == id(&got[0])).unwrap();
+    assert!(verify(&secret, again) && verify(&new, again));
+    assert_eq!(again.body, got[0].body);
     app.delete(&path).send().await.expect_status(204);
     app.finish().await;
 }
 
 #[tokio::test]
 async fn the_log_tells_what_became_of_them() {
-    let app = TestApp::start().await;
+    // Of a deployment that others use as well, the log would tell of their orders too.
+    let Some(app) = TestApp::in_process(TestDatabase::sqlite(), AppOptions::default()).await else { return };
     let receiver = Receiver::start().await;
     app.deliver(1).await;
-    app.number_events();
     let (path, _) = new_endpoint(&app, &receiver.url, &["order.created"]).await;
     receiver.answer(307);
     app.post("/v1/orders", &order(&unique("order"), &app.pool, 1)).send().await.expect_status(201);
-    app.number_events();
-    receiver.wait_for(1).await;
+    receiver.wait_for(|got| !got.is_empty()).await;
     let log = format!("{path}/deliveries");
     let tried = |page: &Json| page["data"][0]["attempts"].as_u64().is_some_and(|attempts| attempts > 0);
     let waiting = app.wait_until(&log, tried).await;

@@ -28,9 +28,10 @@ on_both_databases! {
         let test = start(db, &courier).await;
         test.deliver(2).await;
         test.order("before", 1).await.unwrap();
-        test.db.number_events();
+        test.number_all_events().await;
+        let before = last_seq(&test);
         let made = endpoint(&test.depot, Some(&["order.*", "profile.code_revealed"])).await.endpoint;
-        assert_eq!(made.position, last_seq(&test));
+        assert_eq!(made.position, before);
         test.order("after", 1).await.unwrap();
         fan_out_all(&test).await;
         deliver_due(&test.depot).await;
@@ -53,7 +54,7 @@ on_both_databases! {
     async fn two_secrets_sign_for_a_day(db: TestDatabase) {
         let courier = TestCourier::new();
         let test = start(db, &courier).await;
-        test.db.number_events();
+        test.number_all_events().await;
         let made = endpoint(&test.depot, Some(&["webhook_endpoint.*"])).await;
         let (id, first) = (made.endpoint.id, made.secret.unwrap());
         let key = idempotency_key("rotate-1", "");
@@ -94,7 +95,7 @@ on_both_databases! {
         let test = start(db, &courier).await;
         test.deliver(2).await;
         test.order("before", 1).await.unwrap();
-        test.db.number_events();
+        test.number_all_events().await;
         let made = endpoint(&test.depot, Some(&["order.*"])).await.endpoint;
         let ask = |asked| {
             let depot = test.depot.clone();
@@ -115,7 +116,7 @@ on_both_databases! {
         assert!(entries.len() == 3 && entries.iter().all(|delivery| delivery.replay));
         // What it has not got to is sent anyway, once.
         test.order("after", 1).await.unwrap();
-        test.db.number_events();
+        test.number_all_events().await;
         assert_eq!(ask(Replay::Range { from: made.position + 1, to: made.position + 100 }).await.unwrap(), 0);
         for bad in [Replay::Range { from: 5, to: 4 }, Replay::Range { from: 1, to: 10_001 }] {
             assert!(matches!(ask(bad).await, Err(AppError::Invalid(_))), "{bad:?}");
@@ -136,7 +137,7 @@ on_both_databases! {
     async fn an_endpoint_belongs_to_its_channel(db: TestDatabase) {
         let courier = TestCourier::new();
         let test = start(db, &courier).await;
-        test.db.number_events();
+        test.number_all_events().await;
         let id = endpoint(&test.depot, None).await.endpoint.id;
         let other = storefront("other");
         let missing = |error: Option<AppError>| matches!(error, Some(AppError::NotFound { .. }));
@@ -161,7 +162,7 @@ on_both_databases! {
     async fn an_endpoint_that_cannot_be_read_holds_nobody_up(db: TestDatabase) {
         let courier = TestCourier::new();
         let test = start(db, &courier).await;
-        test.db.number_events();
+        test.number_all_events().await;
         let broken = endpoint(&test.depot, Some(&["pool.*"])).await.endpoint;
         endpoint(&test.depot, Some(&["order.*"])).await;
         test.deliver(1).await;
@@ -194,7 +195,7 @@ on_both_databases! {
             let refused = endpoints::create(&test.depot, &caller(), new, None).await.err().unwrap();
             assert!(matches!(refused, AppError::Invalid(_)), "{url}");
         }
-        test.db.number_events();
+        test.number_all_events().await;
         let id = endpoint(&test.depot, None).await.endpoint.id;
         let change = EndpointChange { url: Some("https://[::1]/".to_owned()), ..Default::default() };
         let refused = endpoints::change(&test.depot, &caller(), id, change).await.err().unwrap();

@@ -40,7 +40,7 @@ pub(crate) async fn endpoint(depot: &Depot, types: Option<&[&str]>) -> WithSecre
 
 /// Numbers what has happened and makes deliveries of it.
 pub(crate) async fn fan_out_all(test: &TestDepot) {
-    test.db.number_events();
+    test.number_all_events().await;
     while fan_out::step(&test.depot).await.unwrap() {}
 }
 
@@ -105,7 +105,7 @@ on_both_databases! {
     async fn an_endpoint_that_was_down_for_an_hour_gets_everything(db: TestDatabase) {
         let courier = TestCourier::new();
         let test = start(db, &courier).await;
-        test.db.number_events();
+        test.number_all_events().await;
         let made = endpoint(&test.depot, None).await.endpoint;
         test.deliver(3).await;
         test.order_with_product("ref-1", 2).await.unwrap();
@@ -140,7 +140,7 @@ on_both_databases! {
     async fn a_failing_endpoint_gets_one_try_at_a_time_and_others_their_own(db: TestDatabase) {
         let courier = TestCourier::slow(Duration::from_millis(20));
         let test = start(db, &courier).await;
-        test.db.number_events();
+        test.number_all_events().await;
         let made = endpoint(&test.depot, None).await.endpoint;
         test.deliver(1).await;
         for order in 0..10 {
@@ -171,11 +171,11 @@ on_both_databases! {
     async fn workers_never_send_the_same_try_twice(db: TestDatabase) {
         let courier = TestCourier::slow(Duration::from_millis(40));
         let test = start(db, &courier).await;
-        test.db.number_events();
+        test.number_all_events().await;
         let made = endpoint(&test.depot, None).await.endpoint;
         test.deliver(20).await;
         test.order("ref-1", 20).await.unwrap();
-        test.db.number_events();
+        test.number_all_events().await;
         // Fan-outs of several processes at once make each delivery once.
         let others: Vec<_> = (0..4)
             .map(|_| {
@@ -218,7 +218,7 @@ on_both_databases! {
             pace.lease = TimeDelta::milliseconds(900);
             pace.webhook_timeout = Duration::from_millis(400);
         });
-        test.db.number_events();
+        test.number_all_events().await;
         let made = endpoint(&test.depot, Some(&["webhook_endpoint.*"])).await.endpoint;
         fan_out_all(&test).await;
         let depot = test.depot.clone();
@@ -240,7 +240,7 @@ on_both_databases! {
     async fn an_answer_after_the_lease_changes_nothing(db: TestDatabase) {
         let courier = TestCourier::slow(Duration::from_millis(500));
         let mut test = start(db, &courier).await;
-        test.db.number_events();
+        test.number_all_events().await;
         let made = endpoint(&test.depot, Some(&["webhook_endpoint.*"])).await.endpoint;
         fan_out_all(&test).await;
         test.pace(|pace| {
@@ -265,7 +265,7 @@ on_both_databases! {
     async fn a_delivery_is_given_up_after_the_last_try(db: TestDatabase) {
         let courier = TestCourier::new();
         let test = start(db, &courier).await;
-        test.db.number_events();
+        test.number_all_events().await;
         let made = endpoint(&test.depot, Some(&["pool.*"])).await.endpoint;
         for threshold in [1, 2] {
             let change = simdepot_application::pools::PoolChange {
@@ -276,6 +276,7 @@ on_both_databases! {
             simdepot_application::pools::change(&test.depot, pool, change).await.unwrap();
         }
         fan_out_all(&test).await;
+        assert_eq!(log(&test.depot, made.id, None).await.len(), 2);
         courier.answering(|_| Reply::Failed { reason: "no answer in time".to_owned() });
         let begun = test.depot.now();
         let mut tried: Vec<DateTime<Utc>> = Vec::new();
@@ -308,7 +309,7 @@ on_both_databases! {
     async fn an_endpoint_may_ask_for_time(db: TestDatabase) {
         let courier = TestCourier::new();
         let test = start(db, &courier).await;
-        test.db.number_events();
+        test.number_all_events().await;
         endpoint(&test.depot, Some(&["webhook_endpoint.*"])).await;
         fan_out_all(&test).await;
         courier.answering(|_| Reply::Answered { status: 503, retry_after: Some("3600".to_owned()) });
@@ -325,7 +326,7 @@ on_both_databases! {
     async fn an_endpoint_that_is_gone_is_disabled_and_misses_nothing(db: TestDatabase) {
         let courier = TestCourier::new();
         let test = start(db, &courier).await;
-        test.db.number_events();
+        test.number_all_events().await;
         let made = endpoint(&test.depot, None).await.endpoint;
         test.deliver(1).await;
         fan_out_all(&test).await;

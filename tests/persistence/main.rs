@@ -32,3 +32,4 @@ mod schema;
 mod secrets;
 mod store;
 mod support;
+mod webhooks;

@@ -278,13 +278,6 @@ impl TestApp {
         self.here.as_ref().map(|here| here.db.bytes_at_rest())
     }
 
-    /// Numbers the events that are not in the feed yet. A deployment does that by itself.
-    pub fn number_events(&self) {
-        if let Some(here) = &self.here {
-            here.db.number_events();
-        }
-    }
-
     /// Files that wait in the spool directory; `None` of a deployment.
     ///
     /// # Panics

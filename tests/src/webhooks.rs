@@ -148,22 +148,18 @@ impl Receiver {
         lock(&self.got).clone()
     }
 
-    /// Waits until `count` requests have come.
+    /// Waits until enough has come.
     ///
     /// # Panics
     /// When they do not come.
-    pub async fn wait_for(&self, count: usize) -> Vec<Received> {
+    pub async fn wait_for(&self, enough: impl Fn(&[Received]) -> bool) -> Vec<Received> {
         let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
         loop {
             let got = self.got();
-            if got.len() >= count {
+            if enough(&got) {
                 return got;
             }
-            assert!(
-                tokio::time::Instant::now() < deadline,
-                "{} of {count} webhooks came: {got:#?}",
-                got.len()
-            );
+            assert!(tokio::time::Instant::now() < deadline, "only these webhooks came: {got:#?}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

@@ -254,11 +254,14 @@ mod tests {
         let mixed = ["10.0.0.1:0", "8.8.8.8:0", "[::1]:0"].map(|text| text.parse::<SocketAddr>().unwrap());
         let allowed = Allowed(Targets::Public).of(mixed.into_iter()).unwrap();
         assert_eq!(allowed, ["8.8.8.8:0".parse().unwrap()]);
-        // The whole way: a client with this resolver does not open the connection, and says why.
-        let client = Client::builder().no_proxy().dns_resolver(Allowed(Targets::Public)).build().unwrap();
-        let error = client.get("http://localhost:1/").send().await.unwrap_err();
-        assert!(is_forbidden(&error), "{error:?}");
-        assert!(reason(&error).contains("private or special"));
+        // The whole way: a name that looked harmless and means something else when the connection is opened.
+        let strict = HttpCourier::new(Targets::Public).unwrap();
+        let courier = HttpCourier { client: strict.client, targets: Targets::All };
+        let Reply::Failed { reason } = courier.deliver(&parcel("http://localhost:1/".to_owned())).await
+        else {
+            panic!("sent");
+        };
+        assert!(reason.contains("private or special"), "{reason}");
     }
 
     #[tokio::test]

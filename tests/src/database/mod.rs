@@ -132,22 +132,6 @@ impl TestDatabase {
         RawConnection::open(self.backend, &self.url())
     }
 
-    /// Numbers the events that are not in the feed yet, in the order of their ids.
-    ///
-    /// # Panics
-    /// When the database refuses it.
-    pub fn number_events(&self) {
-        let hash = match self.backend {
-            Backend::Postgres => "'\\x00'::bytea",
-            Backend::Sqlite => "x'00'",
-        };
-        self.raw().execute(&format!(
-            "INSERT INTO feed (seq, event_id, hash) \
-             SELECT (SELECT COALESCE(MAX(seq), 0) FROM feed) + ROW_NUMBER() OVER (ORDER BY e.id), e.id, {hash} \
-             FROM events e WHERE NOT EXISTS (SELECT 1 FROM feed f WHERE f.event_id = e.id)"
-        ));
-    }
-
     /// Everything that lies in the database, as it lies there: the bytes of SQLite's files, or a dump of PostgreSQL.
     ///
     /// # Panics

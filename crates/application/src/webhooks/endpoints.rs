@@ -7,8 +7,7 @@ use simdepot_domain::webhook::{
 };
 use simdepot_persistence::webhooks::deliveries::{self, Delivery};
 use simdepot_persistence::webhooks::endpoints::{self, Endpoint, EndpointSettings};
-use simdepot_persistence::webhooks::facts;
-use simdepot_persistence::{Conn, events};
+use simdepot_persistence::{Conn, events, feed};
 use zeroize::Zeroizing;
 
 use crate::caller::Caller;
@@ -72,7 +71,7 @@ async fn insert(
         .write(move |conn| {
             let (now, id) = (work.now(), WebhookEndpointId::generate(work.ids.as_ref()));
             idempotency::record(conn, &work, &caller, key.as_ref(), 201, &id.to_string())?;
-            let position = facts::last_seq(conn)?;
+            let position = feed::position(conn)?.seq;
             let channel = caller.channel.clone();
             let new = endpoints::NewEndpoint { id, channel: channel.clone(), settings, position };
             endpoints::insert(conn, work.store.vault(), &new, &kept, now)?;

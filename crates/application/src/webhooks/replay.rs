@@ -2,9 +2,9 @@
 
 use simdepot_domain::id::{EventId, WebhookEndpointId};
 use simdepot_domain::webhook::EndpointStatus;
-use simdepot_persistence::webhooks::deliveries::{self, NewDelivery};
+use simdepot_persistence::feed::{self, Entry};
+use simdepot_persistence::webhooks::deliveries;
 use simdepot_persistence::webhooks::endpoints::Endpoint;
-use simdepot_persistence::webhooks::facts::{self, Numbered};
 
 use super::endpoints::{get, own_locked};
 use super::fan_out::{is_wanted, rendered};
@@ -62,8 +62,7 @@ async fn queue(
     let endpoint = get(depot, caller, id).await?;
     require_enabled(&endpoint)?;
     let events = find(depot, &endpoint, asked).await?;
-    let new =
-        events.iter().map(|(seq, event)| rendered(*seq, event)).collect::<Result<Vec<NewDelivery>, _>>()?;
+    let new = events.into_iter().map(rendered).collect::<Result<Vec<_>, _>>()?;
     let count = u64::try_from(new.len()).unwrap_or_default();
     let (work, caller, key) = (depot.clone(), caller.clone(), key.cloned());
     depot
@@ -89,10 +88,10 @@ fn require_enabled(endpoint: &Endpoint) -> Result<(), AppError> {
     }
 }
 
-async fn find(depot: &Depot, endpoint: &Endpoint, asked: Replay) -> Result<Vec<Numbered>, AppError> {
+async fn find(depot: &Depot, endpoint: &Endpoint, asked: Replay) -> Result<Vec<Entry>, AppError> {
     match asked {
         Replay::Event(event) => {
-            let found = depot.store.read(move |conn| facts::find(conn, event)).await?;
+            let found = depot.store.read(move |conn| feed::find(conn, event)).await?;
             let message = "is not in the feed";
             found.map(|found| vec![found]).ok_or_else(|| AppError::invalid("/event_id", "unknown", message))
         }
@@ -101,10 +100,9 @@ async fn find(depot: &Depot, endpoint: &Endpoint, asked: Replay) -> Result<Vec<N
                 let message = format!("must be from_seq to from_seq + {}", MAX_RANGE - 1);
                 return Err(AppError::invalid("/to_seq", "range", message));
             }
-            let through = to.min(endpoint.position);
-            let found = depot.store.read(move |conn| facts::between(conn, from - 1, through, MAX_RANGE));
-            let mut found = found.await?;
-            found.retain(|(_, event)| is_wanted(endpoint, event));
+            let (through, limit) = (to.min(endpoint.position), to - from + 1);
+            let mut found = depot.store.read(move |conn| feed::after(conn, from - 1, limit)).await?;
+            found.retain(|entry| entry.seq <= through && is_wanted(endpoint, entry));
             Ok(found)
         }
     }

@@ -1,5 +1,6 @@
 //! Which events an endpoint gets, and which of them must keep their order.
 
+use serde_json::Value as Json;
 use strum::VariantNames;
 
 use crate::event::{Fact, SubjectKind};
@@ -32,14 +33,13 @@ fn is_of(kind: &str, event_type: &str) -> bool {
     event_type.strip_prefix(kind).is_some_and(|rest| rest.starts_with('.'))
 }
 
-/// Events with the same key reach an endpoint one after the other. What happens to a profile is told by events of
-/// several subjects, its bundles and operations among them, so the profile is the key where the event names one.
-pub fn order_key(kind: SubjectKind, subject_id: &str, fact: &Fact) -> String {
-    match fact {
-        Fact::BundleOrdered { iccid, .. }
-        | Fact::BundleStatusChanged { iccid, .. }
-        | Fact::OperationStatusChanged { iccid, .. } => format!("{}/{iccid}", SubjectKind::Profile),
-        _ => format!("{kind}/{subject_id}"),
+/// Events with the same key reach an endpoint one after the other. What happens to a profile is told by events of its
+/// bundles and operations as well, so the profile is the key where their data names it.
+pub fn order_key(kind: SubjectKind, subject_id: &str, data: &Json) -> String {
+    let of_profile = matches!(kind, SubjectKind::Bundle | SubjectKind::Operation);
+    match data.get("iccid").and_then(Json::as_str).filter(|_| of_profile) {
+        Some(iccid) => format!("{}/{iccid}", SubjectKind::Profile),
+        None => format!("{kind}/{subject_id}"),
     }
 }
 
@@ -48,6 +48,7 @@ mod tests {
     use super::*;
     use crate::bundle::BundleStatus;
     use crate::iccid::Iccid;
+    use crate::operation::OperationStatus;
 
     #[test]
     fn filters_are_types_or_kinds() {
@@ -81,15 +82,25 @@ mod tests {
     #[test]
     fn what_happens_to_a_profile_has_one_key() {
         let iccid = Iccid::parse("8988247000000000012").unwrap();
-        let bundle = Fact::BundleStatusChanged {
-            iccid: iccid.clone(),
-            from: BundleStatus::Ordering,
-            to: BundleStatus::Ready,
-        };
+        let data = |fact: &Fact| serde_json::to_value(fact).unwrap()["data"].take();
+        let (from, to) = (BundleStatus::Ordering, BundleStatus::Ready);
+        let bundle = data(&Fact::BundleStatusChanged { iccid: iccid.clone(), from, to });
         let key = order_key(SubjectKind::Bundle, "bdl_1", &bundle);
         assert_eq!(key, "profile/8988247000000000012");
-        assert_eq!(order_key(SubjectKind::Profile, iccid.as_str(), &Fact::CodeReceived {}), key);
-        let pool = Fact::PoolChanged { settings: Vec::new() };
+        let product = "P".to_owned();
+        let ordered = data(&Fact::BundleOrdered { iccid: iccid.clone(), product, order: None });
+        assert_eq!(order_key(SubjectKind::Bundle, "bdl_2", &ordered), key);
+        let sent = data(&Fact::OperationStatusChanged {
+            iccid: iccid.clone(),
+            from: None,
+            to: OperationStatus::Pending,
+            order_type: None,
+            code: None,
+            reason: None,
+        });
+        assert_eq!(order_key(SubjectKind::Operation, "op_1", &sent), key);
+        assert_eq!(order_key(SubjectKind::Profile, iccid.as_str(), &data(&Fact::CodeReceived {})), key);
+        let pool = data(&Fact::PoolChanged { settings: Vec::new() });
         assert_eq!(order_key(SubjectKind::Pool, "world", &pool), "pool/world");
     }
 }

@@ -84,6 +84,20 @@ pub fn after(conn: &mut Conn<'_>, seq: i64, limit: i64) -> Result<Vec<Entry>> {
     rows.into_iter().map(|(seq, row)| entry(seq, row)).collect()
 }
 
+/// The entry of an event; `None` when there is no such event, or it has no number yet.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn find(conn: &mut Conn<'_>, id: EventId) -> Result<Option<Entry>> {
+    let found: Option<(i64, Row)> = feed::table
+        .inner_join(events::table.on(events::id.eq(feed::event_id)))
+        .filter(feed::event_id.eq(Uid(id.0)))
+        .select((feed::seq, events::all_columns))
+        .first(conn.db)
+        .optional()?;
+    found.map(|(seq, row)| entry(seq, row)).transpose()
+}
+
 fn entry(seq: i64, row: Row) -> Result<Entry> {
     Ok(Entry {
         seq,

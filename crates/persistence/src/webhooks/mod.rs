@@ -6,4 +6,3 @@
 
 pub mod deliveries;
 pub mod endpoints;
-pub mod facts;
