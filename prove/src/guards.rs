@@ -151,9 +151,12 @@ impl Guard {
             | Self::LostIsNotDone
             | Self::FailedReadIsNotNothing
             | Self::EventsAreSigned
-            | Self::EvidenceFits => {
-                Arc::new(Liar { inner: carrier, guard: self, made_up: Mutex::default(), open: Mutex::default() })
-            }
+            | Self::EvidenceFits => Arc::new(Liar {
+                inner: carrier,
+                guard: self,
+                made_up: Mutex::default(),
+                open: Mutex::default(),
+            }),
             Self::SentIsKept
             | Self::SoldIsNotOnSale
             | Self::ClaimSeesAll

@@ -88,9 +88,9 @@ struct How {
 
 impl How {
     fn plan(&self, seeds: u64) -> Plan {
-        let threads = self.threads.unwrap_or_else(|| {
-            std::thread::available_parallelism().map_or(2, std::num::NonZero::get)
-        });
+        let threads = self
+            .threads
+            .unwrap_or_else(|| std::thread::available_parallelism().map_or(2, std::num::NonZero::get));
         let first = self.seed.unwrap_or_else(any_seed);
         Plan { first, seeds, budget: None, threads, broken: self.broken, failures: 5 }
     }
@@ -137,7 +137,9 @@ fn really(plan: &RealPlan) -> Result<bool> {
         say(&format!("NOT KEPT: {what}"));
     }
     if found.is_empty() {
-        say("every acknowledged order is fulfilled, with one bundle each; the feed has no gap; verify finds nothing");
+        say(
+            "every acknowledged order is fulfilled, with one bundle each; the feed has no gap; verify finds nothing",
+        );
     }
     Ok(found.is_empty())
 }

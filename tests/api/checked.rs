@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 use simdepot_domain::activation_code::ActivationCode;
 use simdepot_domain::iccid::Iccid;
 use simdepot_domain::id::{
-    ApiKeyId, BundleId, EventId, HoldId, ImportId, OperationId, OrderId, WebhookEndpointId,
+    ApiKeyId, BundleId, EventId, HoldId, ImportId, OperationId, OrderId, ReconciliationId, WebhookEndpointId,
 };
 use simdepot_domain::msisdn::Msisdn;
 use simdepot_tests::TestApp;
@@ -114,6 +114,7 @@ fn known_id(text: &str) -> Option<String> {
         "op" => text.parse::<OperationId>().is_ok().then_some("operation"),
         "bdl" => text.parse::<BundleId>().is_ok().then_some("bundle"),
         "imp" => text.parse::<ImportId>().is_ok().then_some("import"),
+        "rec" => text.parse::<ReconciliationId>().is_ok().then_some("reconciliation"),
         "key" => text.parse::<ApiKeyId>().is_ok().then_some("key"),
         "evt" => text.parse::<EventId>().is_ok().then_some("event"),
         "whe" => text.parse::<WebhookEndpointId>().is_ok().then_some("webhook endpoint"),

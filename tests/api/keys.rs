@@ -85,6 +85,26 @@ pub(crate) fn operation(operation: &Json) {
     exactly(operation, &required, &["problem", "bundle", "created_at", "order", "updated_at"]);
 }
 
+pub(crate) fn reconciliation(reconciliation: &Json) {
+    let required = [
+        "compared",
+        "created_at",
+        "drifts",
+        "finished_at",
+        "healed",
+        "id",
+        "open_drifts",
+        "status",
+        "total",
+        "unknown_lines",
+        "unread",
+    ];
+    exactly(reconciliation, &required, &["problem"]);
+    for drift in reconciliation["open_drifts"].as_array().unwrap() {
+        exactly(drift, &["about", "first_seen_at", "iccid", "kind"], &[]);
+    }
+}
+
 fn exactly(value: &Json, required: &[&str], optional: &[&str]) {
     let keys = keys_of(value);
     for key in required {

@@ -12,9 +12,19 @@ const CREATE: [&str; 8] = ["keys", "create", "--name", "shop", "--channel", "web
 fn help_names_every_command() {
     let place = Place::new();
     let help = place.run(&["--help"]).good();
-    for command in
-        ["serve", "migrate", "import", "openapi", "keys", "doctor", "verify", "twin", "qr", "healthcheck"]
-    {
+    for command in [
+        "serve",
+        "migrate",
+        "import",
+        "openapi",
+        "keys",
+        "doctor",
+        "verify",
+        "reconcile",
+        "twin",
+        "qr",
+        "healthcheck",
+    ] {
         assert!(help.lines().any(|line| line.trim_start().starts_with(command)), "{command}: {help}");
         let own = place.run(&[command, "--help"]).good();
         assert!(own.contains("Usage: simdepot"), "{own}");

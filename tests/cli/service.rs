@@ -1,7 +1,9 @@
 //! A configured account, as in production: keys, pool, import, order, stop, verify. The carrier is a twin.
 
 use serde_json::{Value as Json, json};
-use simdepot_carrier_twin::{TwinConfig, TwinServer, delivery};
+use simdepot_carrier_twin::{CallName, Fault, Script, TwinConfig, TwinServer, delivery};
+use simdepot_domain::clock::{Clock, SystemClock};
+use simdepot_domain::esim::EsimStatus;
 
 use crate::binary::{Place, Served, curl};
 
@@ -84,6 +86,43 @@ fn an_account_from_its_configuration_to_an_order() {
         assert!(!server.log().contains(secret), "the log has a secret");
     }
     assert!(server.stop().success());
+    assert!(place.run(&["verify"]).good().contains("no difference"));
+}
+
+#[test]
+fn the_stock_is_compared_with_the_carrier() {
+    let twin = TwinServer::start(TwinConfig::sandbox(), "127.0.0.1:0").unwrap();
+    twin.twin().assumptions_mut().sim_search_lag_seconds = 0;
+    let lines = twin.twin().add_lines(3);
+    let place = place(&twin);
+    let create =
+        ["keys", "create", "--name", "all", "--channel", "web", "--scope", "storefront", "--scope", "stock"];
+    let key = place.run(&create).good().trim().to_owned();
+    let server = place.serve();
+    let pool = json!({"pool": "world", "carrier_account": "spc", "name": "World"});
+    assert_eq!(post(&server, &key, "/v1/pools", &pool).0, 201);
+    place.write("good.csv", &delivery::delivery_file(&lines));
+    place.run(&["import", "good.csv", "--pool", "world"]).good();
+    // Beside the live server.
+    let clean = place.run(&["reconcile"]).good();
+    assert!(clean.contains("(completed): 3 of 3 profiles compared, 0 could not be read"), "{clean}");
+    // A move that no document of the carrier knows.
+    let now = SystemClock.now();
+    twin.twin().set_esim_status(&lines[0].iccid, EsimStatus::Available, now).unwrap();
+    let differs = place.run(&["reconcile"]);
+    assert_eq!(differs.code, Some(1), "{differs:?}");
+    assert!(differs.out.contains("impossible_move esim_status released to available"), "{differs:?}");
+    assert!(server.stop().success());
+    let report = place.run(&["reconcile", "--json"]);
+    let document: Json = serde_json::from_str(&report.out).unwrap();
+    assert_eq!((report.code, &document["status"]), (Some(1), &json!("completed")), "it is still open");
+    assert_eq!(document["open_drifts"][0]["iccid"], json!(lines[0].iccid));
+    // What cannot be read is not known, and is no good end.
+    let silent = Script::always(CallName::Inventory, Fault::Status503Before);
+    twin.twin().add_script(silent);
+    let unread = place.run(&["reconcile", "--json"]);
+    let document: Json = serde_json::from_str(&unread.out).unwrap();
+    assert_eq!((unread.code, &document["unread"]), (Some(1), &json!(3)));
     assert!(place.run(&["verify"]).good().contains("no difference"));
 }
 

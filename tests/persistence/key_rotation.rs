@@ -51,6 +51,7 @@ on_both_databases! {
         for _ in 0..5 {
             keys.push(new_key(&old).await);
         }
+        assert!(opens(&old, &keys[0]).await.unwrap());
         assert_eq!(rewrap(&old, 10).await.unwrap(), 0, "nothing to do");
         let both = open(&db, NEW, Some(KEY)).unwrap();
         assert_eq!(wrapped(&both).await.unwrap(), Wrapped { current: 0, previous: 6 });
@@ -71,7 +72,10 @@ on_both_databases! {
             assert!(opens(&new, key).await.unwrap());
             assert!(opens(&both, key).await.unwrap(), "a running server goes on");
         }
-        assert!(opens(&old, &keys[0]).await.unwrap() , "what it had opened stays open");
+        // A server that knows the old key alone goes on with what it had opened, and with nothing else.
+        assert!(opens(&old, &keys[0]).await.unwrap());
+        let refused = opens(&old, &keys[1]).await.unwrap_err();
+        assert!(matches!(refused, StoreError::Vault(VaultError::WrongKey { .. })), "{refused}");
         assert_eq!(new.vault().blind_index("code"), index, "indexes stay");
         let refused = open(&db, KEY, None).unwrap_err();
         assert!(matches!(refused, StoreError::Vault(VaultError::WrongKey { .. })), "{refused}");

@@ -1,14 +1,18 @@
 //! Drift: where our books and the carrier's differ. What is found is open until a rule makes it right, or a later
 //! comparison does not find it any more.
 
+use std::fmt::Display;
+
 use chrono::{DateTime, Utc};
 use serde_json::{Value as Json, json};
 use simdepot_domain::bundle::BundleStatus;
 use simdepot_domain::drift::{DriftKind, DriftStatus};
 use simdepot_domain::event::{Fact, Subject};
+use simdepot_domain::observation::Lifecycle;
 use simdepot_persistence::drifts::{self, Drift, NewDrift};
 use simdepot_persistence::profiles::{self, Profile};
 use simdepot_persistence::{Conn, events, pools};
+use strum::VariantArray;
 
 use crate::depot::Depot;
 use crate::error::AppError;
@@ -103,6 +107,41 @@ fn tell(
     let version = profiles::bump(conn, profile, now)?;
     events::append(conn, &[depot.event(now, Subject::Profile(profile.iccid.clone()), version, fact)])?;
     *profile = profiles::get(conn, profile.id)?;
+    Ok(())
+}
+
+/// What an impossible move of an axis is about.
+pub(crate) fn about_move(axis: &str, from: impl Display, to: impl Display) -> String {
+    format!("{axis} {from} to {to}")
+}
+
+/// A word that came late may explain a move that seemed impossible when its step in between was not known.
+///
+/// # Errors
+/// As [`found`].
+pub(crate) fn explain<S: Lifecycle + Display + VariantArray>(
+    conn: &mut Conn<'_>,
+    depot: &Depot,
+    profile: &mut Profile,
+    axis: &str,
+    late: S,
+    known: S,
+    now: DateTime<Utc>,
+) -> Result<(), AppError> {
+    if !late.allows(known) {
+        return Ok(());
+    }
+    let explained: Vec<String> = S::VARIANTS
+        .iter()
+        .filter(|from| from.allows(late))
+        .map(|from| about_move(axis, from, known))
+        .collect();
+    for drift in drifts::of_profile(conn, profile.id)? {
+        let is_it = drift.kind == DriftKind::ImpossibleMove && explained.contains(&drift.subject);
+        if is_it && drift.status == DriftStatus::Open {
+            close(conn, depot, profile, &drift, DriftStatus::Healed, now)?;
+        }
+    }
     Ok(())
 }
 

@@ -1,5 +1,7 @@
 //! What the carrier says of a profile becomes the profile's record and its events.
 
+use std::fmt::Display;
+
 use chrono::{DateTime, Utc};
 use serde_json::json;
 use simdepot_domain::carrier::{EsimReading, LineReading};
@@ -11,10 +13,16 @@ use simdepot_domain::profile::FormFactor;
 use simdepot_domain::sim::SimStatus;
 use simdepot_persistence::profiles::{self, Learned, Profile};
 use simdepot_persistence::{Conn, events};
+use strum::VariantArray;
 
 use crate::depot::Depot;
-use crate::drifts::{self, Difference};
+use crate::drifts::{self, Difference, about_move};
 use crate::error::AppError;
+
+/// The line's axis, in what a difference is about.
+pub(crate) const SIM: &str = "sim_status";
+/// The eSIM's axis.
+pub(crate) const ESIM: &str = "esim_status";
 
 /// What was read about one profile.
 #[derive(Debug, Clone, Default)]
@@ -52,29 +60,79 @@ fn esim_status(
 }
 
 /// What a sighting of one axis amounts to.
-enum Seen<S> {
-    /// Another status: an event. `impossible` when the carrier's documents do not know the move.
-    Moved { to: Observation<S>, impossible: bool },
-    /// The same status with a newer date of the carrier's: older news that come later must find it.
-    Confirmed(Observation<S>),
-    /// Nothing that is not known, or was not seen.
-    Nothing,
-    /// Older than what is known.
-    Stale,
+struct AxisNews<S> {
+    /// The observation to keep, when it is the newest word.
+    keep: Option<Observation<S>>,
+    /// The status before, when the kept one differs; and whether the carrier's documents do not know the move.
+    moved: Option<(Option<S>, bool)>,
+    /// A word that came late: something newer is known.
+    late: Option<Observation<S>>,
 }
 
-fn look_at<S: Lifecycle>(known: Option<&Observation<S>>, incoming: Option<Observation<S>>) -> Seen<S> {
+fn look_at<S: Lifecycle>(known: Option<&Observation<S>>, incoming: Option<Observation<S>>) -> AxisNews<S> {
+    let nothing = AxisNews { keep: None, moved: None, late: None };
     let Some(incoming) = incoming else {
-        return Seen::Nothing;
+        return nothing;
     };
     match weigh(known, &incoming) {
-        Verdict::Apply { changed: true, drift } => Seen::Moved { to: incoming, impossible: drift },
+        Verdict::Apply { changed: true, drift } => {
+            let from = known.map(|known| known.status);
+            AxisNews { keep: Some(incoming), moved: Some((from, drift)), late: None }
+        }
+        // The same status. A newer date of the carrier's is kept: older news that come later must find it.
         Verdict::Apply { changed: false, .. } => {
             let newer = known.is_none_or(|known| known.observed_at < incoming.observed_at);
-            if newer && incoming.dated_by_carrier { Seen::Confirmed(incoming) } else { Seen::Nothing }
+            AxisNews { keep: Some(incoming).filter(|seen| newer && seen.dated_by_carrier), ..nothing }
         }
-        Verdict::Stale => Seen::Stale,
+        Verdict::Stale => AxisNews { late: Some(incoming), ..nothing },
     }
+}
+
+impl<S: Lifecycle + Display + VariantArray> AxisNews<S> {
+    /// The move that the carrier's documents do not know, if it is one.
+    fn impossible(&self, axis: &str) -> Option<Difference> {
+        let (Some((Some(from), true)), Some(to)) = (&self.moved, &self.keep) else {
+            return None;
+        };
+        let details = json!({ "source": to.source, "observed_at": to.observed_at });
+        Some(Difference {
+            kind: DriftKind::ImpossibleMove,
+            about: about_move(axis, from, to.status),
+            details,
+        })
+    }
+
+    /// Lets a late word explain a move that seemed impossible without it.
+    fn explain(
+        &self,
+        conn: &mut Conn<'_>,
+        depot: &Depot,
+        profile: &mut Profile,
+        axis: &str,
+        known: Option<S>,
+        now: DateTime<Utc>,
+    ) -> Result<(), AppError> {
+        match (&self.late, known) {
+            (Some(late), Some(known)) if late.dated_by_carrier => {
+                drifts::explain(conn, depot, profile, axis, late.status, known, now)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The events that tell of the axes' moves.
+fn facts_of(sim: &AxisNews<SimStatus>, esim: &AxisNews<EsimStatus>) -> Vec<Fact> {
+    let mut facts = Vec::new();
+    if let (Some((from, drift)), Some(seen)) = (sim.moved, sim.keep) {
+        let (to, source, observed_at) = (seen.status, seen.source, seen.observed_at);
+        facts.push(Fact::SimStatusSeen { from, to, source, observed_at, drift });
+    }
+    if let (Some((from, drift)), Some(seen)) = (esim.moved, esim.keep) {
+        let (to, source, observed_at) = (seen.status, seen.source, seen.observed_at);
+        facts.push(Fact::EsimStatusSeen { from, to, source, observed_at, drift });
+    }
+    facts
 }
 
 /// Records what was read, in the caller's transaction, and returns the profile as it is then.
@@ -100,43 +158,17 @@ pub fn learn(
 pub(crate) fn learn_from(
     conn: &mut Conn<'_>,
     depot: &Depot,
-    profile: Profile,
+    mut profile: Profile,
     seen: &Sightings,
     esim_source: Source,
     now: DateTime<Utc>,
 ) -> Result<Profile, AppError> {
-    let mut learned = Learned::default();
-    let (mut facts, mut impossible) = (Vec::new(), Vec::new());
     let line = seen.line.as_ref().and_then(|line| line_status(line, now));
-    match look_at(profile.sim.as_ref(), line) {
-        Seen::Moved { to: observation, impossible: drift } => {
-            let from = profile.sim.as_ref().map(|known| known.status);
-            let (to, source, observed_at) = (observation.status, observation.source, observation.observed_at);
-            facts.push(Fact::SimStatusSeen { from, to, source, observed_at, drift });
-            if let Some(from) = from.filter(|_| drift) {
-                impossible.push((format!("sim_status {from} to {to}"), source, observed_at));
-            }
-            learned.sim = Some(observation);
-        }
-        Seen::Confirmed(observation) => learned.sim = Some(observation),
-        Seen::Nothing | Seen::Stale => {}
-    }
-    let esim = seen.esim.as_ref().and_then(|esim| esim_status(esim, esim_source, now));
-    let mut stale = false;
-    match look_at(profile.esim.as_ref(), esim) {
-        Seen::Moved { to: observation, impossible: drift } => {
-            let from = profile.esim.as_ref().map(|known| known.status);
-            let (to, source, observed_at) = (observation.status, observation.source, observation.observed_at);
-            facts.push(Fact::EsimStatusSeen { from, to, source, observed_at, drift });
-            if let Some(from) = from.filter(|_| drift) {
-                impossible.push((format!("esim_status {from} to {to}"), source, observed_at));
-            }
-            learned.esim = Some(observation);
-        }
-        Seen::Confirmed(observation) => learned.esim = Some(observation),
-        Seen::Nothing => {}
-        Seen::Stale => stale = true,
-    }
+    let sim = look_at(profile.sim.as_ref(), line);
+    let status = seen.esim.as_ref().and_then(|esim| esim_status(esim, esim_source, now));
+    let esim = look_at(profile.esim.as_ref(), status);
+    let mut facts = facts_of(&sim, &esim);
+    let mut learned = Learned { sim: sim.keep, esim: esim.keep, ..Learned::default() };
     if let Some(line) = &seen.line
         && line.msisdn.is_some()
         && line.msisdn != profile.msisdn
@@ -144,10 +176,14 @@ pub(crate) fn learn_from(
         facts.push(Fact::MsisdnLearned { source: line.source });
         learned.msisdn.clone_from(&line.msisdn);
     }
-    let edited = learn_device(&profile, seen, stale, &mut learned);
+    let edited = learn_device(&profile, seen, esim.late.is_some(), &mut learned);
     if !edited.is_empty() {
         facts.push(Fact::ProfileEdited { fields: edited, pool: None });
     }
+    let (line_now, esim_now) =
+        (profile.sim.as_ref().map(|seen| seen.status), profile.esim.as_ref().map(|seen| seen.status));
+    sim.explain(conn, depot, &mut profile, SIM, line_now, now)?;
+    esim.explain(conn, depot, &mut profile, ESIM, esim_now, now)?;
     if facts.is_empty() && learned.sim.is_none() && learned.esim.is_none() {
         return Ok(profile);
     }
@@ -159,9 +195,7 @@ pub(crate) fn learn_from(
         .collect();
     events::append(conn, &events)?;
     let mut profile = profiles::get(conn, profile.id)?;
-    for (about, source, observed_at) in impossible {
-        let details = json!({ "source": source, "observed_at": observed_at });
-        let difference = Difference { kind: DriftKind::ImpossibleMove, about, details };
+    for difference in [sim.impossible(SIM), esim.impossible(ESIM)].into_iter().flatten() {
         drifts::found(conn, depot, &mut profile, difference, now)?;
     }
     Ok(profile)

@@ -110,8 +110,10 @@ fn tell(conn: &mut Conn<'_>, caller: &Caller, profile: &Profile) -> Result<Timel
         let told = events::of_subject(conn, SubjectKind::Operation, &operation.id.to_string())?;
         story.extend(told.into_iter().map(|event| (event, what_it_asks(operation))));
     }
-    let entries =
-        in_order(story).into_iter().filter_map(|(event, what)| entry(&view, profile, &event, what)).collect();
+    let entries = in_order(story)
+        .into_iter()
+        .filter_map(|(event, what)| entry(&view, profile, &event, what.as_deref()))
+        .collect();
     Ok(Timeline { iccid: profile.iccid.clone(), diagnosis: diagnose(&standing), entries })
 }
 
@@ -196,8 +198,8 @@ fn in_order(mut story: Vec<(StoredEvent, Option<String>)>) -> Vec<(StoredEvent, 
     )
 }
 
-fn entry(view: &View, profile: &Profile, event: &StoredEvent, what: Option<String>) -> Option<TimelineEntry> {
-    let text = sentence(&event.fact, About { iccid: &profile.iccid, what: what.as_deref() })?;
+fn entry(view: &View, profile: &Profile, event: &StoredEvent, what: Option<&str>) -> Option<TimelineEntry> {
+    let text = sentence(&event.fact, About { iccid: &profile.iccid, what })?;
     let data = match (view, &event.fact) {
         // How much was delivered is the stock keeper's business.
         (View::Since { .. }, Fact::ImportCompleted { pool, .. }) => json!({ "pool": pool }),

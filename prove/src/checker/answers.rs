@@ -29,11 +29,14 @@ pub(super) fn acknowledged_orders_exist(history: &History, end: &EndState, verdi
     for line in &end.lines {
         let Some(order) = end.order(&line.order) else { continue };
         let in_place = end.allocations.iter().filter(|a| {
-            a.order == line.order && a.line == line.line && (a.ended.is_none() || a.outcome == "failed" || a.outcome == "cancelled")
+            a.order == line.order
+                && a.line == line.line
+                && (a.ended.is_none() || a.outcome == "failed" || a.outcome == "cancelled")
         });
         let found = i64::try_from(in_place.count()).unwrap_or(i64::MAX);
         if found != line.quantity && order.status != "cancelled" {
-            let what = format!("line {} of {} has {found} profiles, not {}", line.line, order.id, line.quantity);
+            let what =
+                format!("line {} of {} has {found} profiles, not {}", line.line, order.id, line.quantity);
             verdict.find(RULE, what);
         }
     }
@@ -99,7 +102,8 @@ pub(super) fn what_is_told_is_true(history: &History, end: &EndState, verdict: &
                 for profile in profiles.iter().filter(|_| fulfilled) {
                     let Some(product) = &profile.product else { continue };
                     if !applied.contains_key(&(profile.iccid.as_str(), product.as_str())) {
-                        let what = format!("{id} was told to be fulfilled before {} had {product}", profile.iccid);
+                        let what =
+                            format!("{id} was told to be fulfilled before {} had {product}", profile.iccid);
                         verdict.find(RULE, what);
                     }
                 }
@@ -124,7 +128,9 @@ pub(super) fn no_internal_errors(history: &History, verdict: &mut Verdict) {
     const RULE: &str = "no internal errors";
     for entry in history.entries() {
         match &entry.what {
-            What::Answered { request, answer: Answer::Problem { code, detail, .. } } if code == "internal" => {
+            What::Answered { request, answer: Answer::Problem { code, detail, .. } }
+                if code == "internal" =>
+            {
                 verdict.find(RULE, format!("request {request}: {detail}"));
             }
             What::StepFailed { job, error, expected: false, .. } => {

@@ -32,9 +32,10 @@ pub(super) fn no_hold_leaks(history: &History, end: &EndState, verdict: &mut Ver
         verdict.find(RULE, format!("{} is over but active", hold.id));
     }
     for profile in &end.profiles {
-        let active = profile.hold.as_ref().is_some_and(|id| {
-            end.holds.iter().any(|hold| hold.id == *id && hold.status == "active")
-        });
+        let active = profile
+            .hold
+            .as_ref()
+            .is_some_and(|id| end.holds.iter().any(|hold| hold.id == *id && hold.status == "active"));
         if (profile.stock_status == "held") != active {
             let what = format!("{} is {} for {:?}", profile.iccid, profile.stock_status, profile.hold);
             verdict.find(RULE, what);

@@ -56,7 +56,9 @@ pub(super) fn codes_for_one_order(history: &History, end: &EndState, verdict: &m
     for entry in history.entries() {
         match &entry.what {
             What::Asked { request, channel, .. } => drop(channels.insert(*request, channel)),
-            What::Answered { request, answer: Answer::Order { id, .. } } => drop(of_request.insert(*request, id)),
+            What::Answered { request, answer: Answer::Order { id, .. } } => {
+                drop(of_request.insert(*request, id))
+            }
             _ => {}
         }
     }

@@ -203,16 +203,19 @@ fn codes_that_went_astray() {
         before.outcome = "cancelled".to_owned();
         story.end.allocations.insert(0, before);
         let mut order = story.end.orders[0].clone();
-        (order.id, order.reference, order.status) = ("o0".to_owned(), "r0".to_owned(), "cancelled".to_owned());
+        (order.id, order.reference, order.status) =
+            ("o0".to_owned(), "r0".to_owned(), "cancelled".to_owned());
         story.end.orders.push(order);
         story.history.push(61, asked(3, Ask::Read { order: "o0".to_owned(), reveal: true }));
-        let Answer::Order { http, status, mut profiles, .. } = order_answer(200, "o0", "cancelled", "i1") else {
+        let Answer::Order { http, status, mut profiles, .. } = order_answer(200, "o0", "cancelled", "i1")
+        else {
             unreachable!()
         };
         profiles[0].code = Some(true);
         let (id, reference) = ("o0".to_owned(), "r0".to_owned());
         // That codes of a cancelled order are shown is another rule's business: the order had been fulfilled then.
-        let fulfilled = Answer::Order { http, id, reference, status: status.replace("cancelled", "fulfilled"), profiles };
+        let fulfilled =
+            Answer::Order { http, id, reference, status: status.replace("cancelled", "fulfilled"), profiles };
         story.end.lines.push(Line { order: "o0".to_owned(), quantity: 1, ..Line::default() });
         answer(story, 3, fulfilled);
     });
@@ -271,13 +274,22 @@ fn the_buffer_was_sold() {
 
 #[test]
 fn an_order_that_is_not_there() {
-    bad(&["acknowledged orders exist", "codes for one order", "repeats answer the same", "what is told is true"], |story| {
-        story.history.push(61, asked(3, order_ask("r1")));
-        answer(story, 3, order_answer(200, "o7", "fulfilled", "i1"));
-    });
+    bad(
+        &[
+            "acknowledged orders exist",
+            "codes for one order",
+            "repeats answer the same",
+            "what is told is true",
+        ],
+        |story| {
+            story.history.push(61, asked(3, order_ask("r1")));
+            answer(story, 3, order_answer(200, "o7", "fulfilled", "i1"));
+        },
+    );
     bad(&["acknowledged orders exist"], |story| {
         story.history.push(61, asked(3, Ask::Read { order: "o1".to_owned(), reveal: false }));
-        let Answer::Order { http, id, status, profiles, .. } = order_answer(200, "o1", "fulfilled", "i1") else {
+        let Answer::Order { http, id, status, profiles, .. } = order_answer(200, "o1", "fulfilled", "i1")
+        else {
             unreachable!()
         };
         answer(story, 3, Answer::Order { http, id, reference: "r8".to_owned(), status, profiles });

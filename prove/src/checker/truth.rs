@@ -56,7 +56,8 @@ pub(super) fn fulfilled_is_fulfilled(history: &History, end: &EndState, verdict:
     }
     for order in end.orders.iter().filter(|order| order.status == "fulfilled") {
         let open = end.allocations.iter().any(|a| {
-            a.order == order.id && a.ended.is_none() && a.outcome != "fulfilled" || a.order == order.id && a.outcome == "failed"
+            a.order == order.id && a.ended.is_none() && a.outcome != "fulfilled"
+                || a.order == order.id && a.outcome == "failed"
         });
         if open {
             verdict.find(RULE, format!("{} is fulfilled, but not all of it", order.id));
@@ -140,7 +141,10 @@ pub(super) fn every_plan_is_accounted_for(history: &History, end: &EndState, ver
             // Some operation of the line must have met a late carrier: the books take the earliest plan for the one
             // that was ordered, so the extra one may be the one that was in time.
             let excused = late.contains(plan.subscription.as_str())
-                || line.plans.iter().any(|p| p.reference == plan.reference && late.contains(p.subscription.as_str()));
+                || line
+                    .plans
+                    .iter()
+                    .any(|p| p.reference == plan.reference && late.contains(p.subscription.as_str()));
             if !excused {
                 let what = format!("{} on {} is nobody's, and was not late", plan.subscription, line.iccid);
                 verdict.find(RULE, what);

@@ -134,8 +134,18 @@ fn read_stock(raw: &mut SqliteConnection, end: &mut EndState) -> Result<()> {
     for row in rows(raw, columns, "pools ORDER BY id")? {
         end.pools.push(Pool { pool: text(row.a), safety_buffer: row.m.unwrap_or_default() });
     }
-    let columns =
-        ["p.hold_id", NO, NO, "p.iccid", "q.pool", "p.stock_status", "p.imported_as", "p.revealed_at", NO, NO];
+    let columns = [
+        "p.hold_id",
+        NO,
+        NO,
+        "p.iccid",
+        "q.pool",
+        "p.stock_status",
+        "p.imported_as",
+        "p.revealed_at",
+        NO,
+        NO,
+    ];
     for row in rows(raw, columns, "profiles p JOIN pools q ON q.id = p.pool_id ORDER BY p.id")? {
         end.profiles.push(Profile {
             iccid: text(row.a),
@@ -147,8 +157,16 @@ fn read_stock(raw: &mut SqliteConnection, end: &mut EndState) -> Result<()> {
         });
     }
     let columns = [
-        NO, NO, NO, "subject_id", "json_extract(data, '$.from')", "json_extract(data, '$.to')", NO, "at",
-        "version", NO,
+        NO,
+        NO,
+        NO,
+        "subject_id",
+        "json_extract(data, '$.from')",
+        "json_extract(data, '$.to')",
+        NO,
+        "at",
+        "version",
+        NO,
     ];
     let rest = "events WHERE type_name = 'profile.stock_moved' ORDER BY subject_id, version";
     for row in rows(raw, columns, rest)? {
@@ -173,7 +191,9 @@ fn read_stock(raw: &mut SqliteConnection, end: &mut EndState) -> Result<()> {
 }
 
 fn read_orders(raw: &mut SqliteConnection, end: &mut EndState) -> Result<()> {
-    for row in rows(raw, ["id", NO, NO, "channel", "reference", "status", NO, NO, NO, NO], "orders ORDER BY id")? {
+    for row in
+        rows(raw, ["id", NO, NO, "channel", "reference", "status", NO, NO, NO, NO], "orders ORDER BY id")?
+    {
         end.orders.push(Order {
             id: order_id(row.id.as_ref()).unwrap_or_default(),
             channel: text(row.a),
@@ -221,8 +241,16 @@ fn read_work(raw: &mut SqliteConnection, end: &mut EndState) -> Result<()> {
         });
     }
     let columns = [
-        "x.id", "x.order_id", "x.bundle_id", "p.iccid", "x.status", "x.problem", "x.evidence", "x.attempts",
-        NO, NO,
+        "x.id",
+        "x.order_id",
+        "x.bundle_id",
+        "p.iccid",
+        "x.status",
+        "x.problem",
+        "x.evidence",
+        "x.attempts",
+        NO,
+        NO,
     ];
     for row in rows(raw, columns, "operations x JOIN profiles p ON p.id = x.profile_id ORDER BY x.id")? {
         end.operations.push(Operation {

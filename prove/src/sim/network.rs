@@ -92,7 +92,17 @@ impl Network {
         Self {
             time,
             history,
-            inside: Mutex::new(Inside { twin, rng, weather, flights, answers, sent: 0, orders_sent: 0, troubles, interrupted: BTreeSet::new() }),
+            inside: Mutex::new(Inside {
+                twin,
+                rng,
+                weather,
+                flights,
+                answers,
+                sent: 0,
+                orders_sent: 0,
+                troubles,
+                interrupted: BTreeSet::new(),
+            }),
         }
     }
 
@@ -148,7 +158,8 @@ impl Network {
         loop {
             let mut inside = self.inside();
             let due = inside.flights.iter().filter(|flight| flight.arrives <= now);
-            let Some(number) = due.min_by_key(|flight| (flight.arrives, flight.number)).map(|f| f.number) else {
+            let Some(number) = due.min_by_key(|flight| (flight.arrives, flight.number)).map(|f| f.number)
+            else {
                 break;
             };
             let Some(place) = inside.flights.iter().position(|flight| flight.number == number) else { break };

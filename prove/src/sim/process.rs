@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use chrono::TimeDelta;
 use simdepot_application::depot::{Account, WorkSettings};
 use simdepot_application::{
-    AppError, Depot, cancellations, deliveries, feed, holds, housekeeping, inbound, operations, reconciliation,
-    stock_alerts,
+    AppError, Depot, cancellations, deliveries, feed, holds, housekeeping, inbound, operations,
+    reconciliation, stock_alerts,
 };
 use simdepot_carrier_transatel::{Transatel, TransatelAccount};
 use simdepot_carrier_twin::TwinConfig;
@@ -110,16 +110,21 @@ impl Surroundings {
         }
         let mut plain = |job, pause, step: fn(Depot) -> Step| {
             let work = depot.clone();
-            loops.push(self.repeat(process, job, pause, rng.split(), move || step(work.clone()), tokio::time::sleep));
+            loops.push(self.repeat(
+                process,
+                job,
+                pause,
+                rng.split(),
+                move || step(work.clone()),
+                tokio::time::sleep,
+            ));
         };
         plain("housekeeping", 2_000, |depot| {
             Box::pin(async move { housekeeping::step(&depot).await.map(|()| false) })
         });
         plain("resolver", 1_000, |depot| Box::pin(async move { operations::resolve_step(&depot).await }));
         plain("holds", 2_000, |depot| Box::pin(async move { holds::step(&depot).await }));
-        plain("cancellations", 1_000, |depot| {
-            Box::pin(async move { cancellations::step(&depot).await })
-        });
+        plain("cancellations", 1_000, |depot| Box::pin(async move { cancellations::step(&depot).await }));
         plain("inbound", 1_000, |depot| Box::pin(async move { inbound::step(&depot).await }));
         plain("sweep", 5_000, |depot| Box::pin(async move { reconciliation::sweep::step(&depot).await }));
         plain("reconciliation", 1_000, |depot| Box::pin(async move { reconciliation::step(&depot).await }));

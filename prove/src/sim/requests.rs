@@ -11,8 +11,8 @@ use simdepot_application::idempotency::IdempotencyKey;
 use simdepot_application::inbound::Admission;
 use simdepot_application::orders::{self, OrderView, PlaceOrder, PlacedAs};
 use simdepot_application::{AppError, Caller, Depot, activation, cancellations, inbound, reconciliation};
-use simdepot_domain::activation_code::ActivationCode;
 use simdepot_carrier_twin::webhook::SIGNATURE_HEADER;
+use simdepot_domain::activation_code::ActivationCode;
 use simdepot_domain::channel::{AccountName, PoolName};
 use simdepot_domain::iccid::Iccid;
 use simdepot_domain::id::{HoldId, OrderId};
@@ -144,7 +144,12 @@ impl Request {
 }
 
 /// An event on its way into a process.
-pub(super) async fn take_event(depot: Depot, account: AccountName, signature: String, body: Vec<u8>) -> Answer {
+pub(super) async fn take_event(
+    depot: Depot,
+    account: AccountName,
+    signature: String,
+    body: Vec<u8>,
+) -> Answer {
     let header = |name: &str| (name == SIGNATURE_HEADER).then(|| signature.clone());
     let taken = match inbound::admit(&depot, &account, &header, &body) {
         Ok(Admission::Authentic(event)) => inbound::keep(&depot, event).await.map(|_| 204),
@@ -172,11 +177,8 @@ fn key_of(key: String, request: &str, body: &str) -> IdempotencyKey {
 }
 
 fn explain(error: &AppError) -> Answer {
-    let problem = |code: &str, again| Answer::Problem {
-        code: code.to_owned(),
-        detail: error.to_string(),
-        again,
-    };
+    let problem =
+        |code: &str, again| Answer::Problem { code: code.to_owned(), detail: error.to_string(), again };
     match error {
         AppError::OutOfStock { pool, requested, available } => {
             Answer::OutOfStock { pool: pool.clone(), requested: *requested, available: *available }

@@ -95,7 +95,8 @@ impl World {
         let mut rng = Rng::new(seed);
         let number = rng.place(STOCKS.len());
         let stock = STOCKS.get(number).copied().unwrap_or(STOCKS[0]);
-        let database = templates.copy(number, &format!("run-{seed:016x}-{:?}", std::thread::current().id()))?;
+        let database =
+            templates.copy(number, &format!("run-{seed:016x}-{:?}", std::thread::current().id()))?;
         let mut raw = database.raw()?;
         raw.batch_execute("PRAGMA busy_timeout = 5000; PRAGMA synchronous = OFF")?;
         if let Some(guard) = broken {
@@ -111,8 +112,7 @@ impl World {
         let codes: Codes = Arc::new(codes.collect::<BTreeMap<_, _>>());
         let history = Arc::new(Mutex::new(History::default()));
         let weather = Weather::draw(&mut rng);
-        let network =
-            Network::new(time.clone(), history.clone(), twin, weather.clone(), rng.split());
+        let network = Network::new(time.clone(), history.clone(), twin, weather.clone(), rng.split());
         let network = Arc::new(network);
         let ids = Arc::new(Ids::new(time.clone(), rng.split()));
         let timeout = Duration::from_secs(*rng.pick(&[15, 15, 6]).unwrap_or(&15));
@@ -315,7 +315,12 @@ impl World {
             }
             if trouble {
                 self.history().count("event brought twice");
-                self.bring_event(process, &delivery.event_id, delivery.signature.clone(), delivery.body.clone());
+                self.bring_event(
+                    process,
+                    &delivery.event_id,
+                    delivery.signature.clone(),
+                    delivery.body.clone(),
+                );
             }
             let id = delivery.event_id.clone();
             if let Some(request) = self.bring_event(process, &id, delivery.signature, delivery.body) {

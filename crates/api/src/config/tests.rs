@@ -65,6 +65,7 @@ fn reads_every_variable() {
         ("SIMDEPOT_BOOTSTRAP_KEY", "sd_test_hunter2_hunter2_hunter2_hunter2"),
         ("SIMDEPOT_SPOOL_DIR", "/spool"),
         ("SIMDEPOT_WORKERS", "2"),
+        ("SIMDEPOT_CHECKPOINT_FILE", "/kept/checkpoints.jsonl"),
         ("SIMDEPOT_ENCRYPTION_KEY", KEY),
         ("SIMDEPOT_ENCRYPTION_KEY_PREVIOUS", KEY),
     ])
@@ -73,6 +74,7 @@ fn reads_every_variable() {
     assert_eq!(config.listen.to_string(), "[::]:9000");
     assert_eq!(config.public_url.as_deref(), Some("https://depot.example.com/esim"));
     assert_eq!(config.spool_dir, PathBuf::from("/spool"));
+    assert_eq!(config.checkpoint_file, Some(PathBuf::from("/kept/checkpoints.jsonl")));
     assert!(!config.migrate && !config.uses_sandbox_encryption() && config.bootstrap_key.is_some());
     assert!(config.store_options(true).unwrap().keys.previous.is_some());
     assert!(!format!("{config:?}").contains("hunter2") && !format!("{config:?}").contains(KEY));

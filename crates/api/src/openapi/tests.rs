@@ -74,7 +74,8 @@ fn every_operation_is_fully_described() {
         if path.contains('{') {
             assert!(responses.contains_key("404"), "{method} {path}");
         }
-        if operation.get("requestBody").is_some() {
+        // Carriers post whatever bytes they sign.
+        if operation.get("requestBody").is_some() && path.starts_with("/v1/") {
             for status in ["400", "413", "415", "422"] {
                 assert!(responses.contains_key(status), "{method} {path} {status}");
             }
@@ -140,7 +141,8 @@ fn posts_that_make_something_can_be_repeated() {
     each_operation(&json(), |path, method, operation| {
         let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
         let has_key = parameters.iter().any(|parameter| parameter["name"] == "Idempotency-Key");
-        assert_eq!(has_key, method == "post", "{method} {path}");
+        // Carriers repeat an event by its own id.
+        assert_eq!(has_key, method == "post" && path.starts_with("/v1/"), "{method} {path}");
     });
 }
 

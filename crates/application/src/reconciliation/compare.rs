@@ -5,7 +5,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
-use simdepot_domain::carrier::{BundleReading, Carrier, EsimReading, LineReading, ReadError};
+use simdepot_domain::carrier::BundleReading;
 use simdepot_domain::channel::AccountName;
 use simdepot_domain::drift::{DriftKind, DriftStatus};
 use simdepot_domain::profile::QuarantineReason;
@@ -16,11 +16,12 @@ use simdepot_persistence::drifts::Drift;
 use simdepot_persistence::profiles::{self, Profile};
 use simdepot_persistence::{Conn, bundles, drifts, operations, pools};
 
+use super::readings::{Readings, read};
 use crate::bundle_sightings::{self, Told};
 use crate::depot::Depot;
 use crate::drifts::{Difference, close, found, found_over, unexpected_bundle};
 use crate::error::AppError;
-use crate::observations::{self, Sightings};
+use crate::observations::{self, ESIM, SIM, Sightings};
 use crate::stock_watch;
 
 /// What a whole SIM is suspected of.
@@ -40,17 +41,6 @@ pub(crate) struct Compared {
     pub(crate) healed: u64,
     /// Something was not found; another comparison must tell.
     pub(crate) suspected: bool,
-}
-
-/// What the carrier said; `None` is not known.
-#[derive(Debug, Clone, Default)]
-struct Readings {
-    line: Option<Option<LineReading>>,
-    esim: Option<Option<EsimReading>>,
-    /// The complete list.
-    bundles: Option<Vec<BundleReading>>,
-    asked_at: DateTime<Utc>,
-    failed: bool,
 }
 
 /// Compares a profile with its carrier.
@@ -74,43 +64,6 @@ pub(crate) async fn compare(depot: &Depot, profile: &Profile) -> Result<Compared
             Ok(Compared { unread: true, ..Compared::default() })
         }
         other => other,
-    }
-}
-
-async fn read(carrier: &dyn Carrier, profile: &Profile, asked_at: DateTime<Utc>) -> Readings {
-    let (line, esim) = tokio::join!(carrier.line(&profile.iccid), carrier.esim(&profile.iccid));
-    let mut readings = Readings { asked_at, ..Readings::default() };
-    let mut denied = 0;
-    readings.line = known(profile, "line", line, &mut readings.failed, &mut denied);
-    readings.esim = known(profile, "eSIM", esim, &mut readings.failed, &mut denied);
-    let in_line = readings.line.iter().flatten().find_map(|line| line.msisdn.as_ref());
-    if let Some(msisdn) = in_line.or(profile.msisdn.as_ref()) {
-        let listed = carrier.bundles(msisdn).await;
-        readings.bundles = known(profile, "bundles", listed, &mut readings.failed, &mut denied);
-    }
-    // An account without a right knows no better tomorrow; one without any right has compared nothing.
-    let nothing = readings.line.is_none() && readings.esim.is_none() && readings.bundles.is_none();
-    readings.failed |= nothing && denied > 0;
-    readings
-}
-
-fn known<T>(
-    profile: &Profile,
-    what: &'static str,
-    read: Result<T, ReadError>,
-    failed: &mut bool,
-    denied: &mut u32,
-) -> Option<T> {
-    match read {
-        Ok(read) => Some(read),
-        Err(error) => {
-            tracing::info!(iccid = %profile.iccid, what, %error, "not known to a comparison");
-            match error {
-                ReadError::Denied { .. } => *denied += 1,
-                ReadError::Unavailable(_) | ReadError::Unreadable { .. } => *failed = true,
-            }
-            None
-        }
     }
 }
 
@@ -199,8 +152,7 @@ impl Judge<'_, '_> {
             .map(|drift| drift.subject)
             .collect();
         self.close(DriftKind::ImpossibleMove, DriftStatus::Gone, |about| {
-            let axis_read =
-                (line && about.starts_with("sim_status")) || (esim && about.starts_with("esim_status"));
+            let axis_read = (line && about.starts_with(SIM)) || (esim && about.starts_with(ESIM));
             axis_read && old.iter().any(|subject| subject == about)
         })
     }

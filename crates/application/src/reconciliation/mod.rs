@@ -6,6 +6,7 @@
 
 pub(crate) mod compare;
 mod fleet;
+mod readings;
 pub mod sweep;
 
 use std::time::Duration;

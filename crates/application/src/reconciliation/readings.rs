@@ -1,0 +1,54 @@
+//! What a carrier says of one profile. A read that fails or is denied is "not known", and nothing follows from it.
+
+use chrono::{DateTime, Utc};
+use simdepot_domain::carrier::{BundleReading, Carrier, EsimReading, LineReading, ReadError};
+use simdepot_persistence::profiles::Profile;
+
+/// What the carrier said; `None` is not known.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Readings {
+    pub(super) line: Option<Option<LineReading>>,
+    pub(super) esim: Option<Option<EsimReading>>,
+    /// The complete list.
+    pub(super) bundles: Option<Vec<BundleReading>>,
+    pub(super) asked_at: DateTime<Utc>,
+    pub(super) failed: bool,
+}
+
+/// Reads what the carrier says of a profile.
+pub(super) async fn read(carrier: &dyn Carrier, profile: &Profile, asked_at: DateTime<Utc>) -> Readings {
+    let (line, esim) = tokio::join!(carrier.line(&profile.iccid), carrier.esim(&profile.iccid));
+    let mut readings = Readings { asked_at, ..Readings::default() };
+    let mut denied = 0;
+    readings.line = known(profile, "line", line, &mut readings.failed, &mut denied);
+    readings.esim = known(profile, "eSIM", esim, &mut readings.failed, &mut denied);
+    let in_line = readings.line.iter().flatten().find_map(|line| line.msisdn.as_ref());
+    if let Some(msisdn) = in_line.or(profile.msisdn.as_ref()) {
+        let listed = carrier.bundles(msisdn).await;
+        readings.bundles = known(profile, "bundles", listed, &mut readings.failed, &mut denied);
+    }
+    // An account without a right knows no better tomorrow; one without any right has compared nothing.
+    let nothing = readings.line.is_none() && readings.esim.is_none() && readings.bundles.is_none();
+    readings.failed |= nothing && denied > 0;
+    readings
+}
+
+fn known<T>(
+    profile: &Profile,
+    what: &'static str,
+    read: Result<T, ReadError>,
+    failed: &mut bool,
+    denied: &mut u32,
+) -> Option<T> {
+    match read {
+        Ok(read) => Some(read),
+        Err(error) => {
+            tracing::info!(iccid = %profile.iccid, what, %error, "not known to a comparison");
+            match error {
+                ReadError::Denied { .. } => *denied += 1,
+                ReadError::Unavailable(_) | ReadError::Unreadable { .. } => *failed = true,
+            }
+            None
+        }
+    }
+}
