@@ -54,9 +54,9 @@ pub(super) struct Stock {
 /// From stock that does not suffice to plenty of it.
 pub(super) const STOCKS: [Stock; 4] = [
     Stock { profiles: [2, 2], buffer: [0, 1] },
-    Stock { profiles: [5, 3], buffer: [0, 0] },
-    Stock { profiles: [9, 6], buffer: [1, 0] },
-    Stock { profiles: [18, 8], buffer: [0, 2] },
+    Stock { profiles: [6, 4], buffer: [0, 0] },
+    Stock { profiles: [13, 8], buffer: [1, 0] },
+    Stock { profiles: [26, 14], buffer: [0, 2] },
 ];
 
 /// The templates, in memory where the machine has such a place.
@@ -153,7 +153,7 @@ async fn fill(path: &Path, stock: Stock) -> Result<()> {
     let store = Store::open(options(path, true, None)?, time.clone())?;
     let (twin, lines) = carrier(stock)?;
     let history = Arc::default();
-    let network = Network::new(time.clone(), Arc::clone(&history), twin, Weather::fair(), Rng::new(0));
+    let network = Network::new(time.clone(), Arc::clone(&history), twin, Weather::fair(), 0, Rng::new(0));
     let (network, timeout) = (Arc::new(network), Duration::from_secs(15));
     let depot = Surroundings { time, ids, network, history, timeout, broken: None }.depot(store)?;
     let keeper = caller("default")?;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use diesel::connection::SimpleConnection as _;
 use diesel::sqlite::SqliteConnection;
+use simdepot_application::depot::WorkSettings;
 use simdepot_application::{Depot, verify};
 use simdepot_domain::channel::AccountName;
 use simdepot_domain::esim::EsimStatus;
@@ -112,10 +113,12 @@ impl World {
         let codes: Codes = Arc::new(codes.collect::<BTreeMap<_, _>>());
         let history = Arc::new(Mutex::new(History::default()));
         let weather = Weather::draw(&mut rng);
-        let network = Network::new(time.clone(), history.clone(), twin, weather.clone(), rng.split());
+        let timeout = Duration::from_secs(*rng.pick(&[15, 15, 6]).unwrap_or(&15));
+        let late_after = late_after(timeout);
+        let network =
+            Network::new(time.clone(), history.clone(), twin, weather.clone(), late_after, rng.split());
         let network = Arc::new(network);
         let ids = Arc::new(Ids::new(time.clone(), rng.split()));
-        let timeout = Duration::from_secs(*rng.pick(&[15, 15, 6]).unwrap_or(&15));
         let surroundings = Surroundings {
             time: time.clone(),
             ids,
@@ -127,7 +130,7 @@ impl World {
         let processes = (0..*rng.pick(&[1, 2, 2, 3]).unwrap_or(&2))
             .map(|_| Process { depot: None, begins_at: 0, stands_still_until: 0 })
             .collect();
-        let wants = u32::try_from(rng.within(2, 6)).unwrap_or(2);
+        let wants = u32::try_from(rng.within(3, 8)).unwrap_or(3);
         let clients = (0..rng.within(2, 4))
             .map(|number| {
                 let channel = if number % 2 == 0 { "shop-a" } else { "shop-b" };
@@ -553,6 +556,13 @@ impl World {
         self.phase_begun = self.time.micros();
         self.looked_at = 0;
     }
+}
+
+/// Nobody decides what became of a write before its time-out and a margin are over; the machine's clock may be set by
+/// up to three seconds meanwhile. What takes effect within that must be found; what takes effect later cannot always be.
+fn late_after(timeout: Duration) -> Micros {
+    let margin = WorkSettings::default().resolve_margin.num_microseconds().unwrap_or_default();
+    Micros::try_from(timeout.as_micros()).unwrap_or_default() + margin - 3 * SECOND
 }
 
 /// The carrier's stock is not always as it was delivered, and its APIs are not always open.
