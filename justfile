@@ -48,6 +48,24 @@ fuzz:
     cargo build
     scripts/check-api
 
+# How many seeds `just prove` runs: `just prove 500`, `just prove SEEDS=500` or `just SEEDS=500 prove`
+SEEDS := "10000"
+
+# Simulate seeds, each a run of its own (docs/PROOF.md); PROVE_SEED=<first seed> runs the same ones again
+prove seeds=SEEDS:
+    seeds={{ seeds }}; cargo run --release --locked -p prove -- sim --seeds "${seeds#SEEDS=}"
+
+# Take one guard away at a time: the checker must notice
+prove-guards:
+    cargo run --release --locked -p prove -- guards
+
+# Kill the real binary under load, on both databases
+prove-real:
+    cargo build --release --locked -p prove -p simdepot-api --bins
+    for database in sqlite postgres; do \
+      "${CARGO_TARGET_DIR:-target}/release/prove" real --database "$database" --processes 2; \
+    done
+
 # Validate docker-compose.yml and .env.example
 compose:
     scripts/check-compose

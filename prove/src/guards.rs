@@ -59,6 +59,12 @@ pub enum Guard {
     HoldGivesBack,
     /// A hold's profiles are nobody else's. *Database.*
     HeldIsNotOnSale,
+    /// The feed counts without a gap. *Database.*
+    FeedIsDense,
+    /// What the carrier has and we did not order is told. *Database.*
+    DriftIsTold,
+    /// Events are the carrier's own. *Port.*
+    EventsAreSigned,
 }
 
 impl Guard {
@@ -74,6 +80,14 @@ impl Guard {
             | Self::FailedReadIsNotNothing
             | Self::ResolverWaits => return Ok(()),
             Self::EvidenceFits => "DROP INDEX bundles_subscription",
+            Self::EventsAreSigned => return Ok(()),
+            Self::FeedIsDense => {
+                "CREATE TRIGGER broken AFTER INSERT ON feed WHEN NEW.seq % 7 = 0 BEGIN \
+                 DELETE FROM feed WHERE seq = NEW.seq; END"
+            }
+            Self::DriftIsTold => {
+                "CREATE TRIGGER broken AFTER INSERT ON drifts BEGIN DELETE FROM drifts WHERE id = NEW.id; END"
+            }
             Self::HoldGivesBack => {
                 "CREATE TRIGGER broken AFTER UPDATE OF stock_status ON profiles \
                  WHEN OLD.stock_status = 'held' AND NEW.stock_status = 'available' BEGIN \
@@ -136,6 +150,7 @@ impl Guard {
             | Self::LostIsNotRefused
             | Self::LostIsNotDone
             | Self::FailedReadIsNotNothing
+            | Self::EventsAreSigned
             | Self::EvidenceFits => Arc::new(Liar {
                 inner: carrier,
                 guard: self,
@@ -152,8 +167,14 @@ impl Guard {
             | Self::RevealIsKept
             | Self::ResolverWaits
             | Self::HoldGivesBack
-            | Self::HeldIsNotOnSale => carrier,
+            | Self::HeldIsNotOnSale
+            | Self::FeedIsDense
+            | Self::DriftIsTold => carrier,
         }
+    }
+
+    fn lies_about_writes(self) -> bool {
+        matches!(self, Self::LostIsNotResent | Self::LostIsNotRefused | Self::LostIsNotDone)
     }
 
     /// Takes it away by a setting.
@@ -235,9 +256,7 @@ impl Carrier for Liar {
                 open.insert(order.msisdn.to_string(), order.product.clone());
                 Placement::Unknown(lost)
             }
-            Placement::Unknown(lost) if self.guard != Guard::FailedReadIsNotNothing => {
-                self.lie(order, lost.reason)
-            }
+            Placement::Unknown(lost) if self.guard.lies_about_writes() => self.lie(order, lost.reason),
             placement => placement,
         }
     }
@@ -251,7 +270,10 @@ impl Carrier for Liar {
     }
 
     fn authenticate(&self, header: &dyn Fn(&str) -> Option<String>, body: &[u8]) -> Result<(), EventRefused> {
-        self.inner.authenticate(header, body)
+        match self.guard {
+            Guard::EventsAreSigned => Ok(()),
+            _ => self.inner.authenticate(header, body),
+        }
     }
 
     fn event(&self, body: &[u8]) -> Result<CarrierEvent, UnreadableEvent> {

@@ -72,6 +72,8 @@ pub enum Ask {
         /// Which.
         hold: String,
     },
+    /// To compare everything with the carrier.
+    Compare,
     /// To take an order back.
     Cancel {
         /// Which.
@@ -133,6 +135,13 @@ pub enum Answer {
         /// How many profiles it holds.
         quantity: u32,
     },
+    /// An event was taken up, or not.
+    Event {
+        /// HTTP status.
+        http: u16,
+    },
+    /// The comparison of everything began.
+    Comparing,
     /// The pool has not enough.
     OutOfStock {
         /// Which.
@@ -219,12 +228,12 @@ pub enum What {
         /// What.
         act: &'static str,
     },
-    /// The carrier tells of something.
+    /// The carrier, or somebody else, tells of something.
     Event {
+        /// Its number.
+        request: u32,
         /// Which process gets it.
         process: usize,
-        /// Its type.
-        kind: String,
         /// Its id.
         id: String,
     },

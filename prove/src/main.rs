@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use prove::guards::Guard;
+use prove::real::{self, Database, RealPlan};
 use prove::runner::{self, Plan};
 use prove::sim::Templates;
 use strum::VariantArray as _;
@@ -40,6 +41,27 @@ enum Command {
         #[arg(long = "break")]
         broken: Option<Guard>,
     },
+    /// Runs the real binary under load and kills it.
+    Real {
+        /// `sqlite` or `postgres`.
+        #[arg(long, default_value_t = Database::Sqlite)]
+        database: Database,
+        /// Processes that share the database.
+        #[arg(long, default_value_t = 1)]
+        processes: usize,
+        /// Orders.
+        #[arg(long, default_value_t = 120)]
+        orders: usize,
+        /// How often a process is killed.
+        #[arg(long, default_value_t = 4)]
+        kills: usize,
+        /// The binary; `simdepot` beside this one when absent.
+        #[arg(long)]
+        binary: Option<std::path::PathBuf>,
+        /// Decides the moments of the kills; another one each time when absent.
+        #[arg(long, env = "PROVE_SEED")]
+        seed: Option<u64>,
+    },
     /// Takes each guard away, one by one, and demands that the checker notices.
     Guards {
         /// Most seeds per guard.
@@ -69,7 +91,7 @@ impl How {
         let threads = self
             .threads
             .unwrap_or_else(|| std::thread::available_parallelism().map_or(2, std::num::NonZero::get));
-        let first = self.seed.unwrap_or_else(|| RandomState::new().build_hasher().finish() >> 32 << 16);
+        let first = self.seed.unwrap_or_else(any_seed);
         Plan { first, seeds, budget: None, threads, broken: self.broken, failures: 5 }
     }
 }
@@ -81,6 +103,10 @@ fn main() -> ExitCode {
             simulate(Plan { budget, ..how.plan(seeds) })
         }
         Command::Replay { seed, broken } => replay(seed, broken),
+        Command::Real { database, processes, orders, kills, binary, seed } => {
+            let (processes, seed) = (processes.max(1), seed.unwrap_or_else(any_seed));
+            really(&RealPlan { database, processes, orders, kills, binary, seed })
+        }
         Command::Guards { seeds, how } => guards(how.plan(seeds)),
     };
     match done {
@@ -96,6 +122,26 @@ fn main() -> ExitCode {
 fn say(text: &str) {
     // Nobody is left to be told when the terminal is gone.
     let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// Another one each time.
+fn any_seed() -> u64 {
+    RandomState::new().build_hasher().finish() >> 32 << 16
+}
+
+fn really(plan: &RealPlan) -> Result<bool> {
+    say(&format!("kills by PROVE_SEED={}", plan.seed));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let found = runtime.block_on(real::run(plan, &say))?;
+    for what in &found {
+        say(&format!("NOT KEPT: {what}"));
+    }
+    if found.is_empty() {
+        say(
+            "every acknowledged order is fulfilled, with one bundle each; the feed has no gap; verify finds nothing",
+        );
+    }
+    Ok(found.is_empty())
 }
 
 fn simulate(plan: Plan) -> Result<bool> {

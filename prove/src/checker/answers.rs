@@ -77,6 +77,7 @@ pub(super) fn repeats_answer_the_same(history: &History, verdict: &mut Verdict) 
 /// An answer that says fulfilled tells the truth at that moment: every product is at the carrier. And it stays true.
 pub(super) fn what_is_told_is_true(history: &History, end: &EndState, verdict: &mut Verdict) {
     const RULE: &str = "what is told is true";
+    let asks = asks(history);
     let mut applied: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     for Entry { what, .. } in history.entries() {
         match what {
@@ -85,7 +86,8 @@ pub(super) fn what_is_told_is_true(history: &History, end: &EndState, verdict: &
             }
             What::Answered { request, answer: Answer::Order { http, id, status, profiles, .. } } => {
                 let fulfilled = status == "fulfilled";
-                if *http == 201 && status == "in_progress" || *http == 202 && fulfilled {
+                let placed = asks.get(request).is_some_and(|(_, ask, _)| matches!(ask, Ask::Order { .. }));
+                if placed && (*http == 201 && status == "in_progress" || *http == 202 && fulfilled) {
                     verdict.find(RULE, format!("request {request} was answered {http} with {status}"));
                 }
                 let shown = profiles.iter().any(|profile| profile.code.is_some());

@@ -47,15 +47,19 @@ pub(super) fn no_hold_leaks(history: &History, end: &EndState, verdict: &mut Ver
 /// The feed counts from 1 without a gap, and every event is in it.
 pub(super) fn feed_is_dense(end: &EndState, verdict: &mut Verdict) {
     const RULE: &str = "the feed is dense";
-    if end.feed.is_empty() {
-        return;
-    }
     if let Some((expected, found)) = (1..).zip(&end.feed).find(|(expected, found)| expected != *found) {
         verdict.find(RULE, format!("number {expected} is missing: {found} follows"));
     }
     let numbered = i64::try_from(end.feed.len()).unwrap_or(i64::MAX);
     if numbered != end.events {
         verdict.find(RULE, format!("{} events, {numbered} numbers", end.events));
+    }
+}
+
+/// What is not the carrier's is not kept.
+pub(super) fn events_are_authentic(end: &EndState, verdict: &mut Verdict) {
+    if end.forged_events > 0 {
+        verdict.find("events are authentic", format!("{} forged events were kept", end.forged_events));
     }
 }
 

@@ -26,20 +26,20 @@ pub(super) fn one_order_at_a_time(end: &EndState, verdict: &mut Verdict) {
     }
 }
 
-/// Codes that were shown: by profile, to which requests.
-fn shown(history: &History) -> Vec<(&str, u32, bool)> {
+/// Codes that were shown: by profile, to which requests, when.
+fn shown(history: &History) -> Vec<(&str, u32, bool, Micros)> {
     let mut shown = Vec::new();
     for entry in history.entries() {
         match &entry.what {
             What::Answered { request, answer: Answer::Order { profiles, .. } } => {
                 for profile in profiles {
                     if let Some(right) = profile.code {
-                        shown.push((profile.iccid.as_str(), *request, right));
+                        shown.push((profile.iccid.as_str(), *request, right, entry.at));
                     }
                 }
             }
             What::Answered { request, answer: Answer::Code { iccid, right } } => {
-                shown.push((iccid.as_str(), *request, *right));
+                shown.push((iccid.as_str(), *request, *right, entry.at));
             }
             _ => {}
         }
@@ -64,7 +64,7 @@ pub(super) fn codes_for_one_order(history: &History, end: &EndState, verdict: &m
     }
     let shown = shown(history);
     verdict.see("codes shown", shown.len());
-    for (iccid, request, right) in shown {
+    for (iccid, request, right, at) in shown {
         if !right {
             verdict.find(RULE, format!("request {request} got a code of another profile for {iccid}"));
         }
@@ -72,9 +72,10 @@ pub(super) fn codes_for_one_order(history: &History, end: &EndState, verdict: &m
         let of_channel = |order: &&str| {
             end.order(order).map(|order| order.channel.as_str()) == channels.get(&request).copied()
         };
-        let had: Vec<&str> =
-            end.allocations.iter().filter(|a| a.iccid == iccid).map(|a| a.order.as_str()).collect();
-        match by_answer.or_else(|| had.iter().copied().find(of_channel)) {
+        // The machine's clock, by which allocations are dated, may be two seconds wrong.
+        let begun = |a: &&Allocation| a.iccid == iccid && a.begun <= at + 2_000_000;
+        let had: Vec<&str> = end.allocations.iter().filter(begun).map(|a| a.order.as_str()).collect();
+        match by_answer.or_else(|| had.last().copied()) {
             Some(order) if had.contains(&order) && of_channel(&order) => {
                 orders.entry(iccid).or_default().insert(order);
             }
@@ -150,7 +151,8 @@ pub(super) fn on_sale_only_with_proof(history: &History, end: &EndState, verdict
         if was_sold && line.downloaded {
             verdict.find(RULE, format!("{iccid} is {}, but on a device", profile.stock_status));
         }
-        for plan in line.plans.iter().filter(|plan| !late.contains(plan.subscription.as_str())) {
+        let excused = |subscription: &str| !end.watched && late.contains(subscription);
+        for plan in line.plans.iter().filter(|plan| !excused(&plan.subscription)) {
             let what = format!("{iccid} is {}, but carries {}", profile.stock_status, plan.subscription);
             verdict.find(RULE, what);
         }

@@ -70,6 +70,7 @@ pub fn check(history: &History, end: &EndState) -> Verdict {
     end::everything_is_decided(end, &mut verdict);
     end::no_hold_leaks(history, end, &mut verdict);
     end::feed_is_dense(end, &mut verdict);
+    end::events_are_authentic(end, &mut verdict);
     end::ledger_agrees(end, &mut verdict);
     count(history, end, &mut verdict);
     verdict

@@ -33,6 +33,8 @@ pub struct EndState {
     pub events: i64,
     /// Whether somebody compares our books with the carrier's.
     pub watched: bool,
+    /// Events that were kept and are not the carrier's.
+    pub forged_events: i64,
     /// What `simdepot verify` finds.
     pub verify: Vec<String>,
     /// The carrier's lines.

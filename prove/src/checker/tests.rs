@@ -453,6 +453,11 @@ fn holds_that_leak() {
 }
 
 #[test]
+fn forged_events() {
+    bad(&["events are authentic"], |story| story.end.forged_events = 1);
+}
+
+#[test]
 fn feed_and_ledger() {
     bad(&["the feed is dense"], |story| story.end.feed = vec![1, 3, 4]);
     bad(&["the feed is dense"], |story| story.end.events = 4);

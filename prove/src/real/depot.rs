@@ -172,7 +172,8 @@ impl Deployment {
     /// `simdepot verify` beside the running processes.
     pub(super) fn verify(&self) -> Result<(bool, String)> {
         let done = self.command().arg("verify").output()?;
-        let told = String::from_utf8_lossy(&done.stdout).into_owned() + &String::from_utf8_lossy(&done.stderr);
+        let told =
+            String::from_utf8_lossy(&done.stdout).into_owned() + &String::from_utf8_lossy(&done.stderr);
         Ok((done.status.success(), told))
     }
 }

@@ -73,7 +73,8 @@ impl Load {
         let body = json!({ "reference": reference, "lines": [line] });
         let (begun, mut tries) = (Instant::now(), number);
         while begun.elapsed() < PATIENCE {
-            let address = self.addresses.get(tries % self.addresses.len().max(1)).cloned().unwrap_or_default();
+            let address =
+                self.addresses.get(tries % self.addresses.len().max(1)).cloned().unwrap_or_default();
             tries += 1;
             self.requests.fetch_add(1, Ordering::Relaxed);
             let request = client

@@ -80,7 +80,8 @@ pub async fn run(plan: &RealPlan, say: &(dyn Fn(&str) + Send + Sync)) -> Result<
 
     let begun = Instant::now();
     let load = Arc::new(Load::new(deployment.addresses(), deployment.key(), plan.orders, POOL, PRODUCT));
-    let storefronts: Vec<_> = (0..8).map(|number| tokio::spawn(Arc::clone(&load).storefront(number))).collect();
+    let storefronts: Vec<_> =
+        (0..8).map(|number| tokio::spawn(Arc::clone(&load).storefront(number))).collect();
     let mut rng = Rng::new(plan.seed);
     let mut kills = 0;
     for number in 0..plan.kills {
@@ -96,7 +97,10 @@ pub async fn run(plan: &RealPlan, say: &(dyn Fn(&str) + Send + Sync)) -> Result<
             say("the database server was stopped at once and started again");
         }
         deployment.start(victim).await?;
-        say(&format!("process {victim} was killed with {} orders acknowledged, and started again", load.acknowledged()));
+        say(&format!(
+            "process {victim} was killed with {} orders acknowledged, and started again",
+            load.acknowledged()
+        ));
     }
     for storefront in storefronts {
         storefront.await.context("a storefront")??;
@@ -206,7 +210,8 @@ async fn check_carrier(deployment: &Deployment, load: &Load, twin: &TwinServer) 
         if orders != 1 || order.get("id").and_then(Value::as_str) != Some(id.as_str()) {
             found.push(format!("{reference} was told to be {id}, and is {orders} orders: {}", order["id"]));
         }
-        let profiles = order.pointer("/lines/0/profiles").and_then(Value::as_array).cloned().unwrap_or_default();
+        let profiles =
+            order.pointer("/lines/0/profiles").and_then(Value::as_array).cloned().unwrap_or_default();
         for profile in profiles {
             let iccid = profile.get("iccid").and_then(Value::as_str).unwrap_or_default().to_owned();
             if let Some(other) = owners.insert(iccid.clone(), reference.clone()) {

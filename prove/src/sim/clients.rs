@@ -143,7 +143,8 @@ impl Client {
                     return Ask::Read { order: order.id.clone(), reveal: self.rng.per_mille(600) };
                 }
                 (24..34, Some(iccid), _) => return Ask::Code { iccid },
-                (34..55, Some(iccid), _) => {
+                (34..40, ..) => return Ask::Cancel { order: order.id.clone() },
+                (40..55, Some(iccid), _) => {
                     let product = self.product();
                     return Ask::TopUp { iccid, reference: self.name("top"), product };
                 }

@@ -8,6 +8,7 @@ use simdepot_domain::id::{BundleId, HoldId, OperationId, OrderId};
 use uuid::Uuid;
 
 use super::network::Network;
+use super::world::FORGED;
 use crate::checker::{
     Allocation, Bundle, CarrierLine, CarrierPlan, Drift, EndState, Hold, Line, Move, Operation, Order, Pool,
     Profile,
@@ -32,6 +33,12 @@ pub(super) fn open_work(raw: &mut SqliteConnection) -> Result<i64> {
          + (SELECT COUNT(*) FROM carrier_events WHERE status = 'pending') \
          + (SELECT COUNT(*) FROM orders WHERE cancelling_since IS NOT NULL) AS n",
     )
+}
+
+/// Comparisons of everything with the carrier: how many are under way, and how many are over.
+pub(super) fn comparisons(raw: &mut SqliteConnection) -> Result<(i64, i64)> {
+    let running = count(raw, "SELECT COUNT(*) AS n FROM reconciliations WHERE status = 'running'")?;
+    Ok((running, count(raw, "SELECT COUNT(*) AS n FROM reconciliations WHERE status <> 'running'")?))
 }
 
 /// Text and numbers of one row: every query below gives its columns these names.
@@ -83,7 +90,9 @@ const NO: &str = "NULL";
 
 /// Reads everything that the checker needs.
 pub(super) fn read(raw: &mut SqliteConnection, network: &Network, verify: Vec<String>) -> Result<EndState> {
-    let mut end = EndState { verify, ..EndState::default() };
+    let mut end = EndState { verify, watched: true, ..EndState::default() };
+    let forged = format!("SELECT COUNT(*) AS n FROM carrier_events WHERE event_id LIKE '{FORGED}%'");
+    end.forged_events = count(raw, &forged)?;
     read_stock(raw, &mut end)?;
     read_orders(raw, &mut end)?;
     read_work(raw, &mut end)?;

@@ -76,6 +76,8 @@ struct Inside {
 /// The network with the carrier at its end.
 pub(super) struct Network {
     time: Arc<Time>,
+    /// A write that is held up for longer than this may be taken for not taken; one held up for less may not.
+    late_after: Micros,
     history: Arc<Mutex<History>>,
     inside: Mutex<Inside>,
 }
@@ -86,11 +88,13 @@ impl Network {
         history: Arc<Mutex<History>>,
         twin: Twin,
         weather: Weather,
+        late_after: Micros,
         rng: Rng,
     ) -> Self {
         let (flights, answers, troubles) = (Vec::new(), Vec::new(), BTreeMap::new());
         Self {
             time,
+            late_after,
             history,
             inside: Mutex::new(Inside {
                 twin,
@@ -255,7 +259,7 @@ impl Network {
             Some(Trouble::Slow { ms }) => flight.back = Some(ms * MILLISECOND),
             Some(Trouble::Silent) => flight.back = None,
             Some(Trouble::Late { ms, dropped }) => {
-                flight.late = true;
+                flight.late = ms * MILLISECOND > self.late_after;
                 flight.back = None;
                 flight.arrives += ms * MILLISECOND;
                 if dropped {

@@ -9,7 +9,10 @@ use anyhow::Result;
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use simdepot_application::depot::{Account, WorkSettings};
-use simdepot_application::{AppError, Depot, deliveries, holds, housekeeping, operations};
+use simdepot_application::{
+    AppError, Depot, cancellations, deliveries, feed, holds, housekeeping, inbound, operations,
+    reconciliation, stock_alerts,
+};
 use simdepot_carrier_transatel::{Transatel, TransatelAccount};
 use simdepot_carrier_twin::TwinConfig;
 use simdepot_domain::carrier::{Carrier, Turns, Unavailable};
@@ -19,7 +22,7 @@ use simdepot_persistence::Store;
 
 use super::executor::{Gate, Work};
 use super::network::Network;
-use super::template::{ACCOUNT, RunDatabase};
+use super::template::{ACCOUNT, RunDatabase, WEBHOOK_SECRET};
 use super::time::{Ids, Time};
 use crate::guards::Guard;
 use crate::history::{History, What};
@@ -63,7 +66,7 @@ impl Surroundings {
             mvno_ref: twin.mvno_ref,
             cos: twin.cos,
             rate_plan: None,
-            webhook_secret: None,
+            webhook_secret: Some(Secret::new(WEBHOOK_SECRET)),
             timeout: self.timeout,
             max_requests_per_second: u32::MAX,
             source: "simdepot".to_owned(),
@@ -71,7 +74,11 @@ impl Surroundings {
         let adapter =
             Transatel::with_exchange(account, self.time.clone(), Arc::new(FreeTurns), self.network.clone())?;
         let mut carrier: Arc<dyn Carrier> = Arc::new(adapter);
-        let mut pace = WorkSettings { catalogue_age: TimeDelta::minutes(3), ..WorkSettings::default() };
+        let mut pace = WorkSettings {
+            catalogue_age: TimeDelta::minutes(3),
+            sweep_every: TimeDelta::seconds(10),
+            ..WorkSettings::default()
+        };
         if let Some(guard) = self.broken {
             carrier = guard.wrap(carrier);
             guard.pace(&mut pace, self.timeout);
@@ -117,6 +124,14 @@ impl Surroundings {
         });
         plain("resolver", 1_000, |depot| Box::pin(async move { operations::resolve_step(&depot).await }));
         plain("holds", 2_000, |depot| Box::pin(async move { holds::step(&depot).await }));
+        plain("cancellations", 1_000, |depot| Box::pin(async move { cancellations::step(&depot).await }));
+        plain("inbound", 1_000, |depot| Box::pin(async move { inbound::step(&depot).await }));
+        plain("sweep", 5_000, |depot| Box::pin(async move { reconciliation::sweep::step(&depot).await }));
+        plain("reconciliation", 1_000, |depot| Box::pin(async move { reconciliation::step(&depot).await }));
+        plain("feed", 5_000, |depot| Box::pin(async move { feed::step(&depot).await }));
+        plain("stock alerts", 10_000, |depot| {
+            Box::pin(async move { stock_alerts::step(&depot).await.map(|()| false) })
+        });
         plain("deliveries", 20_000, |depot| Box::pin(async move { deliveries::step(&depot).await }));
         loops
     }

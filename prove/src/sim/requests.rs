@@ -8,10 +8,12 @@ use sha2::{Digest, Sha256};
 use simdepot_application::bundles::{TopUp, top_up};
 use simdepot_application::holds::{self, HoldView, NewHold};
 use simdepot_application::idempotency::IdempotencyKey;
+use simdepot_application::inbound::Admission;
 use simdepot_application::orders::{self, OrderView, PlaceOrder, PlacedAs};
-use simdepot_application::{AppError, Caller, Depot, activation};
+use simdepot_application::{AppError, Caller, Depot, activation, cancellations, inbound, reconciliation};
+use simdepot_carrier_twin::webhook::SIGNATURE_HEADER;
 use simdepot_domain::activation_code::ActivationCode;
-use simdepot_domain::channel::PoolName;
+use simdepot_domain::channel::{AccountName, PoolName};
 use simdepot_domain::iccid::Iccid;
 use simdepot_domain::id::{HoldId, OrderId};
 use simdepot_domain::order::{OrderLine, OrderStatus};
@@ -41,7 +43,10 @@ impl Request {
             Ask::TopUp { iccid, reference, product } => self.top_up(&iccid, reference, product).await,
             Ask::Hold { pool, quantity, seconds, key } => self.hold(&pool, quantity, seconds, key).await,
             Ask::Release { hold } => self.release(&hold).await,
-            Ask::Cancel { .. } => Err(AppError::Internal("not offered yet".to_owned())),
+            Ask::Cancel { order } => self.cancel(&order).await,
+            Ask::Compare => {
+                reconciliation::start(&self.depot, &self.caller, None).await.map(|_| Answer::Comparing)
+            }
         };
         answered.unwrap_or_else(|error| explain(&error))
     }
@@ -106,6 +111,13 @@ impl Request {
         Ok(shown_hold(&view))
     }
 
+    async fn cancel(&self, order: &str) -> Result<Answer, AppError> {
+        let id: OrderId = order.parse().map_err(|_| AppError::NotFound { what: "order" })?;
+        let done = cancellations::cancel(&self.depot, &self.caller, id, None, None, self.wait).await?;
+        let http = if done.order.order.status == OrderStatus::Cancelled { 200 } else { 202 };
+        Ok(self.shown(http, &done.order))
+    }
+
     fn is_right(&self, iccid: &str, code: &ActivationCode) -> bool {
         self.codes.get(iccid).is_some_and(|right| right == code.code())
     }
@@ -129,6 +141,22 @@ impl Request {
             profiles: profiles.collect(),
         }
     }
+}
+
+/// An event on its way into a process.
+pub(super) async fn take_event(
+    depot: Depot,
+    account: AccountName,
+    signature: String,
+    body: Vec<u8>,
+) -> Answer {
+    let header = |name: &str| (name == SIGNATURE_HEADER).then(|| signature.clone());
+    let taken = match inbound::admit(&depot, &account, &header, &body) {
+        Ok(Admission::Authentic(event)) => inbound::keep(&depot, event).await.map(|_| 204),
+        Ok(Admission::Refused(_)) => Ok(401),
+        Err(error) => Err(error),
+    };
+    taken.map_or_else(|error| explain(&error), |http| Answer::Event { http })
 }
 
 fn shown_hold(view: &HoldView) -> Answer {

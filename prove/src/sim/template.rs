@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use diesel::Connection as _;
 use diesel::connection::SimpleConnection as _;
 use diesel::sqlite::SqliteConnection;
@@ -13,12 +13,14 @@ use sha2::{Digest, Sha256};
 use simdepot_application::imports::{self, StartImport};
 use simdepot_application::{Caller, pools};
 use simdepot_carrier_twin::delivery::delivery_file;
+use simdepot_carrier_twin::webhook::Webhook;
 use simdepot_carrier_twin::{LineSpec, Twin, TwinConfig};
 use simdepot_domain::channel::{AccountName, ChannelName, PoolName, Scope};
 use simdepot_domain::clock::Clock;
 use simdepot_domain::delivery::Format;
 use simdepot_domain::import::{ImportStatus, OnError};
 use simdepot_domain::pool::{DEFAULT_SELLABLE, PoolSettings};
+use simdepot_domain::secret::Secret;
 use simdepot_persistence::store::{StoreOptions, Turnstile};
 use simdepot_persistence::vault::{WrappingKey, WrappingKeys};
 use simdepot_persistence::{DatabaseUrl, Store};
@@ -35,6 +37,8 @@ use crate::rng::Rng;
 pub(super) const ACCOUNT: &str = "spc";
 /// The pools of every run.
 pub(super) const POOLS: [&str; 2] = ["world", "europe"];
+/// What the carrier signs its events with.
+pub(super) const WEBHOOK_SECRET: &str = "webhook-secret";
 /// Bytes of the operator's key.
 const KEY: [u8; 32] = [7; 32];
 
@@ -50,9 +54,9 @@ pub(super) struct Stock {
 /// From stock that does not suffice to plenty of it.
 pub(super) const STOCKS: [Stock; 4] = [
     Stock { profiles: [2, 2], buffer: [0, 1] },
-    Stock { profiles: [5, 3], buffer: [0, 0] },
-    Stock { profiles: [9, 6], buffer: [1, 0] },
-    Stock { profiles: [18, 8], buffer: [0, 2] },
+    Stock { profiles: [6, 4], buffer: [0, 0] },
+    Stock { profiles: [13, 8], buffer: [1, 0] },
+    Stock { profiles: [26, 14], buffer: [0, 2] },
 ];
 
 /// The templates, in memory where the machine has such a place.
@@ -126,11 +130,16 @@ fn options(path: &Path, migrate: bool, turnstile: Option<Arc<dyn Turnstile>>) ->
 }
 
 /// The carrier as it is when a run begins, and its lines by pool.
-pub(super) fn carrier(stock: Stock) -> (Twin, BTreeMap<&'static str, Vec<LineSpec>>) {
+///
+/// # Errors
+/// Never: the address is a constant.
+pub(super) fn carrier(stock: Stock) -> Result<(Twin, BTreeMap<&'static str, Vec<LineSpec>>)> {
     let mut twin = Twin::new(TwinConfig::sandbox());
+    let webhook = Webhook::new("http://127.0.0.1:1/carrier-events/spc", Secret::new(WEBHOOK_SECRET));
+    twin.set_webhook(Some(webhook.map_err(|error| anyhow!(error))?));
     let lines = POOLS.iter().zip(stock.profiles).map(|(pool, count)| (*pool, twin.add_lines(count)));
     let lines = lines.collect();
-    (twin, lines)
+    Ok((twin, lines))
 }
 
 /// Whoever may do everything, in a channel.
@@ -142,9 +151,9 @@ async fn fill(path: &Path, stock: Stock) -> Result<()> {
     let time = Arc::new(Time::default());
     let ids = Arc::new(Ids::new(Arc::clone(&time), Rng::new(0)));
     let store = Store::open(options(path, true, None)?, time.clone())?;
-    let (twin, lines) = carrier(stock);
+    let (twin, lines) = carrier(stock)?;
     let history = Arc::default();
-    let network = Network::new(time.clone(), Arc::clone(&history), twin, Weather::fair(), Rng::new(0));
+    let network = Network::new(time.clone(), Arc::clone(&history), twin, Weather::fair(), 0, Rng::new(0));
     let (network, timeout) = (Arc::new(network), Duration::from_secs(15));
     let depot = Surroundings { time, ids, network, history, timeout, broken: None }.depot(store)?;
     let keeper = caller("default")?;

@@ -19,7 +19,7 @@ pub enum Trouble {
     },
     /// It takes effect; no answer ever comes.
     Silent,
-    /// It waits at the carrier and takes effect then; nobody is told.
+    /// It is held up on its way, or waits at the carrier, and takes effect then; nobody is told.
     Late {
         /// How much later, in milliseconds.
         ms: i64,
@@ -35,7 +35,7 @@ impl Trouble {
             Self::NotConnected => "no connection",
             Self::Slow { .. } => "slow answer",
             Self::Silent => "applied, never answered",
-            Self::Late { .. } => "applied late",
+            Self::Late { .. } => "held up, then applied",
             Self::AtTheCarrier(fault) => match fault {
                 Fault::DropAfterApply => "applied, connection dropped",
                 Fault::DropBeforeApply => "not applied, connection dropped",
@@ -96,13 +96,13 @@ impl Weather {
         let storm = if rng.per_mille(150) { 3 } else { 1 };
         for trouble in write_troubles(rng) {
             if !calm_writes && rng.per_mille(450) {
-                let rate = u16::try_from(rng.within(5, 120)).unwrap_or_default();
+                let rate = u16::try_from(rng.within(10, 110)).unwrap_or_default();
                 weather.writes.push((rate * storm, trouble));
             }
         }
         for trouble in read_troubles(rng) {
             if !calm_reads && rng.per_mille(350) {
-                let rate = u16::try_from(rng.within(2, 50)).unwrap_or_default();
+                let rate = u16::try_from(rng.within(5, 110)).unwrap_or_default();
                 weather.reads.push((rate * storm, trouble));
             }
         }

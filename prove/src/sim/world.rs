@@ -7,7 +7,9 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use diesel::connection::SimpleConnection as _;
 use diesel::sqlite::SqliteConnection;
+use simdepot_application::depot::WorkSettings;
 use simdepot_application::{Depot, verify};
+use simdepot_domain::channel::AccountName;
 use simdepot_domain::esim::EsimStatus;
 use simdepot_domain::iccid::Iccid;
 use simdepot_domain::sim::SimStatus;
@@ -17,7 +19,7 @@ use super::end_state;
 use super::executor::Executor;
 use super::network::Network;
 use super::process::Surroundings;
-use super::requests::{Codes, Request};
+use super::requests::{Codes, Request, take_event};
 use super::template::{self, RunDatabase, STOCKS, Templates};
 use super::time::{Ids, Time};
 use super::weather::Weather;
@@ -29,9 +31,11 @@ use crate::rng::Rng;
 const MILLISECOND: Micros = 1_000;
 const SECOND: Micros = 1_000_000;
 /// The longest that things go wrong.
-const STORM: Micros = 360 * SECOND;
+const STORM: Micros = 240 * SECOND;
 /// The longest that may be needed afterwards.
 const GRACE: Micros = 3_600 * SECOND;
+/// What the ids of events begin with that are not the carrier's.
+pub(super) const FORGED: &str = "forged-";
 /// A run of more steps than this does not end by itself.
 const MOST_STEPS: u64 = 600_000;
 
@@ -48,6 +52,8 @@ enum Phase {
     Storm,
     /// Nothing goes wrong any more.
     Grace,
+    /// Our books are compared with the carrier's.
+    Comparing,
     /// The storefronts look at their orders once more.
     Closing,
 }
@@ -69,9 +75,13 @@ pub(super) struct World {
     /// Profiles whose codes customers have.
     phones: Vec<Iccid>,
     requests: u32,
+    /// Events under way: the carrier's number of the delivery.
+    events: BTreeMap<u32, u64>,
+    forged: u32,
     phase: Phase,
     phase_begun: Micros,
     looked_at: Micros,
+    comparisons: i64,
 }
 
 /// What a run leaves behind.
@@ -93,7 +103,7 @@ impl World {
         if let Some(guard) = broken {
             guard.tamper(&mut raw)?;
         }
-        let (mut twin, lines) = template::carrier(stock);
+        let (mut twin, lines) = template::carrier(stock)?;
         let time = Arc::new(Time::default());
         time.pass(60 * SECOND);
         vary(&mut twin, &mut rng, &time);
@@ -103,10 +113,12 @@ impl World {
         let codes: Codes = Arc::new(codes.collect::<BTreeMap<_, _>>());
         let history = Arc::new(Mutex::new(History::default()));
         let weather = Weather::draw(&mut rng);
-        let network = Network::new(time.clone(), history.clone(), twin, weather.clone(), rng.split());
+        let timeout = Duration::from_secs(*rng.pick(&[15, 15, 6]).unwrap_or(&15));
+        let late_after = late_after(timeout);
+        let network =
+            Network::new(time.clone(), history.clone(), twin, weather.clone(), late_after, rng.split());
         let network = Arc::new(network);
         let ids = Arc::new(Ids::new(time.clone(), rng.split()));
-        let timeout = Duration::from_secs(*rng.pick(&[15, 15, 6]).unwrap_or(&15));
         let surroundings = Surroundings {
             time: time.clone(),
             ids,
@@ -118,7 +130,7 @@ impl World {
         let processes = (0..*rng.pick(&[1, 2, 2, 3]).unwrap_or(&2))
             .map(|_| Process { depot: None, begins_at: 0, stands_still_until: 0 })
             .collect();
-        let wants = u32::try_from(rng.within(2, 6)).unwrap_or(2);
+        let wants = u32::try_from(rng.within(3, 8)).unwrap_or(3);
         let clients = (0..rng.within(2, 4))
             .map(|number| {
                 let channel = if number % 2 == 0 { "shop-a" } else { "shop-b" };
@@ -141,9 +153,12 @@ impl World {
             codes,
             phones: Vec::new(),
             requests: 0,
+            events: BTreeMap::new(),
+            forged: 0,
             phase: Phase::Storm,
             phase_begun,
             looked_at: 0,
+            comparisons: 0,
         })
     }
 
@@ -175,6 +190,7 @@ impl World {
         self.network.deliver();
         self.begin_processes()?;
         self.ask();
+        self.bring_events();
         if self.phase == Phase::Storm {
             self.disturb();
         }
@@ -289,8 +305,82 @@ impl World {
         Some(request)
     }
 
+    /// The carrier tells what happened, some of it twice, late, or not at all; and somebody tells what did not.
+    fn bring_events(&mut self) {
+        let Some(process) = self.alive() else { return };
+        let now = self.time.moment();
+        let trouble = self.phase == Phase::Storm && self.rng.per_mille(self.weather.event_troubles);
+        if let Some(delivery) = self.network.with_twin(|twin| twin.next_delivery(now)) {
+            if trouble && self.rng.per_mille(500) {
+                self.history().count("event lost");
+                self.network.with_twin(|twin| twin.delivery_ended(now, delivery.ticket, None));
+                return;
+            }
+            if trouble {
+                self.history().count("event brought twice");
+                self.bring_event(
+                    process,
+                    &delivery.event_id,
+                    delivery.signature.clone(),
+                    delivery.body.clone(),
+                );
+            }
+            let id = delivery.event_id.clone();
+            if let Some(request) = self.bring_event(process, &id, delivery.signature, delivery.body) {
+                self.events.insert(request, delivery.ticket);
+            }
+        } else if trouble && self.rng.per_mille(30) {
+            self.forge_event(process);
+        }
+    }
+
+    fn bring_event(&mut self, process: usize, id: &str, signature: String, body: Vec<u8>) -> Option<u32> {
+        let depot = self.processes.get(process)?.depot.clone()?;
+        let account = AccountName::parse(template::ACCOUNT).ok()?;
+        self.requests += 1;
+        let request = self.requests;
+        self.tell(What::Event { request, process, id: id.to_owned() });
+        self.executor.add(process, Some(request), Box::pin(take_event(depot, account, signature, body)));
+        Some(request)
+    }
+
+    fn forge_event(&mut self, process: usize) {
+        let lines: Vec<String> =
+            self.network.with_twin(|twin| twin.lines().map(|line| line.spec.iccid.to_string()).collect());
+        let Some(iccid) = self.rng.pick(&lines).cloned() else { return };
+        self.forged += 1;
+        let id = format!("{FORGED}{}", self.forged);
+        let date = self.time.moment().to_rfc3339();
+        let body = serde_json::json!({
+            "header": { "eventId": id, "eventType": "SIM-MANAGEMENT/ESIM/INSTALLED", "eventDate": date },
+            "body": { "simSerial": iccid, "status": "installed", "statusDate": date },
+        });
+        self.history().count("event forged");
+        let signature = format!("sha256={}", "0".repeat(64));
+        self.bring_event(process, &id, signature, body.to_string().into_bytes());
+    }
+
+    /// A process that is there.
+    fn alive(&mut self) -> Option<usize> {
+        let alive: Vec<usize> = (0..self.processes.len())
+            .filter(|place| self.processes.get(*place).is_some_and(|process| process.depot.is_some()))
+            .collect();
+        self.rng.pick(&alive).copied()
+    }
+
+    fn event_ended(&mut self, request: u32, status: Option<u16>) {
+        if let Some(ticket) = self.events.remove(&request) {
+            let now = self.time.moment();
+            self.network.with_twin(|twin| twin.delivery_ended(now, ticket, status));
+        }
+    }
+
     fn answered(&mut self, request: u32, answer: Answer) {
         let now = self.time.micros();
+        match &answer {
+            Answer::Event { http } => self.event_ended(request, Some(*http)),
+            _ => self.event_ended(request, None),
+        }
         match &answer {
             Answer::Order { profiles, .. } => {
                 for shown in profiles.iter().filter(|shown| shown.code.is_some()) {
@@ -316,6 +406,7 @@ impl World {
 
     fn unanswered(&mut self, request: u32, why: &'static str) {
         let now = self.time.micros();
+        self.event_ended(request, None);
         self.tell(What::Unanswered { request, why });
         if let Some(client) = self.clients.iter_mut().find(|client| client.waits_for(request)) {
             client.unanswered(now);
@@ -434,6 +525,23 @@ impl World {
                 let settled =
                     clients_done && self.network.is_quiet() && end_state::open_work(&mut self.raw)? == 0;
                 if settled || lasted > GRACE {
+                    self.enter(Phase::Comparing);
+                }
+            }
+            Phase::Comparing => {
+                if now - self.looked_at < SECOND {
+                    return Ok(false);
+                }
+                let compared = end_state::comparisons(&mut self.raw)?;
+                if self.looked_at == 0 {
+                    self.comparisons = compared.1;
+                    if let Some(process) = self.alive() {
+                        self.request(process, "shop-a", Ask::Compare, 0);
+                    }
+                }
+                self.looked_at = now;
+                let done = compared.0 == 0 && compared.1 > self.comparisons && self.network.is_quiet();
+                if done && end_state::open_work(&mut self.raw)? == 0 || lasted > GRACE {
                     self.clients.iter_mut().for_each(Client::read_all_again);
                     self.enter(Phase::Closing);
                 }
@@ -448,6 +556,13 @@ impl World {
         self.phase_begun = self.time.micros();
         self.looked_at = 0;
     }
+}
+
+/// Nobody decides what became of a write before its time-out and a margin are over; the machine's clock may be set by
+/// up to three seconds meanwhile. What takes effect within that must be found; what takes effect later cannot always be.
+fn late_after(timeout: Duration) -> Micros {
+    let margin = WorkSettings::default().resolve_margin.num_microseconds().unwrap_or_default();
+    Micros::try_from(timeout.as_micros()).unwrap_or_default() + margin - 3 * SECOND
 }
 
 /// The carrier's stock is not always as it was delivered, and its APIs are not always open.

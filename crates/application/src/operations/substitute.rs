@@ -64,16 +64,16 @@ fn swap(
     let cancelled = being_cancelled(conn, operation)?;
     let profile = profiles::get(conn, operation.profile_id)?;
     let profile = observations::learn(conn, depot, profile, seen, now)?;
-    let allocation =
-        allocations::live_of(conn, profile.id)?.ok_or(AppError::NotFound { what: "allocation" })?;
-
     let why = problem(refusal)?;
     let change = OperationChange {
         problem: Some(why.clone()),
         ..OperationChange::to(step(operation, OperationStep::Refuse)?)
     };
     let code = Some(refusal.code.clone());
+    // The lease is the first to be asked: whoever lost it finds the place ended, and that is a race, not an error.
     change_operation(conn, depot, operation, Some(lease.token), &change, &profile.iccid, code, now)?;
+    let allocation =
+        allocations::live_of(conn, profile.id)?.ok_or(AppError::NotFound { what: "allocation" })?;
     let refused = BundleChange { status: Some(BundleStatus::Refused), ..BundleChange::default() };
     change_bundle(conn, depot, operation, &refused, &profile.iccid, now)?;
     set_aside(conn, depot, &profile, reason, &allocation, now)?;
