@@ -228,11 +228,11 @@ impl Network {
         let trouble = if *outage_until > self.time.micros() {
             Some(Weather::outage(rng))
         } else {
-            weather.trouble(call == "order", rng)
+            weather.trouble(call, rng)
         };
         let goes_dark = call == "order" && trouble.as_ref().is_some_and(Trouble::loses_the_answer);
         if goes_dark && rng.per_mille(weather.outages) {
-            *outage_until = self.time.micros() + rng.within(5_000, 60_000) * MILLISECOND;
+            *outage_until = self.time.micros() + rng.within(5_000, 75_000) * MILLISECOND;
             self.history().count("outage");
         }
         let name = trouble.as_ref().map(Trouble::name);

@@ -3,6 +3,7 @@
 
 use simdepot_carrier_twin::Fault;
 
+use crate::guards::Guard;
 use crate::rng::Rng;
 
 /// What goes wrong with one request to the carrier.
@@ -81,6 +82,8 @@ pub struct Weather {
     pub clock_steps: u16,
     /// Lost answers of a thousand that begin an outage: for a while nothing reaches the carrier.
     pub outages: u16,
+    /// Inventory reads of a thousand that fail, apart from other trouble with reads.
+    pub inventory: u16,
     /// Carrier events of a thousand that never come, come twice, or come late.
     pub event_troubles: u16,
 }
@@ -116,8 +119,41 @@ impl Weather {
         weather.gone_clients = rate(400, 10);
         weather.clock_steps = rate(200, 4);
         weather.event_troubles = rate(600, 300);
-        weather.outages = rate(400, 600);
+        weather.inventory = rate(250, 400);
+        weather.outages =
+            if rng.per_mille(450) { u16::try_from(rng.within(100, 800)).unwrap_or_default() } else { 0 };
         weather
+    }
+
+    /// The trouble that a guard is for, often: whoever looks whether its loss is noticed need not wait for chance.
+    pub(super) fn stress(&mut self, guard: Guard) {
+        let at = Trouble::AtTheCarrier;
+        let held_up = |ms| Trouble::Late { ms, dropped: true };
+        let often = match guard {
+            Guard::LostIsNotResent | Guard::LostIsNotRefused | Guard::LostIsNotDone => {
+                at(Fault::DropAfterApply)
+            }
+            Guard::FailedReadIsNotNothing => {
+                self.inventory = 700;
+                at(Fault::DropAfterApply)
+            }
+            Guard::EvidenceFits => at(Fault::DropBeforeApply),
+            Guard::ResolverWaits => held_up(6_000),
+            Guard::DriftIsTold => held_up(70_000),
+            Guard::SentIsKept
+            | Guard::SoldIsNotOnSale
+            | Guard::ClaimSeesAll
+            | Guard::FulfilledByOutcome
+            | Guard::ReferenceIsUnique
+            | Guard::ReturnNeedsProof
+            | Guard::LedgerIsTrue
+            | Guard::RevealIsKept
+            | Guard::HoldGivesBack
+            | Guard::HeldIsNotOnSale
+            | Guard::FeedIsDense
+            | Guard::EventsAreSigned => return,
+        };
+        self.writes.insert(0, (150, often));
     }
 
     /// What a request meets during an outage.
@@ -130,8 +166,11 @@ impl Weather {
     }
 
     /// What goes wrong with the next request, if anything.
-    pub(super) fn trouble(&self, write: bool, rng: &mut Rng) -> Option<Trouble> {
-        let table = if write { &self.writes } else { &self.reads };
+    pub(super) fn trouble(&self, call: &str, rng: &mut Rng) -> Option<Trouble> {
+        let table = if call == "order" { &self.writes } else { &self.reads };
+        if call == "inventory" && rng.per_mille(self.inventory) {
+            return Some(Trouble::AtTheCarrier(Fault::Status503Before));
+        }
         for (rate, trouble) in table {
             if rng.per_mille(*rate) {
                 return Some(trouble.clone());
@@ -195,12 +234,12 @@ mod tests {
     #[test]
     fn fair_weather_is_fair_and_seeds_differ() {
         let mut rng = Rng::new(1);
-        assert!((0..1000).all(|_| Weather::fair().trouble(true, &mut rng).is_none()));
+        assert!((0..1000).all(|_| Weather::fair().trouble("order", &mut rng).is_none()));
         let stormy = (0..50)
             .filter(|seed| {
                 let mut rng = Rng::new(*seed);
                 let weather = Weather::draw(&mut rng);
-                (0..200).any(|_| weather.trouble(true, &mut rng).is_some())
+                (0..200).any(|_| weather.trouble("order", &mut rng).is_some())
             })
             .count();
         assert!((20..50).contains(&stormy), "{stormy}");

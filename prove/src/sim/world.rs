@@ -112,7 +112,10 @@ impl World {
         });
         let codes: Codes = Arc::new(codes.collect::<BTreeMap<_, _>>());
         let history = Arc::new(Mutex::new(History::default()));
-        let weather = Weather::draw(&mut rng);
+        let mut weather = Weather::draw(&mut rng);
+        if let Some(guard) = broken {
+            weather.stress(guard);
+        }
         let timeout = Duration::from_secs(*rng.pick(&[15, 15, 6]).unwrap_or(&15));
         let late_after = late_after(timeout);
         let network =
