@@ -78,9 +78,9 @@ impl Guard {
             | Self::LostIsNotRefused
             | Self::LostIsNotDone
             | Self::FailedReadIsNotNothing
+            | Self::EventsAreSigned
             | Self::ResolverWaits => return Ok(()),
             Self::EvidenceFits => "DROP INDEX bundles_subscription",
-            Self::EventsAreSigned => return Ok(()),
             Self::FeedIsDense => {
                 "CREATE TRIGGER broken AFTER INSERT ON feed WHEN NEW.seq % 7 = 0 BEGIN \
                  DELETE FROM feed WHERE seq = NEW.seq; END"

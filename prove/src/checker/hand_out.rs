@@ -54,12 +54,11 @@ pub(super) fn codes_for_one_order(history: &History, end: &EndState, verdict: &m
     let mut of_request: BTreeMap<u32, &str> = BTreeMap::new();
     let mut channels: BTreeMap<u32, &str> = BTreeMap::new();
     for entry in history.entries() {
-        match &entry.what {
-            What::Asked { request, channel, .. } => drop(channels.insert(*request, channel)),
-            What::Answered { request, answer: Answer::Order { id, .. } } => {
-                drop(of_request.insert(*request, id))
-            }
-            _ => {}
+        if let What::Asked { request, channel, .. } = &entry.what {
+            channels.insert(*request, channel);
+        }
+        if let What::Answered { request, answer: Answer::Order { id, .. } } = &entry.what {
+            of_request.insert(*request, id);
         }
     }
     let shown = shown(history);

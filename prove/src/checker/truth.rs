@@ -97,20 +97,14 @@ pub(super) fn refused_is_not_done(history: &History, end: &EndState, verdict: &m
     let plans: Vec<_> = end.carrier.iter().flat_map(|line| &line.plans).collect();
     for operation in &end.operations {
         let mut made = plans.iter().filter(|plan| plan.reference == operation.id);
-        match operation.status.as_str() {
-            "refused" | "cancelled" => {
-                if made.any(|plan| !late.contains(plan.subscription.as_str())) {
-                    let what = format!("{} is {}, but took effect", operation.id, operation.status);
-                    verdict.find("refused is not done", what);
-                }
-            }
-            "done" => {
-                if made.next().is_none() {
-                    let what = format!("{} is done, but the carrier has nothing of it", operation.id);
-                    verdict.find("done is done", what);
-                }
-            }
-            _ => {}
+        let done = operation.status == "done";
+        let not_done = matches!(operation.status.as_str(), "refused" | "cancelled");
+        if done && made.next().is_none() {
+            let what = format!("{} is done, but the carrier has nothing of it", operation.id);
+            verdict.find("done is done", what);
+        } else if not_done && made.any(|plan| !late.contains(plan.subscription.as_str())) {
+            let what = format!("{} is {}, but took effect", operation.id, operation.status);
+            verdict.find("refused is not done", what);
         }
     }
 }

@@ -208,7 +208,7 @@ async fn check_carrier(deployment: &Deployment, load: &Load, twin: &TwinServer) 
     for (reference, id) in load.orders() {
         let (orders, order) = deployment.order(&reference).await?;
         if orders != 1 || order.get("id").and_then(Value::as_str) != Some(id.as_str()) {
-            found.push(format!("{reference} was told to be {id}, and is {orders} orders: {}", order["id"]));
+            found.push(format!("{reference} was told to be {id}, and is {orders} orders: {order}"));
         }
         let profiles =
             order.pointer("/lines/0/profiles").and_then(Value::as_array).cloned().unwrap_or_default();

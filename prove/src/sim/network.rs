@@ -67,6 +67,8 @@ struct Inside {
     answers: Vec<(Micros, u64, Arc<Letterbox>, Reply)>,
     sent: u64,
     orders_sent: u64,
+    /// Until then nothing reaches the carrier.
+    outage_until: Micros,
     /// What went wrong with each operation's writes.
     troubles: BTreeMap<String, Vec<Trouble>>,
     /// Operations whose process died, or gave up, while their write was under way.
@@ -104,6 +106,7 @@ impl Network {
                 answers,
                 sent: 0,
                 orders_sent: 0,
+                outage_until: 0,
                 troubles,
                 interrupted: BTreeSet::new(),
             }),
@@ -125,7 +128,9 @@ impl Network {
 
     /// From here everything goes well; what is on its way stays on its way.
     pub(super) fn heal(&self) {
-        self.inside().weather = Weather::fair();
+        let mut inside = self.inside();
+        inside.weather = Weather::fair();
+        inside.outage_until = 0;
     }
 
     /// Whether nothing is on its way.
@@ -219,8 +224,17 @@ impl Network {
         let mut inside = self.inside();
         let call = call_of(&request);
         let reference = (call == "order").then(|| reference_of(&request)).flatten();
-        let Inside { weather, rng, .. } = &mut *inside;
-        let trouble = weather.trouble(call == "order", rng);
+        let Inside { weather, rng, outage_until, .. } = &mut *inside;
+        let trouble = if *outage_until > self.time.micros() {
+            Some(Weather::outage(rng))
+        } else {
+            weather.trouble(call == "order", rng)
+        };
+        let goes_dark = call == "order" && trouble.as_ref().is_some_and(Trouble::loses_the_answer);
+        if goes_dark && rng.per_mille(weather.outages) {
+            *outage_until = self.time.micros() + rng.within(5_000, 60_000) * MILLISECOND;
+            self.history().count("outage");
+        }
         let name = trouble.as_ref().map(Trouble::name);
         {
             let mut history = self.history();

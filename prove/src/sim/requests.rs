@@ -160,8 +160,8 @@ pub(super) async fn take_event(
 }
 
 fn shown_hold(view: &HoldView) -> Answer {
-    let quantity = u32::try_from(view.hold.quantity).unwrap_or_default();
-    Answer::Hold { id: view.hold.id.to_string(), status: view.hold.status.to_string(), quantity }
+    let (id, status) = (view.hold.id.to_string(), view.hold.status.to_string());
+    Answer::Hold { id, status, quantity: view.hold.quantity }
 }
 
 fn parse_hold(text: &str) -> Result<HoldId, AppError> {

@@ -79,6 +79,8 @@ pub struct Weather {
     pub gone_clients: u16,
     /// The machine's clock is set, of a thousand steps.
     pub clock_steps: u16,
+    /// Lost answers of a thousand that begin an outage: for a while nothing reaches the carrier.
+    pub outages: u16,
     /// Carrier events of a thousand that never come, come twice, or come late.
     pub event_troubles: u16,
 }
@@ -114,7 +116,17 @@ impl Weather {
         weather.gone_clients = rate(400, 10);
         weather.clock_steps = rate(200, 4);
         weather.event_troubles = rate(600, 300);
+        weather.outages = rate(400, 600);
         weather
+    }
+
+    /// What a request meets during an outage.
+    pub(super) fn outage(rng: &mut Rng) -> Trouble {
+        match rng.below(3) {
+            0 => Trouble::NotConnected,
+            1 => Trouble::AtTheCarrier(Fault::DropBeforeApply),
+            _ => Trouble::AtTheCarrier(Fault::Status503Before),
+        }
     }
 
     /// What goes wrong with the next request, if anything.

@@ -485,10 +485,11 @@ impl World {
             let (act, done) = match status {
                 EsimStatus::Released => ("download", twin.simulate_download(&iccid, None, now).is_ok()),
                 EsimStatus::Downloaded => ("install", twin.simulate_install(&iccid, now).is_ok()),
-                EsimStatus::Installed => ("enable", twin.simulate_enable(&iccid, now).is_ok()),
+                EsimStatus::Installed | EsimStatus::Disabled => {
+                    ("enable", twin.simulate_enable(&iccid, now).is_ok())
+                }
                 EsimStatus::Enabled if remove => ("delete", twin.simulate_delete(&iccid, now).is_ok()),
                 EsimStatus::Enabled => ("attach", twin.attach(&iccid, country, now).is_ok()),
-                EsimStatus::Disabled => ("enable", twin.simulate_enable(&iccid, now).is_ok()),
                 EsimStatus::Available | EsimStatus::Allocated | EsimStatus::Deleted => return None,
             };
             done.then_some(act)
