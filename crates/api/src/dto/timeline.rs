@@ -38,7 +38,6 @@ pub struct Timeline {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Diagnosis {
     /// For programs. Codes are only added.
-    #[schema(inline)]
     pub code: DiagnosisCode,
     /// For people: what it means, and whose turn it is.
     pub text: String,

@@ -106,15 +106,15 @@ pub(super) fn rendered(entry: Entry) -> Result<NewDelivery, AppError> {
             data: Some(entry.data),
         },
     };
-    let mut bytes = serde_json::to_vec(&body).map_err(unwritable)?;
+    let mut bytes = serde_json::to_vec(&body).map_err(|error| unwritable(&error))?;
     if bytes.len() >= MAX_BODY {
         body.data.data = None;
-        bytes = serde_json::to_vec(&body).map_err(unwritable)?;
+        bytes = serde_json::to_vec(&body).map_err(|error| unwritable(&error))?;
     }
     Ok(NewDelivery { seq: entry.seq, event: entry.id, event_type: entry.type_name, order_key, body: bytes })
 }
 
-fn unwritable(error: serde_json::Error) -> AppError {
+fn unwritable(error: &serde_json::Error) -> AppError {
     AppError::Internal(format!("an event cannot be written as JSON: {error}"))
 }
 
