@@ -231,6 +231,19 @@ on_both_databases! {
         test.finish().await;
     }
 
+    /// Refused after a sending whose answer was lost: the carrier might still carry that one out.
+    async fn a_refusal_after_a_lost_answer_is_no_proof(db: TestDatabase) {
+        let test = start(db).await;
+        let id = lose(&test, Fault::DropBeforeApply).await;
+        let refuse = Fault::RefuseTitle { status: 400, title: "PRODUCT_NOT_FOUND".to_owned() };
+        test.twin.twin().add_script(Script::once(CallName::Order, refuse));
+        test.resolve_until_settled().await;
+        let order = test.read_order(id).await;
+        assert_eq!(order.order.status, OrderStatus::Failed);
+        assert_eq!(profiles_of(&order)[0].stock_status, StockStatus::Quarantined);
+        test.finish().await;
+    }
+
     async fn sent_again_by_hand(db: TestDatabase) {
         let test = start(db).await;
         let id = lose(&test, Fault::DropBeforeApply).await;

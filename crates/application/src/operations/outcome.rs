@@ -230,7 +230,10 @@ fn give_back(
     let proof = ReturnProof {
         never_revealed: profile.revealed_at.is_none(),
         never_downloaded: !on_a_device,
-        no_bundle: proof == Proof::SurelyNothing && operation.before_set.as_ref().is_none_or(Vec::is_empty),
+        // A sending whose answer was lost may still be carried out, however often nothing of it was seen.
+        no_bundle: proof == Proof::SurelyNothing
+            && operation.reads == 0
+            && operation.before_set.as_ref().is_none_or(Vec::is_empty),
     };
     let transition = apply(profile.stock_state(), StockCommand::Return(proof), now)
         .map_err(|error| AppError::Internal(error.to_string()))?;
