@@ -1,4 +1,4 @@
-//! Holds: the record. The profiles that a hold reserves are moved in [`stock`].
+//! Holds: the record. The profiles that a hold reserves are moved in `stock.rs`.
 
 mod stock;
 
