@@ -241,10 +241,10 @@ impl Carrier for Liar {
         self.inner.esim(iccid).await
     }
 
-    async fn bundles(&self, msisdn: &Msisdn) -> Result<Vec<BundleReading>, ReadError> {
+    async fn bundles(&self, msisdn: &Msisdn) -> Result<Option<Vec<BundleReading>>, ReadError> {
         match self.inner.bundles(msisdn).await {
-            Err(_) if self.guard == Guard::FailedReadIsNotNothing => Ok(Vec::new()),
-            Ok(list) if self.guard == Guard::EvidenceFits => Ok(self.relabel(msisdn, list)),
+            Err(_) if self.guard == Guard::FailedReadIsNotNothing => Ok(Some(Vec::new())),
+            Ok(Some(list)) if self.guard == Guard::EvidenceFits => Ok(Some(self.relabel(msisdn, list))),
             read => read,
         }
     }

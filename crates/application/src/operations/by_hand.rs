@@ -123,8 +123,10 @@ fn send_again(
     let now = conn.now()?;
     lock_order(conn, operation)?;
     let iccid = profiles::get(conn, operation.profile_id)?.iccid;
+    // While the carrier may still be working on the first sending, not even a person sends it again.
+    let settled = operation.resolve_after.map_or(now, |after| after + depot.work.absence_gap);
     let change = OperationChange {
-        deferred_to: Some(now),
+        deferred_to: Some(settled.max(now)),
         evidence: Some(evidence),
         reason: Some(reason.to_owned()),
         ..OperationChange::to(step(operation, OperationStep::PutBack)?)
