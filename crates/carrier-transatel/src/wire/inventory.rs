@@ -277,14 +277,15 @@ mod tests {
                 r#"{"productSubscriptions":[{"subscriptionId":"s","status":"active","productDefinition":{}}]}"#,
             ),
             (200, r#"{"productSubscriptions":[{"subscriptionId":"s","status":"active"}]}"#),
-            (404, r#"{"title":"NOT_FOUND"}"#),
-            (404, ""),
             (400, r#"{"title":"BAD_REQUEST"}"#),
             (204, ""),
         ] {
             assert!(matches!(read(status, body), Err(ReadError::Unreadable { .. })), "{status} {body}");
         }
-        assert!(matches!(read(403, ""), Err(ReadError::Denied { .. })));
-        assert!(matches!(read(504, ""), Err(ReadError::Unavailable(_))));
+        for (status, body) in [(404, r#"{"title":"NOT_FOUND"}"#), (404, ""), (403, "<html>"), (504, "")] {
+            assert!(matches!(read(status, body), Err(ReadError::Unavailable(_))), "{status} {body}");
+        }
+        let denied = read(403, r#"{"title":"INSUFFICIENT_PERMISSION"}"#);
+        assert!(matches!(denied, Err(ReadError::Denied { .. })));
     }
 }
