@@ -91,8 +91,11 @@ pub enum EventRefused {
     /// The account has no secret to check events with.
     #[error("the account has no webhook_secret, so its events cannot be checked")]
     NotConfigured,
-    /// The signature is missing or wrong.
-    #[error("the signature is missing or wrong")]
+    /// There is no signature, or nothing that could be one. No body mends that.
+    #[error("the signature is missing")]
+    Unsigned,
+    /// The signature is wrong.
+    #[error("the signature is wrong")]
     Signature,
 }
 
