@@ -18,7 +18,7 @@ use simdepot_persistence::{Conn, Store};
 use crate::error::AppError;
 use crate::in_flight::InFlight;
 use crate::signals::Signals;
-use crate::webhooks::NoCourier;
+use crate::webhooks::{NoCourier, Probes};
 
 /// A carrier account at work.
 #[derive(Clone)]
@@ -66,6 +66,10 @@ pub struct WorkSettings {
     pub sweep_every: TimeDelta,
     /// How long one try of a webhook delivery may take.
     pub webhook_timeout: Duration,
+    /// Tries at failing webhook endpoints that a process has under way at a time.
+    pub webhook_probes: usize,
+    /// Most webhook endpoints of a channel.
+    pub webhook_endpoints: u32,
 }
 
 impl Default for WorkSettings {
@@ -83,6 +87,8 @@ impl Default for WorkSettings {
             checkpoint_file: None,
             sweep_every: TimeDelta::seconds(2),
             webhook_timeout: Duration::from_secs(20),
+            webhook_probes: 8,
+            webhook_endpoints: 20,
         }
     }
 }
@@ -105,6 +111,8 @@ pub struct Depot {
     pub signals: Arc<Signals>,
     /// What this process has in hand at the carriers.
     pub in_flight: Arc<InFlight>,
+    /// What this process tries at failing webhook endpoints.
+    pub probes: Arc<Probes>,
     /// Pace.
     pub work: Arc<WorkSettings>,
     /// Takes webhooks to their endpoints.
@@ -126,9 +134,9 @@ impl Depot {
     /// A depot with the default pace.
     pub fn new(store: Store, clock: Arc<dyn Clock>, ids: Arc<dyn IdGenerator>, accounts: Accounts) -> Self {
         let (accounts, work) = (Arc::new(accounts), Arc::new(WorkSettings::default()));
-        let (signals, in_flight) = (Arc::default(), Arc::default());
+        let (signals, in_flight, probes) = (Arc::default(), Arc::default(), Arc::default());
         let (courier, webhook_targets) = (Arc::new(NoCourier), Targets::default());
-        Self { store, clock, ids, accounts, signals, in_flight, work, courier, webhook_targets }
+        Self { store, clock, ids, accounts, signals, in_flight, probes, work, courier, webhook_targets }
     }
 
     /// The same depot with a way out for webhooks.

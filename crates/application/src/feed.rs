@@ -11,14 +11,14 @@ use simdepot_persistence::feed::{self, Entry};
 
 use crate::depot::Depot;
 use crate::error::AppError;
-use crate::signals::FEED;
 
 pub use checkpoints::{Checkpoint, read_file, step as keep_checkpoints};
 
 /// Events numbered at once, about.
 const BATCH: i64 = 1_000;
 
-/// Numbers what is complete and wakes those who follow. `false` when there was nothing.
+/// Numbers what is complete and wakes those who follow: it is the one that looks on their behalf how far the feed has
+/// got, also by what other processes numbered. `false` when there was nothing.
 ///
 /// # Errors
 /// When the store cannot be asked.
@@ -56,5 +56,5 @@ pub async fn read(depot: &Depot, after: i64, limit: i64, wait: Duration) -> Resu
             depot.store.read(move |conn| Ok::<_, AppError>(feed::after(conn, after, limit)?)).await?;
         Ok::<_, AppError>((!entries.is_empty()).then_some(entries))
     };
-    Ok(depot.signals.wait_for(FEED, wait, look).await?.unwrap_or_default())
+    Ok(depot.signals.wait_for_feed(after, wait, look).await?.unwrap_or_default())
 }
