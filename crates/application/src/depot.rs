@@ -19,7 +19,7 @@ use crate::carrier_reads::CarrierReads;
 use crate::error::AppError;
 use crate::in_flight::InFlight;
 use crate::signals::Signals;
-use crate::webhooks::NoCourier;
+use crate::webhooks::{NoCourier, Probes};
 
 /// A carrier account at work.
 #[derive(Clone)]
@@ -68,6 +68,10 @@ pub struct WorkSettings {
     pub sweep_every: TimeDelta,
     /// How long one try of a webhook delivery may take.
     pub webhook_timeout: Duration,
+    /// Tries at failing webhook endpoints that a process has under way at a time.
+    pub webhook_probes: usize,
+    /// Most webhook endpoints of a channel.
+    pub webhook_endpoints: u32,
 }
 
 impl Default for WorkSettings {
@@ -85,6 +89,8 @@ impl Default for WorkSettings {
             checkpoint_file: None,
             sweep_every: TimeDelta::seconds(2),
             webhook_timeout: Duration::from_secs(20),
+            webhook_probes: 8,
+            webhook_endpoints: 20,
         }
     }
 }
@@ -109,6 +115,8 @@ pub struct Depot {
     pub in_flight: Arc<InFlight>,
     /// Turns for what is read of the carriers beside the sales.
     pub carrier_reads: CarrierReads,
+    /// What this process tries at failing webhook endpoints.
+    pub probes: Arc<Probes>,
     /// Pace.
     pub work: Arc<WorkSettings>,
     /// Takes webhooks to their endpoints.
@@ -130,7 +138,7 @@ impl Depot {
     /// A depot with the default pace.
     pub fn new(store: Store, clock: Arc<dyn Clock>, ids: Arc<dyn IdGenerator>, accounts: Accounts) -> Self {
         let (accounts, work) = (Arc::new(accounts), Arc::new(WorkSettings::default()));
-        let (signals, in_flight) = (Arc::default(), Arc::default());
+        let (signals, in_flight, probes) = (Arc::default(), Arc::default(), Arc::default());
         let carrier_reads = CarrierReads::default();
         let (courier, webhook_targets) = (Arc::new(NoCourier), Targets::default());
         Self {
@@ -141,6 +149,7 @@ impl Depot {
             signals,
             in_flight,
             carrier_reads,
+            probes,
             work,
             courier,
             webhook_targets,

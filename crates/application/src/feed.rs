@@ -13,7 +13,6 @@ use simdepot_persistence::feed::{self, Entry};
 
 use crate::depot::Depot;
 use crate::error::AppError;
-use crate::signals::FEED;
 
 /// Where a reader stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +34,8 @@ pub use checkpoints::{Checkpoint, read_file, step as keep_checkpoints};
 /// Events numbered at once, about.
 const BATCH: i64 = 1_000;
 
-/// Numbers what is complete and wakes those who follow. `false` when there was nothing.
+/// Numbers what is complete and wakes those who follow: it is the one that looks on their behalf how far the feed has
+/// got, also by what other processes numbered. `false` when there was nothing.
 ///
 /// # Errors
 /// When the store cannot be asked.
@@ -79,7 +79,7 @@ pub async fn read(
         let entries = depot.store.read(move |conn| follow(conn, &place, limit)).await?;
         Ok::<_, AppError>((!entries.is_empty()).then_some(entries))
     };
-    Ok(depot.signals.wait_for(FEED, wait, look).await?.unwrap_or_default())
+    Ok(depot.signals.wait_for_feed(after, wait, look).await?.unwrap_or_default())
 }
 
 /// What comes after a place that the reader and the feed share.

@@ -332,6 +332,7 @@ tables! {
         previous_until -> Nullable<Moment>,
         position -> BigInt,
         failures -> Integer,
+        not_before -> Nullable<Moment>,
         version -> BigInt,
         created_at -> Moment,
         updated_at -> Moment,

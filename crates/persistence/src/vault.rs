@@ -23,7 +23,7 @@ use thiserror::Error;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::error::Result;
+use crate::error::{Result, ensure_affected};
 use crate::schema::wrapped_keys;
 use crate::sql_types::{At, Uid};
 use crate::store::Conn;
@@ -379,6 +379,20 @@ impl Vault {
         let key = DataKey { id, bytes: self.keys.open(&row.key_id, row.id.0, &row.wrapped)? };
         self.opened.lock().unwrap_or_else(PoisonError::into_inner).insert(id, key.clone());
         Ok(key)
+    }
+
+    /// Removes the data key of a row that was removed: what it sealed opens nowhere any more but in processes that had
+    /// opened it, until they end.
+    ///
+    /// # Errors
+    /// When the database refuses it, because something else is sealed with it; [`crate::StoreError::RowsAffected`]
+    /// when there is no such data key.
+    pub fn delete_data_key(&self, conn: &mut Conn<'_>, id: Uuid) -> Result<()> {
+        let key = wrapped_keys::table.find(Uid(id)).filter(wrapped_keys::purpose.eq("data"));
+        let touched = diesel::delete(key).execute(conn.db)?;
+        // Should the transaction be rolled back, the key is opened again.
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        ensure_affected("delete data key", 1, touched)
     }
 
     /// The key that seals what carriers tell us until it is applied. Derived, so that events need no key row of their
