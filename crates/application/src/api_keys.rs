@@ -8,6 +8,7 @@ use simdepot_domain::event::{Fact, Subject};
 use simdepot_domain::id::ApiKeyId;
 use simdepot_persistence::api_keys::{self, ApiKey};
 use simdepot_persistence::events;
+use simdepot_persistence::vault::Vault;
 use strum::VariantArray;
 
 use crate::caller::Caller;
@@ -59,6 +60,11 @@ fn generate(test: bool) -> Result<SecretString, AppError> {
     let body = format!("sd_{}_{}", if test { "test" } else { "live" }, hex::encode(bytes));
     let checksum = hex::encode(Sha256::digest(body.as_bytes()).get(..4).unwrap_or_default());
     Ok(format!("{body}{checksum}").into())
+}
+
+/// What the ledger keeps of a key, so that no other can be put in its place.
+pub(crate) fn fingerprint(vault: &Vault, key: &ApiKey) -> String {
+    vault.fingerprint("api key", &hex::encode(&key.hash))
 }
 
 /// Makes a key. The second value tells whether an earlier request with the idempotency key had made it.
@@ -124,7 +130,12 @@ async fn insert(
             idempotency::record(conn, &work, &caller, idempotency.as_ref(), 201, &key.id.to_string())?;
             let inserted = api_keys::insert(conn, &key)?;
             if inserted {
-                let fact = Fact::ApiKeyCreated { channel: key.channel.clone() };
+                let fact = Fact::ApiKeyCreated {
+                    channel: key.channel.clone(),
+                    scopes: key.scopes.clone(),
+                    expires_at: key.expires_at,
+                    fingerprint: fingerprint(work.store.vault(), &key),
+                };
                 events::append(conn, &[work.event(key.created_at, Subject::ApiKey(key.id), 1, fact)])?;
             }
             Ok(inserted)

@@ -16,6 +16,7 @@ use simdepot_domain::webhook::{Courier, Targets};
 use simdepot_persistence::{Conn, Store};
 
 use crate::error::AppError;
+use crate::feed::InFile;
 use crate::in_flight::InFlight;
 use crate::signals::Signals;
 use crate::webhooks::NoCourier;
@@ -105,6 +106,8 @@ pub struct Depot {
     pub signals: Arc<Signals>,
     /// What this process has in hand at the carriers.
     pub in_flight: Arc<InFlight>,
+    /// What this process has seen of its checkpoint file.
+    pub checkpoint_file: Arc<InFile>,
     /// Pace.
     pub work: Arc<WorkSettings>,
     /// Takes webhooks to their endpoints.
@@ -126,9 +129,20 @@ impl Depot {
     /// A depot with the default pace.
     pub fn new(store: Store, clock: Arc<dyn Clock>, ids: Arc<dyn IdGenerator>, accounts: Accounts) -> Self {
         let (accounts, work) = (Arc::new(accounts), Arc::new(WorkSettings::default()));
-        let (signals, in_flight) = (Arc::default(), Arc::default());
+        let (signals, in_flight, checkpoint_file) = (Arc::default(), Arc::default(), Arc::default());
         let (courier, webhook_targets) = (Arc::new(NoCourier), Targets::default());
-        Self { store, clock, ids, accounts, signals, in_flight, work, courier, webhook_targets }
+        Self {
+            store,
+            clock,
+            ids,
+            accounts,
+            signals,
+            in_flight,
+            checkpoint_file,
+            work,
+            courier,
+            webhook_targets,
+        }
     }
 
     /// The same depot with a way out for webhooks.

@@ -3,6 +3,7 @@
 //! Consumers ask for what comes after the last number they have seen. Numbers are dense, so that a consumer can prove
 //! that it missed nothing, and given once, so that it can go on where it stopped.
 
+mod checkpoint_file;
 mod checkpoints;
 
 use std::time::Duration;
@@ -13,7 +14,8 @@ use crate::depot::Depot;
 use crate::error::AppError;
 use crate::signals::FEED;
 
-pub use checkpoints::{Checkpoint, read_file, step as keep_checkpoints};
+pub use checkpoint_file::{CheckpointFile, InFile, KeptCheckpoints, read_file};
+pub use checkpoints::{Checkpoint, step as keep_checkpoints};
 
 /// Events numbered at once, about.
 const BATCH: i64 = 1_000;
