@@ -195,7 +195,13 @@ fn events_of(
     now: DateTime<Utc>,
 ) -> [simdepot_domain::event::Event; 2] {
     let iccid = || profile.iccid.clone();
-    let ordered = Fact::BundleOrdered { iccid: iccid(), product: bundle.product.clone(), order: None };
+    let ordered = Fact::BundleOrdered {
+        iccid: iccid(),
+        product: bundle.product.clone(),
+        order: None,
+        channel: bundle.channel.clone(),
+        reference: bundle.reference.clone(),
+    };
     let to = OperationStatus::Pending;
     let pending = Fact::OperationStatusChanged {
         iccid: iccid(),

@@ -17,6 +17,7 @@ use simdepot_persistence::{Conn, Store};
 
 use crate::carrier_reads::CarrierReads;
 use crate::error::AppError;
+use crate::feed::InFile;
 use crate::in_flight::InFlight;
 use crate::signals::Signals;
 use crate::webhooks::{NoCourier, Probes};
@@ -117,6 +118,8 @@ pub struct Depot {
     pub carrier_reads: CarrierReads,
     /// What this process tries at failing webhook endpoints.
     pub probes: Arc<Probes>,
+    /// What this process has seen of its checkpoint file.
+    pub checkpoint_file: Arc<InFile>,
     /// Pace.
     pub work: Arc<WorkSettings>,
     /// Takes webhooks to their endpoints.
@@ -138,7 +141,8 @@ impl Depot {
     /// A depot with the default pace.
     pub fn new(store: Store, clock: Arc<dyn Clock>, ids: Arc<dyn IdGenerator>, accounts: Accounts) -> Self {
         let (accounts, work) = (Arc::new(accounts), Arc::new(WorkSettings::default()));
-        let (signals, in_flight, probes) = (Arc::default(), Arc::default(), Arc::default());
+        let (signals, in_flight, probes, checkpoint_file) =
+            (Arc::default(), Arc::default(), Arc::default(), Arc::default());
         let carrier_reads = CarrierReads::default();
         let (courier, webhook_targets) = (Arc::new(NoCourier), Targets::default());
         Self {
@@ -150,6 +154,7 @@ impl Depot {
             in_flight,
             carrier_reads,
             probes,
+            checkpoint_file,
             work,
             courier,
             webhook_targets,

@@ -4,6 +4,7 @@
 //! that it missed nothing, and given once, so that it can go on where it stopped. A restored backup alone gives numbers
 //! again: a consumer that also says which hash it has seen is told, whatever has happened since.
 
+mod checkpoint_file;
 mod checkpoints;
 
 use std::time::Duration;
@@ -29,7 +30,8 @@ impl From<i64> for Place {
     }
 }
 
-pub use checkpoints::{Checkpoint, read_file, step as keep_checkpoints};
+pub use checkpoint_file::{CheckpointFile, InFile, KeptCheckpoints, read_file};
+pub use checkpoints::{Checkpoint, step as keep_checkpoints};
 
 /// Events numbered at once, about.
 const BATCH: i64 = 1_000;

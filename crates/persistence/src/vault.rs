@@ -408,6 +408,12 @@ impl Vault {
         Ok(JournalKey { bytes: Zeroizing::new(bytes) })
     }
 
+    /// Keyed hash of `input`, in hex: the ledger keeps it of what must not be changed unseen but not be told either.
+    /// The zero byte keeps it apart from every blind index, the label one use from another.
+    pub fn fingerprint(&self, label: &str, input: &str) -> String {
+        hex::encode(self.blind_index(&format!("\0simdepot fingerprint {label}\0{input}")))
+    }
+
     /// Blind index of `input`.
     pub fn blind_index(&self, input: &str) -> Vec<u8> {
         // HMAC takes a key of any length, so this cannot fail; an empty index would be refused by the unique index.
