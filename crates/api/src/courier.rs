@@ -21,6 +21,8 @@ const CONNECT: Duration = Duration::from_secs(5);
 const IDLE: Duration = Duration::from_secs(30);
 /// What is read of an answer's body, so that its connection can be used again; it is looked at by nobody.
 const MOST_READ: usize = 4 * 1024;
+/// How long a body is waited for: an endpoint that sends it drop by drop must not keep a worker.
+const LONGEST_READ: Duration = Duration::from_millis(250);
 
 /// The way out.
 #[derive(Debug)]
@@ -75,7 +77,8 @@ impl Courier for HttpCourier {
                 let status = response.status().as_u16();
                 let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
                 let retry_after = retry_after.map(str::to_owned);
-                drain(response).await;
+                // When it takes too long, the connection is given up with the answer.
+                let _ = tokio::time::timeout(LONGEST_READ, drain(response)).await;
                 Reply::Answered { status, retry_after }
             }
             Err(error) => Reply::Failed { reason: reason(&error).to_owned() },

@@ -87,9 +87,9 @@ const LOOPS: &[Loop] = &[
     every("webhook_fan_out", Duration::from_millis(250), |depot| {
         Box::pin(async move { webhooks::fan_out::step(&depot).await })
     }),
-    // A dead endpoint occupies one of these for its time-out.
+    // A dead endpoint occupies one of these for its time-out, a slow one some; they mostly wait.
     Loop {
-        count: Count::Workers(8),
+        count: Count::Workers(16),
         wake: Some(|signals| &signals.webhooks),
         ..every("webhooks", Duration::from_secs(1), |depot| {
             Box::pin(async move { webhooks::deliver::step(&depot).await })
@@ -137,7 +137,9 @@ impl Jobs {
                 Count::One => 1,
                 Count::Workers(most) => workers.min(most),
             };
-            loops.extend((0..count).map(|_| tokio::spawn(run(job, state.depot.clone(), stopped.clone()))));
+            loops.extend(
+                (0..count).map(|number| tokio::spawn(run(job, number, state.depot.clone(), stopped.clone()))),
+            );
         }
         let shared = state.clone();
         let step = move || upkeep(shared.clone());
@@ -165,16 +167,21 @@ impl Jobs {
     }
 }
 
-async fn run(job: &'static Loop, depot: Depot, stopped: watch::Receiver<bool>) {
+/// A worker that took work wakes the next, so one of them looks on behalf of all; the others look as well, for the
+/// case that it is busy for long.
+const OTHERS_LOOK: u32 = 8;
+
+async fn run(job: &'static Loop, number: usize, depot: Depot, stopped: watch::Receiver<bool>) {
     let signals = Arc::clone(&depot.signals);
+    let pause = if number > 0 && job.wake.is_some() { job.pause * OTHERS_LOOK } else { job.pause };
     let step = move || (job.step)(depot.clone());
     let idle = move || {
         let signals = Arc::clone(&signals);
         async move {
             match job.wake {
                 // Woken or not: the next thing is to look.
-                Some(wake) => drop(tokio::time::timeout(job.pause, wake(&signals).notified()).await),
-                None => tokio::time::sleep(job.pause).await,
+                Some(wake) => drop(tokio::time::timeout(pause, wake(&signals).notified()).await),
+                None => tokio::time::sleep(pause).await,
             }
         }
     };

@@ -2,6 +2,7 @@
 
 use chrono::TimeDelta;
 use simdepot_domain::drift::DriftKind;
+use simdepot_domain::operation::OperationStatus;
 use simdepot_persistence::{carrier_events, drifts, idempotency, imports, operations};
 use strum::VariantArray;
 
@@ -38,15 +39,23 @@ pub async fn step(depot: &Depot) -> Result<(), AppError> {
             Ok::<_, AppError>(())
         })
         .await?;
-    for (status, count) in depot.store.read(operations::open_counts).await? {
-        metrics::gauge!("simdepot_open_operations", "status" => status)
-            .set(f64::from(i32::try_from(count).unwrap_or(i32::MAX)));
+    measure(depot).await
+}
+
+/// Counts what is open. What there is none of is set to 0: a gauge keeps its last value.
+async fn measure(depot: &Depot) -> Result<(), AppError> {
+    let (operations, drifts) = depot
+        .store
+        .read(|conn| Ok::<_, AppError>((operations::open_counts(conn)?, drifts::open_counts(conn)?)))
+        .await?;
+    let gauge = |count: i64| f64::from(i32::try_from(count).unwrap_or(i32::MAX));
+    for status in OperationStatus::VARIANTS.iter().filter(|status| status.is_open()) {
+        let count = operations.iter().find(|(of, _)| of == status).map_or(0, |(_, count)| *count);
+        metrics::gauge!("simdepot_open_operations", "status" => status.to_string()).set(gauge(count));
     }
-    let open = depot.store.read(drifts::open_counts).await?;
     for kind in DriftKind::VARIANTS {
-        let count = open.iter().find(|(of, _)| of == kind).map_or(0, |(_, count)| *count);
-        metrics::gauge!("simdepot_open_drifts", "kind" => kind.to_string())
-            .set(f64::from(i32::try_from(count).unwrap_or(i32::MAX)));
+        let count = drifts.iter().find(|(of, _)| of == kind).map_or(0, |(_, count)| *count);
+        metrics::gauge!("simdepot_open_drifts", "kind" => kind.to_string()).set(gauge(count));
     }
     Ok(())
 }

@@ -119,8 +119,14 @@ impl fmt::Debug for DatabaseUrl {
             Self::Sqlite(path) => write!(f, "sqlite://{path}"),
             Self::Postgres(url) => {
                 let rest = url.split_once("://").map_or("", |(_, rest)| rest);
-                let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
-                write!(f, "postgres://{}", place.split('?').next().unwrap_or_default())
+                let (head, parameters) = rest.split_once('?').unwrap_or((rest, ""));
+                let place = match head.rsplit_once('@') {
+                    Some((_, place)) => place,
+                    // A parameter's `@`, or that of a password with a `?` in it: what is before may be the password.
+                    None if parameters.contains('@') => "…",
+                    None => head,
+                };
+                write!(f, "postgres://{place}")
             }
         }
     }
@@ -261,5 +267,15 @@ mod tests {
     fn debug_shows_no_password() {
         let url: DatabaseUrl = "postgres://user:hunter2@db.example/d?password=hunter2".parse().unwrap();
         assert_eq!(format!("{url:?}"), "postgres://db.example/d");
+        for hidden in [
+            "postgres://localhost:1/d?user=alice@tenant&password=hunter2",
+            "postgres://localhost?user=alice@tenant&password=hunter2",
+            "postgres://alice@tenant:hunter2@db.example/d?options=a@hunter2",
+            "postgres://alice:hunter2?x@db.example/d",
+            "postgres://alice:x/hunter2@db.example/d",
+        ] {
+            let url: DatabaseUrl = hidden.parse().unwrap();
+            assert!(!format!("{url:?}").contains("hunter2"), "{url:?}");
+        }
     }
 }

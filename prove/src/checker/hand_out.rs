@@ -2,28 +2,45 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Allocation, EndState, Verdict};
+use super::{Allocation, EndState, Profile, Verdict};
 use crate::history::{Answer, Ask, Entry, History, Micros, What};
 
-/// A profile belongs to one order at a time.
+/// A profile belongs to one order at a time: the ledger hands it to one after the other, each allocation is such a
+/// hand-out, and only the last may still be open. All of this goes by the order of writing, never by a clock.
 pub(super) fn one_order_at_a_time(end: &EndState, verdict: &mut Verdict) {
-    let mut last: BTreeMap<&str, &Allocation> = BTreeMap::new();
-    for next in &end.allocations {
-        if let Some(before) = last.insert(&next.iccid, next)
-            && before.ended.is_none_or(|ended| ended > next.begun)
-        {
-            let what = format!("{} was handed to {} and to {}", next.iccid, before.order, next.order);
-            verdict.find("one order at a time", what);
-        }
-    }
     for profile in &end.profiles {
-        let live = end.allocations.iter().filter(|a| a.iccid == profile.iccid && a.ended.is_none()).count();
-        let expected = usize::from(profile.stock_status == "allocated");
-        if live != expected {
-            let what = format!("{} is {} and in {live} orders", profile.iccid, profile.stock_status);
-            verdict.find("one order at a time", what);
+        if let Some(what) = more_than_one_order(end, profile) {
+            verdict.find("one order at a time", format!("{} {what}", profile.iccid));
         }
     }
+}
+
+fn more_than_one_order(end: &EndState, profile: &Profile) -> Option<String> {
+    let mut status = profile.imported_as.as_str();
+    let mut handed_to: Vec<&str> = Vec::new();
+    for step in end.moves.iter().filter(|step| step.iccid == profile.iccid) {
+        if step.from != status {
+            return Some(format!("was {status} and moved from {} to {}", step.from, step.to));
+        }
+        status = &step.to;
+        if status == "allocated" {
+            handed_to.push(step.order.as_deref().unwrap_or("nobody"));
+        }
+    }
+    let allocations: Vec<&Allocation> =
+        end.allocations.iter().filter(|allocation| allocation.iccid == profile.iccid).collect();
+    let orders: Vec<&str> = allocations.iter().map(|allocation| allocation.order.as_str()).collect();
+    if orders != handed_to {
+        return Some(format!("was handed to {handed_to:?} and is in {orders:?}"));
+    }
+    let before = allocations.len().saturating_sub(1);
+    if let Some(open) = allocations.iter().take(before).find(|allocation| allocation.ended.is_none()) {
+        return Some(format!("was handed to another and is still in {}", open.order));
+    }
+    let in_order = allocations.last().is_some_and(|last| last.ended.is_none());
+    (in_order != (profile.stock_status == "allocated")).then(|| {
+        format!("is {} and {} order", profile.stock_status, if in_order { "in an" } else { "in no" })
+    })
 }
 
 /// Codes that were shown: by profile, to which requests, when.
@@ -162,13 +179,12 @@ pub(super) fn on_sale_only_with_proof(history: &History, end: &EndState, verdict
 pub(super) fn buffer_is_left(end: &EndState, verdict: &mut Verdict) {
     for pool in &end.pools {
         let mut free: i64 = 0;
-        let mut moves: Vec<_> = Vec::new();
+        let mut of_pool: BTreeSet<&str> = BTreeSet::new();
         for profile in end.profiles.iter().filter(|profile| profile.pool == pool.pool) {
             free += i64::from(profile.imported_as == "available");
-            moves.extend(end.moves.iter().filter(|step| step.iccid == profile.iccid));
+            of_pool.insert(&profile.iccid);
         }
-        moves.sort_by_key(|step| step.at);
-        for step in moves {
+        for step in end.moves.iter().filter(|step| of_pool.contains(step.iccid.as_str())) {
             free += i64::from(step.to == "available") - i64::from(step.from == "available");
             let taken = step.from == "available" && matches!(step.to.as_str(), "allocated" | "held");
             if taken && free < pool.safety_buffer {

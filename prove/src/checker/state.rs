@@ -11,7 +11,7 @@ pub struct EndState {
     pub pools: Vec<Pool>,
     /// Profiles.
     pub profiles: Vec<Profile>,
-    /// Moves in the stock, by profile, in order.
+    /// Moves in the stock, in the order in which they were written.
     pub moves: Vec<Move>,
     /// Orders.
     pub orders: Vec<Order>,
@@ -86,6 +86,8 @@ pub struct Move {
     pub from: String,
     /// To where.
     pub to: String,
+    /// For which order.
+    pub order: Option<String>,
     /// When, by the machine's clock.
     pub at: Micros,
 }

@@ -71,7 +71,8 @@ fn profile(iccid: &str, status: &str) -> Profile {
 }
 
 fn movement(iccid: &str, from: &str, to: &str, at: i64) -> Move {
-    Move { iccid: iccid.to_owned(), from: from.to_owned(), to: to.to_owned(), at }
+    let order = (to == "allocated").then(|| "o1".to_owned());
+    Move { iccid: iccid.to_owned(), from: from.to_owned(), to: to.to_owned(), order, at }
 }
 
 impl Story {
@@ -163,23 +164,55 @@ fn a_good_history_is_good() {
     assert_eq!((verdict.seen["orders fulfilled"], verdict.seen["plans made"]), (1, 1));
 }
 
+/// The profile was in o0 before: the moves there and back, and the allocation that ended.
+fn with_an_order_before(story: &mut Story, iccid: &str) {
+    let mut before = story.end.allocations[0].clone();
+    (before.order, before.iccid, before.begun, before.ended, before.outcome) =
+        ("o0".to_owned(), iccid.to_owned(), 1, Some(5), "cancelled".to_owned());
+    story.end.allocations.insert(0, before);
+    let mut there = movement(iccid, "available", "allocated", 1);
+    there.order = Some("o0".to_owned());
+    story.end.moves.splice(0..0, [there, movement(iccid, "allocated", "available", 5)]);
+}
+
 #[test]
 fn a_profile_in_two_orders() {
-    bad(&["one order at a time"], |story| {
+    let rule = &["one order at a time"];
+    bad(rule, |story| {
         let mut second = story.end.allocations[0].clone();
         (second.order, second.line, second.begun) = ("o2".to_owned(), 9, 25);
         story.end.allocations.push(second);
     });
-    bad(&["one order at a time"], |story| story.end.profiles.push(profile("i3", "allocated")));
+    bad(rule, |story| story.end.profiles.push(profile("i3", "allocated")));
+    // Both are handed out in the ledger, and the first one never gave it back.
+    bad(rule, |story| {
+        with_an_order_before(story, "i1");
+        story.end.allocations[0].ended = None;
+    });
+    // What ended in time by the clock was not given back before it was handed out again.
+    bad(rule, |story| {
+        with_an_order_before(story, "i1");
+        story.end.moves.swap(1, 2);
+    });
+    bad(rule, |story| {
+        with_an_order_before(story, "i1");
+        story.end.moves.remove(1);
+    });
+    // Another order than the ledger says.
+    bad(rule, |story| story.end.moves[0].order = Some("o2".to_owned()));
+    bad(&["acknowledged orders exist", "one order at a time"], |story| {
+        story.end.allocations[0].ended = Some(30);
+    });
 }
 
 #[test]
 fn an_order_after_another_is_no_violation() {
     let mut story = Story::good();
-    let mut before = story.end.allocations[0].clone();
-    (before.order, before.begun, before.ended, before.outcome) =
-        ("o0".to_owned(), 1, Some(5), "failed".to_owned());
-    story.end.allocations.insert(0, before);
+    with_an_order_before(&mut story, "i1");
+    assert_eq!(story.rules(), Vec::<&str>::new());
+    // Not even when the clock was set back in between.
+    story.end.allocations[0].ended = Some(22);
+    story.end.moves[1].at = 22;
     assert_eq!(story.rules(), Vec::<&str>::new());
 }
 
@@ -198,10 +231,7 @@ fn codes_that_went_astray() {
     });
     bad(&["codes for one order"], |story| story.end.profiles[0].revealed = false);
     bad(&["codes for one order"], |story| {
-        let mut before = story.end.allocations[0].clone();
-        (before.order, before.begun, before.ended) = ("o0".to_owned(), 1, Some(5));
-        before.outcome = "cancelled".to_owned();
-        story.end.allocations.insert(0, before);
+        with_an_order_before(story, "i1");
         let mut order = story.end.orders[0].clone();
         (order.id, order.reference, order.status) =
             ("o0".to_owned(), "r0".to_owned(), "cancelled".to_owned());
@@ -246,13 +276,7 @@ fn out_of_stock_with_stock() {
 #[test]
 fn on_sale_without_proof() {
     let rule = &["on sale only with proof"];
-    let sold_before = |story: &mut Story| {
-        let mut before = story.end.allocations[0].clone();
-        (before.order, before.iccid, before.begun, before.ended) =
-            ("o0".to_owned(), "i2".to_owned(), 1, Some(5));
-        before.outcome = "failed".to_owned();
-        story.end.allocations.insert(0, before);
-    };
+    let sold_before = |story: &mut Story| with_an_order_before(story, "i2");
     bad(rule, |story| {
         sold_before(story);
         story.end.carrier[1].downloaded = true;
@@ -366,6 +390,8 @@ fn fulfilled_without_its_bundle() {
         let mut second = story.end.allocations[0].clone();
         (second.iccid, second.outcome, second.ended) = ("i2".to_owned(), "failed".to_owned(), Some(30));
         story.end.allocations.push(second);
+        let there_and_back = [("available", "allocated", 20), ("allocated", "available", 30)];
+        story.end.moves.extend(there_and_back.map(|(from, to, at)| movement("i2", from, to, at)));
         story.history = History::default();
     });
 }

@@ -236,15 +236,15 @@ fn read_stock(raw: &mut SqliteConnection, end: &mut EndState) -> Result<()> {
         "subject_id",
         "json_extract(data, '$.from')",
         "json_extract(data, '$.to')",
-        NO,
+        "json_extract(data, '$.order')",
         "at",
-        "version",
+        NO,
         NO,
     ];
-    let rest = "events WHERE type_name = 'profile.stock_moved' ORDER BY subject_id, version";
-    for row in rows(raw, columns, rest)? {
+    // Dates are the machine's, which may be set back; SQLite has one writer, so its row ids are the order of writing.
+    for row in rows(raw, columns, "events WHERE type_name = 'profile.stock_moved' ORDER BY rowid")? {
         let (iccid, from, to) = (text(row.a), text(row.b), text(row.c));
-        end.moves.push(Move { iccid, from, to, at: row.m.unwrap_or_default() });
+        end.moves.push(Move { iccid, from, to, order: row.d, at: row.m.unwrap_or_default() });
     }
     let columns = ["id", "order_id", NO, "status", NO, NO, NO, "expires_at", "quantity", NO];
     for row in rows(raw, columns, "holds ORDER BY id")? {

@@ -130,7 +130,11 @@ fn append_to_file(conn: &mut Conn<'_>, depot: &Depot) -> Result<(), AppError> {
     append(path, &lines).map_err(unwritable)
 }
 
-/// The version in the last whole line; 0 when there is none. What a crash left of a line is cut off.
+/// How a line of ours begins: the order of the fields is that of [`Checkpoint`].
+const BEGINNING: &[u8] = br#"{"version":"#;
+
+/// The version in the last whole line; 0 when there is none. What a crash left of a line of ours is cut off; a file
+/// that is not ours is left as it is.
 fn last_version(path: &Path) -> io::Result<i64> {
     let mut file = match OpenOptions::new().read(true).write(true).open(path) {
         Ok(file) => file,
@@ -142,16 +146,25 @@ fn last_version(path: &Path) -> io::Result<i64> {
     let mut tail = Vec::new();
     file.read_to_end(&mut tail)?;
     let torn = tail.iter().rev().take_while(|byte| **byte != b'\n').count();
-    let whole = tail.get(..tail.len() - torn).unwrap_or_default();
-    if torn > 0 {
-        file.set_len(length.saturating_sub(u64::try_from(torn).unwrap_or(length)))?;
-    }
-    let Some(last) = whole.split(|byte| *byte == b'\n').rev().find(|line| !line.is_empty()) else {
-        return Ok(0);
+    let (whole, torn) = tail.split_at(tail.len().saturating_sub(torn));
+    let version = match whole.split(|byte| *byte == b'\n').rev().find(|line| !line.is_empty()) {
+        Some(last) => serde_json::from_slice::<Checkpoint>(last).map_err(not_ours)?.version,
+        None => 0,
     };
-    let line: Checkpoint = serde_json::from_slice(last)
-        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("its last line: {error}")))?;
-    Ok(line.version)
+    if !torn.is_empty() {
+        let known = torn.len().min(BEGINNING.len());
+        if torn.get(..known) != BEGINNING.get(..known) {
+            return Err(not_ours("it ends in something that is no checkpoint"));
+        }
+        tracing::warn!(file = %path.display(), bytes = torn.len(), "cut off a checkpoint that was half written");
+        file.set_len(length.saturating_sub(u64::try_from(torn.len()).unwrap_or(length)))?;
+    }
+    Ok(version)
+}
+
+fn not_ours(why: impl std::fmt::Display) -> io::Error {
+    let what = format!("its last line is no checkpoint, so nothing is written to it ({why})");
+    io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
 fn append(path: &Path, lines: &str) -> io::Result<()> {
@@ -227,6 +240,14 @@ mod tests {
         append(&path, &format!("{}\nnonsense\n", line(1))).unwrap();
         assert!(read_file(&path).unwrap_err().to_string().contains("line 3"));
         assert!(last_version(&path).is_err(), "nothing is written behind what is not ours");
+        for foreign in
+            ["a key without a line's end", "one line\n{\"version\":", "one line\nand a tail", "{\"a\":1}"]
+        {
+            std::fs::write(&path, foreign).unwrap();
+            let error = last_version(&path).unwrap_err().to_string();
+            assert!(error.contains("no checkpoint"), "{error}");
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), foreign, "it is left as it was");
+        }
         assert!(read_file(&folder.path().join("none")).is_err());
     }
 }

@@ -314,11 +314,11 @@ pub fn overdue(conn: &mut Conn<'_>, now: DateTime<Utc>, limit: i64) -> Result<Ve
         .collect()
 }
 
-/// How many operations stand where, for the metrics.
+/// How many open operations stand where, for the metrics.
 ///
 /// # Errors
 /// When they cannot be counted.
-pub fn open_counts(conn: &mut Conn<'_>) -> Result<Vec<(String, i64)>> {
+pub fn open_counts(conn: &mut Conn<'_>) -> Result<Vec<(OperationStatus, i64)>> {
     #[derive(QueryableByName)]
     struct Count {
         #[diesel(sql_type = diesel::sql_types::Text)]
@@ -331,5 +331,7 @@ pub fn open_counts(conn: &mut Conn<'_>) -> Result<Vec<(String, i64)>> {
          WHERE status IN ('pending', 'sent', 'accepted', 'unknown', 'needs_attention') GROUP BY status",
     )
     .load(conn.db)?;
-    Ok(rows.into_iter().map(|row| (row.status, row.operations)).collect())
+    rows.into_iter()
+        .map(|row| Ok((parse_column("operations", "status", &row.status, &row.status)?, row.operations)))
+        .collect()
 }

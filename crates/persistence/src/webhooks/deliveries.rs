@@ -179,7 +179,8 @@ pub struct Parallel {
     pub failing: i64,
 }
 
-/// Enabled endpoints with a delivery that is due and room for another try, the one that waits longest first.
+/// Enabled endpoints with a delivery that is due and room for another try. Those with the fewest tries under way come
+/// first, so that slow ones do not keep the others waiting; among equals, the one that waits longest.
 ///
 /// # Errors
 /// When the database cannot be asked.
@@ -196,12 +197,14 @@ pub fn endpoints_with_work(
     }
     let clock = conn.now()?;
     let rows: Vec<IdRow> = diesel::sql_query(
-        "SELECT w.id FROM (SELECT e.id, (SELECT MIN(d.run_at) FROM webhook_deliveries d WHERE d.endpoint_id = e.id \
-          AND d.status = 'pending' AND d.run_at <= $1 AND (d.lease_until IS NULL OR d.lease_until <= $2)) AS since \
-         FROM webhook_endpoints e WHERE e.status = 'enabled' AND \
+        "SELECT w.id FROM (SELECT e.id, e.failures, \
+          (SELECT MIN(d.run_at) FROM webhook_deliveries d WHERE d.endpoint_id = e.id AND d.status = 'pending' \
+           AND d.run_at <= $1 AND (d.lease_until IS NULL OR d.lease_until <= $2)) AS since, \
           (SELECT COUNT(*) FROM webhook_deliveries l WHERE l.endpoint_id = e.id AND l.lease_token IS NOT NULL \
-           AND l.lease_until > $2) < CASE WHEN e.failures > 0 THEN $3 ELSE $4 END) w \
-         WHERE w.since IS NOT NULL ORDER BY w.since, w.id LIMIT $5",
+           AND l.lease_until > $2) AS under_way \
+         FROM webhook_endpoints e WHERE e.status = 'enabled') w WHERE w.since IS NOT NULL \
+         AND w.under_way < CASE WHEN w.failures > 0 THEN $3 ELSE $4 END \
+         ORDER BY w.under_way, w.since, w.id LIMIT $5",
     )
     .bind::<Moment, _>(At(now))
     .bind::<Moment, _>(At(clock))
