@@ -109,7 +109,7 @@ impl Guard {
                 "CREATE TRIGGER broken AFTER UPDATE OF status ON operations \
                  WHEN OLD.status IN ('unknown', 'needs_attention') AND NEW.status IN ('done', 'refused') \
                  AND json_extract(NEW.evidence, '$.source') = 'person' BEGIN \
-                 UPDATE operations SET status = OLD.status WHERE id = NEW.id; END"
+                 UPDATE operations SET status = 'pending', run_at = 0 WHERE id = NEW.id; END"
             }
             Self::ReplacedIsNotOnSale => {
                 "CREATE TRIGGER broken AFTER INSERT ON events \

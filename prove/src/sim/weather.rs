@@ -180,8 +180,8 @@ impl Weather {
         weather.inventory = rate(250, 400);
         weather.outages =
             if rng.per_mille(450) { u16::try_from(rng.within(100, 800)).unwrap_or_default() } else { 0 };
-        if rng.per_mille(350) {
-            weather.stale = u16::try_from(rng.within(50, 900)).unwrap_or_default();
+        if rng.per_mille(500) {
+            weather.stale = u16::try_from(rng.within(100, 900)).unwrap_or_default();
             weather.lag_ms = rng.within(300, LONGEST_LAG_MS);
         }
         weather.draw_people(rng);
@@ -192,8 +192,8 @@ impl Weather {
     fn draw_people(&mut self, rng: &mut Rng) {
         self.decides = rng.per_mille(600);
         self.replacements =
-            if rng.per_mille(500) { u32::try_from(rng.within(1, 4)).unwrap_or_default() } else { 0 };
-        self.people_pause = rng.within(2_000, 20_000) * 1_000;
+            if rng.per_mille(600) { u32::try_from(rng.within(1, 5)).unwrap_or_default() } else { 0 };
+        self.people_pause = rng.within(1_000, 10_000) * 1_000;
     }
 
     /// Every delivery is two transactions, so that most runs have no endpoints or such as want little.
