@@ -76,12 +76,8 @@ async fn insert(
             check_cap(conn, &work, &caller)?;
             let position = feed::position(conn)?.seq;
             let channel = caller.channel.clone();
-            let new = endpoints::NewEndpoint {
-                id,
-                channel: channel.clone(),
-                settings: settings.clone(),
-                position,
-            };
+            let new =
+                endpoints::NewEndpoint { id, channel: channel.clone(), settings: settings.clone(), position };
             endpoints::insert(conn, work.store.vault(), &new, &kept, now)?;
             let fingerprint = fingerprint(work.store.vault(), &settings)?;
             let fact = Fact::WebhookEndpointCreated { channel, fingerprint };
