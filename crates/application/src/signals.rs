@@ -59,14 +59,6 @@ impl Signals {
         Arc::clone(self.waiting.lock().unwrap_or_else(PoisonError::into_inner).entry(id).or_default())
     }
 
-    fn forget(&self, id: Uuid, notify: Arc<Notify>) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        drop(notify);
-        if waiting.get(&id).is_some_and(|rest| Arc::strong_count(rest) == 1) {
-            waiting.remove(&id);
-        }
-    }
-
     /// Looks until `look` returns something, `wait` is over or the process is about to end; always looks at least
     /// once.
     ///
@@ -82,8 +74,10 @@ impl Signals {
         F: Future<Output = Result<Option<T>, E>>,
     {
         let deadline = Instant::now() + wait;
+        // Declared before what it cleans up after, so that it is dropped behind it.
+        let _forget = Forget { signals: self, id };
         let notify = self.listen(id);
-        let found = loop {
+        loop {
             // Registered before looking: a change between the look and the wait is not missed.
             let notified = notify.notified();
             tokio::pin!(notified);
@@ -93,13 +87,26 @@ impl Signals {
             // After registering: a stop is either seen here or wakes this waiter.
             let stopping = self.stopping.load(Ordering::SeqCst);
             if !matches!(found, Ok(None)) || left.is_zero() || stopping {
-                break found;
+                return found;
             }
             // Whether woken or not, the next thing is to look.
             let _ = tokio::time::timeout(left.min(LOOK_AGAIN), notified).await;
-        };
-        self.forget(id, notify);
-        found
+        }
+    }
+}
+
+/// Removes what nobody waits for any more, also when a waiter is dropped because its client went away.
+struct Forget<'a> {
+    signals: &'a Signals,
+    id: Uuid,
+}
+
+impl Drop for Forget<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.signals.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.get(&self.id).is_some_and(|rest| Arc::strong_count(rest) == 1) {
+            waiting.remove(&self.id);
+        }
     }
 }
 
@@ -139,6 +146,21 @@ mod tests {
         }
         assert_eq!(wait(&signals, FEED).await, 1, "who comes later looks all the same");
         assert_eq!(stopped.elapsed(), Duration::ZERO);
+        assert!(signals.waiting.lock().unwrap().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_waiter_that_is_given_up_leaves_nothing_behind() {
+        let signals = Signals::default();
+        let one = Uuid::from_u128(1);
+        let short = Duration::from_millis(10);
+        {
+            let other = wait(&signals, one);
+            tokio::pin!(other);
+            assert!(tokio::time::timeout(short, &mut other).await.is_err());
+            assert!(tokio::time::timeout(short, wait(&signals, one)).await.is_err());
+            assert_eq!(signals.waiting.lock().unwrap().len(), 1, "another one still waits");
+        }
         assert!(signals.waiting.lock().unwrap().is_empty());
     }
 }
