@@ -71,7 +71,7 @@ on_both_databases! {
         let none = feed::read(&test.depot, end, 10, Duration::from_millis(50)).await.unwrap();
         assert_eq!(none, []);
         let depot = test.depot.clone();
-        let reader = tokio::spawn(async move { feed::read(&depot, end, 10, Duration::from_secs(60)).await });
+        let reader = tokio::spawn(async move { feed::read(&depot, end.into(), 10, Duration::from_secs(60)).await });
         test.order("ref-1", 1).await.unwrap();
         all(&test).await;
         let woken = tokio::time::timeout(Duration::from_secs(20), reader).await.unwrap().unwrap().unwrap();
@@ -115,6 +115,27 @@ on_both_databases! {
         assert_eq!(wrong(follow(place(&seen)).await), ("?hash".to_owned(), "mismatch"));
         // What is shared goes on.
         assert_eq!(follow(place(kept)).await.unwrap()[0], now);
+        test.finish().await;
+    }
+
+    async fn a_reader_is_woken_by_what_another_process_numbers(db: TestDatabase) {
+        let test = TestDepot::start(db).await;
+        test.deliver(1).await;
+        let end = all(&test).await.last().unwrap().seq;
+        let depot = test.depot.clone();
+        let reader = tokio::spawn(async move { feed::read(&depot, end.into(), 10, Duration::from_secs(60)).await });
+        test.order("ref-1", 1).await.unwrap();
+        let other = test.restarted();
+        let numbered = || test.db.raw().number("SELECT MAX(seq) AS value FROM feed");
+        while numbered() == end {
+            feed::step(&other).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        // One look of this process's own loop, which may find nothing to number.
+        feed::step(&test.depot).await.unwrap();
+        let woken = tokio::time::timeout(Duration::from_secs(20), reader).await.unwrap().unwrap().unwrap();
+        assert_eq!(woken[0].seq, end + 1);
+        test.number_all_events().await;
         test.finish().await;
     }
 

@@ -8,6 +8,7 @@ use simdepot_domain::event::{Fact, Subject};
 use simdepot_domain::id::ApiKeyId;
 use simdepot_persistence::api_keys::{self, ApiKey};
 use simdepot_persistence::events;
+use simdepot_persistence::vault::Vault;
 use strum::VariantArray;
 
 use crate::caller::Caller;
@@ -83,6 +84,11 @@ pub fn may_be_key(text: &str) -> bool {
     !made_here || text.split_at_checked(text.len() - 8).is_some_and(|(body, sum)| checksum(body) == sum)
 }
 
+/// What the ledger keeps of a key, so that no other can be put in its place.
+pub(crate) fn fingerprint(vault: &Vault, key: &ApiKey) -> String {
+    vault.fingerprint("api key", &hex::encode(&key.hash))
+}
+
 /// Makes a key. The second value tells whether an earlier request with the idempotency key had made it.
 ///
 /// # Errors
@@ -146,7 +152,12 @@ async fn insert(
             idempotency::record(conn, &work, &caller, idempotency.as_ref(), 201, &key.id.to_string())?;
             let inserted = api_keys::insert(conn, &key)?;
             if inserted {
-                let fact = Fact::ApiKeyCreated { channel: key.channel.clone() };
+                let fact = Fact::ApiKeyCreated {
+                    channel: key.channel.clone(),
+                    scopes: key.scopes.clone(),
+                    expires_at: key.expires_at,
+                    fingerprint: fingerprint(work.store.vault(), &key),
+                };
                 events::append(conn, &[work.event(key.created_at, Subject::ApiKey(key.id), 1, fact)])?;
             }
             Ok(inserted)

@@ -4,6 +4,7 @@
 //! that it missed nothing, and given once, so that it can go on where it stopped. A restored backup alone gives numbers
 //! again: a consumer that also says which hash it has seen is told, whatever has happened since.
 
+mod checkpoint_file;
 mod checkpoints;
 
 use std::time::Duration;
@@ -13,7 +14,6 @@ use simdepot_persistence::feed::{self, Entry};
 
 use crate::depot::Depot;
 use crate::error::AppError;
-use crate::signals::FEED;
 
 /// Where a reader stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,12 +30,14 @@ impl From<i64> for Place {
     }
 }
 
-pub use checkpoints::{Checkpoint, read_file, step as keep_checkpoints};
+pub use checkpoint_file::{CheckpointFile, InFile, KeptCheckpoints, read_file};
+pub use checkpoints::{Checkpoint, step as keep_checkpoints};
 
 /// Events numbered at once, about.
 const BATCH: i64 = 1_000;
 
-/// Numbers what is complete and wakes those who follow. `false` when there was nothing.
+/// Numbers what is complete and wakes those who follow: it is the one that looks on their behalf how far the feed has
+/// got, also by what other processes numbered. `false` when there was nothing.
 ///
 /// # Errors
 /// When the store cannot be asked.
@@ -74,12 +76,13 @@ pub async fn read(
     wait: Duration,
 ) -> Result<Vec<Entry>, AppError> {
     let place = after.into();
+    let seq = place.seq;
     let look = || async {
         let place = place.clone();
         let entries = depot.store.read(move |conn| follow(conn, &place, limit)).await?;
         Ok::<_, AppError>((!entries.is_empty()).then_some(entries))
     };
-    Ok(depot.signals.wait_for(FEED, wait, look).await?.unwrap_or_default())
+    Ok(depot.signals.wait_for_feed(seq, wait, look).await?.unwrap_or_default())
 }
 
 /// What comes after a place that the reader and the feed share.

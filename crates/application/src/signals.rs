@@ -1,5 +1,7 @@
 //! Wakes those who wait in this process. A signal is only a hint: whoever waits looks at the store, and looks again
-//! now and then by himself, because another process may have done the work.
+//! now and then by himself, because another process may have done the work. Those who follow the feed do not: one loop
+//! of each process looks for all of them how far it has got, whoever numbered it, so that a thousand of them cost what
+//! one costs.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -14,7 +16,7 @@ use uuid::Uuid;
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// What those wait for who follow the feed; no id is nil.
-pub const FEED: Uuid = Uuid::nil();
+const FEED: Uuid = Uuid::nil();
 
 /// Signals of one process.
 #[derive(Debug, Default)]
@@ -40,9 +42,9 @@ impl Signals {
         }
     }
 
-    /// The feed has reached `seq`: wakes those who wait for [`FEED`] if that is news.
+    /// The feed has reached `seq`: wakes those who follow it if that is news.
     pub fn feed_reached(&self, seq: i64) {
-        if self.feed.fetch_max(seq, Ordering::Relaxed) < seq {
+        if self.feed.fetch_max(seq, Ordering::SeqCst) < seq {
             self.changed(FEED);
         }
     }
@@ -55,8 +57,9 @@ impl Signals {
         }
     }
 
-    fn listen(&self, id: Uuid) -> Arc<Notify> {
-        Arc::clone(self.waiting.lock().unwrap_or_else(PoisonError::into_inner).entry(id).or_default())
+    fn listen(&self, id: Uuid) -> Listener<'_> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        Listener { signals: self, id, notify: Arc::clone(waiting.entry(id).or_default()) }
     }
 
     /// Looks until `look` returns something, `wait` is over or the process is about to end; always looks at least
@@ -74,12 +77,10 @@ impl Signals {
         F: Future<Output = Result<Option<T>, E>>,
     {
         let deadline = Instant::now() + wait;
-        // Declared before what it cleans up after, so that it is dropped behind it.
-        let _forget = Forget { signals: self, id };
-        let notify = self.listen(id);
+        let listener = self.listen(id);
         loop {
             // Registered before looking: a change between the look and the wait is not missed.
-            let notified = notify.notified();
+            let notified = listener.notify.notified();
             tokio::pin!(notified);
             notified.as_mut().enable();
             let found = look().await;
@@ -93,18 +94,58 @@ impl Signals {
             let _ = tokio::time::timeout(left.min(LOOK_AGAIN), notified).await;
         }
     }
+
+    /// Looks for what comes in the feed after a number, until `look` returns something or `wait` is over: once at
+    /// first, and again only when the feed has got beyond that number. What comes at the very end of the wait is left
+    /// to the next request, which looks at first.
+    ///
+    /// # Errors
+    /// Those of `look`.
+    pub async fn wait_for_feed<T, E, F>(
+        &self,
+        after: i64,
+        wait: Duration,
+        look: impl Fn() -> F,
+    ) -> Result<Option<T>, E>
+    where
+        F: Future<Output = Result<Option<T>, E>>,
+    {
+        let deadline = Instant::now() + wait;
+        let first = look().await;
+        if !matches!(first, Ok(None)) || wait.is_zero() {
+            return first;
+        }
+        let listener = self.listen(FEED);
+        loop {
+            // Registered before the number is read: what comes after that wakes.
+            let notified = listener.notify.notified();
+            tokio::pin!(notified);
+            notified.as_mut().enable();
+            let has_news = self.feed.load(Ordering::SeqCst) > after;
+            let found = if has_news { look().await } else { Ok(None) };
+            let left = deadline.saturating_duration_since(Instant::now());
+            if !matches!(found, Ok(None)) || left.is_zero() || self.stopping.load(Ordering::SeqCst) {
+                return found;
+            }
+            // With news there should have been something: the database was restored under this process, or lags.
+            let longest = if has_news { LOOK_AGAIN } else { left };
+            let _ = tokio::time::timeout(left.min(longest), notified).await;
+        }
+    }
 }
 
-/// Removes what nobody waits for any more, also when a waiter is dropped because its client went away.
-struct Forget<'a> {
+/// Somebody who waits. Clients go away in the middle, so what is kept for him goes with him, however he ends.
+struct Listener<'a> {
     signals: &'a Signals,
     id: Uuid,
+    notify: Arc<Notify>,
 }
 
-impl Drop for Forget<'_> {
+impl Drop for Listener<'_> {
     fn drop(&mut self) {
         let mut waiting = self.signals.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.get(&self.id).is_some_and(|rest| Arc::strong_count(rest) == 1) {
+        // The one in the map and this one.
+        if waiting.get(&self.id).is_some_and(|notify| Arc::strong_count(notify) == 2) {
             waiting.remove(&self.id);
         }
     }
@@ -112,7 +153,66 @@ impl Drop for Forget<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+    use std::sync::atomic::AtomicUsize;
+
     use super::*;
+
+    /// A store with so many entries, and how often it was looked at.
+    #[derive(Default)]
+    struct Looked {
+        entries: AtomicI64,
+        looks: AtomicUsize,
+    }
+
+    impl Looked {
+        async fn after(&self, seq: i64) -> Result<Option<i64>, Infallible> {
+            self.looks.fetch_add(1, Ordering::SeqCst);
+            let entries = self.entries.load(Ordering::SeqCst);
+            Ok((entries > seq).then_some(entries))
+        }
+
+        fn looks(&self) -> usize {
+            self.looks.load(Ordering::SeqCst)
+        }
+    }
+
+    async fn follow(signals: &Signals, store: &Looked, after: i64, wait: Duration) -> Option<i64> {
+        signals.wait_for_feed(after, wait, || store.after(after)).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn who_follows_the_feed_looks_when_there_is_news() {
+        let (signals, store) = (Signals::default(), Looked::default());
+        let minute = Duration::from_secs(60);
+        store.entries.store(5, Ordering::SeqCst);
+        assert_eq!(follow(&signals, &store, 4, minute).await, Some(5), "before the process has heard of it");
+        assert_eq!(store.looks(), 1);
+        signals.feed_reached(5);
+        assert_eq!(follow(&signals, &store, 5, Duration::ZERO).await, None);
+        let (begun, wait) = (Instant::now(), LOOK_AGAIN * 2);
+        assert_eq!(follow(&signals, &store, 5, wait).await, None);
+        assert_eq!((store.looks(), begun.elapsed() >= wait), (3, true), "one look for the whole wait");
+        // Who is further on is not bothered with what he has.
+        let (news, none, ()) =
+            tokio::join!(follow(&signals, &store, 5, minute), follow(&signals, &store, 9, wait), async {
+                // Both have looked by now: they come first in this task.
+                store.entries.store(6, Ordering::SeqCst);
+                signals.feed_reached(6);
+                signals.feed_reached(6);
+            });
+        assert_eq!((news, none, store.looks()), (Some(6), None, 6));
+        assert!(signals.waiting.lock().unwrap().is_empty());
+    }
+
+    /// A database that was restored under the process: less is there than the process has heard of.
+    #[tokio::test]
+    async fn what_should_be_there_is_looked_for_now_and_then() {
+        let (signals, store) = (Signals::default(), Looked::default());
+        signals.feed_reached(10);
+        assert_eq!(follow(&signals, &store, 5, LOOK_AGAIN * 3).await, None);
+        assert!((4..=6).contains(&store.looks()), "{}", store.looks());
+    }
 
     const LONG: Duration = Duration::from_secs(60);
 
@@ -125,6 +225,18 @@ mod tests {
         };
         assert_eq!(signals.wait_for(id, LONG, look).await, Ok(None));
         usize::try_from(looks.load(Ordering::SeqCst)).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_goes_away_leaves_nothing() {
+        let signals = Signals::default();
+        let id = Uuid::from_u128(1);
+        let gone = tokio::time::timeout(LOOK_AGAIN, wait(&signals, id));
+        let (left, ()) = tokio::join!(wait(&signals, id), async { assert!(gone.await.is_err()) });
+        assert!(left > 1 && signals.waiting.lock().unwrap().is_empty());
+        let feed = signals.wait_for_feed(7, LONG, || async { Ok::<Option<()>, ()>(None) });
+        assert!(tokio::time::timeout(LOOK_AGAIN, feed).await.is_err());
+        assert!(signals.waiting.lock().unwrap().is_empty());
     }
 
     #[tokio::test(start_paused = true)]
@@ -146,21 +258,8 @@ mod tests {
         }
         assert_eq!(wait(&signals, FEED).await, 1, "who comes later looks all the same");
         assert_eq!(stopped.elapsed(), Duration::ZERO);
-        assert!(signals.waiting.lock().unwrap().is_empty());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_waiter_that_is_given_up_leaves_nothing_behind() {
-        let signals = Signals::default();
-        let one = Uuid::from_u128(1);
-        let short = Duration::from_millis(10);
-        {
-            let other = wait(&signals, one);
-            tokio::pin!(other);
-            assert!(tokio::time::timeout(short, &mut other).await.is_err());
-            assert!(tokio::time::timeout(short, wait(&signals, one)).await.is_err());
-            assert_eq!(signals.waiting.lock().unwrap().len(), 1, "another one still waits");
-        }
+        let feed = signals.wait_for_feed(7, LONG, || async { Ok::<Option<()>, ()>(None) });
+        assert_eq!((feed.await, stopped.elapsed()), (Ok(None), Duration::ZERO));
         assert!(signals.waiting.lock().unwrap().is_empty());
     }
 }

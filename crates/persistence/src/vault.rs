@@ -23,7 +23,7 @@ use thiserror::Error;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::error::Result;
+use crate::error::{Result, ensure_affected};
 use crate::schema::wrapped_keys;
 use crate::sql_types::{At, Uid};
 use crate::store::Conn;
@@ -381,6 +381,20 @@ impl Vault {
         Ok(key)
     }
 
+    /// Removes the data key of a row that was removed: what it sealed opens nowhere any more but in processes that had
+    /// opened it, until they end.
+    ///
+    /// # Errors
+    /// When the database refuses it, because something else is sealed with it; [`crate::StoreError::RowsAffected`]
+    /// when there is no such data key.
+    pub fn delete_data_key(&self, conn: &mut Conn<'_>, id: Uuid) -> Result<()> {
+        let key = wrapped_keys::table.find(Uid(id)).filter(wrapped_keys::purpose.eq("data"));
+        let touched = diesel::delete(key).execute(conn.db)?;
+        // Should the transaction be rolled back, the key is opened again.
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        ensure_affected("delete data key", 1, touched)
+    }
+
     /// The key that seals what carriers tell us until it is applied. Derived, so that events need no key row of their
     /// own; it changes with the database alone. The zero byte keeps its label apart from every blind index.
     ///
@@ -392,6 +406,12 @@ impl Vault {
         let derived = mac.chain_update(b"\0simdepot carrier event journal").finalize().into_bytes();
         let bytes: [u8; 32] = derived.as_slice().try_into().map_err(|_| VaultError::Sealed)?;
         Ok(JournalKey { bytes: Zeroizing::new(bytes) })
+    }
+
+    /// Keyed hash of `input`, in hex: the ledger keeps it of what must not be changed unseen but not be told either.
+    /// The zero byte keeps it apart from every blind index, the label one use from another.
+    pub fn fingerprint(&self, label: &str, input: &str) -> String {
+        hex::encode(self.blind_index(&format!("\0simdepot fingerprint {label}\0{input}")))
     }
 
     /// Blind index of `input`.

@@ -134,7 +134,6 @@ mod tests {
     fn entry(type_name: &str, data: Json) -> Entry {
         Entry {
             seq: 7,
-            hash: vec![7; 32],
             id: EventId(Uuid::nil()),
             at: DateTime::from_timestamp(1_800_000_000, 5_000_000).unwrap(),
             subject_kind: SubjectKind::Pool,
@@ -142,6 +141,7 @@ mod tests {
             version: 3,
             type_name: type_name.to_owned(),
             data,
+            hash: vec![0; 32],
         }
     }
 
