@@ -29,5 +29,6 @@ mod timeline;
 mod top_ups;
 mod verify;
 mod verify_feed;
+mod verify_tampering;
 mod webhook_endpoints;
 mod webhooks;

@@ -270,7 +270,8 @@ impl Store {
             None
         };
         let permit = acquire(&self.0.permits).await?;
-        metrics::histogram!("simdepot_db_wait_seconds", "kind" => kind.label()).record(asked.elapsed().as_secs_f64());
+        metrics::histogram!("simdepot_db_wait_seconds", "kind" => kind.label())
+            .record(asked.elapsed().as_secs_f64());
         // The guards cannot move into the blocking task (they borrow), so they are given back by it instead: a
         // dropped future must not free a slot whose connection is still in use.
         if let Some(guard) = writer {
@@ -279,7 +280,8 @@ impl Store {
         permit.forget();
         let span = tracing::Span::current();
         let task = tokio::task::spawn_blocking(move || {
-            let slots = Slots { store: &store, writer: kind == Kind::Write && store.0.backend == Backend::Sqlite };
+            let slots =
+                Slots { store: &store, writer: kind == Kind::Write && store.0.backend == Backend::Sqlite };
             let started = Instant::now();
             let result = span.in_scope(|| store.with_connection(kind, work));
             metrics::histogram!("simdepot_db_seconds", "kind" => kind.label())

@@ -111,7 +111,9 @@ fn lacking(kept: &KeptCheckpoints, ledger: &Ledger) -> Vec<String> {
             let before = versions.insert(checkpoint.version, checkpoint);
             if before.is_some_and(|before| (before.seq, &before.hash) != (checkpoint.seq, &checkpoint.hash)) {
                 let (version, name) = (checkpoint.version, &file.name);
-                found.push(format!("line {line} of the checkpoint file {name}: another checkpoint {version} is kept"));
+                found.push(format!(
+                    "line {line} of the checkpoint file {name}: another checkpoint {version} is kept"
+                ));
             }
         }
         if ledger.due > 0 {
@@ -153,7 +155,11 @@ fn absent(file: &CheckpointFile) -> Option<String> {
 }
 
 fn gap(since: i64, from: i64, to: i64) -> String {
-    let lost = if from == to - 1 { format!("checkpoint {from}") } else { format!("checkpoints {from} to {}", to - 1) };
+    let lost = if from == to - 1 {
+        format!("checkpoint {from}")
+    } else {
+        format!("checkpoints {from} to {}", to - 1)
+    };
     if from == since {
         format!(
             "the checkpoint files begin with {to} and lack {lost}: name the older files as well, or, if keeping them \
@@ -206,6 +212,11 @@ mod tests {
         found(vec![file("a", 1..=9)], 1, (7, 7), "checkpoint 9 is kept, but the ledger has 7");
         let mut other = file("b", 1..=9);
         other.lines.as_mut().unwrap()[2].1.hash = "cd".into();
-        found(vec![file("a", 1..=9), other], 1, (9, 9), "line 3 of the checkpoint file b: another checkpoint 3");
+        found(
+            vec![file("a", 1..=9), other],
+            1,
+            (9, 9),
+            "line 3 of the checkpoint file b: another checkpoint 3",
+        );
     }
 }

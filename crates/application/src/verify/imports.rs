@@ -38,8 +38,7 @@ impl Kind for Imports {
         let chunk = imports::list(conn, None, after.map(|seen| seen.import.batch_no), CHUNK)?;
         let pools: HashMap<i64, PoolName> =
             pools::list(conn)?.into_iter().map(|pool| (pool.id, pool.settings.pool)).collect();
-        let seen =
-            chunk.into_iter().map(|import| Seen { pool: pools.get(&import.pool_id).cloned(), import });
+        let seen = chunk.into_iter().map(|import| Seen { pool: pools.get(&import.pool_id).cloned(), import });
         Ok(seen.collect())
     }
 
@@ -66,11 +65,15 @@ impl Kind for Imports {
             }
         }
         if undone.is_some() != taken_back {
-            return Some(format!("import {id} is {} but {}", import.status, if taken_back {
-                "no event says that it was taken back"
-            } else {
-                "its events say that it was taken back"
-            }));
+            return Some(format!(
+                "import {id} is {} but {}",
+                import.status,
+                if taken_back {
+                    "no event says that it was taken back"
+                } else {
+                    "its events say that it was taken back"
+                }
+            ));
         }
         let Some((pool, file_sha256, counts, profiles)) = completed else {
             return became_stock.then(|| format!("import {id} is completed but no event says so"));
@@ -80,9 +83,13 @@ impl Kind for Imports {
             return Some(format!("import {id} is {shown} but its events say that it became stock"));
         }
         if undone.is_some_and(|undone| undone != profiles) {
-            return Some(format!("the events of import {id} take another number of profiles back than it had"));
+            return Some(format!(
+                "the events of import {id} take another number of profiles back than it had"
+            ));
         }
-        let same = Some(pool) == seen.pool.as_ref() && *file_sha256 == import.file_sha256 && *counts == import.counts;
+        let same = Some(pool) == seen.pool.as_ref()
+            && *file_sha256 == import.file_sha256
+            && *counts == import.counts;
         (!same).then(|| format!("import {id} has another pool, file or counts than its events say"))
     }
 
@@ -171,7 +178,9 @@ async fn batch_differs(depot: &Depot, id: ImportId) -> Result<Option<String>, Ap
 fn difference(id: ImportId, found: &Batch, told: &Batch) -> String {
     let (counts, same) = ((found.available, found.quarantined), (told.available, told.quarantined));
     if counts == same && found.digest == told.digest {
-        return format!("the profiles of import {id} were to be sold until other moments than its event says");
+        return format!(
+            "the profiles of import {id} were to be sold until other moments than its event says"
+        );
     }
     let ((a, q), (ta, tq)) = (counts, same);
     format!(

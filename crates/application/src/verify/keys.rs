@@ -133,7 +133,9 @@ impl Kind for Endpoints {
             }
         }
         if made_for != Some(&endpoint.channel) || kept != Some(&seen.fingerprint) {
-            return Some(format!("webhook endpoint {id} has another channel, address or types than its events say"));
+            return Some(format!(
+                "webhook endpoint {id} has another channel, address or types than its events say"
+            ));
         }
         if status != endpoint.settings.status {
             return Some(format!(

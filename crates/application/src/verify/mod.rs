@@ -76,7 +76,13 @@ impl Report {
 
     /// Rows looked at so far, for the progress.
     fn rows(&self) -> u64 {
-        self.profiles + self.orders + self.bundles + self.operations + self.holds + self.subjects + self.entries
+        self.profiles
+            + self.orders
+            + self.bundles
+            + self.operations
+            + self.holds
+            + self.subjects
+            + self.entries
     }
 }
 

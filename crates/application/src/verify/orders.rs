@@ -78,7 +78,9 @@ impl Kind for Orders {
             _ => false,
         };
         if !same {
-            return Some(format!("order {id} has another channel, reference or quantity than its events say"));
+            return Some(format!(
+                "order {id} has another channel, reference or quantity than its events say"
+            ));
         }
         let moves = story.iter().filter_map(|event| match &event.fact {
             Fact::OrderStatusChanged { from, to } => Some((event.id, Some(*from), *to)),

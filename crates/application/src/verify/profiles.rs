@@ -40,8 +40,7 @@ impl Kind for Profiles {
     const KIND: SubjectKind = SubjectKind::Profile;
 
     fn rows(conn: &mut Conn<'_>, depot: &Depot, after: Option<&Seen>) -> Result<Vec<Seen>, AppError> {
-        let chunk =
-            verification::profiles_after(conn, after.map_or(0, |seen| seen.profile.id), CHUNK)?;
+        let chunk = verification::profiles_after(conn, after.map_or(0, |seen| seen.profile.id), CHUNK)?;
         let ids: Vec<i64> = chunk.iter().map(|profile| profile.id).collect();
         let iccids: Vec<_> = chunk.iter().map(|profile| (profile.id, profile.iccid.clone())).collect();
         let pools: HashMap<i64, PoolName> =
@@ -71,7 +70,9 @@ impl Kind for Profiles {
         let iccid = &seen.profile.iccid;
         let Some(pool) = &seen.delivered_into else {
             let import = seen.profile.import_id;
-            return Some(format!("profile {iccid} came with import {import}, which is no delivery in the ledger"));
+            return Some(format!(
+                "profile {iccid} came with import {import}, which is no delivery in the ledger"
+            ));
         };
         let told = match Told::of(seen, pool, story) {
             Ok(told) => told,
@@ -139,7 +140,10 @@ impl<'a> Told<'a> {
             match &event.fact {
                 Fact::StockMoved { from, to, order, hold, quarantine, .. } => {
                     if *from != told.status {
-                        return Err(format!("event {} moves from {from}, but it was {}", event.id, told.status));
+                        return Err(format!(
+                            "event {} moves from {from}, but it was {}",
+                            event.id, told.status
+                        ));
                     }
                     told.status = *to;
                     told.moved = Some(Moved { order: *order, hold: *hold, quarantine: *quarantine });
@@ -176,7 +180,8 @@ impl<'a> Told<'a> {
         }
         let order = at(StockStatus::Allocated).and_then(|moved| moved.order);
         if order != seen.order {
-            let shown = |order: Option<OrderId>| order.map_or("no order".to_owned(), |order| order.to_string());
+            let shown =
+                |order: Option<OrderId>| order.map_or("no order".to_owned(), |order| order.to_string());
             return Some(format!("belongs to {} but its events say {}", shown(seen.order), shown(order)));
         }
         let reason = at(StockStatus::Quarantined).and_then(|moved| moved.quarantine);

@@ -3,10 +3,10 @@
 use simdepot_domain::event::{Fact, SubjectKind};
 use simdepot_domain::hold::HoldStatus;
 use simdepot_domain::pool::AlertLevel;
+use simdepot_persistence::Conn;
 use simdepot_persistence::events::StoredEvent;
 use simdepot_persistence::pools::{self, Pool};
 use simdepot_persistence::verification::{self, VerifiedHold};
-use simdepot_persistence::Conn;
 
 use super::profiles::same_moment;
 use super::walk::Kind;

@@ -19,7 +19,11 @@ pub(super) trait Kind {
     /// What its events are about.
     const KIND: SubjectKind;
     /// The next rows after one, at most a chunk, in an order that new rows do not change.
-    fn rows(conn: &mut Conn<'_>, depot: &Depot, after: Option<&Self::Row>) -> Result<Vec<Self::Row>, AppError>;
+    fn rows(
+        conn: &mut Conn<'_>,
+        depot: &Depot,
+        after: Option<&Self::Row>,
+    ) -> Result<Vec<Self::Row>, AppError>;
     /// Its id in the ledger.
     fn subject(row: &Self::Row) -> String;
     /// How many events it has had.
@@ -133,7 +137,8 @@ pub(super) async fn verify_subjects(
                 report.subjects += 1;
                 let (id, told) = (&subject.subject_id, subject.events);
                 if !subject.is_dense() {
-                    let what = format!("the events of {} {id} do not count from 1 without a gap", named(kind));
+                    let what =
+                        format!("the events of {} {id} do not count from 1 without a gap", named(kind));
                     findings.find(report, what);
                 }
                 if !is_there {

@@ -74,12 +74,8 @@ async fn insert(
             idempotency::record(conn, &work, &caller, key.as_ref(), 201, &id.to_string())?;
             let position = feed::position(conn)?.seq;
             let channel = caller.channel.clone();
-            let new = endpoints::NewEndpoint {
-                id,
-                channel: channel.clone(),
-                settings: settings.clone(),
-                position,
-            };
+            let new =
+                endpoints::NewEndpoint { id, channel: channel.clone(), settings: settings.clone(), position };
             endpoints::insert(conn, work.store.vault(), &new, &kept, now)?;
             let fingerprint = fingerprint(work.store.vault(), &settings)?;
             let fact = Fact::WebhookEndpointCreated { channel, fingerprint };

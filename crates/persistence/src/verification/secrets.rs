@@ -70,7 +70,8 @@ fn check(conn: &mut Conn<'_>, vault: &Vault, iccid: &Iccid, row: &Row) -> Result
         Err(error) => return Err(error),
     };
     let fault = code_fault(vault, &key, iccid, code.as_deref(), index.as_deref(), &mut seen.opened);
-    let lines = [(SecretField::Pin, pin, "its PIN does not open"), (SecretField::Puk, puk, "its PUK does not open")];
+    let lines =
+        [(SecretField::Pin, pin, "its PIN does not open"), (SecretField::Puk, puk, "its PUK does not open")];
     let others = lines.into_iter().find_map(|(field, sealed, what)| {
         let opens = open(&key, field, iccid, sealed.as_deref()?, &mut seen.opened).is_some();
         (!opens).then_some(what)

@@ -267,13 +267,16 @@ pub(crate) fn all_after(conn: &mut Conn<'_>, after: WebhookEndpointId, limit: i6
 pub fn secrets_open(conn: &mut Conn<'_>, vault: &Vault, endpoint: &Endpoint) -> Result<bool> {
     let key = match vault.data_key(conn, endpoint.sealed.key) {
         Ok(key) => key,
-        Err(StoreError::Vault(_) | StoreError::Database(diesel::result::Error::NotFound)) => return Ok(false),
+        Err(StoreError::Vault(_) | StoreError::Database(diesel::result::Error::NotFound)) => {
+            return Ok(false);
+        }
         Err(error) => return Err(error),
     };
     let row = endpoint.id.to_string();
     let sealed = std::iter::once(&endpoint.sealed.secret).chain(&endpoint.sealed.previous);
     Ok(sealed.into_iter().all(|sealed| {
-        key.open(SecretField::WebhookSecret, &row, sealed).is_ok_and(|text| WebhookSecret::parse(text.expose()).is_ok())
+        key.open(SecretField::WebhookSecret, &row, sealed)
+            .is_ok_and(|text| WebhookSecret::parse(text.expose()).is_ok())
     }))
 }
 
