@@ -11,7 +11,7 @@ use actix_web::web;
 use futures_util::future::BoxFuture;
 use simdepot_application::signals::Signals;
 use simdepot_application::{
-    AppError, Depot, cancellations, deliveries, feed, holds, housekeeping, inbound, operations,
+    AppError, Depot, cancellations, deliveries, feed, holds, housekeeping, inbound, key_rotation, operations,
     reconciliation, stock_alerts, webhooks,
 };
 use tokio::sync::{Notify, watch};
@@ -222,7 +222,8 @@ async fn number_the_rest(depot: &Depot) {
 async fn upkeep(state: web::Data<AppState>) -> Result<bool, AppError> {
     state.metrics.run_upkeep();
     state.limits.forget_idle();
-    state.key_use.flush(&state.depot).await.map(|()| false)
+    state.key_use.flush(&state.depot).await?;
+    key_rotation::watch(&state.depot).await.map(|()| false)
 }
 
 /// Repeats `step` until stopped: at once after work, after `idle` when there was none, after a growing pause on errors.

@@ -107,12 +107,14 @@ impl Application {
         }
     }
 
-    /// Stops accepting, finishes requests, then the background steps at work.
+    /// Stops accepting, finishes requests, then the background steps at work. Requests that wait for something are
+    /// answered with what there is.
     ///
     /// # Errors
     /// The server had failed.
     pub async fn stop(self) -> io::Result<()> {
         tracing::info!("stopping");
+        self.state.depot.signals.stop();
         self.server.stop(true).await;
         let ended = self.serving.await;
         self.jobs.stop().await;

@@ -4,7 +4,7 @@
 //! one costs.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -29,6 +29,8 @@ pub struct Signals {
     pub inbound: Notify,
     /// There may be a webhook to deliver.
     pub webhooks: Notify,
+    /// The process is about to end: nobody waits any more.
+    stopping: AtomicBool,
     waiting: Mutex<HashMap<Uuid, Arc<Notify>>>,
 }
 
@@ -47,6 +49,14 @@ impl Signals {
         }
     }
 
+    /// The process is about to end: all that wait, now or later, look once more and go on with what they have.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        for notify in self.waiting.lock().unwrap_or_else(PoisonError::into_inner).values() {
+            notify.notify_waiters();
+        }
+    }
+
     fn listen(&self, id: Uuid) -> Arc<Notify> {
         Arc::clone(self.waiting.lock().unwrap_or_else(PoisonError::into_inner).entry(id).or_default())
     }
@@ -59,7 +69,8 @@ impl Signals {
         }
     }
 
-    /// Looks until `look` returns something or `wait` is over; always looks at least once.
+    /// Looks until `look` returns something, `wait` is over or the process is about to end; always looks at least
+    /// once.
     ///
     /// # Errors
     /// Those of `look`.
@@ -81,7 +92,9 @@ impl Signals {
             notified.as_mut().enable();
             let found = look().await;
             let left = deadline.saturating_duration_since(Instant::now());
-            if !matches!(found, Ok(None)) || left.is_zero() {
+            // After registering: a stop is either seen here or wakes this waiter.
+            let stopping = self.stopping.load(Ordering::SeqCst);
+            if !matches!(found, Ok(None)) || left.is_zero() || stopping {
                 break found;
             }
             // Whether woken or not, the next thing is to look.
@@ -193,5 +206,45 @@ mod tests {
         signals.feed_reached(10);
         assert_eq!(follow(&signals, &store, 5, LOOK_AGAIN * 3).await, None);
         assert!((4..=6).contains(&store.looks()), "{}", store.looks());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    /// Waits for nothing; returns how often it looked.
+    async fn wait(signals: &Signals, id: Uuid) -> usize {
+        let looks = AtomicI64::new(0);
+        let look = || async {
+            looks.fetch_add(1, Ordering::SeqCst);
+            Ok::<Option<()>, ()>(None)
+        };
+        assert_eq!(signals.wait_for(id, LONG, look).await, Ok(None));
+        usize::try_from(looks.load(Ordering::SeqCst)).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stop_wakes_those_who_wait_and_lets_nobody_wait_again() {
+        let signals = Arc::new(Signals::default());
+        let ids = [FEED, Uuid::from_u128(1), Uuid::from_u128(1), Uuid::from_u128(2)];
+        let waiting: Vec<_> = ids
+            .into_iter()
+            .map(|id| {
+                let signals = Arc::clone(&signals);
+                tokio::spawn(async move { wait(&signals, id).await })
+            })
+            .collect();
+        tokio::time::sleep(LOOK_AGAIN / 2).await;
+        let stopped = Instant::now();
+        signals.stop();
+        for waiter in waiting {
+            assert_eq!(waiter.await.unwrap(), 2, "before the stop and after it");
+        }
+        assert_eq!(wait(&signals, FEED).await, 1, "who comes later looks all the same");
+        assert_eq!(stopped.elapsed(), Duration::ZERO);
+        assert!(signals.waiting.lock().unwrap().is_empty());
     }
 }

@@ -23,6 +23,22 @@ pub(crate) fn begin_write(db: &mut AnyConnection) -> Result<()> {
     Ok(())
 }
 
+/// Begins a read that sees one moment, however many statements it takes. It holds no lock that a writer waits for.
+pub(crate) fn begin_snapshot(db: &mut AnyConnection) -> Result<()> {
+    match db {
+        AnyConnection::Sqlite(sqlite) => {
+            AnsiTransactionManager::begin_transaction_sql(sqlite, "BEGIN DEFERRED")?;
+        }
+        AnyConnection::Pg(pg) => {
+            AnsiTransactionManager::begin_transaction_sql(
+                pg,
+                "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            )?;
+        }
+    }
+    Ok(())
+}
+
 pub(crate) fn commit(db: &mut AnyConnection) -> Result<()> {
     Ok(Manager::commit_transaction(db)?)
 }

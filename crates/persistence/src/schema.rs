@@ -173,6 +173,8 @@ tables! {
         status -> Text,
         attempts -> Integer,
         deferrals -> Integer,
+        answer_lost -> Bool,
+        waiting_since -> Nullable<Moment>,
         run_at -> Moment,
         lease_token -> Nullable<Id>,
         lease_until -> Nullable<Moment>,

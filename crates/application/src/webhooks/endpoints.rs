@@ -5,6 +5,7 @@ use simdepot_domain::id::WebhookEndpointId;
 use simdepot_domain::webhook::{
     DeliveryStatus, EndpointStatus, Health, OVERLAP, TargetError, Targets, WebhookSecret, is_event_type,
 };
+use simdepot_persistence::vault::Vault;
 use simdepot_persistence::webhooks::deliveries::{self, Delivery};
 use simdepot_persistence::webhooks::endpoints::{self, Endpoint, EndpointSettings};
 use simdepot_persistence::{Conn, events, feed};
@@ -75,9 +76,11 @@ async fn insert(
             check_cap(conn, &work, &caller)?;
             let position = feed::position(conn)?.seq;
             let channel = caller.channel.clone();
-            let new = endpoints::NewEndpoint { id, channel: channel.clone(), settings, position };
+            let new =
+                endpoints::NewEndpoint { id, channel: channel.clone(), settings: settings.clone(), position };
             endpoints::insert(conn, work.store.vault(), &new, &kept, now)?;
-            let fact = Fact::WebhookEndpointCreated { channel };
+            let fingerprint = fingerprint(work.store.vault(), &settings)?;
+            let fact = Fact::WebhookEndpointCreated { channel, fingerprint };
             events::append(conn, &[work.event(now, Subject::WebhookEndpoint(id), 1, fact)])?;
             own(conn, &caller, id)
         })
@@ -94,6 +97,13 @@ fn check_cap(conn: &mut Conn<'_>, depot: &Depot, caller: &Caller) -> Result<(), 
     }
     let message = format!("a channel has at most {most} webhook endpoints, yours has {has}");
     Err(AppError::invalid("", "limit", message))
+}
+
+/// What the ledger keeps of the address and the types: the address may carry its owner's token.
+pub(crate) fn fingerprint(vault: &Vault, settings: &EndpointSettings) -> Result<String, AppError> {
+    let kept = serde_json::to_string(&(&settings.url, &settings.types))
+        .map_err(|error| AppError::Internal(error.to_string()))?;
+    Ok(vault.fingerprint("webhook endpoint", &kept))
 }
 
 /// What was made now, or by an earlier request with the key: that one had the secret.
@@ -287,7 +297,8 @@ pub async fn change(
             }
             let mut facts = Vec::new();
             if !names.is_empty() {
-                facts.push(Fact::WebhookEndpointChanged { settings: names });
+                let fingerprint = fingerprint(work.store.vault(), &settings)?;
+                facts.push(Fact::WebhookEndpointChanged { settings: names, fingerprint });
             }
             if switched_off {
                 facts.push(Fact::WebhookEndpointDisabled { reason: DISABLED_BY_OWNER.to_owned() });

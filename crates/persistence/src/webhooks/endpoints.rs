@@ -274,6 +274,36 @@ pub fn list(
     query.load::<Row>(conn.db)?.into_iter().map(Endpoint::try_from).collect()
 }
 
+/// The next endpoints after an id, of every channel, in order.
+pub(crate) fn all_after(conn: &mut Conn<'_>, after: WebhookEndpointId, limit: i64) -> Result<Vec<Endpoint>> {
+    let rows: Vec<Row> = webhook_endpoints::table
+        .filter(webhook_endpoints::id.gt(Uid(after.0)))
+        .order(webhook_endpoints::id)
+        .limit(limit)
+        .load(conn.db)?;
+    rows.into_iter().map(Endpoint::try_from).collect()
+}
+
+/// Whether the sealed secrets open.
+///
+/// # Errors
+/// When the key cannot be read.
+pub fn secrets_open(conn: &mut Conn<'_>, vault: &Vault, endpoint: &Endpoint) -> Result<bool> {
+    let key = match vault.data_key(conn, endpoint.sealed.key) {
+        Ok(key) => key,
+        Err(StoreError::Vault(_) | StoreError::Database(diesel::result::Error::NotFound)) => {
+            return Ok(false);
+        }
+        Err(error) => return Err(error),
+    };
+    let row = endpoint.id.to_string();
+    let sealed = std::iter::once(&endpoint.sealed.secret).chain(&endpoint.sealed.previous);
+    Ok(sealed.into_iter().all(|sealed| {
+        key.open(SecretField::WebhookSecret, &row, sealed)
+            .is_ok_and(|text| WebhookSecret::parse(text.expose()).is_ok())
+    }))
+}
+
 /// Enabled endpoints that have not seen the feed up to `last`.
 ///
 /// # Errors
