@@ -71,7 +71,7 @@ on_both_databases! {
         let none = feed::read(&test.depot, end, 10, Duration::from_millis(50)).await.unwrap();
         assert_eq!(none, []);
         let depot = test.depot.clone();
-        let reader = tokio::spawn(async move { feed::read(&depot, end.into(), 10, Duration::from_secs(60)).await });
+        let reader = tokio::spawn(async move { feed::read(&depot, end, 10, Duration::from_secs(60)).await });
         test.order("ref-1", 1).await.unwrap();
         all(&test).await;
         let woken = tokio::time::timeout(Duration::from_secs(20), reader).await.unwrap().unwrap().unwrap();
@@ -123,7 +123,7 @@ on_both_databases! {
         test.deliver(1).await;
         let end = all(&test).await.last().unwrap().seq;
         let depot = test.depot.clone();
-        let reader = tokio::spawn(async move { feed::read(&depot, end.into(), 10, Duration::from_secs(60)).await });
+        let reader = tokio::spawn(async move { feed::read(&depot, end, 10, Duration::from_secs(60)).await });
         test.order("ref-1", 1).await.unwrap();
         let other = test.restarted();
         let numbered = || test.db.raw().number("SELECT MAX(seq) AS value FROM feed");
