@@ -16,8 +16,8 @@ mod tests;
 use std::collections::BTreeMap;
 
 pub use state::{
-    Allocation, Bundle, CarrierLine, CarrierPlan, Drift, EndState, Endpoint, Hold, Line, Move, Operation, Order,
-    Pool, Profile, Replacement, Told,
+    Allocation, Bundle, CarrierLine, CarrierPlan, Drift, EndState, Endpoint, Hold, Line, Move, Operation,
+    Order, Pool, Profile, Replacement, Told,
 };
 
 use crate::history::History;

@@ -84,7 +84,8 @@ pub(super) fn replaced_is_replaced(history: &History, end: &EndState, verdict: &
         }
         let sold = end.moves.iter().rposition(|step| step.iccid == replaced.out && step.to == "allocated");
         let since = sold.map_or(0, |sold| sold + 1);
-        let again = end.moves.iter().skip(since).find(|step| step.iccid == replaced.out && step.to == "available");
+        let again =
+            end.moves.iter().skip(since).find(|step| step.iccid == replaced.out && step.to == "available");
         if let Some(again) = again {
             verdict.find(RULE, format!("{} was replaced and went on sale at {}", replaced.out, again.at));
         }

@@ -47,7 +47,8 @@ pub(super) fn arrive(history: &History, end: &EndState, verdict: &mut Verdict) {
         }
         let endpoint = end.endpoints.iter().find(|endpoint| endpoint.url == arrival.url);
         let told = end.told.iter().find(|told| told.id == arrival.id);
-        let is_wanted = endpoint.zip(told).is_some_and(|(to, told)| wants(to, &told.kind) && told.seq > to.since);
+        let is_wanted =
+            endpoint.zip(told).is_some_and(|(to, told)| wants(to, &told.kind) && told.seq > to.since);
         if !is_wanted && unwanted == 0 {
             unwanted += 1;
             verdict.find(RULE, format!("{} got {}, which it does not want", arrival.url, arrival.id));

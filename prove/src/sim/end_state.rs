@@ -11,8 +11,8 @@ use uuid::Uuid;
 use super::network::Network;
 use super::world::FORGED;
 use crate::checker::{
-    Allocation, Bundle, CarrierLine, CarrierPlan, Drift, EndState, Endpoint, Hold, Line, Move, Operation, Order,
-    Pool, Profile, Replacement, Told,
+    Allocation, Bundle, CarrierLine, CarrierPlan, Drift, EndState, Endpoint, Hold, Line, Move, Operation,
+    Order, Pool, Profile, Replacement, Told,
 };
 use crate::history::Micros;
 
@@ -35,6 +35,11 @@ pub(super) fn open_work(raw: &mut SqliteConnection) -> Result<i64> {
          + (SELECT COUNT(*) FROM carrier_events WHERE status = 'pending') \
          + (SELECT COUNT(*) FROM orders WHERE cancelling_since IS NOT NULL) AS n",
     )
+}
+
+/// How many times something was about to be sent.
+pub(super) fn sendings(raw: &mut SqliteConnection) -> Result<i64> {
+    count(raw, "SELECT COALESCE(SUM(attempts), 0) AS n FROM operations")
 }
 
 /// Comparisons of everything with the carrier: how many are under way, and how many are over.

@@ -228,7 +228,12 @@ impl Network {
     }
 
     /// Replicas lag behind: an answer as it would have been some time ago.
-    fn as_it_was(&self, inside: &mut Inside, request: &TwinRequest, answer: ExchangeAnswer) -> ExchangeAnswer {
+    fn as_it_was(
+        &self,
+        inside: &mut Inside,
+        request: &TwinRequest,
+        answer: ExchangeAnswer,
+    ) -> ExchangeAnswer {
         let call = call_of(&request.path);
         if inside.weather.stale == 0 || !matches!(call, "inventory" | "search" | "line") {
             return answer;

@@ -129,8 +129,7 @@ impl Request {
     async fn replace(&self, iccid: &str, key: String) -> Result<Answer, AppError> {
         let key = key_of(key, "POST /v1/profiles/replace", iccid);
         let (iccid, reason) = (parse_iccid(iccid)?, "it does not work".to_owned());
-        let made =
-            replacements::replace(&self.depot, &self.caller, iccid, reason, Some(&key)).await?;
+        let made = replacements::replace(&self.depot, &self.caller, iccid, reason, Some(&key)).await?;
         let (out, by) = (made.replaces.to_string(), made.profile.profile.iccid.to_string());
         Ok(Answer::Replaced { out, by, order: made.order.to_string() })
     }

@@ -159,7 +159,8 @@ async fn fill(path: &Path, stock: Stock) -> Result<()> {
     let (post, pace) =
         (Post::new(time.clone(), Arc::clone(&history), &Weather::fair(), Rng::new(0)), Pace::default());
     let post = Arc::new(post);
-    let depot = Surroundings { time, ids, network, history, timeout, pace, post, broken: None }.depot(store)?;
+    let depot =
+        Surroundings { time, ids, network, history, timeout, pace, post, broken: None }.depot(store)?;
     let keeper = caller("default")?;
     for (pool, buffer) in POOLS.iter().zip(stock.buffer) {
         let settings = PoolSettings {

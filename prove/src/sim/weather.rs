@@ -138,6 +138,8 @@ pub struct Weather {
     pub post_outages: u16,
     /// What webhook endpoints there are.
     pub(super) endpoints: Vec<Types>,
+    /// Processes die and stand still just before a write as well.
+    pub(super) watches_sends: bool,
     /// Whether a person decides what the carrier could not tell.
     pub(super) decides: bool,
     /// How many profiles are replaced at most.
@@ -184,6 +186,7 @@ impl Weather {
             weather.stale = u16::try_from(rng.within(100, 900)).unwrap_or_default();
             weather.lag_ms = rng.within(300, LONGEST_LAG_MS);
         }
+        weather.watches_sends = rng.per_mille(250);
         weather.draw_people(rng);
         weather.draw_posts(rng);
         weather
@@ -364,6 +367,8 @@ fn write_troubles(rng: &mut Rng) -> Vec<Trouble> {
         Trouble::Slow { ms: rng.within(14_000, 40_000) },
         Trouble::Silent,
         Trouble::Late { ms: rng.within(200, 14_000), dropped: true },
+        // Just in time for the first look, and listed after it where inventories lag.
+        Trouble::Late { ms: rng.within(6_000, 17_000), dropped: true },
         Trouble::Late { ms: rng.within(10_000, 120_000), dropped: rng.per_mille(500) },
     ]
 }

@@ -40,7 +40,13 @@ impl World {
         }
     }
 
-    pub(super) fn bring_event(&mut self, process: usize, id: &str, signature: String, body: Vec<u8>) -> Option<u32> {
+    pub(super) fn bring_event(
+        &mut self,
+        process: usize,
+        id: &str,
+        signature: String,
+        body: Vec<u8>,
+    ) -> Option<u32> {
         let depot = self.processes.get(process)?.depot.clone()?;
         let account = AccountName::parse(template::ACCOUNT).ok()?;
         self.requests += 1;

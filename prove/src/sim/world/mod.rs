@@ -73,6 +73,8 @@ pub(super) struct World {
     /// Events under way: the carrier's number of the delivery.
     events: BTreeMap<u32, u64>,
     forged: u32,
+    /// Sendings that were committed so far, where that is watched.
+    sendings: i64,
     phase: Phase,
     phase_begun: Micros,
     looked_at: Micros,
@@ -160,6 +162,7 @@ impl World {
             requests: 0,
             events: BTreeMap::new(),
             forged: 0,
+            sendings: 0,
             phase: Phase::Storm,
             phase_begun,
             looked_at: 0,
@@ -244,14 +247,25 @@ impl World {
         if let Some((request, answer)) = self.executor.go_on(place) {
             self.answered(request, answer);
         }
-        // The moments around a write are the ones that matter.
-        if self.phase == Phase::Storm && self.network.orders_sent() > before {
+        // The moments around a write are the ones that matter: before it and after it went out.
+        let went_out = self.network.orders_sent() > before;
+        if self.phase == Phase::Storm && (went_out || self.is_about_to_send()) {
             if self.weather.kills > 0 && self.rng.per_mille(80) {
                 self.kill(process);
             } else if self.weather.pauses > 0 && self.rng.per_mille(80) {
                 self.pause(process);
             }
         }
+    }
+
+    /// Whether the last step committed that the next thing is a call. It is asked of the database, which takes its time,
+    /// so only some runs look.
+    fn is_about_to_send(&mut self) -> bool {
+        if !self.weather.watches_sends {
+            return false;
+        }
+        let sent = end_state::sendings(&mut self.raw).unwrap_or_default();
+        std::mem::replace(&mut self.sendings, sent) < sent
     }
 }
 

@@ -31,7 +31,14 @@ impl World {
             }
             let types = made.endpoint.settings.types.clone();
             let (id, since) = (made.endpoint.id.to_string(), made.endpoint.position);
-            self.endpoints.push(Endpoint { id, channel: channel.to_owned(), url, types, since, enabled: true });
+            self.endpoints.push(Endpoint {
+                id,
+                channel: channel.to_owned(),
+                url,
+                types,
+                since,
+                enabled: true,
+            });
         }
         Ok(())
     }
@@ -99,7 +106,8 @@ impl World {
         let Some(operation) = self.rng.pick(&waiting).cloned() else { return Ok(None) };
         let found = self.network.with_twin(|twin| {
             let mut orders = twin.orders().iter();
-            let found = orders.find(|order| order.transaction_reference.as_deref() == Some(operation.as_str()));
+            let found =
+                orders.find(|order| order.transaction_reference.as_deref() == Some(operation.as_str()));
             found.map(|order| order.subscription_id.clone())
         });
         let judged = match found {
