@@ -238,6 +238,7 @@ impl Weather {
             // Found only when it is looked for again: when the first look came, it was hidden.
             Guard::AbsenceIsSeenTwice => {
                 (self.stale, self.lag_ms) = (950, LONGEST_LAG_MS);
+                (self.clock_steps, self.pauses) = (0, 0);
                 held_up(16_900)
             }
             Guard::RetryByHandWaits => held_up(6_000),
@@ -368,7 +369,7 @@ fn write_troubles(rng: &mut Rng) -> Vec<Trouble> {
         Trouble::Silent,
         Trouble::Late { ms: rng.within(200, 14_000), dropped: true },
         // Just in time for the first look, and listed after it where inventories lag.
-        Trouble::Late { ms: rng.within(6_000, 17_000), dropped: true },
+        Trouble::Late { ms: rng.within(6_000, 19_000), dropped: true },
         Trouble::Late { ms: rng.within(10_000, 120_000), dropped: rng.per_mille(500) },
     ]
 }

@@ -1,5 +1,7 @@
 //! The send: `sent` is committed, the carrier is called, the outcome is committed.
 
+use std::time::Duration;
+
 use simdepot_domain::carrier::{BundleOrder, Lost, Placement, Unavailable};
 use simdepot_domain::event::{Fact, Subject};
 use simdepot_domain::operation::OperationStep;
@@ -13,6 +15,10 @@ use super::outcome;
 use crate::depot::Depot;
 use crate::error::AppError;
 use crate::observations::{self, Sightings};
+
+/// The call begins within this time after `sent` was committed, or not at all. Others count from that moment when they
+/// decide what became of it: time-out and margin later the call must be over.
+const AT_ONCE: Duration = Duration::from_secs(2);
 
 /// What tx 3 must know of what went before.
 pub(super) struct Sent {
@@ -40,11 +46,11 @@ pub(super) async fn send(depot: &Depot, lease: Lease, plan: Plan, started: Insta
     };
     let (account, insisted) = (plan.account.clone(), plan.insisted);
     let seen = plan.seen.clone();
-    let lease = commit_sent(depot, lease, plan).await?;
-    // A worker that was paused since it leased may find its outcome being decided by others: it does not send. Here
-    // the operation is `sent` and untouched, so it can be put back for sure.
+    let (lease, committed) = commit_sent(depot, lease, plan).await?;
+    // A worker that was paused since it leased, or since it committed, may find its outcome being decided by others: it
+    // does not send. When the operation is still `sent` and untouched it can be put back for sure.
     let lease_over = started.elapsed() + account.timeout > depot.work.lease.to_std().unwrap_or_default();
-    let placement = if lease_over {
+    let placement = if lease_over || committed.elapsed() > AT_ONCE {
         let reason = "the worker was paused before the call".to_owned();
         Placement::NotTaken(Unavailable { reason, retry_after_ms: None })
     } else {
@@ -55,20 +61,20 @@ pub(super) async fn send(depot: &Depot, lease: Lease, plan: Plan, started: Insta
 
 /// The call itself. The adapter has its own time-out; this one only guards against an adapter that hangs.
 async fn call(account: &crate::depot::Account, order: &BundleOrder) -> Placement {
-    let limit = account.timeout + std::time::Duration::from_secs(1);
+    let limit = account.timeout + Duration::from_secs(1);
     match tokio::time::timeout(limit, account.carrier.place_bundle(order)).await {
         Ok(placement) => placement,
         Err(_) => Placement::Unknown(Lost { reason: "the adapter did not answer in time".to_owned() }),
     }
 }
 
-/// Transaction 2: what was read, and that the next thing is the call.
-async fn commit_sent(depot: &Depot, lease: Lease, plan: Plan) -> Result<Lease, AppError> {
+/// Transaction 2: what was read, and that the next thing is the call. Returns the moment that others count from.
+async fn commit_sent(depot: &Depot, lease: Lease, plan: Plan) -> Result<(Lease, Instant), AppError> {
     let work = depot.clone();
     depot
         .store
         .write(move |conn| {
-            let now = conn.now()?;
+            let (committed, now) = (Instant::now(), conn.now()?);
             let operation = &lease.operation;
             if lease.until <= now {
                 return Err(lost_lease());
@@ -107,7 +113,7 @@ async fn commit_sent(depot: &Depot, lease: Lease, plan: Plan) -> Result<Lease, A
             events::append(conn, &[work.event(now, Subject::Operation(operation.id), version, fact)])?;
             let operation =
                 operations::find(conn, operation.id)?.ok_or(AppError::NotFound { what: "operation" })?;
-            Ok(Lease { operation, token: lease.token, until: lease.until })
+            Ok((Lease { operation, token: lease.token, until: lease.until }, committed))
         })
         .await
 }
