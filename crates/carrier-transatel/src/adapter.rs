@@ -23,7 +23,9 @@ use crate::http::HttpExchange;
 use crate::probe;
 use crate::signature;
 use crate::wire::subscriber::{Line, Subscriber};
-use crate::wire::{Failure, Method, catalogue, esim, event, inventory, order, rights, sim_search, subscriber};
+use crate::wire::{
+    Failure, Method, catalogue, esim, event, inventory, order, rights, sim_search, subscriber,
+};
 
 /// How long a closed subscriber read is not tried again: rights change by a mail to Transatel, not by the minute.
 const CLOSED_FOR: TimeDelta = TimeDelta::minutes(10);

@@ -240,11 +240,9 @@ async fn the_line_from_the_best_source_that_is_open() {
 /// A refusal without a word of the service's own: whether the call is closed is asked where that is documented.
 #[tokio::test]
 async fn a_bare_refusal_of_the_subscriber_is_told_from_a_closed_one() {
-    for (allow, found, remembered) in [
-        ("allow: OPTIONS\r\n", true, 600),
-        ("allow: GET, OPTIONS\r\n", false, 0),
-        ("", true, 60),
-    ] {
+    for (allow, found, remembered) in
+        [("allow: OPTIONS\r\n", true, 600), ("allow: GET, OPTIONS\r\n", false, 0), ("", true, 60)]
+    {
         let stub = Stub::start(move |seen| match (seen.method.as_str(), allow) {
             _ if seen.target.starts_with("/sim-search/") => {
                 answer(200, include_str!("../fixtures/sim_search.json"))
@@ -255,7 +253,8 @@ async fn a_bare_refusal_of_the_subscriber_is_told_from_a_closed_one() {
         })
         .await;
         let (carrier, clock) = adapter(&stub);
-        let reads = || stub.seen("/connectivity-management/").iter().filter(|seen| seen.method == "GET").count();
+        let reads =
+            || stub.seen("/connectivity-management/").iter().filter(|seen| seen.method == "GET").count();
         for expected in [1, if found { 1 } else { 2 }] {
             match carrier.line(&iccid()).await {
                 Ok(line) => assert_eq!((found, line.unwrap().source), (true, Source::Search), "{allow}"),

@@ -13,9 +13,11 @@ use simdepot_domain::order::ProfileOutcome;
 use simdepot_domain::pool::MAX_SUBSTITUTIONS;
 use simdepot_domain::profile::QuarantineReason;
 use simdepot_domain::stock::{StockCommand, StockStatus, apply};
-use simdepot_persistence::allocations::{self, Allocation, Claim, NewAllocation};
+use simdepot_persistence::allocations::{self, Allocation, Claim, Claimed, NewAllocation};
 use simdepot_persistence::bundles::{self, BundleChange};
 use simdepot_persistence::operations::{self, Lease, Operation, OperationChange};
+use simdepot_persistence::orders::Order;
+use simdepot_persistence::pools::Pool;
 use simdepot_persistence::profiles::{self, Profile};
 use simdepot_persistence::{Conn, events, orders, pools};
 
@@ -96,13 +98,14 @@ fn tried(conn: &mut Conn<'_>, allocation: &Allocation) -> Result<u32, AppError> 
     let of_order = allocations::of_order(conn, allocation.order)?;
     let sent = operations::of_order(conn, allocation.order)?;
     let sold = replaced(&of_order, &sent);
-    // By age, newest first: what lies before a profile that was sold here belongs to the place's earlier life.
+    // By age, newest first: what lies before a profile that was sold here, or before a person's decision to try again,
+    // belongs to the place's earlier life.
     let tried = of_order
         .iter()
         .rev()
         .filter(|other| other.line_no == allocation.line_no && other.position == allocation.position)
         .filter(|other| other.outcome == ProfileOutcome::Substituted)
-        .take_while(|other| !sold.contains(&other.id));
+        .take_while(|other| !sold.contains(&other.id) && !other.decided);
     Ok(u32::try_from(tried.count()).unwrap_or(u32::MAX))
 }
 
@@ -194,6 +197,22 @@ impl Place<'_> {
         let claimed = claimed
             .ok_or_else(|| AppError::Internal("a claim gave fewer profiles than it said".to_owned()))?;
         let order = orders::find(conn, self.allocation.order)?.ok_or(AppError::NotFound { what: "order" })?;
+        self.hand_over(conn, depot, &order, &pool, claimed, now).map(Refilled::By)
+    }
+
+    /// Puts a claimed profile on the place, with its own bundle and operation. The caller holds the order's lock.
+    ///
+    /// # Errors
+    /// When the store refuses.
+    pub(crate) fn hand_over(
+        &self,
+        conn: &mut Conn<'_>,
+        depot: &Depot,
+        order: &Order,
+        pool: &Pool,
+        claimed: Claimed,
+        now: DateTime<Utc>,
+    ) -> Result<Iccid, AppError> {
         let iccid = claimed.iccid.clone();
         let new = NewAllocation {
             profile: claimed.clone(),
@@ -211,14 +230,8 @@ impl Place<'_> {
             Fact::StockMoved { from, to, order: Some(order.id), hold: None, quarantine: None, reason: None };
         let mut facts = vec![depot.event(now, Subject::Profile(iccid.clone()), claimed.version + 1, moved)];
         if let Some(product) = self.product {
-            let made = BundleOnProfile {
-                order: &order,
-                pool: &pool,
-                product,
-                profile_id: claimed.id,
-                allocation_id,
-            }
-            .make(depot, now);
+            let made = BundleOnProfile { order, pool, product, profile_id: claimed.id, allocation_id }
+                .make(depot, now);
             facts.extend(made.events(depot, &iccid, now));
             bundles::insert_many(conn, &[made.bundle])?;
             // Due by the clock that the workers go by.
@@ -226,7 +239,7 @@ impl Place<'_> {
             operations::insert_many(conn, &[made.operation], due)?;
         }
         events::append(conn, &facts)?;
-        Ok(Refilled::By(iccid))
+        Ok(iccid)
     }
 }
 

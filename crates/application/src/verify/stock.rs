@@ -148,8 +148,12 @@ fn order_differs(order: &Order, story: &[StoredEvent]) -> Option<String> {
             status = *to;
         }
     }
-    (status != order.status)
-        .then(|| format!("order {} is {} but its events say {status}", order.id, order.status))
+    if status != order.status {
+        return Some(format!("order {} is {} but its events say {status}", order.id, order.status));
+    }
+    let accepted = story.iter().any(|event| matches!(event.fact, Fact::OrderAccepted { .. }));
+    (accepted != order.accepted_at.is_some())
+        .then(|| format!("order {} was accepted by a person, or not, other than its events say", order.id))
 }
 
 pub(super) async fn verify_batches(depot: &Depot, report: &mut Report) -> Result<(), AppError> {

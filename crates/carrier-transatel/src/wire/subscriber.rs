@@ -117,14 +117,9 @@ mod tests {
                 "{status} {title}"
             );
         }
-        for (status, title) in [
-            (403, ""),
-            (404, "NOT_FOUND"),
-            (404, ""),
-            (400, ""),
-            (405, "METHOD_NOT_ALLOWED"),
-            (501, ""),
-        ] {
+        for (status, title) in
+            [(403, ""), (404, "NOT_FOUND"), (404, ""), (400, ""), (405, "METHOD_NOT_ALLOWED"), (501, "")]
+        {
             let found = read(status, &format!(r#"{{"title":"{title}"}}"#));
             let unclear = matches!(found, Ok(Subscriber::Unclear(ReadError::Unavailable(_))));
             assert!(unclear, "{status} {title}: {found:?}");
