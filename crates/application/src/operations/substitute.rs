@@ -197,7 +197,7 @@ impl Place<'_> {
         let claimed = claimed
             .ok_or_else(|| AppError::Internal("a claim gave fewer profiles than it said".to_owned()))?;
         let order = orders::find(conn, self.allocation.order)?.ok_or(AppError::NotFound { what: "order" })?;
-        self.hand_over(conn, depot, &order, &pool, claimed, now).map(Refilled::By)
+        self.hand_over(conn, depot, &order, &pool, &claimed, now).map(Refilled::By)
     }
 
     /// Puts a claimed profile on the place, with its own bundle and operation. The caller holds the order's lock.
@@ -210,7 +210,7 @@ impl Place<'_> {
         depot: &Depot,
         order: &Order,
         pool: &Pool,
-        claimed: Claimed,
+        claimed: &Claimed,
         now: DateTime<Utc>,
     ) -> Result<Iccid, AppError> {
         let iccid = claimed.iccid.clone();

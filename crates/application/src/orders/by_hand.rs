@@ -170,7 +170,7 @@ fn refill(
         for (place, profile) in places.iter().zip(claimed) {
             let out = profiles::get(conn, place.allocation.profile_id)?.iccid;
             allocations::decide_failed(conn, place.allocation.id, ProfileOutcome::Substituted)?;
-            let by = place.hand_over(conn, depot, &order, &pool, profile, now)?;
+            let by = place.hand_over(conn, depot, &order, &pool, &profile, now)?;
             order.version = orders::set_status(conn, &order, order.status, order.problem.as_ref(), now)?;
             let fact = Fact::PlaceRefilled { out, by, reason: reason.to_owned() };
             events::append(conn, &[depot.event(now, Subject::Order(order.id), order.version, fact)])?;
