@@ -30,5 +30,7 @@ mod timeline;
 mod top_ups;
 mod verify;
 mod verify_feed;
+mod verify_tampering;
 mod webhook_endpoints;
+mod webhook_fairness;
 mod webhooks;

@@ -160,7 +160,7 @@ impl Carrier for Transatel {
         esim::parse(&answer, iccid, self.clock.now())
     }
 
-    async fn bundles(&self, msisdn: &Msisdn) -> Result<Vec<BundleReading>, ReadError> {
+    async fn bundles(&self, msisdn: &Msisdn) -> Result<Option<Vec<BundleReading>>, ReadError> {
         let answer = self.gateway.call(&inventory::request(msisdn)).await?;
         inventory::parse(&answer, self.clock.now())
     }

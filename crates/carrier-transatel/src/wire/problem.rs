@@ -89,7 +89,9 @@ impl Problem {
         match (self.title.as_deref(), self.status) {
             (Some("SUBSCRIBER_STATUS_NOT_ELIGIBLE"), _) => Concern::LineStatus,
             (Some("SUBSCRIBER_NOT_FOUND"), _) => Concern::Profile,
-            (Some("PRODUCT_NOT_FOUND" | "PRODUCT_NOT_ELIGIBLE"), _) => Concern::Product,
+            (Some("PRODUCT_NOT_FOUND"), _) => Concern::Product,
+            // Not for this subscriber: perhaps for another.
+            (Some("PRODUCT_NOT_ELIGIBLE"), _) => Concern::Request,
             (Some("INSUFFICIENT_FUND" | "INSUFFICIENT_PERMISSION"), _) | (_, 402 | 403 | 501) => {
                 Concern::Account
             }
@@ -193,8 +195,8 @@ mod tests {
             (404, "SUBSCRIBER_NOT_FOUND", "refused profile"),
             (400, "PRODUCT_NOT_FOUND", "refused product"),
             (404, "PRODUCT_NOT_FOUND", "refused product"),
-            (400, "PRODUCT_NOT_ELIGIBLE", "refused product"),
-            (403, "PRODUCT_NOT_ELIGIBLE", "refused product"),
+            (400, "PRODUCT_NOT_ELIGIBLE", "refused request"),
+            (403, "PRODUCT_NOT_ELIGIBLE", "refused request"),
             (400, "INSUFFICIENT_FUND", "refused account"),
             (403, "INSUFFICIENT_PERMISSION", "refused account"),
             (403, "ACCOUNT_SUSPENDED", "refused account"),
