@@ -16,6 +16,7 @@ mod imports;
 mod inbound;
 mod leases;
 mod lost_answers;
+mod mixed_orders;
 mod orders;
 mod put_off;
 mod reconciliation;
