@@ -58,16 +58,9 @@ impl Signals {
         }
     }
 
-    fn listen(&self, id: Uuid) -> Arc<Notify> {
-        Arc::clone(self.waiting.lock().unwrap_or_else(PoisonError::into_inner).entry(id).or_default())
-    }
-
-    fn forget(&self, id: Uuid, notify: Arc<Notify>) {
+    fn listen(&self, id: Uuid) -> Listener<'_> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        drop(notify);
-        if waiting.get(&id).is_some_and(|rest| Arc::strong_count(rest) == 1) {
-            waiting.remove(&id);
-        }
+        Listener { signals: self, id, notify: Arc::clone(waiting.entry(id).or_default()) }
     }
 
     /// Looks until `look` returns something, `wait` is over or the process is about to end; always looks at least
@@ -85,10 +78,10 @@ impl Signals {
         F: Future<Output = Result<Option<T>, E>>,
     {
         let deadline = Instant::now() + wait;
-        let notify = self.listen(id);
-        let found = loop {
+        let listener = self.listen(id);
+        loop {
             // Registered before looking: a change between the look and the wait is not missed.
-            let notified = notify.notified();
+            let notified = listener.notify.notified();
             tokio::pin!(notified);
             notified.as_mut().enable();
             let found = look().await;
@@ -96,13 +89,11 @@ impl Signals {
             // After registering: a stop is either seen here or wakes this waiter.
             let stopping = self.stopping.load(Ordering::SeqCst);
             if !matches!(found, Ok(None)) || left.is_zero() || stopping {
-                break found;
+                return found;
             }
             // Whether woken or not, the next thing is to look.
             let _ = tokio::time::timeout(left.min(LOOK_AGAIN), notified).await;
-        };
-        self.forget(id, notify);
-        found
+        }
     }
 
     /// Looks for what comes in the feed after a number, until `look` returns something, `wait` is over or the process
@@ -125,25 +116,39 @@ impl Signals {
         if !matches!(first, Ok(None)) || wait.is_zero() {
             return first;
         }
-        let notify = self.listen(FEED);
-        let found = loop {
+        let listener = self.listen(FEED);
+        loop {
             // Registered before the number is read: what comes after that wakes.
-            let notified = notify.notified();
+            let notified = listener.notify.notified();
             tokio::pin!(notified);
             notified.as_mut().enable();
             let has_news = self.feed.load(Ordering::SeqCst) > after;
             let found = if has_news { look().await } else { Ok(None) };
             let left = deadline.saturating_duration_since(Instant::now());
-            let stopping = self.stopping.load(Ordering::SeqCst);
-            if !matches!(found, Ok(None)) || left.is_zero() || stopping {
-                break found;
+            if !matches!(found, Ok(None)) || left.is_zero() || self.stopping.load(Ordering::SeqCst) {
+                return found;
             }
             // With news there should have been something: the database was restored under this process, or lags.
             let longest = if has_news { LOOK_AGAIN } else { left };
             let _ = tokio::time::timeout(left.min(longest), notified).await;
-        };
-        self.forget(FEED, notify);
-        found
+        }
+    }
+}
+
+/// Somebody who waits. Clients go away in the middle, so what is kept for him goes with him, however he ends.
+struct Listener<'a> {
+    signals: &'a Signals,
+    id: Uuid,
+    notify: Arc<Notify>,
+}
+
+impl Drop for Listener<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.signals.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        // The one in the map and this one.
+        if waiting.get(&self.id).is_some_and(|notify| Arc::strong_count(notify) == 2) {
+            waiting.remove(&self.id);
+        }
     }
 }
 
@@ -226,6 +231,18 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn who_goes_away_leaves_nothing() {
+        let signals = Signals::default();
+        let id = Uuid::from_u128(1);
+        let gone = tokio::time::timeout(LOOK_AGAIN, wait(&signals, id));
+        let (left, ()) = tokio::join!(wait(&signals, id), async { assert!(gone.await.is_err()) });
+        assert!(left > 1 && signals.waiting.lock().unwrap().is_empty());
+        let feed = signals.wait_for_feed(7, LONG, || async { Ok::<Option<()>, ()>(None) });
+        assert!(tokio::time::timeout(LOOK_AGAIN, feed).await.is_err());
+        assert!(signals.waiting.lock().unwrap().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_stop_wakes_those_who_wait_and_lets_nobody_wait_again() {
         let signals = Arc::new(Signals::default());
         let ids = [FEED, Uuid::from_u128(1), Uuid::from_u128(1), Uuid::from_u128(2)];
@@ -244,6 +261,8 @@ mod tests {
         }
         assert_eq!(wait(&signals, FEED).await, 1, "who comes later looks all the same");
         assert_eq!(stopped.elapsed(), Duration::ZERO);
+        let feed = signals.wait_for_feed(7, LONG, || async { Ok::<Option<()>, ()>(None) });
+        assert_eq!((feed.await, stopped.elapsed()), (Ok(None), Duration::ZERO));
         assert!(signals.waiting.lock().unwrap().is_empty());
     }
 }
