@@ -30,4 +30,5 @@ mod top_ups;
 mod verify;
 mod verify_feed;
 mod webhook_endpoints;
+mod webhook_fairness;
 mod webhooks;

@@ -106,6 +106,8 @@ pub struct Config {
     pub checkpoint_file: Option<PathBuf>,
     /// Where webhooks may go.
     pub webhook_targets: Targets,
+    /// Most webhook endpoints of a channel.
+    pub webhook_endpoints: u32,
     /// Carrier accounts; none makes a sandbox.
     pub carriers: Vec<CarrierConfig>,
     /// Variables that look like ours and are not known.
@@ -150,6 +152,7 @@ impl Config {
             workers: variables.number("SIMDEPOT_WORKERS", 1..=256)?.unwrap_or(8),
             checkpoint_file: variables.get("SIMDEPOT_CHECKPOINT_FILE").map(PathBuf::from),
             webhook_targets: webhook_targets(&variables, &carriers)?,
+            webhook_endpoints: variables.number("SIMDEPOT_WEBHOOK_ENDPOINTS", 1..=1000)?.unwrap_or(20),
             unknown_variables: variables.unknown(&carriers),
             carriers,
             encryption_key: variables.secret("SIMDEPOT_ENCRYPTION_KEY"),

@@ -195,7 +195,13 @@ fn events_of(
     now: DateTime<Utc>,
 ) -> [simdepot_domain::event::Event; 2] {
     let iccid = || profile.iccid.clone();
-    let ordered = Fact::BundleOrdered { iccid: iccid(), product: bundle.product.clone(), order: None };
+    let ordered = Fact::BundleOrdered {
+        iccid: iccid(),
+        product: bundle.product.clone(),
+        order: None,
+        channel: bundle.channel.clone(),
+        reference: bundle.reference.clone(),
+    };
     let to = OperationStatus::Pending;
     let pending = Fact::OperationStatusChanged {
         iccid: iccid(),
@@ -274,9 +280,15 @@ async fn refresh(depot: &Depot, profile: &Profile, known: Vec<Bundle>) {
     else {
         return;
     };
+    let Some(_turn) = depot.carrier_reads.balances().await else {
+        return;
+    };
     let asked_at = depot.now();
     let seen = match depot.account(account) {
-        Ok(account) => account.carrier.bundles(msisdn).await.map_err(AppError::from),
+        Ok(account) => match account.carrier.bundles(msisdn).await {
+            Ok(seen) => Ok(seen.unwrap_or_default()),
+            Err(error) => Err(AppError::from(error)),
+        },
         Err(error) => Err(error),
     };
     let recorded = match seen {

@@ -178,7 +178,7 @@ pub(crate) fn learn_from(
     }
     let edited = learn_device(&profile, seen, esim.late.is_some(), &mut learned);
     if !edited.is_empty() {
-        facts.push(Fact::ProfileEdited { fields: edited, pool: None });
+        facts.push(Fact::ProfileEdited { fields: edited, pool: None, sell_by: None });
     }
     let (line_now, esim_now) =
         (profile.sim.as_ref().map(|seen| seen.status), profile.esim.as_ref().map(|seen| seen.status));

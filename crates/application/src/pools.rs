@@ -165,7 +165,9 @@ pub async fn change(depot: &Depot, name: PoolName, change: PoolChange) -> Result
             check(&work, &settings)?;
             let now = work.now();
             let version = pools::update(conn, &pool, &settings, now)?;
-            let fact = Fact::PoolChanged { settings: changed };
+            let moved = settings.carrier_account != pool.settings.carrier_account;
+            let carrier_account = moved.then(|| settings.carrier_account.clone());
+            let fact = Fact::PoolChanged { settings: changed, carrier_account };
             events::append(conn, &[work.event(now, Subject::Pool(name.clone()), version, fact)])?;
             require(conn, &name)
         })

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use simdepot_domain::channel::PoolName;
 use simdepot_domain::esim::EsimStatus;
-use simdepot_domain::event::{Fact, Subject};
+use simdepot_domain::event::{Fact, SellByMoved, Subject};
 use simdepot_domain::iccid::Iccid;
 use simdepot_domain::id::ImportId;
 use simdepot_domain::profile::QuarantineReason;
@@ -150,7 +150,8 @@ pub async fn edit(depot: &Depot, iccid: Iccid, edit: EditProfile) -> Result<Prof
             }
             let now = work.now();
             let version = profiles::edit(conn, &profile, &changes, now)?;
-            let fact = Fact::ProfileEdited { fields, pool: target.and(edit.pool.clone()) };
+            let sell_by = changes.sell_by.map(|to| SellByMoved { from: profile.sell_by, to });
+            let fact = Fact::ProfileEdited { fields, pool: target.and(edit.pool.clone()), sell_by };
             events::append(conn, &[work.event(now, Subject::Profile(profile.iccid.clone()), version, fact)])?;
             let profile = existing(conn, &iccid)?;
             view(conn, profile)

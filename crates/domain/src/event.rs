@@ -15,7 +15,7 @@ use crate::id::{
     ApiKeyId, BundleId, EventId, HoldId, ImportId, OperationId, OrderId, ReconciliationId, WebhookEndpointId,
 };
 
-pub use fact::Fact;
+pub use fact::{Fact, SellByMoved};
 
 /// Kind of thing that an event is about.
 #[derive(

@@ -138,6 +138,27 @@ pub fn last_of_subject(conn: &mut Conn<'_>, kind: SubjectKind, id: &str) -> Resu
     row.map(StoredEvent::try_from).transpose()
 }
 
+/// The events of one type of several subjects, by subject and version.
+///
+/// # Errors
+/// When a stored event cannot be read.
+pub fn of_subjects_and_type(
+    conn: &mut Conn<'_>,
+    kind: SubjectKind,
+    ids: &[String],
+    type_name: &str,
+) -> Result<Vec<StoredEvent>> {
+    events::table
+        .filter(events::subject_kind.eq(kind.as_ref()))
+        .filter(events::subject_id.eq_any(ids))
+        .filter(events::type_name.eq(type_name))
+        .order((events::subject_id, events::version))
+        .load::<Row>(conn.db)?
+        .into_iter()
+        .map(StoredEvent::try_from)
+        .collect()
+}
+
 /// The events of several subjects of one kind, by subject and version.
 ///
 /// # Errors

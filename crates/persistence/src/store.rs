@@ -75,6 +75,28 @@ pub trait Turnstile: Send + Sync {
     async fn pass(&self);
 }
 
+/// What a unit of work needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Each statement sees what is committed when it begins.
+    Read,
+    /// All statements see the same moment.
+    Snapshot,
+    /// One transaction that may write.
+    Write,
+}
+
+impl Kind {
+    /// How metrics name it.
+    fn label(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Snapshot => "snapshot",
+            Self::Write => "write",
+        }
+    }
+}
+
 struct Inner {
     turnstile: Option<Arc<dyn Turnstile>>,
     pool: r2d2::Pool<Manager>,
@@ -179,6 +201,22 @@ impl Store {
         &self.0.vault
     }
 
+    /// Runs a unit of work that only reads, and whose reads all see the same moment. Keep it short: PostgreSQL cannot
+    /// clear up behind it, SQLite cannot shorten its log.
+    ///
+    /// # Errors
+    /// Those of the closure, and [`StoreError`] when no connection can be had.
+    pub async fn snapshot<T, E>(
+        &self,
+        work: impl FnOnce(&mut Conn<'_>) -> std::result::Result<T, E> + Send + 'static,
+    ) -> std::result::Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        self.run(Kind::Snapshot, work).await
+    }
+
     /// Runs a unit of work that only reads.
     ///
     /// # Errors
@@ -191,7 +229,7 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        self.run("read", false, work).await
+        self.run(Kind::Read, work).await
     }
 
     /// Runs a unit of work in one transaction: committed when the closure returns `Ok`, rolled back otherwise.
@@ -206,13 +244,12 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        self.run("write", true, work).await
+        self.run(Kind::Write, work).await
     }
 
     async fn run<T, E>(
         &self,
-        kind: &'static str,
-        write: bool,
+        kind: Kind,
         work: impl FnOnce(&mut Conn<'_>) -> std::result::Result<T, E> + Send + 'static,
     ) -> std::result::Result<T, E>
     where
@@ -221,19 +258,20 @@ impl Store {
     {
         if let Some(turnstile) = &self.0.turnstile {
             turnstile.pass().await;
-            let result = self.with_connection(write, work);
+            let result = self.with_connection(kind, work);
             turnstile.pass().await;
             return result;
         }
         let asked = Instant::now();
         let store = self.clone();
-        let writer = if write && self.0.backend == Backend::Sqlite {
+        let writer = if kind == Kind::Write && self.0.backend == Backend::Sqlite {
             Some(acquire(&self.0.writer).await?)
         } else {
             None
         };
         let permit = acquire(&self.0.permits).await?;
-        metrics::histogram!("simdepot_db_wait_seconds", "kind" => kind).record(asked.elapsed().as_secs_f64());
+        metrics::histogram!("simdepot_db_wait_seconds", "kind" => kind.label())
+            .record(asked.elapsed().as_secs_f64());
         // The guards cannot move into the blocking task (they borrow), so they are given back by it instead: a
         // dropped future must not free a slot whose connection is still in use.
         if let Some(guard) = writer {
@@ -242,10 +280,11 @@ impl Store {
         permit.forget();
         let span = tracing::Span::current();
         let task = tokio::task::spawn_blocking(move || {
-            let slots = Slots { store: &store, writer: write && store.0.backend == Backend::Sqlite };
+            let slots =
+                Slots { store: &store, writer: kind == Kind::Write && store.0.backend == Backend::Sqlite };
             let started = Instant::now();
-            let result = span.in_scope(|| store.with_connection(write, work));
-            metrics::histogram!("simdepot_db_seconds", "kind" => kind)
+            let result = span.in_scope(|| store.with_connection(kind, work));
+            metrics::histogram!("simdepot_db_seconds", "kind" => kind.label())
                 .record(started.elapsed().as_secs_f64());
             drop(slots);
             result
@@ -258,13 +297,17 @@ impl Store {
 
     fn with_connection<T, E: From<StoreError>>(
         &self,
-        write: bool,
+        kind: Kind,
         work: impl FnOnce(&mut Conn<'_>) -> std::result::Result<T, E>,
     ) -> std::result::Result<T, E> {
         let mut pooled = self.check_out()?;
         let mut conn =
             Conn { db: &mut pooled.db, clock: self.0.clock.as_ref(), chain: Some(self.0.vault.chain_key()) };
-        let outcome = if write { in_transaction(&mut conn, work) } else { work(&mut conn) };
+        let outcome = match kind {
+            Kind::Read => work(&mut conn),
+            Kind::Snapshot => in_transaction(&mut conn, dialect::begin_snapshot, work),
+            Kind::Write => in_transaction(&mut conn, dialect::begin_write, work),
+        };
         // Most errors are the caller's; one of a connection that died must not go back into the pool.
         if outcome.is_err() && !pooled.is_alive() {
             let others = self.0.pool.max_size();
@@ -312,9 +355,10 @@ impl Store {
 
 fn in_transaction<T, E: From<StoreError>>(
     conn: &mut Conn<'_>,
+    begin: impl FnOnce(&mut AnyConnection) -> Result<()>,
     work: impl FnOnce(&mut Conn<'_>) -> std::result::Result<T, E>,
 ) -> std::result::Result<T, E> {
-    dialect::begin_write(conn.db)?;
+    begin(conn.db)?;
     match work(conn) {
         Ok(value) => {
             dialect::commit(conn.db)?;

@@ -14,6 +14,7 @@ CREATE TABLE orders (
     updated_at   timestamptz NOT NULL,
     UNIQUE (channel, reference)
 );
+CREATE INDEX orders_by_status ON orders (channel, status, id);
 CREATE INDEX orders_by_channel ON orders (channel, id);
 CREATE INDEX orders_by_reference ON orders (reference);
 CREATE INDEX orders_cancelling ON orders (cancelling_since) WHERE cancelling_since IS NOT NULL;
@@ -86,6 +87,10 @@ CREATE TABLE operations (
         'needs_attention', 'cancelled')),
     attempts          integer NOT NULL DEFAULT 0,
     deferrals         integer NOT NULL DEFAULT 0,
+    -- An answer of it was lost: whatever was decided since, the carrier may still carry that sending out.
+    answer_lost       boolean NOT NULL DEFAULT false,
+    -- Since when the carrier does not take it.
+    waiting_since     timestamptz,
     run_at            timestamptz NOT NULL,
     lease_token       uuid,
     lease_until       timestamptz,

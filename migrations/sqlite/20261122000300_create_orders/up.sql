@@ -14,6 +14,7 @@ CREATE TABLE orders (
     updated_at   INTEGER NOT NULL,
     UNIQUE (channel, reference)
 ) STRICT;
+CREATE INDEX orders_by_status ON orders (channel, status, id);
 CREATE INDEX orders_by_channel ON orders (channel, id);
 CREATE INDEX orders_by_reference ON orders (reference);
 CREATE INDEX orders_cancelling ON orders (cancelling_since) WHERE cancelling_since IS NOT NULL;
@@ -86,6 +87,10 @@ CREATE TABLE operations (
         'needs_attention', 'cancelled')),
     attempts          INTEGER NOT NULL DEFAULT 0,
     deferrals         INTEGER NOT NULL DEFAULT 0,
+    -- An answer of it was lost: whatever was decided since, the carrier may still carry that sending out.
+    answer_lost       INTEGER NOT NULL DEFAULT 0 CHECK (answer_lost IN (0, 1)),
+    -- Since when the carrier does not take it.
+    waiting_since     INTEGER,
     run_at            INTEGER NOT NULL,
     lease_token       BLOB,
     lease_until       INTEGER,

@@ -228,11 +228,11 @@ impl Weather {
             Guard::LostIsNotResent | Guard::LostIsNotRefused | Guard::LostIsNotDone => {
                 at(Fault::DropAfterApply)
             }
-            Guard::FailedReadIsNotNothing | Guard::DecisionIsKept => {
+            Guard::FailedReadIsNotNothing => {
                 self.inventory = 700;
                 at(Fault::DropAfterApply)
             }
-            Guard::EvidenceFits => at(Fault::DropBeforeApply),
+            Guard::EvidenceFits | Guard::DecisionIsKept => at(Fault::DropBeforeApply),
             Guard::ResolverWaits | Guard::RetryByHandWaits => held_up(6_000),
             Guard::DriftIsTold => held_up(70_000),
             // Found only when it is looked for again: when the first look came, it was hidden.

@@ -1,5 +1,7 @@
 //! What carriers tell us. Their signature over the raw body is the key; the body is neither logged nor kept unsealed.
 
+use std::time::Duration;
+
 use actix_web::{HttpRequest, HttpResponse, post, web};
 use simdepot_application::inbound::{self, Admission};
 use simdepot_domain::channel::AccountName;
@@ -12,6 +14,8 @@ use crate::state::AppState;
 
 /// Most bytes of an event: 256 KiB.
 const MAX_EVENT_BYTES: usize = 256 << 10;
+/// How long its body may take. Carriers post at once; whoever else posts is not waited for.
+const BODY: Duration = Duration::from_secs(10);
 
 pub(super) fn configure(config: &mut ServiceConfig) {
     config.service(receive_carrier_event);
@@ -28,7 +32,7 @@ pub(super) fn configure(config: &mut ServiceConfig) {
     request_body(content = Object, content_type = "application/json", description = "As the carrier writes it."),
     responses(
         (status = 204, description = "It is kept, or was before."),
-        (status = 400, description = "`malformed-body`: the body cannot be read.", body = Problem,
+        (status = 400, description = "`malformed-body`: the body cannot be read, or took longer than 10 s.", body = Problem,
             content_type = "application/problem+json"),
         (status = 401, description = "`unauthenticated`: the signature is missing or wrong. Nothing is kept.",
             body = Problem, content_type = "application/problem+json"),
@@ -48,20 +52,26 @@ async fn receive_carrier_event(
     request: HttpRequest,
     payload: web::Payload,
 ) -> ApiResult<HttpResponse> {
-    let body = body::read(&request, payload.into_inner(), MAX_EVENT_BYTES).await?;
     let header = |name: &str| {
         let mut all = request.headers().get_all(name);
         // Of two values nobody could say which one was checked.
         let (only, second) = (all.next()?, all.next());
         only.to_str().ok().filter(|_| second.is_none()).map(str::to_owned)
     };
+    // The account and the signature's presence come before the body: who has neither is not listened to.
+    if inbound::refuse_early(&state.depot, &account, &header)?.is_some() {
+        return Err(refused());
+    }
+    let body = body::read(&request, payload.into_inner(), MAX_EVENT_BYTES, BODY).await?;
     match inbound::admit(&state.depot, &account, &header, &body)? {
-        Admission::Refused(_) => {
-            Err(Problem::new(ProblemCode::Unauthenticated, "the signature is missing or wrong"))
-        }
+        Admission::Refused(_) => Err(refused()),
         Admission::Authentic(event) => {
             inbound::keep(&state.depot, event).await?;
             Ok(HttpResponse::NoContent().finish())
         }
     }
+}
+
+fn refused() -> Problem {
+    Problem::new(ProblemCode::Unauthenticated, "the signature is missing or wrong")
 }

@@ -26,7 +26,7 @@ use crate::error::AppError;
 use crate::idempotency::{self, IdempotencyKey, Once, unreadable_record};
 
 pub use run::{ImportPhase, ImportProgress, run};
-pub(crate) use write::digest_line;
+pub(crate) use write::{digest_line, sell_by_line};
 
 /// Refused rows shown with an import; all of them are in its report.
 const SHOWN_ERRORS: i64 = 100;

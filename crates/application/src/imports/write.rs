@@ -42,6 +42,7 @@ struct Written {
     available: u64,
     quarantined: u64,
     digest: Sha256,
+    sell_by: Sha256,
 }
 
 impl Writing {
@@ -98,12 +99,11 @@ impl Writing {
             new.push(new_profile(&self.pool.settings, &self.import, row, batch.at));
         }
         let inserted = profiles::insert_many(conn, batch, &new)?;
-        let by_iccid: HashMap<&str, StockStatus> =
-            new.iter().map(|profile| (profile.iccid.as_str(), profile.stock.status())).collect();
+        let by_iccid: HashMap<&str, &NewProfile> =
+            new.iter().map(|profile| (profile.iccid.as_str(), profile)).collect();
         let mut secrets = Vec::with_capacity(inserted.len());
         for (id, iccid) in &inserted {
-            let status = by_iccid.get(iccid.as_str()).copied().ok_or_else(|| unknown_row(iccid))?;
-            total.add(iccid, status);
+            total.add(by_iccid.get(iccid.as_str()).ok_or_else(|| unknown_row(iccid))?);
             secrets.push((*id, sealed.get(iccid).ok_or_else(|| unknown_row(iccid))?));
         }
         secrets::insert_many(conn, key, &secrets)?;
@@ -126,6 +126,7 @@ impl Writing {
             available: total.available,
             quarantined: total.quarantined,
             digest: hex::encode(total.digest.finalize()),
+            sell_by_digest: hex::encode(total.sell_by.finalize()),
         };
         let version = self.import.version + 1;
         events::append(conn, &[self.depot.event(now, Subject::Import(self.import.id), version, fact)])?;
@@ -134,19 +135,26 @@ impl Writing {
 }
 
 impl Written {
-    fn add(&mut self, iccid: &str, status: StockStatus) {
+    fn add(&mut self, profile: &NewProfile) {
+        let (iccid, status) = (profile.iccid.as_str(), profile.stock.status());
         if status == StockStatus::Available {
             self.available += 1;
         } else {
             self.quarantined += 1;
         }
         self.digest.update(digest_line(iccid, status));
+        self.sell_by.update(sell_by_line(iccid, profile.sell_by));
     }
 }
 
 /// One line of a batch's digest.
 pub(crate) fn digest_line(iccid: &str, status: StockStatus) -> String {
     format!("{iccid} {status}\n")
+}
+
+/// One line of a batch's digest of last moments of sale, to the microsecond that the databases keep.
+pub(crate) fn sell_by_line(iccid: &str, sell_by: DateTime<Utc>) -> String {
+    format!("{iccid} {}\n", sell_by.timestamp_micros())
 }
 
 fn unknown_row(iccid: &str) -> AppError {

@@ -190,6 +190,8 @@ fn hear_bundle(
     at: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
 ) -> Result<bool, AppError> {
+    // In this order: an operation that ends in between has made its bundle known by then.
+    let open = simdepot_persistence::operations::open_of(conn, profile.id)?.is_some();
     let known = bundles::of_subscription(conn, &event.account, &news.subscription_id)?;
     if let Some(bundle) = known {
         if bundle.profile_id == profile.id {
@@ -200,7 +202,7 @@ fn hear_bundle(
         }
         return Ok(true);
     }
-    if simdepot_persistence::operations::open_of(conn, profile.id)?.is_some() {
+    if open {
         let Some(pause) = try_again_after(event.tries) else {
             return Ok(true);
         };

@@ -127,6 +127,7 @@ fn send_again(
     let now = conn.now()?;
     lock_order(conn, operation)?;
     let iccid = profiles::get(conn, operation.profile_id)?.iccid;
+    // While the carrier may still be working on the first sending, not even a person sends it again.
     let change = OperationChange {
         deferred_to: Some(now.max(settled_at(depot, operation).unwrap_or(now))),
         evidence: Some(evidence),

@@ -79,6 +79,8 @@ impl MadeBundle {
             iccid: iccid(),
             product: self.bundle.product.clone(),
             order: self.bundle.order,
+            channel: self.bundle.channel.clone(),
+            reference: None,
         };
         let pending = Fact::OperationStatusChanged {
             iccid: iccid(),

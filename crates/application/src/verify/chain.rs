@@ -1,17 +1,14 @@
-//! The feed: dense, in order, chained, and as the checkpoints outside the database say.
+//! The feed: dense, in order, chained.
 
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use simdepot_domain::event::{Fact, Subject, SubjectKind};
 use simdepot_domain::id::EventId;
-use simdepot_persistence::feed::{Fault, Position};
-use simdepot_persistence::{Conn, events, feed};
+use simdepot_persistence::feed::{self, Fault, Position};
 
 use super::{CHUNK, LOOKS, Report, SHOWN};
 use crate::depot::Depot;
 use crate::error::AppError;
-use crate::feed::Checkpoint;
 
 /// An event that can be numbered is so within this time.
 const NUMBERED_WITHIN: TimeDelta = TimeDelta::seconds(10);
@@ -82,58 +79,6 @@ async fn verify_position(depot: &Depot, report: &mut Report, end: &Position) -> 
         report.find(format!("the hash of the feed's position is not that of number {}", position.seq));
     }
     Ok(())
-}
-
-/// Checkpoints that are events, and those that were kept outside, must name the hashes that stand in the feed.
-pub(super) async fn verify_checkpoints(
-    depot: &Depot,
-    report: &mut Report,
-    kept: &[(usize, Checkpoint)],
-) -> Result<(), AppError> {
-    for (line, checkpoint) in kept {
-        let (seq, hash) = (checkpoint.seq, checkpoint.hash.clone());
-        let found = depot.store.read(move |conn| disagrees(conn, seq, &hash)).await?;
-        report.checkpoints += 1;
-        if let Some(what) = found {
-            report.find(format!("line {line} of the checkpoint file: {what}"));
-        }
-    }
-    let mut version = 0;
-    loop {
-        let after = version;
-        let found = depot.store.read(move |conn| told_checkpoints(conn, after)).await?;
-        let Some((last, ..)) = found.last() else {
-            return Ok(());
-        };
-        version = *last;
-        for (version, what) in found {
-            report.checkpoints += 1;
-            if let Some(what) = what {
-                report.find(format!("checkpoint {version}: {what}"));
-            }
-        }
-    }
-}
-
-/// The next checkpoints after a version, each with what is wrong with it.
-fn told_checkpoints(conn: &mut Conn<'_>, after: i64) -> Result<Vec<(i64, Option<String>)>, AppError> {
-    let told = events::of_subject_after(conn, SubjectKind::Feed, &Subject::Feed.id(), after, CHUNK)?;
-    told.into_iter()
-        .map(|event| match &event.fact {
-            Fact::FeedCheckpoint { seq, hash } => Ok((event.version, disagrees(conn, *seq, hash)?)),
-            _ => Ok((event.version, Some("is no checkpoint".to_owned()))),
-        })
-        .collect()
-}
-
-fn disagrees(conn: &mut Conn<'_>, seq: i64, hash: &str) -> Result<Option<String>, AppError> {
-    Ok(match feed::hash_at(conn, seq)? {
-        None => Some(format!("the feed has no number {seq} any more: its end was cut off")),
-        Some(there) if hex::encode(&there) != hash.to_ascii_lowercase() => {
-            Some(format!("number {seq} of the feed had another hash: what is before it was rewritten"))
-        }
-        Some(_) => None,
-    })
 }
 
 /// Every event has its number, but those of the last moments and those that an open transaction holds back.

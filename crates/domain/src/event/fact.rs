@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use strum::{IntoStaticStr, VariantNames};
 
 use crate::bundle::{BundleStatus, OrderType};
-use crate::channel::{AccountName, ChannelName, PoolName};
+use crate::channel::{AccountName, ChannelName, PoolName, Scope};
 use crate::drift::{DriftKind, DriftStatus};
 use crate::esim::EsimStatus;
 use crate::hold::HoldStatus;
@@ -37,6 +37,9 @@ pub enum Fact {
     PoolChanged {
         /// Names of the settings that changed.
         settings: Vec<String>,
+        /// Whose profiles it holds now, when that changed.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        carrier_account: Option<AccountName>,
     },
     /// A pool's stock fell below a threshold.
     #[serde(rename = "pool.stock_low")]
@@ -85,6 +88,9 @@ pub enum Fact {
         quarantined: u64,
         /// SHA-256 over `iccid SP status LF` of every profile in file order, in hex.
         digest: String,
+        /// SHA-256 over `iccid SP sell_by LF` of every profile in file order, in hex; `sell_by` in microseconds since
+        /// 1970.
+        sell_by_digest: String,
     },
     /// A delivery was taken back whole: its profiles are gone.
     #[serde(rename = "import.undone")]
@@ -176,6 +182,9 @@ pub enum Fact {
         /// The new pool, when it moved.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         pool: Option<PoolName>,
+        /// Its last moment of sale, when that changed.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        sell_by: Option<SellByMoved>,
     },
     /// An order was taken.
     #[serde(rename = "order.created")]
@@ -239,6 +248,11 @@ pub enum Fact {
         /// In which order; absent for a top-up.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         order: Option<OrderId>,
+        /// For which channel.
+        channel: ChannelName,
+        /// A top-up's reference.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        reference: Option<String>,
     },
     /// A bundle came to another status.
     #[serde(rename = "bundle.status_changed")]
@@ -328,6 +342,8 @@ pub enum Fact {
     WebhookEndpointCreated {
         /// For which channel.
         channel: ChannelName,
+        /// Keyed hash of the address and the types, in hex: without the key it tells nothing of either.
+        fingerprint: String,
     },
     /// A webhook endpoint's settings changed.
     #[serde(rename = "webhook_endpoint.changed")]
@@ -335,6 +351,8 @@ pub enum Fact {
     WebhookEndpointChanged {
         /// Names of the settings that changed.
         settings: Vec<String>,
+        /// Keyed hash of the address and the types as they are now, in hex.
+        fingerprint: String,
     },
     /// A webhook endpoint has a new secret; the one before signs as well for a while.
     #[serde(rename = "webhook_endpoint.secret_rotated")]
@@ -390,11 +408,27 @@ pub enum Fact {
     ApiKeyCreated {
         /// For which channel.
         channel: ChannelName,
+        /// What it may do.
+        scopes: Vec<Scope>,
+        /// When it stops working.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        expires_at: Option<DateTime<Utc>>,
+        /// Keyed hash of the key's hash, in hex: it proves that the row is this key's, and nobody can try keys on it.
+        fingerprint: String,
     },
     /// A key was revoked.
     #[serde(rename = "api_key.revoked")]
     #[strum(serialize = "api_key.revoked")]
     ApiKeyRevoked {},
+}
+
+/// A last moment of sale that was moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SellByMoved {
+    /// What it was.
+    pub from: DateTime<Utc>,
+    /// What it is.
+    pub to: DateTime<Utc>,
 }
 
 impl Fact {
@@ -411,7 +445,7 @@ mod tests {
     #[test]
     fn type_name_is_the_serialised_type() {
         let facts = [
-            Fact::PoolChanged { settings: vec!["name".to_owned()] },
+            Fact::PoolChanged { settings: vec!["name".to_owned()], carrier_account: None },
             Fact::ImportUndone { profiles: 3 },
             Fact::CodeReceived {},
             Fact::OrderStatusChanged { from: OrderStatus::InProgress, to: OrderStatus::Fulfilled },

@@ -47,6 +47,7 @@ pub fn order_key(kind: SubjectKind, subject_id: &str, data: &Json) -> String {
 mod tests {
     use super::*;
     use crate::bundle::BundleStatus;
+    use crate::channel::ChannelName;
     use crate::iccid::Iccid;
     use crate::operation::OperationStatus;
 
@@ -88,7 +89,9 @@ mod tests {
         let key = order_key(SubjectKind::Bundle, "bdl_1", &bundle);
         assert_eq!(key, "profile/8988247000000000012");
         let product = "P".to_owned();
-        let ordered = data(&Fact::BundleOrdered { iccid: iccid.clone(), product, order: None });
+        let (channel, reference) = (ChannelName::parse("web").unwrap(), Some("topup-1".to_owned()));
+        let ordered =
+            data(&Fact::BundleOrdered { iccid: iccid.clone(), product, order: None, channel, reference });
         assert_eq!(order_key(SubjectKind::Bundle, "bdl_2", &ordered), key);
         let sent = data(&Fact::OperationStatusChanged {
             iccid: iccid.clone(),
@@ -100,7 +103,7 @@ mod tests {
         });
         assert_eq!(order_key(SubjectKind::Operation, "op_1", &sent), key);
         assert_eq!(order_key(SubjectKind::Profile, iccid.as_str(), &data(&Fact::CodeReceived {})), key);
-        let pool = data(&Fact::PoolChanged { settings: Vec::new() });
+        let pool = data(&Fact::PoolChanged { settings: Vec::new(), carrier_account: None });
         assert_eq!(order_key(SubjectKind::Pool, "world", &pool), "pool/world");
     }
 }

@@ -97,9 +97,13 @@ pub(crate) struct ImportArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
-    /// A file of checkpoints that was kept outside the database; SIMDEPOT_CHECKPOINT_FILE unless given
+    /// A file of checkpoints that was kept outside the database; several may be given, the rotated ones of a file
+    /// among them. SIMDEPOT_CHECKPOINT_FILE unless given
     #[arg(long, value_name = "FILE")]
-    pub(crate) checkpoints: Option<PathBuf>,
+    pub(crate) checkpoints: Vec<PathBuf>,
+    /// With which checkpoint keeping them began: earlier ones are not missed
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(i64).range(1..))]
+    pub(crate) checkpoints_since: i64,
     /// Print the report as JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -38,8 +38,8 @@ pub(super) async fn run() -> anyhow::Result<Outcome> {
         None => accounts::connect(&config.carriers, &setup::clock(), &turns)?,
     };
     let mut depot = setup::assemble(store, accounts);
-    let checkpoint_file = config.checkpoint_file.clone();
-    depot.work = Arc::new(WorkSettings { checkpoint_file, ..WorkSettings::default() });
+    let (checkpoint_file, webhook_endpoints) = (config.checkpoint_file.clone(), config.webhook_endpoints);
+    depot.work = Arc::new(WorkSettings { checkpoint_file, webhook_endpoints, ..WorkSettings::default() });
     let targets = config.webhook_targets;
     let courier = HttpCourier::new(targets).context("webhooks cannot be sent")?;
     let depot = depot.with_courier(Arc::new(courier), targets);

@@ -1,10 +1,11 @@
 //! `simdepot verify`.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use serde_json::json;
-use simdepot_application::feed::{self, Checkpoint};
+use simdepot_application::feed::{self, CheckpointFile, KeptCheckpoints};
 use simdepot_application::verify::{self, Report};
 
 use crate::cli::VerifyArgs;
@@ -14,48 +15,61 @@ use crate::setup;
 
 pub(super) async fn run(args: VerifyArgs) -> anyhow::Result<Outcome> {
     let config = setup::config()?;
-    // Read before anything is compared: a file that is missing must not look like one that agrees.
-    let checkpoints = kept(args.checkpoints, config.checkpoint_file.clone()).await?;
     // Beside a live server: migrating is the server's business.
     let store = setup::store(&config, false).await?;
     let depot = setup::assemble(store, simdepot_application::Accounts::new());
+    // Read before anything is compared: a later checkpoint of the ledger is not one that they lack.
+    let read_at = depot.now();
+    let files = kept(args.checkpoints, config.checkpoint_file.clone()).await?;
+    let kept = KeptCheckpoints { files, since: args.checkpoints_since, read_at };
     let counter = RowCounter::new();
-    let report = verify::run_against(&depot, &checkpoints, &|rows| counter.show(rows)).await;
+    let report = verify::run_against(&depot, &kept, &|rows| counter.show(rows)).await;
     counter.finish();
     let report = report?;
     output::line(&if args.json { document(&report) } else { text(&report) })?;
     Ok(report.findings.is_empty().into())
 }
 
-/// The checkpoints of the file that the command line names, else of the configured one, which begins to exist with the
-/// first checkpoint.
-async fn kept(
-    named: Option<PathBuf>,
-    configured: Option<PathBuf>,
-) -> anyhow::Result<Vec<(usize, Checkpoint)>> {
-    let Some(path) = named.or_else(|| configured.filter(|path| path.exists())) else {
-        return Ok(Vec::new());
-    };
-    let shown = path.display().to_string();
-    let read = tokio::task::spawn_blocking(move || feed::read_file(&path)).await?;
-    read.with_context(|| format!("the checkpoint file {shown}"))
+/// The files that the command line names, which must be there, else the configured one: whether that may be missing is
+/// for the ledger to say.
+async fn kept(named: Vec<PathBuf>, configured: Option<PathBuf>) -> anyhow::Result<Vec<CheckpointFile>> {
+    let may_be_missing = named.is_empty();
+    let paths = if may_be_missing { configured.into_iter().collect() } else { named };
+    let mut files = Vec::with_capacity(paths.len());
+    for path in paths {
+        let name = path.display().to_string();
+        let lines = match tokio::task::spawn_blocking(move || feed::read_file(&path)).await? {
+            Ok(lines) => Some(lines),
+            Err(error) if may_be_missing && error.kind() == ErrorKind::NotFound => None,
+            Err(error) => return Err(error).with_context(|| format!("the checkpoint file {name}")),
+        };
+        files.push(CheckpointFile { name, lines });
+    }
+    Ok(files)
 }
 
 fn document(report: &Report) -> String {
     let findings: Vec<&str> = report.findings.iter().map(|finding| finding.what.as_str()).collect();
-    let Report { profiles, orders, batches, pools, holds, events, entries, checkpoints, .. } = report;
     json!({
-        "profiles": profiles, "orders": orders, "batches": batches, "pools": pools, "holds": holds,
-        "events": events, "feed": entries, "checkpoints": checkpoints, "findings": findings,
+        "profiles": report.profiles, "secrets": report.secrets, "orders": report.orders,
+        "bundles": report.bundles, "operations": report.operations, "batches": report.batches,
+        "pools": report.pools, "holds": report.holds, "api_keys": report.api_keys,
+        "webhook_endpoints": report.endpoints, "reconciliations": report.reconciliations,
+        "subjects": report.subjects, "events": report.events, "feed": report.entries,
+        "checkpoints": report.checkpoints, "findings": findings,
     })
     .to_string()
 }
 
 fn text(report: &Report) -> String {
-    let Report { profiles, orders, batches, pools, holds, events, entries, checkpoints, findings } = report;
+    let Report { profiles, secrets, orders, bundles, operations, batches, pools, holds, .. } = report;
+    let Report { api_keys, endpoints, reconciliations, subjects, events, entries, .. } = report;
+    let Report { checkpoints, findings, .. } = report;
     let mut text = format!(
-        "{profiles} profiles, {orders} orders, {batches} batches, {pools} pools and {holds} holds recomputed from \
-         {events} events\n{entries} entries of the feed recomputed, {checkpoints} checkpoints compared\n"
+        "{profiles} profiles, {orders} orders, {bundles} bundles, {operations} operations, {batches} batches, {pools} \
+         pools and {holds} holds recomputed from {events} events\n{api_keys} API keys, {endpoints} webhook endpoints and \
+         {reconciliations} reconciliations compared with theirs\n{subjects} subjects of the ledger looked for, {secrets} \
+         sealed secrets opened\n{entries} entries of the feed recomputed, {checkpoints} checkpoints compared\n"
     );
     for finding in findings {
         text.push_str(&format!("difference: {}\n", finding.what));
@@ -78,7 +92,8 @@ mod tests {
     fn tells_what_differs() {
         let mut report =
             Report { profiles: 3, orders: 1, batches: 1, events: 9, entries: 9, ..Report::default() };
-        assert!(text(&report).contains("from 9 events\n9 entries of the feed"), "{}", text(&report));
+        assert!(text(&report).contains("from 9 events\n"), "{}", text(&report));
+        assert!(text(&report).contains("\n9 entries of the feed"), "{}", text(&report));
         assert!(text(&report).ends_with("\nno difference"));
         report.findings.push(Finding { what: "profile 1 is held".into() });
         assert!(text(&report).ends_with("difference: profile 1 is held\n1 difference"));

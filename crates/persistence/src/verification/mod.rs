@@ -1,27 +1,21 @@
 //! Reads for `simdepot verify`: short, chunked, with flat memory.
 
-use chrono::{DateTime, Utc};
-use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Text};
-use simdepot_domain::hold::HoldStatus;
-use simdepot_domain::id::{HoldId, ImportId, OrderId};
-use simdepot_domain::stock::StockStatus;
+mod rows;
+mod secrets;
+mod subjects;
 
-use crate::error::{Result, parse_column};
-use crate::profiles::Profile;
-use crate::schema::{holds, profiles};
-use crate::sql_types::{At, Uid};
+use diesel::prelude::*;
+use diesel::sql_types::BigInt;
+
+use crate::error::Result;
 use crate::store::Conn;
 
-/// The next profiles after a row, in order.
-///
-/// # Errors
-/// When they cannot be read.
-pub fn profiles_after(conn: &mut Conn<'_>, after: i64, limit: i64) -> Result<Vec<Profile>> {
-    let rows: Vec<crate::profiles::Row> =
-        profiles::table.filter(profiles::id.gt(after)).order(profiles::id).limit(limit).load(conn.db)?;
-    rows.into_iter().map(Profile::try_from).collect()
-}
+pub use rows::{
+    Imported, VerifiedBundle, VerifiedHold, VerifiedOperation, VerifiedOrder, batch_after, bundles_after,
+    endpoints_after, holds_after, live_orders, operations_after, orders_after, profiles_after,
+};
+pub use secrets::{SecretsSeen, check_secrets};
+pub use subjects::{LedgerSubject, existing, subjects_after};
 
 /// An invariant that one query can check, and how many rows break it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,103 +115,4 @@ pub fn broken_invariants(conn: &mut Conn<'_>) -> Result<Vec<Broken>> {
         }
     }
     Ok(broken)
-}
-
-/// Subjects whose events do not count from 1 without a gap up to the subject's own version.
-///
-/// # Errors
-/// When they cannot be read.
-pub fn version_gaps(conn: &mut Conn<'_>, limit: i64) -> Result<Vec<String>> {
-    #[derive(QueryableByName)]
-    struct Gap {
-        #[diesel(sql_type = Text)]
-        subject_kind: String,
-        #[diesel(sql_type = Text)]
-        subject_id: String,
-    }
-    let rows: Vec<Gap> = diesel::sql_query(
-        "SELECT subject_kind, subject_id FROM events GROUP BY subject_kind, subject_id \
-         HAVING MAX(version) <> COUNT(*) OR MIN(version) <> 1 ORDER BY subject_kind, subject_id LIMIT $1",
-    )
-    .bind::<BigInt, _>(limit)
-    .load(conn.db)?;
-    Ok(rows.into_iter().map(|row| format!("{} {}", row.subject_kind, row.subject_id)).collect())
-}
-
-/// The next profiles of a batch as they were imported: row, ICCID, first status.
-///
-/// # Errors
-/// When they cannot be read.
-pub fn batch_after(
-    conn: &mut Conn<'_>,
-    import: ImportId,
-    after: i64,
-    limit: i64,
-) -> Result<Vec<(i64, String, StockStatus)>> {
-    let rows: Vec<(i64, String, String)> = profiles::table
-        .filter(profiles::import_id.eq(Uid(import.0)))
-        .filter(profiles::id.gt(after))
-        .order(profiles::id)
-        .limit(limit)
-        .select((profiles::id, profiles::iccid, profiles::imported_as))
-        .load(conn.db)?;
-    rows.into_iter()
-        .map(|(id, iccid, status)| {
-            let status = parse_column("profiles", "imported_as", &iccid, &status)?;
-            Ok((id, iccid, status))
-        })
-        .collect()
-}
-
-/// A hold, as far as its events tell of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VerifiedHold {
-    /// Its id.
-    pub id: HoldId,
-    /// How many profiles it reserved.
-    pub quantity: i64,
-    /// Where it stands.
-    pub status: HoldStatus,
-    /// Its deadline.
-    pub expires_at: DateTime<Utc>,
-    /// The order that it became.
-    pub order: Option<OrderId>,
-    /// How many events it has had.
-    pub version: i64,
-}
-
-type HoldRow = (Uid, i64, String, At, Option<Uid>, i64);
-
-fn hold((id, quantity, status, expires_at, order, version): HoldRow) -> Result<VerifiedHold> {
-    Ok(VerifiedHold {
-        id: HoldId(id.0),
-        quantity,
-        status: parse_column("holds", "status", id.0, &status)?,
-        expires_at: expires_at.0,
-        order: order.map(|id| OrderId(id.0)),
-        version,
-    })
-}
-
-const HOLD: (holds::id, holds::quantity, holds::status, holds::expires_at, holds::order_id, holds::version) =
-    (holds::id, holds::quantity, holds::status, holds::expires_at, holds::order_id, holds::version);
-
-/// The next holds after one, in order.
-///
-/// # Errors
-/// When they cannot be read.
-pub fn holds_after(conn: &mut Conn<'_>, after: Option<HoldId>, limit: i64) -> Result<Vec<VerifiedHold>> {
-    let mut query = holds::table.order(holds::id).limit(limit).select(HOLD).into_boxed();
-    if let Some(after) = after {
-        query = query.filter(holds::id.gt(Uid(after.0)));
-    }
-    query.load::<HoldRow>(conn.db)?.into_iter().map(hold).collect()
-}
-
-/// One hold.
-///
-/// # Errors
-/// When it cannot be read.
-pub fn get_hold(conn: &mut Conn<'_>, id: HoldId) -> Result<VerifiedHold> {
-    hold(holds::table.find(Uid(id.0)).select(HOLD).first(conn.db)?)
 }
