@@ -76,12 +76,13 @@ pub async fn read(
     wait: Duration,
 ) -> Result<Vec<Entry>, AppError> {
     let place = after.into();
+    let seq = place.seq;
     let look = || async {
         let place = place.clone();
         let entries = depot.store.read(move |conn| follow(conn, &place, limit)).await?;
         Ok::<_, AppError>((!entries.is_empty()).then_some(entries))
     };
-    Ok(depot.signals.wait_for_feed(after, wait, look).await?.unwrap_or_default())
+    Ok(depot.signals.wait_for_feed(seq, wait, look).await?.unwrap_or_default())
 }
 
 /// What comes after a place that the reader and the feed share.

@@ -49,7 +49,8 @@ impl Signals {
         }
     }
 
-    /// The process is about to end: all that wait, now or later, look once more and go on with what they have.
+    /// The process is about to end: all that wait, now or later, look once more and go on with what they have; those
+    /// who follow the feed, as far as there is news.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
         for notify in self.waiting.lock().unwrap_or_else(PoisonError::into_inner).values() {
@@ -57,16 +58,9 @@ impl Signals {
         }
     }
 
-    fn listen(&self, id: Uuid) -> Arc<Notify> {
-        Arc::clone(self.waiting.lock().unwrap_or_else(PoisonError::into_inner).entry(id).or_default())
-    }
-
-    fn forget(&self, id: Uuid, notify: Arc<Notify>) {
+    fn listen(&self, id: Uuid) -> Listener<'_> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        drop(notify);
-        if waiting.get(&id).is_some_and(|rest| Arc::strong_count(rest) == 1) {
-            waiting.remove(&id);
-        }
+        Listener { signals: self, id, notify: Arc::clone(waiting.entry(id).or_default()) }
     }
 
     /// Looks until `look` returns something, `wait` is over or the process is about to end; always looks at least
@@ -84,10 +78,10 @@ impl Signals {
         F: Future<Output = Result<Option<T>, E>>,
     {
         let deadline = Instant::now() + wait;
-        let notify = self.listen(id);
-        let found = loop {
+        let listener = self.listen(id);
+        loop {
             // Registered before looking: a change between the look and the wait is not missed.
-            let notified = notify.notified();
+            let notified = listener.notify.notified();
             tokio::pin!(notified);
             notified.as_mut().enable();
             let found = look().await;
@@ -95,18 +89,16 @@ impl Signals {
             // After registering: a stop is either seen here or wakes this waiter.
             let stopping = self.stopping.load(Ordering::SeqCst);
             if !matches!(found, Ok(None)) || left.is_zero() || stopping {
-                break found;
+                return found;
             }
             // Whether woken or not, the next thing is to look.
             let _ = tokio::time::timeout(left.min(LOOK_AGAIN), notified).await;
-        };
-        self.forget(id, notify);
-        found
+        }
     }
 
-    /// Looks for what comes in the feed after a number, until `look` returns something or `wait` is over: once at
-    /// first, and again only when the feed has got beyond that number. What comes at the very end of the wait is left
-    /// to the next request, which looks at first.
+    /// Looks for what comes in the feed after a number, until `look` returns something, `wait` is over or the process
+    /// is about to end: once at first, and again only when the feed has got beyond that number. What comes at the very
+    /// end of the wait is left to the next request, which looks at first.
     ///
     /// # Errors
     /// Those of `look`.
@@ -124,24 +116,39 @@ impl Signals {
         if !matches!(first, Ok(None)) || wait.is_zero() {
             return first;
         }
-        let notify = self.listen(FEED);
-        let found = loop {
+        let listener = self.listen(FEED);
+        loop {
             // Registered before the number is read: what comes after that wakes.
-            let notified = notify.notified();
+            let notified = listener.notify.notified();
             tokio::pin!(notified);
             notified.as_mut().enable();
             let has_news = self.feed.load(Ordering::SeqCst) > after;
             let found = if has_news { look().await } else { Ok(None) };
             let left = deadline.saturating_duration_since(Instant::now());
-            if !matches!(found, Ok(None)) || left.is_zero() {
-                break found;
+            if !matches!(found, Ok(None)) || left.is_zero() || self.stopping.load(Ordering::SeqCst) {
+                return found;
             }
             // With news there should have been something: the database was restored under this process, or lags.
             let longest = if has_news { LOOK_AGAIN } else { left };
             let _ = tokio::time::timeout(left.min(longest), notified).await;
-        };
-        self.forget(FEED, notify);
-        found
+        }
+    }
+}
+
+/// Somebody who waits. Clients go away in the middle, so what is kept for him goes with him, however he ends.
+struct Listener<'a> {
+    signals: &'a Signals,
+    id: Uuid,
+    notify: Arc<Notify>,
+}
+
+impl Drop for Listener<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.signals.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        // The one in the map and this one.
+        if waiting.get(&self.id).is_some_and(|notify| Arc::strong_count(notify) == 2) {
+            waiting.remove(&self.id);
+        }
     }
 }
 
@@ -151,6 +158,8 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
 
     use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
 
     /// A store with so many entries, and how often it was looked at.
     #[derive(Default)]
@@ -175,45 +184,40 @@ mod tests {
         signals.wait_for_feed(after, wait, || store.after(after)).await.unwrap()
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn who_follows_the_feed_looks_when_there_is_news() {
         let (signals, store) = (Signals::default(), Looked::default());
-        let minute = Duration::from_secs(60);
         store.entries.store(5, Ordering::SeqCst);
-        assert_eq!(follow(&signals, &store, 4, minute).await, Some(5), "before the process has heard of it");
+        assert_eq!(follow(&signals, &store, 4, LONG).await, Some(5), "before the process has heard of it");
         assert_eq!(store.looks(), 1);
         signals.feed_reached(5);
         assert_eq!(follow(&signals, &store, 5, Duration::ZERO).await, None);
-        let (begun, wait) = (Instant::now(), LOOK_AGAIN * 2);
-        assert_eq!(follow(&signals, &store, 5, wait).await, None);
-        assert_eq!((store.looks(), begun.elapsed() >= wait), (3, true), "one look for the whole wait");
+        let begun = Instant::now();
+        assert_eq!(follow(&signals, &store, 5, LONG).await, None);
+        assert_eq!((store.looks(), begun.elapsed()), (3, LONG), "one look for the whole wait");
         // Who is further on is not bothered with what he has.
         let (news, none, ()) =
-            tokio::join!(follow(&signals, &store, 5, minute), follow(&signals, &store, 9, wait), async {
-                // Both have looked by now: they come first in this task.
+            tokio::join!(follow(&signals, &store, 5, LONG), follow(&signals, &store, 9, LONG), async {
+                tokio::time::sleep(LONG / 2).await;
                 store.entries.store(6, Ordering::SeqCst);
                 signals.feed_reached(6);
                 signals.feed_reached(6);
             });
         assert_eq!((news, none, store.looks()), (Some(6), None, 6));
+        let stopped = Instant::now();
+        let (none, ()) = tokio::join!(follow(&signals, &store, 6, LONG), async { signals.stop() });
+        assert_eq!((none, stopped.elapsed(), store.looks()), (None, Duration::ZERO, 7));
         assert!(signals.waiting.lock().unwrap().is_empty());
     }
 
     /// A database that was restored under the process: less is there than the process has heard of.
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn what_should_be_there_is_looked_for_now_and_then() {
         let (signals, store) = (Signals::default(), Looked::default());
         signals.feed_reached(10);
         assert_eq!(follow(&signals, &store, 5, LOOK_AGAIN * 3).await, None);
         assert!((4..=6).contains(&store.looks()), "{}", store.looks());
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LONG: Duration = Duration::from_secs(60);
 
     /// Waits for nothing; returns how often it looked.
     async fn wait(signals: &Signals, id: Uuid) -> usize {
@@ -224,6 +228,18 @@ mod tests {
         };
         assert_eq!(signals.wait_for(id, LONG, look).await, Ok(None));
         usize::try_from(looks.load(Ordering::SeqCst)).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_goes_away_leaves_nothing() {
+        let signals = Signals::default();
+        let id = Uuid::from_u128(1);
+        let gone = tokio::time::timeout(LOOK_AGAIN, wait(&signals, id));
+        let (left, ()) = tokio::join!(wait(&signals, id), async { assert!(gone.await.is_err()) });
+        assert!(left > 1 && signals.waiting.lock().unwrap().is_empty());
+        let feed = signals.wait_for_feed(7, LONG, || async { Ok::<Option<()>, ()>(None) });
+        assert!(tokio::time::timeout(LOOK_AGAIN, feed).await.is_err());
+        assert!(signals.waiting.lock().unwrap().is_empty());
     }
 
     #[tokio::test(start_paused = true)]
@@ -245,6 +261,8 @@ mod tests {
         }
         assert_eq!(wait(&signals, FEED).await, 1, "who comes later looks all the same");
         assert_eq!(stopped.elapsed(), Duration::ZERO);
+        let feed = signals.wait_for_feed(7, LONG, || async { Ok::<Option<()>, ()>(None) });
+        assert_eq!((feed.await, stopped.elapsed()), (Ok(None), Duration::ZERO));
         assert!(signals.waiting.lock().unwrap().is_empty());
     }
 }

@@ -49,6 +49,7 @@ impl Trouble {
                 Fault::WrongShape => "answer of a wrong shape",
                 Fault::Garbage => "answer is garbage",
                 Fault::RefuseTitle { .. } => "refused",
+                Fault::TurnedAway { .. } => "turned away on the way",
                 Fault::ApplyLate { .. } | Fault::Slow { .. } => "other",
             },
         }
@@ -61,7 +62,10 @@ impl Trouble {
             Self::Slow { .. } | Self::Silent | Self::Late { .. } => true,
             Self::AtTheCarrier(fault) => !matches!(
                 fault,
-                Fault::Unauthorized401 | Fault::TooMany429 { .. } | Fault::RefuseTitle { .. }
+                Fault::Unauthorized401
+                    | Fault::TooMany429 { .. }
+                    | Fault::RefuseTitle { .. }
+                    | Fault::TurnedAway { .. }
             ),
         }
     }
