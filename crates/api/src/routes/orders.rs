@@ -3,7 +3,6 @@
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, get, post, web};
 use simdepot_application::orders::{self, ListOrders, OrderView, PlacedAs};
-use simdepot_domain::channel::Scope;
 use simdepot_domain::id::OrderId;
 use simdepot_domain::order::OrderStatus;
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -27,6 +26,7 @@ pub(super) fn configure(config: &mut ServiceConfig) {
 /// request again with the same `reference`.
 #[utoipa::path(
     tag = "Orders",
+    security(("bearer" = ["storefront"])),
     params(IdempotencyHeaderDoc, PreferHeader),
     request_body = OrderRequest,
     responses(
@@ -56,7 +56,6 @@ async fn create_order(
     PreferWait(wait): PreferWait<10>,
     asked: Idempotent<OrderRequest>,
 ) -> ApiResult<HttpResponse> {
-    caller.require(Scope::Storefront)?;
     let placed = orders::place(&state.depot, &caller, asked.body.into(), asked.key.as_ref(), wait).await?;
     let answer = answer_to(placed.placed_as, &placed.order);
     let mut body = Order::new(placed.order, &state.settings.public_url);
@@ -86,6 +85,7 @@ fn answer_to(placed_as: PlacedAs, view: &OrderView) -> Answer {
 /// Your channel's orders, newest first, without activation codes.
 #[utoipa::path(
     tag = "Orders",
+    security(("bearer" = ["storefront"])),
     params(OrdersQuery),
     responses((status = 200, description = "A page of orders.", body = Page<Order>,
         headers(("Link" = String, description = "The next page, `rel=\"next\"`."))))
@@ -97,7 +97,6 @@ async fn list_orders(
     ValidQuery(query): ValidQuery<OrdersQuery>,
     request: HttpRequest,
 ) -> ApiResult<HttpResponse> {
-    caller.require(Scope::Storefront)?;
     let asked = ListOrders {
         reference: query.reference,
         status: query.status.map(Into::into),
@@ -114,6 +113,7 @@ async fn list_orders(
 /// Without activation codes, unless `reveal=true` asks for those of a fulfilled order.
 #[utoipa::path(
     tag = "Orders",
+    security(("bearer" = ["storefront"])),
     params(OrderPath, OrderQuery),
     responses(
         (status = 200, description = "The order.", body = Order),
@@ -129,7 +129,6 @@ async fn get_order(
     PathParam(id): PathParam<OrderId>,
     ValidQuery(query): ValidQuery<OrderQuery>,
 ) -> ApiResult<HttpResponse> {
-    caller.require(Scope::Storefront)?;
     let view = orders::get(&state.depot, &caller, id, query.reveal).await?;
     Ok(HttpResponse::Ok().json(Order::new(view, &state.settings.public_url)))
 }

@@ -45,7 +45,7 @@ async fn state(folder: &TempDir, settings: ApiSettings) -> web::Data<AppState> {
 /// A macro, because the service's request type has no name outside actix-http.
 macro_rules! served {
     ($state:expr) => {
-        init_service(app($state, Arc::new(Unrouted::of_document(&crate::openapi::document())))).await
+        init_service(app($state, Arc::new(Served::of_document(&crate::openapi::document()).unwrap()))).await
     };
 }
 
