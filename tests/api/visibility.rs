@@ -5,7 +5,7 @@ use serde_json::json;
 use simdepot_tests::app::{Contract, text, unique};
 use simdepot_tests::{TestApp, on_both_databases};
 
-use crate::order;
+use crate::{PRODUCT, order};
 
 on_both_databases! {
     async fn another_channel_finds_nothing(db: TestDatabase) {
@@ -102,7 +102,7 @@ const SCOPES: [(&[&str], &str); 7] = [
         &["stock"],
         "create_pool list_pools get_pool update_pool get_pool_stock create_import list_imports get_import \
          get_import_rows undo_import search_profiles update_profile quarantine_profile release_profile retire_profile \
-         replace_profile",
+         replace_profile resolve_order",
     ),
     (&["lines"], "list_operations get_operation resolve_operation"),
     (
