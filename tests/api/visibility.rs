@@ -123,7 +123,8 @@ fn documented() -> Vec<(Method, &'static str, &'static [&'static str])> {
     for (path, item) in Contract::current().document()["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
             let id = operation["operationId"].as_str().unwrap();
-            let promised = SCOPES.iter().find(|(_, ids)| ids.split_whitespace().any(|promised| promised == id));
+            let promised =
+                SCOPES.iter().find(|(_, ids)| ids.split_whitespace().any(|promised| promised == id));
             let scopes = promised.unwrap_or_else(|| panic!("{id} has no promised scope")).0;
             let security = match scopes {
                 [] => json!([{}]),

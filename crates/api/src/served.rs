@@ -45,7 +45,8 @@ impl Served {
     /// # Errors
     /// [`AppError::Forbidden`] when it reaches one that is not.
     pub(crate) fn admits(&self, method: &str, path: &str, caller: &Caller) -> Result<bool, AppError> {
-        let mut verbs = self.0.iter().filter(|(pattern, _)| pattern.is_match(path)).flat_map(|(_, verbs)| verbs);
+        let mut verbs =
+            self.0.iter().filter(|(pattern, _)| pattern.is_match(path)).flat_map(|(_, verbs)| verbs);
         let Some(verb) = verbs.find(|verb| verb.method == method) else {
             return Ok(false);
         };
@@ -82,9 +83,15 @@ fn verbs(path: &str, item: &PathItem) -> Result<Vec<Verb>, String> {
     let served = operations.into_iter().filter_map(|(method, operation)| Some((method, operation.as_ref()?)));
     served
         .map(|(method, operation)| {
-            let wrong = || format!("{method} {path} is served to nobody in particular: its scope is missing or unknown");
+            let wrong = || {
+                format!("{method} {path} is served to nobody in particular: its scope is missing or unknown")
+            };
             let scopes = scopes(operation).ok_or_else(wrong)?;
-            if path.starts_with("/v1/") == scopes.is_empty() { Err(wrong()) } else { Ok(Verb { method, scopes }) }
+            if path.starts_with("/v1/") == scopes.is_empty() {
+                Err(wrong())
+            } else {
+                Ok(Verb { method, scopes })
+            }
         })
         .collect()
 }
@@ -140,11 +147,8 @@ mod tests {
     #[test]
     fn an_operation_is_for_callers_with_its_scope() {
         let table = served();
-        let with = |scope| Caller {
-            key: None,
-            channel: ChannelName::parse("shop").unwrap(),
-            scopes: vec![scope],
-        };
+        let with =
+            |scope| Caller { key: None, channel: ChannelName::parse("shop").unwrap(), scopes: vec![scope] };
         let asked = |method, path, scope| match table.admits(method, path, &with(scope)) {
             Err(AppError::Forbidden { scope }) => Err(scope),
             other => Ok(other.unwrap()),

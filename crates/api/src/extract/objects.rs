@@ -295,7 +295,10 @@ mod tests {
             (r#"{"choice": {"struct": [1]}}"#, "choice.struct"),
         ] {
             let refused = read(text).unwrap_err();
-            assert!(refused.starts_with(&format!("{place}: invalid type: sequence, expected")), "{text}: {refused}");
+            assert!(
+                refused.starts_with(&format!("{place}: invalid type: sequence, expected")),
+                "{text}: {refused}"
+            );
         }
     }
 }
