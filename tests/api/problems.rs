@@ -63,6 +63,7 @@ async fn an_array_is_no_object() {
     let key = json!(["n", "c", ["storefront"]]);
     let problem = app.post("/v1/api-keys", &key).send().await.expect_problem(422, "validation-failed");
     assert_eq!(fields_of(&problem), [("", "type")]);
+    assert_eq!(problem["detail"], "the body must be an object");
     let document = Contract::current().document();
     let (mut bodies, mut nested) = (0, 0);
     for (path, item) in document["paths"].as_object().unwrap() {
