@@ -41,7 +41,7 @@ pub enum Fact {
         #[serde(skip_serializing_if = "Option::is_none", default)]
         carrier_account: Option<AccountName>,
     },
-    /// A pool's stock fell below a threshold.
+    /// A pool's stock fell to a threshold, or below it.
     #[serde(rename = "pool.stock_low")]
     #[strum(serialize = "pool.stock_low")]
     PoolStockLow {
