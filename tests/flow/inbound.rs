@@ -43,7 +43,7 @@ async fn apply(test: &TestDepot) {
     while inbound::step(&test.depot).await.unwrap() {}
 }
 
-async fn tell(test: &TestDepot, event: &Json) {
+pub(super) async fn tell(test: &TestDepot, event: &Json) {
     assert!(post(test, event).await, "it is new: {event:#}");
     apply(test).await;
 }
@@ -61,7 +61,7 @@ fn subscriber(line: &LineSpec, suffix: &str, at: DateTime<Utc>) -> Json {
     event(&format!("CONNECTIVITY-MANAGEMENT/SUBSCRIBER/{suffix}"), at, &json!({"simSerial": line.iccid}))
 }
 
-fn product(line: &LineSpec, suffix: &str, at: DateTime<Utc>, subscription: &str) -> Json {
+pub(super) fn product(line: &LineSpec, suffix: &str, at: DateTime<Utc>, subscription: &str) -> Json {
     let body = json!({
         "msisdn": line.msisdn(),
         "iccid": line.iccid,
@@ -74,7 +74,7 @@ fn product(line: &LineSpec, suffix: &str, at: DateTime<Utc>, subscription: &str)
     event(&format!("OCS/PRODUCT/{suffix}"), at, &body)
 }
 
-fn now() -> DateTime<Utc> {
+pub(super) fn now() -> DateTime<Utc> {
     SystemClock.now()
 }
 
@@ -82,12 +82,12 @@ fn statuses(test: &TestDepot) -> Vec<String> {
     test.db.raw().texts("SELECT status AS value FROM carrier_events ORDER BY received_at, event_id")
 }
 
-fn count(test: &TestDepot, type_name: &str) -> i64 {
+pub(super) fn count(test: &TestDepot, type_name: &str) -> i64 {
     test.db.raw().number(&format!("SELECT COUNT(*) AS value FROM events WHERE type_name = '{type_name}'"))
 }
 
 /// The differences of the whole stock: kind, status.
-fn drifts(test: &TestDepot) -> Vec<String> {
+pub(super) fn drifts(test: &TestDepot) -> Vec<String> {
     test.db.raw().texts("SELECT kind || ' ' || status AS value FROM drifts ORDER BY id")
 }
 
@@ -96,7 +96,7 @@ fn make_due(test: &TestDepot) {
     test.db.raw().execute("UPDATE carrier_events SET run_at = received_at WHERE status = 'pending'");
 }
 
-async fn sold(test: &TestDepot) -> LineSpec {
+pub(super) async fn sold(test: &TestDepot) -> LineSpec {
     let line = test.deliver(1).await.remove(0);
     test.order(&format!("sale-{}", line.iccid), 1).await.unwrap();
     line

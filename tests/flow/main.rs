@@ -27,6 +27,7 @@ mod secrecy;
 mod stock_alerts;
 mod timeline;
 mod top_ups;
+mod unnamed;
 mod verify;
 mod verify_feed;
 mod webhook_endpoints;

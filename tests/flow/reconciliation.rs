@@ -149,13 +149,13 @@ async fn finish(test: &TestDepot, id: ReconciliationId) -> ReconciliationView {
     panic!("it does not end: {:#?}", get(test, id).await);
 }
 
-async fn reconcile(test: &TestDepot) -> ReconciliationView {
+pub(super) async fn reconcile(test: &TestDepot) -> ReconciliationView {
     let id = start(test).await;
     finish(test, id).await
 }
 
 /// Sweeps until `count` profiles had their turn.
-async fn sweep_profiles(test: &mut TestDepot, count: usize) {
+pub(super) async fn sweep_profiles(test: &mut TestDepot, count: usize) {
     test.pace(|pace| pace.sweep_every = TimeDelta::microseconds(1));
     let mut swept = 0;
     for _ in 0..1_000 {

@@ -7,13 +7,14 @@ use simdepot_domain::channel::AccountName;
 use simdepot_domain::observation::Source;
 use simdepot_domain::sim::SimStatus;
 use simdepot_domain::stock::StockStatus;
+use simdepot_persistence::bundles::{self, Bundle};
 use simdepot_persistence::carrier_events::{self, TakenEvent};
 use simdepot_persistence::profiles::{self, Profile};
-use simdepot_persistence::{Conn, StoreError, bundles, pools};
+use simdepot_persistence::{Conn, StoreError, pools};
 
 use crate::bundle_sightings::{self, Told};
 use crate::depot::Depot;
-use crate::drifts::unexpected_bundle;
+use crate::drifts::{expected_bundle, unexpected_bundle};
 use crate::error::AppError;
 use crate::observations::{Sightings, learn_from};
 use crate::operations::{self, Heard};
@@ -192,11 +193,12 @@ fn hear_bundle(
 ) -> Result<bool, AppError> {
     // In this order: an operation that ends in between has made its bundle known by then.
     let open = simdepot_persistence::operations::open_of(conn, profile.id)?.is_some();
-    let known = bundles::of_subscription(conn, &event.account, &news.subscription_id)?;
+    let known = known_or_named(conn, depot, event, profile, news, now)?;
     if let Some(bundle) = known {
         if bundle.profile_id == profile.id {
             let told = Told::news(news, at, event.received_at);
             bundle_sightings::tell(conn, depot, &profile.iccid, &bundle, &told, now)?;
+            expected_bundle(conn, depot, profile, &news.subscription_id, now)?;
         } else {
             tracing::warn!(bundle = %bundle.id, "the carrier tells of a bundle on another SIM than ours");
         }
@@ -213,6 +215,27 @@ fn hear_bundle(
     let (id, product) = (news.subscription_id.as_str(), news.product.as_deref());
     unexpected_bundle(conn, depot, profile, id, product, news.status, now)?;
     Ok(true)
+}
+
+/// The bundle that an event is about: by its id, or by the reference of an operation that a person called done without
+/// naming it.
+fn known_or_named(
+    conn: &mut Conn<'_>,
+    depot: &Depot,
+    event: &TakenEvent,
+    profile: &Profile,
+    news: &BundleNews,
+    now: DateTime<Utc>,
+) -> Result<Option<Bundle>, AppError> {
+    let id = news.subscription_id.as_str();
+    if let Some(known) = bundles::of_subscription(conn, &event.account, id)? {
+        return Ok(Some(known));
+    }
+    let reference = news.reference.as_deref();
+    if let Some(unnamed) = operations::unnamed_by(conn, &event.account, profile.id, reference)? {
+        operations::name(conn, depot, profile, &unnamed, id, now)?;
+    }
+    Ok(bundles::of_subscription(conn, &event.account, id)?)
 }
 
 /// What an event shows, in the form that reads have.

@@ -22,6 +22,7 @@ use crate::depot::Depot;
 use crate::drifts::{Difference, close, found, found_over, unexpected_bundle};
 use crate::error::AppError;
 use crate::observations::{self, ESIM, SIM, Sightings};
+use crate::operations::name_listed;
 use crate::stock_watch;
 
 /// What a whole SIM is suspected of.
@@ -160,6 +161,7 @@ impl Judge<'_, '_> {
     /// Compares the bundles with the carrier's complete list.
     fn bundles(&mut self, listed: &[BundleReading], asked_at: DateTime<Utc>) -> Result<(), AppError> {
         let busy = operations::open_of(self.conn, self.profile.id)?.is_some();
+        name_listed(self.conn, self.depot, self.account, &self.profile, listed, self.now)?;
         for reading in listed {
             let id = reading.subscription_id.as_str();
             match bundles::of_subscription(self.conn, self.account, id)? {

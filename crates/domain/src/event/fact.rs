@@ -254,6 +254,15 @@ pub enum Fact {
         #[serde(skip_serializing_if = "Option::is_none", default)]
         reference: Option<String>,
     },
+    /// The carrier's id of a bundle became known, which a person had called done without naming it.
+    #[serde(rename = "bundle.identified")]
+    #[strum(serialize = "bundle.identified")]
+    BundleIdentified {
+        /// On which profile.
+        iccid: Iccid,
+        /// The carrier's id of it.
+        subscription_id: String,
+    },
     /// A bundle came to another status.
     #[serde(rename = "bundle.status_changed")]
     #[strum(serialize = "bundle.status_changed")]

@@ -52,6 +52,9 @@ pub fn sentence(fact: &Fact, about: About<'_>) -> Option<String> {
         Fact::ProfileReplaced { by, reason, .. } => format!("Replaced by {by} for the customer: {reason}"),
         Fact::BundleOrdered { product, order: Some(_), .. } => format!("{product} ordered with the profile"),
         Fact::BundleOrdered { product, order: None, .. } => format!("{product} ordered as a top-up"),
+        Fact::BundleIdentified { subscription_id, .. } => {
+            format!("{what} is the carrier's subscription {subscription_id}")
+        }
         Fact::BundleStatusChanged { to, .. } => bundle_sentence(*to, what),
         Fact::OperationStatusChanged { from, to, order_type, code, .. } => {
             operation_sentence(*from, *to, *order_type, code.as_deref(), what)
