@@ -52,10 +52,15 @@ fn checkpoints_of_a_file_are_compared() {
     place.write("kept.jsonl", &format!("{line}\n"));
     let ran = place.run(&["verify", "--checkpoints", "kept.jsonl"]);
     assert_eq!(ran.code, Some(1), "{ran:?}");
-    assert!(ran.out.contains("line 1 of the checkpoint file: the feed has no number 99999"), "{}", ran.out);
+    assert!(
+        ran.out.contains("line 1 of the checkpoint file kept.jsonl: the feed has no number 99999"),
+        "{}",
+        ran.out
+    );
     // The configured file is compared by default, once it is there.
     let place = place.with("SIMDEPOT_CHECKPOINT_FILE", "kept.jsonl");
     assert_eq!(place.run(&["verify"]).code, Some(1));
+    // One that is missing is no difference before the first checkpoint is due.
     let place = place.with("SIMDEPOT_CHECKPOINT_FILE", "later.jsonl");
     let report: Json = serde_json::from_str(&place.run(&["verify", "--json"]).good()).unwrap();
     assert!(report["feed"].as_u64().unwrap() > 0 && report["checkpoints"] == 0, "{report}");

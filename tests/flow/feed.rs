@@ -71,7 +71,7 @@ on_both_databases! {
         let none = feed::read(&test.depot, end, 10, Duration::from_millis(50)).await.unwrap();
         assert_eq!(none, []);
         let depot = test.depot.clone();
-        let reader = tokio::spawn(async move { feed::read(&depot, end.into(), 10, Duration::from_secs(60)).await });
+        let reader = tokio::spawn(async move { feed::read(&depot, end, 10, Duration::from_secs(60)).await });
         test.order("ref-1", 1).await.unwrap();
         all(&test).await;
         let woken = tokio::time::timeout(Duration::from_secs(20), reader).await.unwrap().unwrap().unwrap();
@@ -123,7 +123,7 @@ on_both_databases! {
         test.deliver(1).await;
         let end = all(&test).await.last().unwrap().seq;
         let depot = test.depot.clone();
-        let reader = tokio::spawn(async move { feed::read(&depot, end.into(), 10, Duration::from_secs(60)).await });
+        let reader = tokio::spawn(async move { feed::read(&depot, end, 10, Duration::from_secs(60)).await });
         test.order("ref-1", 1).await.unwrap();
         let other = test.restarted();
         let numbered = || test.db.raw().number("SELECT MAX(seq) AS value FROM feed");
@@ -164,10 +164,10 @@ on_both_databases! {
         let told: Vec<i64> =
             checkpoints(&test).await.iter().map(|entry| entry.data["seq"].as_i64().unwrap()).collect();
         assert_eq!(seqs, [(1, told[0]), (2, told[1])]);
-        // A file that was lost is written again from the events.
+        // A file that was lost begins with the current one: the past is not copied out of the database.
         std::fs::remove_file(&file).unwrap();
         feed::keep_checkpoints(&test.depot).await.unwrap();
-        assert_eq!(feed::read_file(&file).unwrap(), kept);
+        assert_eq!(feed::read_file(&file).unwrap(), [(1, kept[1].1.clone())]);
         test.finish().await;
     }
 

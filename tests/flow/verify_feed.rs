@@ -2,6 +2,7 @@
 //! keeps checkpoints.
 
 use chrono::TimeDelta;
+use simdepot_application::feed::{CheckpointFile, KeptCheckpoints};
 use simdepot_application::{feed, verify};
 use simdepot_domain::event::{Event, Fact, Subject};
 use simdepot_domain::hold::HoldStatus;
@@ -21,7 +22,9 @@ fn uuid(db: &TestDatabase, id: uuid::Uuid) -> String {
 }
 
 async fn findings(test: &TestDepot, file: &std::path::Path) -> Vec<String> {
-    let kept = feed::read_file(file).unwrap();
+    let lines = feed::read_file(file).ok();
+    let files = vec![CheckpointFile { name: "kept".to_owned(), lines }];
+    let kept = KeptCheckpoints { files, since: 1, read_at: test.depot.now() };
     let report = verify::run_against(&test.depot, &kept, &|_| ()).await.unwrap();
     assert!(report.checkpoints > 0);
     report.findings.into_iter().map(|finding| finding.what).collect()
@@ -121,7 +124,11 @@ on_both_databases! {
         let found = findings(&test, &file).await;
         assert_eq!(
             found,
-            [format!("line 1 of the checkpoint file: the feed has no number {seq} any more: its end was cut off")]
+            [
+                format!("line 1 of the checkpoint file kept: the feed has no number {seq} any more: its end was cut off"),
+                "checkpoint 1 is kept, but the ledger has 0: its end was cut off, or an older backup was restored"
+                    .to_owned(),
+            ]
         );
         test.finish_broken();
     }
@@ -136,8 +143,78 @@ on_both_databases! {
         assert_eq!(
             found,
             [format!(
-                "line 1 of the checkpoint file: number {seq} of the feed had another hash: what is before it was rewritten"
+                "line 1 of the checkpoint file kept: number {seq} of the feed had another hash: what is before it was rewritten"
             )]
+        );
+        test.finish().await;
+    }
+
+    /// The file is what an attacker cannot change: that he takes it away, or its end, must not go unseen.
+    async fn a_checkpoint_file_that_is_gone_or_shorter_is_found(db: TestDatabase) {
+        let (test, file, _) = with_checkpoint(db).await;
+        for (order, checkpoint) in [("second", 2), ("third", 3)] {
+            test.order(order, 1).await.unwrap();
+            test.number_all_events().await;
+            assert!(feed::keep_checkpoints(&test.depot).await.unwrap());
+            assert_eq!(feed::read_file(&file).unwrap().len(), checkpoint);
+        }
+        let whole = std::fs::read_to_string(&file).unwrap();
+        let lines: Vec<&str> = whole.split_inclusive('\n').collect();
+        test.clock.advance(TimeDelta::minutes(6));
+        assert_eq!(findings(&test, &file).await, Vec::<String>::new());
+        let found = async |content: Option<String>, what: &str| {
+            match content {
+                Some(content) => std::fs::write(&file, content).unwrap(),
+                None => std::fs::remove_file(&file).unwrap(),
+            }
+            let findings = findings(&test, &file).await;
+            assert!(findings.iter().any(|finding| finding.contains(what)), "{what}: {findings:#?}");
+        };
+        found(None, "there is no checkpoint file kept").await;
+        found(Some(String::new()), "the checkpoint file kept is empty").await;
+        found(Some(lines[..2].concat()), "the last checkpoint that is kept is 2").await;
+        found(Some([lines[0], lines[2]].concat()), "the checkpoint files lack checkpoint 2").await;
+        found(Some(lines[1..].concat()), "say --checkpoints-since 2").await;
+        std::fs::write(&file, whole).unwrap();
+        test.finish().await;
+    }
+
+    /// The server does not make a file anew out of the database that the file is to guard.
+    async fn the_past_is_not_written_to_a_file(db: TestDatabase) {
+        let (test, file, _) = with_checkpoint(db).await;
+        let more = async || {
+            test.deliver(1).await;
+            test.number_all_events().await;
+            assert!(feed::keep_checkpoints(&test.depot).await.unwrap());
+        };
+        let versions =
+            || feed::read_file(&file).unwrap().iter().map(|(_, kept)| kept.version).collect::<Vec<_>>();
+        more().await;
+        more().await;
+        assert_eq!(versions(), [1, 2, 3]);
+        // Rotated: the new file begins with the current one and goes on.
+        let rotated = std::fs::read_to_string(&file).unwrap();
+        std::fs::remove_file(&file).unwrap();
+        feed::keep_checkpoints(&test.depot).await.unwrap();
+        assert_eq!(versions(), [3]);
+        assert!(feed::keep_checkpoints(&test.depot).await.is_ok_and(|made| !made));
+        // Shortened, in front of the server: the gap stays.
+        std::fs::write(&file, rotated.split_inclusive('\n').next().unwrap()).unwrap();
+        feed::keep_checkpoints(&test.depot).await.unwrap();
+        assert_eq!(versions(), [1, 3]);
+        // And while no server ran: another one takes over.
+        std::fs::write(&file, rotated.split_inclusive('\n').next().unwrap()).unwrap();
+        feed::keep_checkpoints(&test.restarted()).await.unwrap();
+        assert_eq!(versions(), [1, 3]);
+        // A file that knows more than the ledger is left alone.
+        let ahead = rotated.replace("{\"version\":3", "{\"version\":9");
+        std::fs::write(&file, &ahead).unwrap();
+        more().await;
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), ahead);
+        let found = findings(&test, &file).await;
+        assert!(
+            found.iter().any(|what| what.starts_with("checkpoint 9 is kept, but the ledger has 4")),
+            "{found:#?}"
         );
         test.finish().await;
     }

@@ -183,7 +183,9 @@ on_both_databases! {
         assert_eq!(deliver_due(&test.depot).await, 2);
         assert_eq!(types(&courier), ["order.created", "order.status_changed"]);
         assert_eq!(log(&test.depot, broken.id, Some(DeliveryStatus::Pending)).await.len(), 1);
-        test.finish().await;
+        let found = format!("webhook endpoint {} has a sealed secret that does not open", broken.id);
+        assert_eq!(test.findings().await, [found]);
+        test.finish_broken();
     }
 
     async fn an_address_must_be_allowed_when_it_is_made_and_changed(db: TestDatabase) {

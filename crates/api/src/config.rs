@@ -238,7 +238,8 @@ fn log(variables: &Variables) -> Result<LogConfig, ConfigError> {
 fn database(variables: &Variables) -> Result<DatabaseUrl, ConfigError> {
     let text = variables.get("DATABASE_URL").unwrap_or("sqlite://simdepot.db");
     let plaintext = variables.one_of("SIMDEPOT_DB_PLAINTEXT", &[("allow", true), ("deny", false)])?;
-    let url = text.parse().and_then(|url: DatabaseUrl| url.require_tls(plaintext.unwrap_or(false)));
+    let is_set = |name: &str| variables.get(name).is_some();
+    let url = text.parse().and_then(|url: DatabaseUrl| url.require_tls(plaintext.unwrap_or(false), is_set));
     // The error's text begins with the variable's name.
     url.map_err(|error| {
         let text = error.to_string();

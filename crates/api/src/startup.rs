@@ -140,6 +140,8 @@ pub fn server(state: web::Data<AppState>, listener: TcpListener) -> io::Result<S
     let server = HttpServer::new(move || app(state.clone(), Arc::clone(&unrouted)))
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEADERS)
+        // A client that has gone away is not waited on behalf of; what it began is finished by background work.
+        .h1_allow_half_closed(false)
         .shutdown_timeout(FINISH_REQUESTS)
         .disable_signals()
         .listen(listener)?;

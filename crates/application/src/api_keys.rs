@@ -279,9 +279,11 @@ mod tests {
             assert!(!may_be_key(&format!("{}{other}", &made[..made.len() - 1])), "a typing error");
             assert!(!may_be_key(&made.to_uppercase().replace("SD_LIVE_", LIVE).replace("SD_TEST_", TEST)));
         }
-        for chosen in
-            ["x".repeat(32), format!("{TEST}suite_0123456789abcdef"), format!("{LIVE}{}", "0".repeat(71))]
-        {
+        for chosen in [
+            "x".repeat(32),
+            format!("{TEST}suite_0123456789abcdef_more"),
+            format!("{LIVE}{}", "0".repeat(71)),
+        ] {
             assert!(may_be_key(&chosen), "an operator may choose {chosen}");
         }
         for bad in [

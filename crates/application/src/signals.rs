@@ -49,7 +49,8 @@ impl Signals {
         }
     }
 
-    /// The process is about to end: all that wait, now or later, look once more and go on with what they have.
+    /// The process is about to end: all that wait, now or later, look once more and go on with what they have; those
+    /// who follow the feed, as far as there is news.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
         for notify in self.waiting.lock().unwrap_or_else(PoisonError::into_inner).values() {
@@ -95,9 +96,9 @@ impl Signals {
         }
     }
 
-    /// Looks for what comes in the feed after a number, until `look` returns something or `wait` is over: once at
-    /// first, and again only when the feed has got beyond that number. What comes at the very end of the wait is left
-    /// to the next request, which looks at first.
+    /// Looks for what comes in the feed after a number, until `look` returns something, `wait` is over or the process
+    /// is about to end: once at first, and again only when the feed has got beyond that number. What comes at the very
+    /// end of the wait is left to the next request, which looks at first.
     ///
     /// # Errors
     /// Those of `look`.
@@ -158,6 +159,8 @@ mod tests {
 
     use super::*;
 
+    const LONG: Duration = Duration::from_secs(60);
+
     /// A store with so many entries, and how often it was looked at.
     #[derive(Default)]
     struct Looked {
@@ -181,40 +184,40 @@ mod tests {
         signals.wait_for_feed(after, wait, || store.after(after)).await.unwrap()
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn who_follows_the_feed_looks_when_there_is_news() {
         let (signals, store) = (Signals::default(), Looked::default());
-        let minute = Duration::from_secs(60);
         store.entries.store(5, Ordering::SeqCst);
-        assert_eq!(follow(&signals, &store, 4, minute).await, Some(5), "before the process has heard of it");
+        assert_eq!(follow(&signals, &store, 4, LONG).await, Some(5), "before the process has heard of it");
         assert_eq!(store.looks(), 1);
         signals.feed_reached(5);
         assert_eq!(follow(&signals, &store, 5, Duration::ZERO).await, None);
-        let (begun, wait) = (Instant::now(), LOOK_AGAIN * 2);
-        assert_eq!(follow(&signals, &store, 5, wait).await, None);
-        assert_eq!((store.looks(), begun.elapsed() >= wait), (3, true), "one look for the whole wait");
+        let begun = Instant::now();
+        assert_eq!(follow(&signals, &store, 5, LONG).await, None);
+        assert_eq!((store.looks(), begun.elapsed()), (3, LONG), "one look for the whole wait");
         // Who is further on is not bothered with what he has.
         let (news, none, ()) =
-            tokio::join!(follow(&signals, &store, 5, minute), follow(&signals, &store, 9, wait), async {
-                // Both have looked by now: they come first in this task.
+            tokio::join!(follow(&signals, &store, 5, LONG), follow(&signals, &store, 9, LONG), async {
+                tokio::time::sleep(LONG / 2).await;
                 store.entries.store(6, Ordering::SeqCst);
                 signals.feed_reached(6);
                 signals.feed_reached(6);
             });
         assert_eq!((news, none, store.looks()), (Some(6), None, 6));
+        let stopped = Instant::now();
+        let (none, ()) = tokio::join!(follow(&signals, &store, 6, LONG), async { signals.stop() });
+        assert_eq!((none, stopped.elapsed(), store.looks()), (None, Duration::ZERO, 7));
         assert!(signals.waiting.lock().unwrap().is_empty());
     }
 
     /// A database that was restored under the process: less is there than the process has heard of.
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn what_should_be_there_is_looked_for_now_and_then() {
         let (signals, store) = (Signals::default(), Looked::default());
         signals.feed_reached(10);
         assert_eq!(follow(&signals, &store, 5, LOOK_AGAIN * 3).await, None);
         assert!((4..=6).contains(&store.looks()), "{}", store.looks());
     }
-
-    const LONG: Duration = Duration::from_secs(60);
 
     /// Waits for nothing; returns how often it looked.
     async fn wait(signals: &Signals, id: Uuid) -> usize {

@@ -119,6 +119,7 @@ tables! {
         reveal -> Bool,
         problem -> Nullable<Document>,
         cancelling_since -> Nullable<Moment>,
+        accepted_at -> Nullable<Moment>,
         version -> BigInt,
         created_at -> Moment,
         updated_at -> Moment,
@@ -140,6 +141,7 @@ tables! {
         outcome -> Text,
         created_at -> Moment,
         ended_at -> Nullable<Moment>,
+        decided -> Bool,
     }
     bundles (id) {
         id -> Id,

@@ -9,6 +9,8 @@ CREATE TABLE orders (
     problem      jsonb,
     -- Set while it is being taken back: what is in flight ends first.
     cancelling_since timestamptz,
+    -- When a person closed it without what had failed.
+    accepted_at timestamptz,
     version      bigint NOT NULL,
     created_at   timestamptz NOT NULL,
     updated_at   timestamptz NOT NULL,
@@ -39,7 +41,9 @@ CREATE TABLE allocations (
         'substituted', 'cancelled')),
     created_at timestamptz NOT NULL,
     -- Set when the profile no longer belongs to the order.
-    ended_at   timestamptz
+    ended_at   timestamptz,
+    -- A person has decided about its failure: the place is given up, or another profile took it.
+    decided    boolean NOT NULL DEFAULT FALSE
 );
 -- At most one live allocation per profile.
 CREATE UNIQUE INDEX allocations_one_live ON allocations (profile_id) WHERE ended_at IS NULL;

@@ -9,6 +9,8 @@ CREATE TABLE orders (
     problem      TEXT,
     -- Set while it is being taken back: what is in flight ends first.
     cancelling_since INTEGER,
+    -- When a person closed it without what had failed.
+    accepted_at INTEGER,
     version      INTEGER NOT NULL,
     created_at   INTEGER NOT NULL,
     updated_at   INTEGER NOT NULL,
@@ -39,7 +41,9 @@ CREATE TABLE allocations (
         'substituted', 'cancelled')),
     created_at INTEGER NOT NULL,
     -- Set when the profile no longer belongs to the order.
-    ended_at   INTEGER
+    ended_at   INTEGER,
+    -- A person has decided about its failure: the place is given up, or another profile took it.
+    decided    INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 -- At most one live allocation per profile.
 CREATE UNIQUE INDEX allocations_one_live ON allocations (profile_id) WHERE ended_at IS NULL;

@@ -37,6 +37,11 @@ pub(super) fn open_work(raw: &mut SqliteConnection) -> Result<i64> {
     )
 }
 
+/// How many times something was about to be sent.
+pub(super) fn sendings(raw: &mut SqliteConnection) -> Result<i64> {
+    count(raw, "SELECT COALESCE(SUM(attempts), 0) AS n FROM operations")
+}
+
 /// Comparisons of everything with the carrier: how many are under way, and how many are over.
 pub(super) fn comparisons(raw: &mut SqliteConnection) -> Result<(i64, i64)> {
     let running = count(raw, "SELECT COUNT(*) AS n FROM reconciliations WHERE status = 'running'")?;
@@ -67,11 +72,13 @@ pub(super) fn enabled_endpoints(raw: &mut SqliteConnection) -> Result<Vec<String
     Ok(found.into_iter().map(|id| WebhookEndpointId(id).to_string()).collect())
 }
 
-/// The endpoints with a delivery that is not tried again before a moment, while nothing is under way to them.
+/// The endpoints with a delivery that is not tried again before a moment, because of itself or of the endpoint's pause,
+/// while nothing is under way to them.
 pub(super) fn waits_for_next_try(raw: &mut SqliteConnection, moment: Micros) -> Result<Vec<String>> {
     let sql = format!(
-        "SELECT DISTINCT endpoint_id AS id FROM webhook_deliveries d WHERE d.status = 'pending' \
-         AND d.run_at > {moment} AND NOT EXISTS (SELECT 1 FROM webhook_deliveries l \
+        "SELECT DISTINCT d.endpoint_id AS id FROM webhook_deliveries d JOIN webhook_endpoints e ON e.id = d.endpoint_id \
+         WHERE d.status = 'pending' AND (d.run_at > {moment} OR e.not_before > {moment}) \
+         AND NOT EXISTS (SELECT 1 FROM webhook_deliveries l \
          WHERE l.endpoint_id = d.endpoint_id AND l.lease_token IS NOT NULL)"
     );
     Ok(ids(raw, &sql)?.into_iter().map(|id| WebhookEndpointId(id).to_string()).collect())

@@ -56,7 +56,7 @@ async fn admit(req: &ServiceRequest) -> Result<Caller, Problem> {
     let hash = token.map(api_keys::hash);
     let known = hash.as_ref().is_some_and(|hash| state.known_keys.has(hash));
     if !known {
-        take_turn(state, Source::address(address))?;
+        state.limits.admit(Source::address(address))?;
     }
     let (Some(token), Some(hash)) = (token, hash) else {
         return Err(unauthenticated());
@@ -65,7 +65,7 @@ async fn admit(req: &ServiceRequest) -> Result<Caller, Problem> {
         // A key that worked and does so no more has not paid yet.
         if known {
             state.known_keys.works_no_more(&hash);
-            take_turn(state, Source::address(address))?;
+            state.limits.admit(Source::address(address))?;
         }
         return Err(unauthenticated());
     };
@@ -73,16 +73,10 @@ async fn admit(req: &ServiceRequest) -> Result<Caller, Problem> {
         state.known_keys.works(hash);
     }
     if let Some(key) = caller.key {
-        take_turn(state, Source::Key(key))?;
+        state.limits.admit(Source::Key(key))?;
         state.key_use.note(key, state.depot.now());
     }
     Ok(caller)
-}
-
-fn take_turn(state: &AppState, source: Source) -> Result<(), Problem> {
-    state.limits.check(source).map_err(|wait| {
-        Problem::new(ProblemCode::RateLimited, "too many requests from this key or address").retry_after(wait)
-    })
 }
 
 /// What cannot be a key is not looked up. The sandbox's key is written in the source: it opens a sandbox, from the same

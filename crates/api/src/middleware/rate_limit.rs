@@ -11,6 +11,8 @@ use governor::state::keyed::DefaultKeyedStateStore;
 use governor::{Quota, RateLimiter};
 use simdepot_domain::id::ApiKeyId;
 
+use crate::problem::{Problem, ProblemCode};
+
 /// How many seconds' worth of requests may come at once.
 const BURST_SECONDS: u32 = 10;
 
@@ -76,6 +78,14 @@ impl<C: Clock + Clone> RateLimits<C> {
             }
             None => Ok(()),
         }
+    }
+
+    /// As [`RateLimits::check`], with the answer that says so.
+    pub(crate) fn admit(&self, source: Source) -> Result<(), Problem> {
+        self.check(source).map_err(|wait| {
+            Problem::new(ProblemCode::RateLimited, "too many requests from this key or address")
+                .retry_after(wait)
+        })
     }
 
     /// Forgets buckets that are full again: addresses come and go.

@@ -35,7 +35,7 @@ pub fn refuse_early(
     let configured = configured(depot, account)?;
     Ok(match configured.carrier.authenticate(header, &[]) {
         Err(refused @ (EventRefused::NotConfigured | EventRefused::Unsigned)) => {
-            turned_away(account, &refused);
+            count(account, "refused");
             Some(refused)
         }
         Ok(()) | Err(EventRefused::Signature) => None,
@@ -44,11 +44,6 @@ pub fn refuse_early(
 
 fn configured<'a>(depot: &'a Depot, account: &AccountName) -> Result<&'a Account, AppError> {
     depot.account(account).map_err(|_| AppError::NotFound { what: "carrier account" })
-}
-
-fn turned_away(account: &AccountName, reason: &EventRefused) {
-    tracing::warn!(%account, %reason, "a carrier event was turned away");
-    count(account, "refused");
 }
 
 /// Checks where an event comes from, by the raw bytes of its body, and seals it. `header` looks a header up by its name
@@ -64,7 +59,7 @@ pub fn admit(
 ) -> Result<Admission, AppError> {
     let configured = configured(depot, account)?;
     if let Err(refused) = configured.carrier.authenticate(header, body) {
-        turned_away(account, &refused);
+        count(account, "refused");
         return Ok(Admission::Refused(refused));
     }
     let (event_id, event_type, status) = match configured.carrier.event(body) {

@@ -16,6 +16,7 @@ use simdepot_domain::stock::{StockCommand, StockStatus, apply};
 use simdepot_persistence::allocations::{self, Allocation, Claim, Claimed, NewAllocation};
 use simdepot_persistence::bundles::{self, BundleChange};
 use simdepot_persistence::operations::{self, Lease, Operation, OperationChange};
+use simdepot_persistence::orders::Order;
 use simdepot_persistence::pools::{self, Pool};
 use simdepot_persistence::profiles::{self, Profile};
 use simdepot_persistence::{Conn, events, orders};
@@ -170,10 +171,13 @@ pub(super) fn set_refused_aside(
     let Some(place) = of_order.iter().find(|allocation| allocation.id == place) else {
         return Ok(());
     };
+    let on_place = |other: &&Allocation| other.line_no == place.line_no && other.position == place.position;
+    // What was refused before a person had it tried again says nothing any more: something was mended in between.
+    let decided = of_order.iter().filter(on_place).filter(|other| other.decided).map(|other| other.id).max();
     let before: BTreeSet<i64> = of_order
         .iter()
-        .filter(|other| other.line_no == place.line_no && other.position == place.position)
-        .filter(|other| other.outcome == ProfileOutcome::Substituted)
+        .filter(on_place)
+        .filter(|other| other.outcome == ProfileOutcome::Substituted && Some(other.id) > decided)
         .map(|other| other.id)
         .collect();
     if before.is_empty() {
@@ -205,13 +209,14 @@ fn tried(conn: &mut Conn<'_>, allocation: &Allocation) -> Result<Vec<i64>, AppEr
     let of_order = allocations::of_order(conn, allocation.order)?;
     let sent = operations::of_order(conn, allocation.order)?;
     let sold = replaced(&of_order, &sent);
-    // By age, newest first: what lies before a profile that was sold here belongs to the place's earlier life.
+    // By age, newest first: what lies before a profile that was sold here, or before a person's decision to try again,
+    // belongs to the place's earlier life.
     let tried = of_order
         .iter()
         .rev()
         .filter(|other| other.line_no == allocation.line_no && other.position == allocation.position)
         .filter(|other| other.outcome == ProfileOutcome::Substituted)
-        .take_while(|other| !sold.contains(&other.id));
+        .take_while(|other| !sold.contains(&other.id) && !other.decided);
     Ok(tried.map(|other| other.profile_id).collect())
 }
 
@@ -302,6 +307,22 @@ impl Place<'_> {
             }
         };
         let order = orders::find(conn, self.allocation.order)?.ok_or(AppError::NotFound { what: "order" })?;
+        self.hand_over(conn, depot, &order, &pool, &claimed, now).map(Refilled::By)
+    }
+
+    /// Puts a claimed profile on the place, with its own bundle and operation. The caller holds the order's lock.
+    ///
+    /// # Errors
+    /// When the store refuses.
+    pub(crate) fn hand_over(
+        &self,
+        conn: &mut Conn<'_>,
+        depot: &Depot,
+        order: &Order,
+        pool: &Pool,
+        claimed: &Claimed,
+        now: DateTime<Utc>,
+    ) -> Result<Iccid, AppError> {
         let iccid = claimed.iccid.clone();
         let new = NewAllocation {
             profile: claimed.clone(),
@@ -319,14 +340,8 @@ impl Place<'_> {
             Fact::StockMoved { from, to, order: Some(order.id), hold: None, quarantine: None, reason: None };
         let mut facts = vec![depot.event(now, Subject::Profile(iccid.clone()), claimed.version + 1, moved)];
         if let Some(product) = self.product {
-            let made = BundleOnProfile {
-                order: &order,
-                pool: &pool,
-                product,
-                profile_id: claimed.id,
-                allocation_id,
-            }
-            .make(depot, now);
+            let made = BundleOnProfile { order, pool, product, profile_id: claimed.id, allocation_id }
+                .make(depot, now);
             facts.extend(made.events(depot, &iccid, now));
             bundles::insert_many(conn, &[made.bundle])?;
             // Due by the clock that the workers go by.
@@ -334,7 +349,7 @@ impl Place<'_> {
             operations::insert_many(conn, &[made.operation], due)?;
         }
         events::append(conn, &facts)?;
-        Ok(Refilled::By(iccid))
+        Ok(iccid)
     }
 }
 
