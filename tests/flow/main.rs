@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 mod activation;
+mod adoption;
 mod cancellations;
 mod carrier_account;
 mod carriers;

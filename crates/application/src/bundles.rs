@@ -1,6 +1,5 @@
 //! Top-ups: another product on a profile that was sold, and what is left of the bundles on it.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -12,15 +11,16 @@ use simdepot_domain::event::{Fact, Subject};
 use simdepot_domain::iccid::Iccid;
 use simdepot_domain::id::{BundleId, OperationId};
 use simdepot_domain::operation::{OperationRequest, OperationStatus};
+use simdepot_domain::stock::StockStatus;
 use simdepot_persistence::bundles::{self, Bundle, BundleSeen};
 use simdepot_persistence::operations::{self, NewOperation};
 use simdepot_persistence::profiles::{Profile, lock};
 use simdepot_persistence::{Conn, StoreError, allocations, events, orders, pools};
 
+use crate::adoption::{self, Stranger};
 use crate::bundle_sightings::{self, Told};
 use crate::caller::Caller;
 use crate::depot::Depot;
-use crate::drifts::expected_bundle;
 use crate::error::AppError;
 use crate::idempotency::{self, IdempotencyKey};
 use crate::operations::{is_unnamed, name_listed};
@@ -334,20 +334,30 @@ pub(crate) fn observe(
     asked_at: DateTime<Utc>,
 ) -> Result<(), AppError> {
     let now = depot.now();
+    // In this order: an operation that ends in between has made its bundle known by then.
+    let busy = operations::open_of(conn, profile.id)?.is_some();
     name_listed(conn, depot, account, &profile, listed, now)?;
-    let by_id: HashMap<&str, &BundleReading> =
-        listed.iter().map(|reading| (reading.subscription_id.as_str(), reading)).collect();
-    for bundle in bundles::of_profile(conn, profile.id)? {
-        let reading = bundle.subscription_id.as_deref().and_then(|id| by_id.get(id));
-        if let Some(reading) = reading {
-            let told = Told::reading(reading, asked_at);
-            bundle_sightings::tell(conn, depot, &profile.iccid, &bundle, &told, now)?;
-            expected_bundle(conn, depot, &mut profile, &reading.subscription_id, now)?;
-        } else if is_unnamed(&bundle) {
-            // Asked for without being found: it is not asked for again at once.
-            let seen = BundleSeen { fetched_at: Some(now), ..BundleSeen::default() };
-            bundles::observe(conn, &bundle, &seen, now)?;
+    for reading in listed {
+        let told = Told::reading(reading, asked_at);
+        match bundles::of_subscription(conn, account, &reading.subscription_id)? {
+            Some(bundle) if bundle.profile_id == profile.id => {
+                bundle_sightings::tell(conn, depot, &profile.iccid, &bundle, &told, now)?;
+                adoption::settle(conn, depot, &mut profile, &bundle, Some(reading.status), now)?;
+            }
+            // On another SIM than ours.
+            Some(_) => {}
+            // What is seen on a profile that nobody has is for a comparison to judge.
+            None if busy || profile.stock_status != StockStatus::Allocated => {}
+            None => {
+                let stranger = Stranger::listed(reading, &told);
+                adoption::meet(conn, depot, account, &mut profile, stranger, now)?;
+            }
         }
+    }
+    for bundle in bundles::of_profile(conn, profile.id)?.iter().filter(|bundle| is_unnamed(bundle)) {
+        // Asked for without being found: it is not asked for again at once.
+        let seen = BundleSeen { fetched_at: Some(now), ..BundleSeen::default() };
+        bundles::observe(conn, bundle, &seen, now)?;
     }
     Ok(())
 }

@@ -33,7 +33,7 @@ pub use by_hand::{Verdict, decide_by_hand};
 pub(crate) use cancel::cancel_pending;
 pub use conclude::{Concluded, conclude_by_event};
 pub(crate) use evidence::{Heard, hear_of_bundle};
-pub(crate) use naming::{is_unnamed, name, name_listed, unnamed_by};
+pub(crate) use naming::{is_unnamed, name, name_listed, unnamed_by, unnamed_of};
 pub(crate) use outcome::mark_unknown;
 pub use resolve::step as resolve_step;
 pub(crate) use substitute::{Place, Refilled, replaced};

@@ -35,11 +35,13 @@ impl Unnamed {
             .map(|operation| Self { operation, bundle }))
     }
 
-    /// Whether a subscription of a product that may not be told, and that was not there before, may be this one.
-    pub(crate) fn may_be(&self, subscription_id: &str, product: Option<&str>) -> bool {
+    /// Whether a subscription that nobody has may be this one: of its product, not there before, and not known to be
+    /// another's.
+    pub(crate) fn may_be(&self, id: &str, product: Option<&str>, reference: Option<&str>) -> bool {
         let before = self.operation.before_set.as_deref().unwrap_or_default();
-        product.is_none_or(|product| product == self.bundle.product)
-            && !before.iter().any(|known| known == subscription_id)
+        reference.is_none_or(|reference| reference == self.operation.id.to_string())
+            && product.is_none_or(|product| product == self.bundle.product)
+            && !before.iter().any(|known| known == id)
     }
 
     /// The one of the carrier's complete list that it is.
