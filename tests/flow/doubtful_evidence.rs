@@ -28,7 +28,7 @@ const MANY_LOOKS: Duration = Duration::from_millis(2_500);
 async fn start(db: TestDatabase) -> TestDepot {
     let mut test = TestDepot::start_with(db, TIMEOUT).await;
     test.pace(|pace| {
-        pace.resolve_margin = TimeDelta::milliseconds(50);
+        pace.resolve_margin = TimeDelta::milliseconds(400);
         pace.absence_gap = TimeDelta::milliseconds(150);
         pace.backoff_cap = TimeDelta::milliseconds(100);
     });
@@ -300,8 +300,8 @@ on_both_databases! {
 
     /// The carrier's answer comes when others have taken it for lost: it still counts.
     async fn a_late_receipt_is_evidence(db: TestDatabase) {
-        let mut test = TestDepot::start_with(db, Duration::from_millis(700)).await;
-        test.pace(|pace| pace.resolve_margin = TimeDelta::milliseconds(100));
+        let mut test = TestDepot::start_with(db, Duration::from_millis(1_500)).await;
+        test.pace(|pace| pace.resolve_margin = TimeDelta::milliseconds(400));
         test.deliver(1).await;
         let other = test.restarted();
         let mut held = None;

@@ -186,7 +186,7 @@ mod tests {
     fn a_delivery_file_is_undated() {
         use crate::sim::SimStatus;
         use strum::VariantArray;
-        let of = |status, second, source, dated_by_carrier| {
+        let of = |status, second: i64, source, dated_by_carrier| {
             let at = DateTime::from_timestamp(1_000_000 + second, 0).unwrap();
             Observation { status, observed_at: at, dated_by_carrier, received_at: at, source }
         };
