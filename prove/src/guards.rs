@@ -21,6 +21,7 @@ use simdepot_domain::carrier_event::CarrierEvent;
 use simdepot_domain::iccid::Iccid;
 use simdepot_domain::msisdn::Msisdn;
 use simdepot_domain::product::Product;
+use simdepot_domain::webhook::{Courier, Parcel, Reply};
 use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
 /// A protection.
@@ -65,6 +66,22 @@ pub enum Guard {
     DriftIsTold,
     /// Events are the carrier's own. *Port.*
     EventsAreSigned,
+    /// Nothing is believed to be there only after two looks: inventories lag. *Setting.*
+    AbsenceIsSeenTwice,
+    /// What a person wants sent again waits until the first sending cannot take effect any more. *Database.*
+    RetryByHandWaits,
+    /// A person's decision is the end of it. *Database.*
+    DecisionIsKept,
+    /// A replaced profile is not sold again. *Database.*
+    ReplacedIsNotOnSale,
+    /// A webhook counts as delivered when its endpoint took it. *Database.*
+    WebhookIsSent,
+    /// Events of one profile reach an endpoint one after the other. *Database.*
+    WebhooksKeepOrder,
+    /// Webhooks are signed. *Port.*
+    WebhooksAreSigned,
+    /// Every try of a webhook has the same bytes. *Database.*
+    WebhookBytesAreKept,
 }
 
 impl Guard {
@@ -79,7 +96,42 @@ impl Guard {
             | Self::LostIsNotDone
             | Self::FailedReadIsNotNothing
             | Self::EventsAreSigned
-            | Self::ResolverWaits => return Ok(()),
+            | Self::ResolverWaits
+            | Self::AbsenceIsSeenTwice
+            | Self::WebhooksAreSigned => return Ok(()),
+            Self::RetryByHandWaits => {
+                "CREATE TRIGGER broken AFTER UPDATE OF status ON operations \
+                 WHEN OLD.status IN ('unknown', 'needs_attention') AND NEW.status = 'pending' \
+                 AND NEW.evidence IS NOT OLD.evidence BEGIN \
+                 UPDATE operations SET run_at = 0 WHERE id = NEW.id; END"
+            }
+            Self::DecisionIsKept => {
+                "CREATE TRIGGER broken AFTER UPDATE OF status ON operations \
+                 WHEN OLD.status IN ('unknown', 'needs_attention') AND NEW.status IN ('done', 'refused') \
+                 AND json_extract(NEW.evidence, '$.source') = 'person' BEGIN \
+                 UPDATE operations SET status = 'pending', run_at = 0 WHERE id = NEW.id; END"
+            }
+            Self::ReplacedIsNotOnSale => {
+                "CREATE TRIGGER broken AFTER INSERT ON events \
+                 WHEN NEW.type_name = 'order.profile_replaced' BEGIN \
+                 UPDATE profiles SET stock_status = 'available', quarantine_reason = NULL \
+                 WHERE iccid = json_extract(NEW.data, '$.out'); END"
+            }
+            Self::WebhookIsSent => {
+                "CREATE TRIGGER broken AFTER INSERT ON webhook_deliveries \
+                 WHEN NEW.run_at IS NOT NULL AND NEW.seq % 5 = 0 BEGIN \
+                 UPDATE webhook_deliveries SET status = 'delivered', run_at = NULL, finished_at = NEW.created_at \
+                 WHERE id = NEW.id; END"
+            }
+            Self::WebhooksKeepOrder => {
+                "CREATE TRIGGER broken AFTER INSERT ON webhook_deliveries WHEN NEW.run_at IS NULL BEGIN \
+                 UPDATE webhook_deliveries SET run_at = NEW.created_at WHERE id = NEW.id; END"
+            }
+            Self::WebhookBytesAreKept => {
+                "CREATE TRIGGER broken AFTER UPDATE OF attempts ON webhook_deliveries \
+                 WHEN NEW.attempts > OLD.attempts BEGIN \
+                 UPDATE webhook_deliveries SET body = CAST(NEW.body || ' ' AS BLOB) WHERE id = NEW.id; END"
+            }
             Self::EvidenceFits => "DROP INDEX bundles_subscription",
             Self::FeedIsDense => {
                 "CREATE TRIGGER broken AFTER INSERT ON feed WHEN NEW.seq % 7 = 0 BEGIN \
@@ -169,7 +221,23 @@ impl Guard {
             | Self::HoldGivesBack
             | Self::HeldIsNotOnSale
             | Self::FeedIsDense
-            | Self::DriftIsTold => carrier,
+            | Self::DriftIsTold
+            | Self::AbsenceIsSeenTwice
+            | Self::RetryByHandWaits
+            | Self::DecisionIsKept
+            | Self::ReplacedIsNotOnSale
+            | Self::WebhookIsSent
+            | Self::WebhooksKeepOrder
+            | Self::WebhooksAreSigned
+            | Self::WebhookBytesAreKept => carrier,
+        }
+    }
+
+    /// Takes it away between the core and its courier.
+    pub fn wrap_courier(self, courier: Arc<dyn Courier>) -> Arc<dyn Courier> {
+        match self {
+            Self::WebhooksAreSigned => Arc::new(Sloppy(courier)),
+            _ => courier,
         }
     }
 
@@ -183,6 +251,20 @@ impl Guard {
             pace.resolve_margin = -TimeDelta::from_std(timeout).unwrap_or_default();
             pace.absence_gap = TimeDelta::zero();
         }
+        if self == Self::AbsenceIsSeenTwice {
+            pace.absence_gap = TimeDelta::zero();
+        }
+    }
+}
+
+/// A courier that sends with the signature of another try.
+struct Sloppy(Arc<dyn Courier>);
+
+#[async_trait]
+impl Courier for Sloppy {
+    async fn deliver(&self, parcel: &Parcel) -> Reply {
+        let timestamp = parcel.timestamp + 1;
+        self.0.deliver(&Parcel { timestamp, ..parcel.clone() }).await
     }
 }
 
@@ -241,10 +323,10 @@ impl Carrier for Liar {
         self.inner.esim(iccid).await
     }
 
-    async fn bundles(&self, msisdn: &Msisdn) -> Result<Vec<BundleReading>, ReadError> {
+    async fn bundles(&self, msisdn: &Msisdn) -> Result<Option<Vec<BundleReading>>, ReadError> {
         match self.inner.bundles(msisdn).await {
-            Err(_) if self.guard == Guard::FailedReadIsNotNothing => Ok(Vec::new()),
-            Ok(list) if self.guard == Guard::EvidenceFits => Ok(self.relabel(msisdn, list)),
+            Err(_) if self.guard == Guard::FailedReadIsNotNothing => Ok(Some(Vec::new())),
+            Ok(Some(list)) if self.guard == Guard::EvidenceFits => Ok(Some(self.relabel(msisdn, list))),
             read => read,
         }
     }

@@ -79,6 +79,43 @@ pub enum Ask {
         /// Which.
         order: String,
     },
+    /// Another profile in the place of one that does not work.
+    Replace {
+        /// Which.
+        iccid: String,
+        /// The idempotency key.
+        key: String,
+    },
+    /// To decide what the carrier could not tell, after a look at what it has.
+    Resolve {
+        /// Which operation.
+        operation: String,
+        /// How.
+        judged: Judged,
+        /// The idempotency key.
+        key: String,
+    },
+    /// To switch a webhook endpoint on or off.
+    Endpoint {
+        /// Which.
+        endpoint: String,
+        /// On.
+        enabled: bool,
+    },
+}
+
+/// What a person found out about an operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Judged {
+    /// The carrier did it.
+    Done {
+        /// As this subscription, when the person says so.
+        subscription: Option<String>,
+    },
+    /// It did not, and it is not to be tried again.
+    Refused,
+    /// It did not: it is to be sent again. Now and then a mistake.
+    Retry,
 }
 
 /// A profile in an answer.
@@ -142,6 +179,27 @@ pub enum Answer {
     },
     /// The comparison of everything began.
     Comparing,
+    /// A profile was replaced.
+    Replaced {
+        /// Which.
+        out: String,
+        /// By which.
+        by: String,
+        /// In which order.
+        order: String,
+    },
+    /// An operation after a person's decision.
+    Resolved {
+        /// Which.
+        operation: String,
+        /// Where it stands.
+        status: String,
+    },
+    /// An endpoint after its owner changed it.
+    Endpoint {
+        /// On.
+        enabled: bool,
+    },
     /// The pool has not enough.
     OutOfStock {
         /// Which.
@@ -207,6 +265,25 @@ pub enum What {
         reference: Option<String>,
         /// What goes wrong with it.
         fault: Option<&'static str>,
+    },
+    /// A webhook arrived.
+    Webhook {
+        /// Where.
+        url: String,
+        /// Its id.
+        id: String,
+        /// The type of the event.
+        kind: String,
+        /// The event's number in the feed.
+        seq: i64,
+        /// Whose order it keeps: the subject, or the profile that it is about.
+        about: String,
+        /// SHA-256 of its bytes, in hex.
+        body: String,
+        /// Whether it bears the time and the signature of its endpoint.
+        genuine: bool,
+        /// What the receiver decided to answer.
+        status: u16,
     },
     /// A bundle came to be at the carrier.
     Applied {

@@ -94,5 +94,19 @@ async fn carriers_have_no_rate() {
     for _ in 0..30 {
         signed(&app, ACCOUNT, body.as_bytes()).send().await.expect_status(204);
     }
+    // Others do: whatever is wrong with what they send counts.
+    let (mut refused, unknown) = (0, unsigned(&app, "elsewhere", b"{}"));
+    loop {
+        let answer =
+            if refused % 2 == 0 { unknown.clone() } else { unsigned(&app, ACCOUNT, b"{}") }.send().await;
+        if answer.status == 429 {
+            answer.expect_problem(429, "rate-limited");
+            break;
+        }
+        assert_eq!(answer.status, if refused % 2 == 0 { 404 } else { 401 });
+        refused += 1;
+        assert!(refused < 500, "there is no limit");
+    }
+    signed(&app, ACCOUNT, body.as_bytes()).send().await.expect_status(204);
     app.finish().await;
 }

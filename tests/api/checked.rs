@@ -74,9 +74,9 @@ fn replaced(app: &TestApp, name: &str, text: &str) -> String {
             assert!(text.len() > 3, "{name} {text}");
             format!("[{}]", name.replace('_', " "))
         }
-        "file_sha256" => {
+        "file_sha256" | "hash" => {
             assert!(text.len() == 64 && text.bytes().all(|digit| digit.is_ascii_hexdigit()), "{text}");
-            "[sha-256]".to_owned()
+            if name == "hash" { "[hash]" } else { "[sha-256]" }.to_owned()
         }
         "key" => {
             assert!(text.starts_with("sd_") && text.len() == "sd_live_".len() + 64 + 8, "{name}");

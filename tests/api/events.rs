@@ -23,9 +23,10 @@ async fn follow(app: &TestApp, after: i64, limit: usize) -> (Vec<Json>, usize) {
             let (target, relation) = link.split_once("; ").unwrap();
             assert_eq!(relation, "rel=\"next\"");
             let target = target.trim_matches(['<', '>']).to_owned();
-            let cursor = page["next_cursor"].as_str().unwrap();
-            assert!(target.ends_with(&format!("after={cursor}")), "{link}");
-            assert_eq!(cursor, data.last().unwrap()["seq"].to_string());
+            let (cursor, last) = (page["next_cursor"].as_str().unwrap(), data.last().unwrap());
+            assert!(target.ends_with(&format!("&after={cursor}&hash={}", text(last, "/hash"))), "{link}");
+            assert_eq!(target.matches("hash=").count(), 1, "{link}");
+            assert_eq!(cursor, last["seq"].to_string());
             target
         });
         assert_eq!(
@@ -84,7 +85,7 @@ async fn a_reader_waits_for_what_comes() {
     app.deliver(1).await;
     let after = end(&app).await;
     let asked = Instant::now();
-    let none = app.get(&format!("/v1/events?after={}", after + 1_000_000)).send().await.expect_status(200);
+    let none = app.get(&format!("/v1/events?after={after}")).send().await.expect_status(200);
     assert_eq!(none.json(), serde_json::json!({"data": [], "next_cursor": null}));
     assert!(asked.elapsed() < Duration::from_secs(1), "it does not wait unless asked to");
     let waiting = app.get(&format!("/v1/events?after={after}")).header("prefer", "wait=30").send();
@@ -111,13 +112,28 @@ async fn what_cannot_be_followed_is_refused() {
         ("limit=0", "?limit"),
         ("limit=201", "?limit"),
         ("cursor=1", "?cursor"),
+        ("hash=12", "?hash"),
+        (&format!("after=1&hash={}", "x".repeat(64)), "?hash"),
     ] {
         let problem =
             app.get(&format!("/v1/events?{query}")).send().await.expect_problem(422, "validation-failed");
         assert_eq!(fields_of(&problem)[0].0, pointer, "{query}");
     }
-    let last = app.get("/v1/events?after=9223372036854775807").send().await.expect_status(200);
-    assert_eq!(last.json()["data"], serde_json::json!([]));
+    app.deliver(1).await;
+    let (rows, _) = follow(&app, 0, 200).await;
+    // Beyond the end: the feed was longer once. It is said at once, however long the reader would wait.
+    for after in [i64::MAX, rows.last().unwrap()["seq"].as_i64().unwrap() + 1_000_000] {
+        let asked = app.get(&format!("/v1/events?after={after}")).header("prefer", "wait=60");
+        let problem = asked.send().await.expect_problem(422, "validation-failed");
+        assert_eq!(fields_of(&problem), [("?after", "range")], "{after}");
+    }
+    // The hash of the event that was seen, and one of another.
+    let (first, second) = (text(&rows[0], "/hash"), text(&rows[1], "/hash"));
+    let behind_first = app.get(&format!("/v1/events?after=1&limit=1&hash={first}")).send().await;
+    assert_eq!(behind_first.expect_status(200).json()["data"][0], rows[1]);
+    let problem = app.get(&format!("/v1/events?after=1&hash={second}")).send().await;
+    let problem = problem.expect_problem(422, "validation-failed");
+    assert_eq!(fields_of(&problem), [("?hash", "mismatch")]);
     let (_, key) = app.new_key("default", &["storefront", "stock"]).await;
     app.get("/v1/events").key(&key).send().await.expect_problem(403, "forbidden");
     app.finish().await;

@@ -8,7 +8,7 @@ use crate::keys_of;
 pub(crate) fn order(order: &Json) {
     let required =
         ["cancelling", "channel", "created_at", "id", "lines", "reference", "status", "updated_at"];
-    exactly(order, &required, &["problem"]);
+    exactly(order, &required, &["accepted_at", "problem"]);
     for line in order["lines"].as_array().unwrap() {
         exactly(line, &["pool", "product", "profiles", "quantity"], &[]);
         for profile in line["profiles"].as_array().unwrap() {

@@ -161,6 +161,13 @@ async fn every_operation_asks_for_its_scope() {
         (app.post(&format!("{profile}/release"), &reason), STOCK),
         (app.post(&format!("{profile}/retire"), &reason), STOCK),
         (app.post(&format!("{profile}/replace"), &reason), STOCK),
+        (
+            app.post(
+                "/v1/orders/ord_01kamf2r8ye4ja3v6m1tbk7q5c/resolve",
+                &json!({"outcome": "accept", "reason": "test"}),
+            ),
+            STOCK,
+        ),
         (app.get("/v1/operations"), &["lines", "stock", "admin"]),
         (app.get("/v1/operations/op_01kamf2r8zfq0sh2v2x7mwh3qe"), &["storefront", "stock", "lines", "admin"]),
         (app.post("/v1/reconciliations", &json!({})), ADMIN),

@@ -51,6 +51,29 @@ async fn the_secret_is_shown_once() {
     let replayed = rotate.send().await.expect_status(200);
     assert_eq!(replayed.header("idempotency-replayed"), Some("true"));
     assert_eq!(replayed.json()["secret"], Json::Null);
+    app.delete(&path).send().await.expect_status(204);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_channel_has_so_many_endpoints() {
+    let app = TestApp::start().await;
+    let (_, key) = app.new_key(&unique("channel"), &["events"]).await;
+    let mut made = Vec::new();
+    let refused = loop {
+        let answer = app.post(PATH, &body()).key(&key).send().await;
+        if answer.status != 201 {
+            break answer.expect_problem(422, "validation-failed");
+        }
+        made.push(text(&answer.json(), "/id"));
+    };
+    assert_eq!(fields_of(&refused), [("", "limit")]);
+    assert_eq!((made.len(), refused["retryable"].as_bool()), (20, Some(false)));
+    for id in made {
+        app.delete(&format!("{PATH}/{id}")).key(&key).send().await.expect_status(204);
+    }
+    let again = app.post(PATH, &body()).key(&key).send().await.expect_status(201).json();
+    app.delete(&format!("{PATH}/{}", text(&again, "/id"))).key(&key).send().await.expect_status(204);
     app.finish().await;
 }
 

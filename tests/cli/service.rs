@@ -32,6 +32,23 @@ fn post(server: &Served, key: &str, path: &str, body: &Json) -> (u16, Json) {
     (status, serde_json::from_str(&body).expect("JSON"))
 }
 
+/// A process that is started where its configuration is not.
+#[test]
+fn a_depot_does_not_become_a_sandbox() {
+    let twin = TwinServer::start(TwinConfig::sandbox(), "127.0.0.1:0").unwrap();
+    let place = place(&twin);
+    let create = ["keys", "create", "--name", "all", "--channel", "web", "--scope", "stock"];
+    let key = place.run(&create).good().trim().to_owned();
+    let server = place.serve();
+    let pool = json!({"pool": "world", "carrier_account": "spc", "name": "World"});
+    assert_eq!(post(&server, &key, "/v1/pools", &pool).0, 201);
+    assert!(server.stop().success());
+    std::fs::remove_file(place.folder.path().join("simdepot.toml")).unwrap();
+    let refused = place.run(&["serve"]).bad();
+    assert!(refused.contains("pools of spc") && refused.contains("SIMDEPOT_CONFIG"), "{refused}");
+    assert!(place.run(&["verify"]).good().contains("no difference"));
+}
+
 #[test]
 fn an_account_from_its_configuration_to_an_order() {
     let twin = TwinServer::start(TwinConfig::sandbox(), "127.0.0.1:0").unwrap();

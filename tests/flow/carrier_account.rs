@@ -94,7 +94,7 @@ async fn a_lost_answer_is_found_in_the_inventory() {
     twin.0.lock().unwrap().add_script(Script::once(CallName::Order, Fault::DropAfterApply));
     let order = order_for(&line);
     assert!(matches!(carrier.place_bundle(&order).await, Placement::Unknown(_)));
-    let found = carrier.bundles(&order.msisdn).await.unwrap();
+    let found = carrier.bundles(&order.msisdn).await.unwrap().unwrap();
     assert_eq!((found.len(), found[0].status), (1, BundleStatus::Preloaded));
 }
 

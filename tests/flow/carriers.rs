@@ -85,7 +85,7 @@ impl Carrier for Between {
         self.inner.esim(iccid).await
     }
 
-    async fn bundles(&self, msisdn: &Msisdn) -> Result<Vec<BundleReading>, ReadError> {
+    async fn bundles(&self, msisdn: &Msisdn) -> Result<Option<Vec<BundleReading>>, ReadError> {
         self.inner.bundles(msisdn).await
     }
 

@@ -3,14 +3,40 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use simdepot_application::feed;
+use simdepot_application::feed::{self, Place};
+use simdepot_application::{AppError, pools};
+use simdepot_domain::channel::PoolName;
+use simdepot_domain::pool::PoolSettings;
 use simdepot_persistence::feed::Entry;
+use simdepot_tests::depot::stock_keeper;
 use simdepot_tests::{TestDepot, on_both_databases};
+
+use crate::verify::without_triggers;
 
 /// All entries, once everything is numbered.
 async fn all(test: &TestDepot) -> Vec<Entry> {
     test.number_all_events().await;
     feed::read(&test.depot, 0, 10_000, Duration::ZERO).await.unwrap()
+}
+
+async fn make_pool(test: &TestDepot, name: &str) {
+    let settings = PoolSettings {
+        pool: PoolName::parse(name).unwrap(),
+        name: name.to_owned(),
+        ..simdepot_tests::depot::pool_settings()
+    };
+    pools::create(&test.depot, &stock_keeper("default"), settings, None).await.unwrap();
+}
+
+/// The field that is to blame, and its code.
+fn wrong(read: Result<Vec<Entry>, AppError>) -> (String, &'static str) {
+    match read {
+        Err(AppError::Invalid(mut fields)) if fields.len() == 1 => {
+            let field = fields.remove(0);
+            (field.pointer, field.code)
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 async fn checkpoints(test: &TestDepot) -> Vec<Entry> {
@@ -50,6 +76,66 @@ on_both_databases! {
         all(&test).await;
         let woken = tokio::time::timeout(Duration::from_secs(20), reader).await.unwrap().unwrap().unwrap();
         assert_eq!(woken[0].seq, end + 1);
+        test.finish().await;
+    }
+
+    /// The end of the feed is lost and its numbers are given to other events, as after restoring a backup.
+    async fn a_reader_notices_that_a_backup_was_restored(db: TestDatabase) {
+        let test = TestDepot::start(db).await;
+        let backup = all(&test).await;
+        let kept = backup.last().unwrap();
+        make_pool(&test, "lost").await;
+        let seen = all(&test).await.pop().unwrap();
+        assert_eq!(seen.seq, kept.seq + 1);
+        let place = |entry: &Entry| Place { seq: entry.seq, hash: Some(entry.hash.clone()) };
+        let follow = async |place: Place| feed::read(&test.depot, place, 10, Duration::ZERO).await;
+        assert_eq!(follow(place(kept)).await.unwrap(), [seen.clone()]);
+        assert_eq!(follow(place(&seen)).await.unwrap(), []);
+        without_triggers(
+            &test,
+            &format!(
+                "DELETE FROM feed WHERE seq = {0}; DELETE FROM events WHERE subject_id = 'lost'; \
+                 DELETE FROM pools WHERE name = 'lost'; UPDATE feed_position SET seq = {0} - 1, \
+                 hash = (SELECT hash FROM feed WHERE seq = {0} - 1)",
+                seen.seq
+            ),
+        );
+        // At first the reader is beyond the end, with or without the hash.
+        for stands in [place(&seen), Place::from(seen.seq)] {
+            assert_eq!(wrong(follow(stands).await), ("?after".to_owned(), "range"));
+        }
+        // Then the number is another event's: the hash alone tells.
+        make_pool(&test, "other").await;
+        let now = all(&test).await.pop().unwrap();
+        assert_eq!(now.seq, seen.seq);
+        assert_eq!(wrong(follow(place(&seen)).await), ("?hash".to_owned(), "mismatch"));
+        assert_eq!(follow(seen.seq.into()).await.unwrap(), []);
+        make_pool(&test, "third").await;
+        all(&test).await;
+        assert_eq!(wrong(follow(place(&seen)).await), ("?hash".to_owned(), "mismatch"));
+        // What is shared goes on.
+        assert_eq!(follow(place(kept)).await.unwrap()[0], now);
+        test.finish().await;
+    }
+
+    async fn a_reader_is_woken_by_what_another_process_numbers(db: TestDatabase) {
+        let test = TestDepot::start(db).await;
+        test.deliver(1).await;
+        let end = all(&test).await.last().unwrap().seq;
+        let depot = test.depot.clone();
+        let reader = tokio::spawn(async move { feed::read(&depot, end, 10, Duration::from_secs(60)).await });
+        test.order("ref-1", 1).await.unwrap();
+        let other = test.restarted();
+        let numbered = || test.db.raw().number("SELECT MAX(seq) AS value FROM feed");
+        while numbered() == end {
+            feed::step(&other).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        // One look of this process's own loop, which may find nothing to number.
+        feed::step(&test.depot).await.unwrap();
+        let woken = tokio::time::timeout(Duration::from_secs(20), reader).await.unwrap().unwrap().unwrap();
+        assert_eq!(woken[0].seq, end + 1);
+        test.number_all_events().await;
         test.finish().await;
     }
 

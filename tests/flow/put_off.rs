@@ -56,6 +56,47 @@ on_both_databases! {
         test.finish().await;
     }
 
+    /// A firewall's page, or the gateway's own problem, is no word of the service: nothing was decided, nothing done.
+    async fn what_only_the_gateway_refuses_is_tried_again(db: TestDatabase) {
+        let mut test = TestDepot::start(db).await;
+        test.pace(|pace| pace.backoff_cap = TimeDelta::milliseconds(20));
+        test.deliver(1).await;
+        for call in [CallName::Inventory, CallName::Esim, CallName::Order] {
+            for fault in [
+                Fault::TurnedAway { status: 403 },
+                Fault::TurnedAway { status: 404 },
+                Fault::RefuseTitle { status: 405, title: "METHOD_NOT_ALLOWED".to_owned() },
+            ] {
+                test.twin.twin().add_script(Script::once(call, fault));
+            }
+        }
+        let id = test.order_with_product("ref-1", 1).await.unwrap().order.order.id;
+        test.work_until_idle().await;
+        assert_eq!(test.read_order(id).await.order.status, OrderStatus::InProgress);
+        test.work_until_settled().await;
+        assert_eq!(test.read_order(id).await.order.status, OrderStatus::Fulfilled);
+        assert_eq!((test.order_requests(), test.carrier_orders().len()), (4, 1));
+        let operation = test.operations(None).await.remove(0);
+        assert_eq!((operation.attempts, operation.deferrals), (4, 9));
+        test.finish().await;
+    }
+
+    /// One that stays is a failure in the end, and says what was seen.
+    async fn a_gateway_that_stays_closed_fails_the_order_in_the_end(db: TestDatabase) {
+        let mut test = TestDepot::start(db).await;
+        test.pace(|pace| pace.give_up = TimeDelta::milliseconds(300));
+        let line = test.deliver(1).await.remove(0);
+        test.twin.twin().add_script(Script::always(CallName::Order, Fault::TurnedAway { status: 403 }));
+        let id = test.order_with_product("ref-1", 1).await.unwrap().order.order.id;
+        test.work_until_settled().await;
+        let order = test.read_order(id).await.order;
+        let problem = order.problem.unwrap();
+        assert_eq!((order.status, &problem["code"]), (OrderStatus::Failed, &"carrier_unavailable".into()));
+        assert!(problem["detail"].as_str().unwrap().contains("HTTP 403"), "{problem}");
+        assert_eq!(test.profile(&line.iccid).await.stock_status, StockStatus::Available);
+        test.finish().await;
+    }
+
     /// A token that is not accepted is renewed; the gateway turned the first request away unread.
     async fn an_expired_token_is_renewed(db: TestDatabase) {
         let test = TestDepot::start(db).await;

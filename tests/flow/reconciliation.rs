@@ -63,11 +63,11 @@ impl Carrier for Lens {
         self.inner.esim(iccid).await
     }
 
-    async fn bundles(&self, msisdn: &Msisdn) -> Result<Vec<BundleReading>, ReadError> {
+    async fn bundles(&self, msisdn: &Msisdn) -> Result<Option<Vec<BundleReading>>, ReadError> {
         let seen = *self.seen.lock().unwrap();
         match seen {
             Seen::AsItIs => self.inner.bundles(msisdn).await,
-            Seen::Empty => Ok(Vec::new()),
+            Seen::Empty => Ok(Some(Vec::new())),
             Seen::Unreadable => {
                 Err(Unavailable { reason: "no answer".to_owned(), retry_after_ms: None }.into())
             }

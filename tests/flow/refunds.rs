@@ -111,6 +111,46 @@ on_both_databases! {
         test.finish().await;
     }
 
+    /// What is known speaks for it, and the carrier, which knows better, does not answer: that is no yes.
+    async fn what_could_not_be_asked_is_not_paid_back(db: TestDatabase) {
+        let mut test = TestDepot::start(db).await;
+        let line = test.deliver(1).await.remove(0);
+        let id = test.order("ref-1", 1).await.unwrap().order.order.id;
+        assert_eq!(codes(&asked(&test, id).await), [RefundReason::CodeWasShown]);
+        let not_verified = [RefundReason::NotVerified, RefundReason::CodeWasShown];
+        // One part that is missing is enough.
+        test.twin.twin().add_script(Script::once(CallName::Inventory, Fault::Status503Before));
+        let partly = asked(&test, id).await;
+        assert_eq!((partly.eligible, codes(&partly).as_slice()), (false, not_verified.as_slice()));
+        assert!(asked(&test, id).await.eligible);
+
+        use_it(&test, &line.iccid, "FR");
+        for call in [CallName::Esim, CallName::SimSearch, CallName::Inventory] {
+            test.twin.twin().add_script(Script::always(call, Fault::Status503Before));
+        }
+        let unread = asked(&test, id).await;
+        assert_eq!((unread.eligible, codes(&unread).as_slice()), (false, not_verified.as_slice()));
+        assert!(!only(&unread).fresh && only(&unread).observed_at.is_some());
+        // Nor when the account is not configured any more.
+        test.depot.accounts = std::sync::Arc::default();
+        assert_eq!(codes(&asked(&test, id).await), not_verified);
+        test.finish().await;
+    }
+
+    /// Of a large order the carrier is not asked about every profile at once; the others may have been used.
+    async fn a_profile_that_was_not_asked_about_is_not_paid_back(db: TestDatabase) {
+        let test = TestDepot::start(db).await;
+        test.deliver(51).await;
+        let id = test.order("ref-1", 51).await.unwrap().order.order.id;
+        let found = asked(&test, id).await;
+        let unread: Vec<&ProfileRecord> = found.evidence.iter().filter(|record| !record.fresh).collect();
+        assert_eq!((found.evidence.len(), unread.len(), found.eligible), (51, 1, false));
+        let not_verified = found.reasons.iter().filter(|reason| reason.code == RefundReason::NotVerified);
+        let of: Vec<&Iccid> = not_verified.map(|reason| &reason.iccid).collect();
+        assert_eq!(of, [&unread[0].iccid]);
+        test.finish().await;
+    }
+
     /// After a cancellation the profile still says whether it was used, until it is sold to somebody else.
     async fn a_cancelled_order_is_judged_by_what_stayed_away(db: TestDatabase) {
         let test = TestDepot::start(db).await;

@@ -38,6 +38,15 @@ async fn lose(test: &TestDepot, fault: Fault) -> simdepot_domain::id::OrderId {
     id
 }
 
+async fn work_until_fulfilled(test: &TestDepot, id: simdepot_domain::id::OrderId) {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+    while test.read_order(id).await.order.status != OrderStatus::Fulfilled {
+        assert!(tokio::time::Instant::now() < deadline);
+        test.work_until_settled().await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 on_both_databases! {
     async fn every_lost_answer_ends_in_exactly_one_bundle(db: TestDatabase) {
         let test = start(db).await;
@@ -252,9 +261,24 @@ on_both_databases! {
         operations::decide_by_hand(&test.depot, &by, operation.id, Verdict::Retry, "not there".to_owned(), None)
             .await
             .unwrap();
-        test.work_until_settled().await;
-        assert_eq!(test.read_order(id).await.order.status, OrderStatus::Fulfilled);
+        assert!(!operations::step(&test.depot).await.unwrap(), "the first sending may still take effect");
+        work_until_fulfilled(&test, id).await;
         assert_eq!((test.order_requests(), test.carrier_orders().len()), (2, 1));
+        test.finish().await;
+    }
+
+    /// A person looked and saw nothing, truthfully: the write was still on its way. It is found, not repeated.
+    async fn a_retry_by_hand_waits_for_a_write_on_its_way(db: TestDatabase) {
+        let test = start(db).await;
+        let id = lose(&test, Fault::ApplyLate { ms: 550 }).await;
+        let operation = test.operations(None).await.remove(0);
+        assert_eq!((operation.status, test.carrier_orders().len()), (OperationStatus::Unknown, 0));
+        let by = stock_keeper("default");
+        operations::decide_by_hand(&test.depot, &by, operation.id, Verdict::Retry, "not there".to_owned(), None)
+            .await
+            .unwrap();
+        work_until_fulfilled(&test, id).await;
+        assert_eq!((test.order_requests(), test.carrier_orders().len()), (1, 1));
         test.finish().await;
     }
 

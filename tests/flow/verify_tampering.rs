@@ -222,6 +222,12 @@ on_both_databases! {
         found(&test, "UPDATE orders SET reference = 'plain' WHERE reference = 'mine'; \
                       UPDATE order_lines SET quantity = quantity + 1", &[differs])
         .await;
+        found(
+            &test,
+            "UPDATE orders SET accepted_at = created_at WHERE reference = 'plain'",
+            &["was accepted by a person, or not, other than its events say"],
+        )
+        .await;
         // A profile that another order was given.
         found(
             &test,

@@ -87,15 +87,54 @@ on_both_databases! {
         new_key(&old).await;
         let lost = WrappingKey::from_bytes([9; 32]).id().to_owned();
         db.raw().execute(&format!("UPDATE wrapped_keys SET key_id = '{lost}' WHERE purpose = 'data'"));
-        let both = open(&db, NEW, Some(KEY)).unwrap();
-        for refused in [wrapped(&both).await.map(|_| ()), rewrap(&both, 10).await.map(|_| ())] {
-            let refused = refused.unwrap_err().to_string();
-            assert!(refused.contains(&lost), "{refused}");
+        let missing = VaultError::KeyMissing { needed: lost.clone(), keys: 1, total: 2 };
+        // At the start, and in a process that had started before.
+        for refused in [open(&db, NEW, Some(KEY)).map(|_| ()), wrapped(&old).await.map(|_| ())] {
+            assert!(matches!(refused.unwrap_err(), StoreError::Vault(error) if error == missing));
         }
+        let refused = rewrap(&old, 10).await.unwrap_err().to_string();
+        assert!(refused.contains(&lost), "{refused}");
         assert_eq!(
             db.raw().number(&format!("SELECT COUNT(*) AS value FROM wrapped_keys WHERE key_id = '{lost}'")),
             1
         );
+    }
+
+    /// The index key is wrapped anew, so that the database opens; a data key is not, because a server that knew the old
+    /// key alone has added it, or because the rotation did not come so far.
+    async fn what_a_rotation_left_out_is_noticed_at_the_start(db: TestDatabase) {
+        const NEW: [u8; 32] = [7; 32];
+        let old = open(&db, KEY, None).unwrap();
+        let both = open(&db, NEW, Some(KEY)).unwrap();
+        assert_eq!(rewrap(&both, 100).await.unwrap(), 1);
+        let key = new_key(&old).await;
+        assert_eq!(wrapped(&both).await.unwrap(), Wrapped { current: 1, previous: 1 });
+        let missing =
+            VaultError::KeyMissing { needed: WrappingKey::from_bytes(KEY).id().to_owned(), keys: 1, total: 2 };
+        assert!(missing.to_string().contains("keys rotate-encryption"), "{missing}");
+        let refused = open(&db, NEW, None).unwrap_err();
+        assert!(matches!(&refused, StoreError::Vault(error) if *error == missing), "{refused}");
+        // With both it starts, and after the rest is done with the new one alone.
+        let again = open(&db, NEW, Some(KEY)).unwrap();
+        assert_eq!(rewrap(&again, 100).await.unwrap(), 1);
+        assert!(opens(&open(&db, NEW, None).unwrap(), &key).await.unwrap());
+    }
+
+    /// Every process is taught the new key before one begins to wrap with it.
+    async fn a_rolling_restart_leaves_no_process_without_a_key(db: TestDatabase) {
+        const NEW: [u8; 32] = [7; 32];
+        let taught = open(&db, KEY, Some(NEW)).unwrap();
+        let mut keys = vec![new_key(&taught).await];
+        let changed = open(&db, NEW, Some(KEY)).unwrap();
+        keys.push(new_key(&changed).await);
+        keys.push(new_key(&taught).await);
+        for store in [&taught, &changed] {
+            for key in &keys {
+                assert!(opens(store, key).await.unwrap());
+            }
+        }
+        assert_eq!(wrapped(&changed).await.unwrap(), Wrapped { current: 1, previous: 3 });
+        assert_eq!(wrapped(&taught).await.unwrap(), Wrapped { current: 3, previous: 1 });
     }
 
     async fn two_rotations_at_once_do_the_work_once(db: TestDatabase) {

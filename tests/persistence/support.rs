@@ -90,6 +90,7 @@ pub(crate) fn new_order(reference: &str) -> Order {
         reveal: true,
         problem: None,
         cancelling_since: None,
+        accepted_at: None,
         version: 1,
         created_at: now(),
         updated_at: now(),

@@ -2,8 +2,8 @@
 
 use chrono::TimeDelta;
 use simdepot_domain::id::{EventId, WebhookEndpointId};
-use simdepot_domain::webhook::{DeliveryStatus, EndpointStatus, WebhookSecret};
-use simdepot_persistence::webhooks::deliveries::{self, Lease, NewDelivery, Next, Parallel, Tried};
+use simdepot_domain::webhook::{DeliveryStatus, EndpointStatus, Health, WebhookSecret};
+use simdepot_persistence::webhooks::deliveries::{self, Failing, Lease, NewDelivery, Next, Parallel, Tried};
 use simdepot_persistence::webhooks::endpoints::{self, Endpoint, EndpointSettings, NewEndpoint};
 use simdepot_persistence::{Store, StoreError};
 use simdepot_tests::on_both_databases;
@@ -60,6 +60,11 @@ async fn record(store: &Store, lease: &Lease, next: Next) -> Result<(), StoreErr
     store.write(move |conn| deliveries::record(conn, &lease, &tried, now())).await
 }
 
+async fn set_health(store: &Store, endpoint: &Endpoint, health: Health) {
+    let endpoint = endpoint.clone();
+    store.write(move |conn| endpoints::set_health(conn, &endpoint, health)).await.unwrap();
+}
+
 fn text(lease: &Lease) -> &str {
     std::str::from_utf8(&lease.body).unwrap()
 }
@@ -100,7 +105,7 @@ on_both_databases! {
         let endpoint = make(&store).await;
         queue(&store, &endpoint, &["a", "b", "c", "d", "e", "f"]).await;
         let work = |store: Store| async move {
-            store.read(|conn| deliveries::endpoints_with_work(conn, PARALLEL, now(), 10)).await.unwrap()
+            store.read(|conn| deliveries::endpoints_with_work(conn, PARALLEL, Failing::Last, now(), 10)).await.unwrap()
         };
         assert_eq!(work(store.clone()).await, [endpoint.id]);
         let mut leases = Vec::new();
@@ -109,7 +114,7 @@ on_both_databases! {
         }
         assert_eq!((leases.len(), work(store.clone()).await), (4, vec![]));
         let failing = endpoint.clone();
-        store.write(move |conn| endpoints::set_failures(conn, &failing, 3)).await.unwrap();
+        set_health(&store, &failing, Health { failures: 3, not_before: None }).await;
         for lease in &leases[1..] {
             record(&store, lease, Next::Delivered).await.unwrap();
         }
@@ -120,6 +125,47 @@ on_both_databases! {
         let endpoint = store.read(move |conn| endpoints::find(conn, id)).await.unwrap().unwrap();
         assert!(lease(&store, &endpoint).await.is_some());
         assert!(lease(&store, &endpoint).await.is_none());
+    }
+
+    async fn a_pause_is_kept_and_failing_endpoints_stand_where_they_are_asked_for(db: TestDatabase) {
+        let store = db.store();
+        let (failing, healthy, paused) = (make(&store).await, make(&store).await, make(&store).await);
+        for endpoint in [&failing, &healthy, &paused] {
+            queue(&store, endpoint, &["a", "b"]).await;
+        }
+        let moment = now();
+        set_health(&store, &failing, Health { failures: 1, not_before: Some(moment) }).await;
+        let until = moment + TimeDelta::seconds(5);
+        set_health(&store, &paused, Health { failures: 0, not_before: Some(until) }).await;
+        let work = |at, failing, limit| {
+            let store = store.clone();
+            async move {
+                let look = move |conn: &mut simdepot_persistence::Conn<'_>| {
+                    deliveries::endpoints_with_work(conn, PARALLEL, failing, at, limit)
+                };
+                store.read(look).await.unwrap()
+            }
+        };
+        assert_eq!(work(moment, Failing::First, 10).await, [failing.id, healthy.id]);
+        assert_eq!(work(moment, Failing::Last, 10).await, [healthy.id, failing.id]);
+        assert_eq!(work(moment, Failing::Last, 1).await, [healthy.id]);
+        assert_eq!(work(moment, Failing::LeftOut, 10).await, [healthy.id]);
+        assert_eq!(work(until, Failing::Last, 10).await.len(), 3);
+        let id = paused.id;
+        let paused = store.read(move |conn| endpoints::find(conn, id)).await.unwrap().unwrap();
+        assert_eq!(paused.health, Health { failures: 0, not_before: Some(until) });
+        let take = |at| {
+            let (store, paused) = (store.clone(), paused.clone());
+            let token = uuid();
+            async move {
+                let take = move |conn: &mut simdepot_persistence::Conn<'_>| {
+                    deliveries::lease_next(conn, &paused, PARALLEL, token, at, LEASE)
+                };
+                store.write(take).await.unwrap()
+            }
+        };
+        assert!(take(until - TimeDelta::milliseconds(1)).await.is_none());
+        assert!(take(until).await.is_some());
     }
 
     /// The endpoint's row is the lock: who finds it taken passes on.
@@ -166,7 +212,7 @@ on_both_databases! {
             db.raw().number("SELECT COUNT(*) AS value FROM webhook_deliveries WHERE run_at IS NOT NULL"),
             11
         );
-        let work = store.read(|conn| deliveries::endpoints_with_work(conn, PARALLEL, now(), 10)).await.unwrap();
+        let work = store.read(|conn| deliveries::endpoints_with_work(conn, PARALLEL, Failing::Last, now(), 10)).await.unwrap();
         assert_eq!(work, [alive.id]);
     }
 }

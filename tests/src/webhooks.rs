@@ -13,11 +13,14 @@ use tokio::task::JoinHandle;
 /// Decides on the reply to a parcel.
 pub type Answering = Arc<dyn Fn(&Parcel) -> Reply + Send + Sync>;
 
+/// Decides how long a parcel takes.
+pub type Taking = Arc<dyn Fn(&Parcel) -> Duration + Send + Sync>;
+
 /// A courier without a network.
 pub struct TestCourier {
     answering: Mutex<Answering>,
     tries: Mutex<Vec<(Parcel, Reply)>>,
-    slow: Duration,
+    taking: Mutex<Taking>,
     under_way: Mutex<(usize, usize)>,
 }
 
@@ -45,12 +48,18 @@ impl TestCourier {
     /// One whose endpoints take their time.
     pub fn slow(slow: Duration) -> Arc<Self> {
         let answering: Mutex<Answering> = Mutex::new(Arc::new(|_| answer(204)));
-        Arc::new(Self { answering, tries: Mutex::default(), slow, under_way: Mutex::default() })
+        let taking: Mutex<Taking> = Mutex::new(Arc::new(move |_| slow));
+        Arc::new(Self { answering, tries: Mutex::default(), taking, under_way: Mutex::default() })
     }
 
     /// From now on.
     pub fn answering(&self, how: impl Fn(&Parcel) -> Reply + Send + Sync + 'static) {
         *lock(&self.answering) = Arc::new(how);
+    }
+
+    /// How long each takes, from now on.
+    pub fn taking(&self, how: impl Fn(&Parcel) -> Duration + Send + Sync + 'static) {
+        *lock(&self.taking) = Arc::new(how);
     }
 
     /// Every try and what came of it, in order.
@@ -78,8 +87,10 @@ impl Courier for TestCourier {
             under_way.0 += 1;
             under_way.1 = under_way.1.max(under_way.0);
         }
-        if !self.slow.is_zero() {
-            tokio::time::sleep(self.slow).await;
+        let taking = Arc::clone(&lock(&self.taking));
+        let slow = taking(parcel);
+        if !slow.is_zero() {
+            tokio::time::sleep(slow).await;
         }
         let answering = Arc::clone(&lock(&self.answering));
         let reply = answering(parcel);

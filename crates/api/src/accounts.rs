@@ -1,11 +1,13 @@
 //! From configured carrier accounts to adapters at work.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use secrecy::ExposeSecret;
-use simdepot_application::{Account, Accounts};
+use simdepot_application::{Account, Accounts, AppError, Depot, pools};
 use simdepot_carrier_transatel::{ConfigError, Transatel, TransatelAccount};
 use simdepot_domain::carrier::Turns;
+use simdepot_domain::channel::AccountName;
 use simdepot_domain::clock::Clock;
 use simdepot_domain::secret::Secret;
 
@@ -33,6 +35,16 @@ pub fn connect(
             }
         })
         .collect()
+}
+
+/// The accounts that pools are made in and that are not configured: their stock cannot be sold here.
+///
+/// # Errors
+/// When the pools cannot be read.
+pub async fn missing(depot: &Depot) -> Result<BTreeSet<AccountName>, AppError> {
+    let pools = pools::list(depot).await?;
+    let accounts = pools.into_iter().map(|pool| pool.settings.carrier_account);
+    Ok(accounts.filter(|account| !depot.accounts.contains_key(account)).collect())
 }
 
 fn transatel(config: &TransatelConfig) -> TransatelAccount {

@@ -106,6 +106,8 @@ pub struct Config {
     pub checkpoint_file: Option<PathBuf>,
     /// Where webhooks may go.
     pub webhook_targets: Targets,
+    /// Most webhook endpoints of a channel.
+    pub webhook_endpoints: u32,
     /// Carrier accounts; none makes a sandbox.
     pub carriers: Vec<CarrierConfig>,
     /// Variables that look like ours and are not known.
@@ -150,6 +152,7 @@ impl Config {
             workers: variables.number("SIMDEPOT_WORKERS", 1..=256)?.unwrap_or(8),
             checkpoint_file: variables.get("SIMDEPOT_CHECKPOINT_FILE").map(PathBuf::from),
             webhook_targets: webhook_targets(&variables, &carriers)?,
+            webhook_endpoints: variables.number("SIMDEPOT_WEBHOOK_ENDPOINTS", 1..=1000)?.unwrap_or(20),
             unknown_variables: variables.unknown(&carriers),
             carriers,
             encryption_key: variables.secret("SIMDEPOT_ENCRYPTION_KEY"),
@@ -235,7 +238,8 @@ fn log(variables: &Variables) -> Result<LogConfig, ConfigError> {
 fn database(variables: &Variables) -> Result<DatabaseUrl, ConfigError> {
     let text = variables.get("DATABASE_URL").unwrap_or("sqlite://simdepot.db");
     let plaintext = variables.one_of("SIMDEPOT_DB_PLAINTEXT", &[("allow", true), ("deny", false)])?;
-    let url = text.parse().and_then(|url: DatabaseUrl| url.require_tls(plaintext.unwrap_or(false)));
+    let is_set = |name: &str| variables.get(name).is_some();
+    let url = text.parse().and_then(|url: DatabaseUrl| url.require_tls(plaintext.unwrap_or(false), is_set));
     // The error's text begins with the variable's name.
     url.map_err(|error| {
         let text = error.to_string();

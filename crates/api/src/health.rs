@@ -4,6 +4,9 @@
 use actix_web::http::header;
 use actix_web::{HttpResponse, get, web};
 use serde::Serialize;
+use simdepot_application::{AppError, key_rotation};
+use simdepot_persistence::StoreError;
+use simdepot_persistence::vault::{VaultError, Wrapped};
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -16,9 +19,12 @@ pub struct Health {
     /// Always `ok`; anything else is an error status.
     #[schema(value_type = String, example = "ok")]
     pub status: &'static str,
+    /// What works now and will not for long; absent when there is nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
-const OK: Health = Health { status: "ok" };
+const OK: Health = Health { status: "ok", warnings: Vec::new() };
 
 /// Registers `/livez`, `/readyz` and `/metrics`.
 pub fn configure(config: &mut ServiceConfig<'_>) {
@@ -42,13 +48,33 @@ pub(crate) async fn livez() -> web::Json<Health> {
 #[get("/readyz")]
 pub(crate) async fn readyz(state: web::Data<AppState>) -> ApiResult<web::Json<Health>> {
     match state.depot.store.check_ready().await {
-        Ok(()) => Ok(web::Json(OK)),
+        Ok(()) => Ok(web::Json(Health { warnings: key_warnings(&state).await, ..OK })),
         Err(error) => {
             tracing::warn!(%error, "not ready");
             Err(Problem::new(
                 crate::problem::ProblemCode::Busy,
                 "the database does not answer or lacks migrations",
             ))
+        }
+    }
+}
+
+/// What is to be said of the encryption keys. One that is missing fails what it wraps and nothing else, so that the
+/// process stays ready; it is also an error of the log.
+async fn key_warnings(state: &AppState) -> Vec<String> {
+    match key_rotation::count(&state.depot).await {
+        Ok(Wrapped { previous: 0, .. }) => Vec::new(),
+        Ok(Wrapped { current, previous }) => vec![format!(
+            "{previous} of {} keys are still wrapped with SIMDEPOT_ENCRYPTION_KEY_PREVIOUS: run simdepot keys \
+             rotate-encryption",
+            current + previous
+        )],
+        Err(AppError::Store(StoreError::Vault(missing @ VaultError::KeyMissing { .. }))) => {
+            vec![missing.to_string()]
+        }
+        Err(error) => {
+            tracing::warn!(%error, "the encryption keys cannot be counted");
+            Vec::new()
         }
     }
 }

@@ -11,7 +11,7 @@ use actix_web::web;
 use futures_util::future::BoxFuture;
 use simdepot_application::signals::Signals;
 use simdepot_application::{
-    AppError, Depot, cancellations, deliveries, feed, holds, housekeeping, inbound, operations,
+    AppError, Depot, cancellations, deliveries, feed, holds, housekeeping, inbound, key_rotation, operations,
     reconciliation, stock_alerts, webhooks,
 };
 use tokio::sync::{Notify, watch};
@@ -39,6 +39,22 @@ enum Count {
     /// As many as carrier operations are carried out at a time, at most so many. None where those are left to other
     /// processes.
     Workers(usize),
+    /// [`webhook_workers`].
+    Webhooks,
+}
+
+/// Workers that send webhooks: they mostly wait, so there are more than the others. There are two at least, so that one
+/// is left when the other waits for a dead endpoint; none where sending is left to other processes.
+fn webhook_workers(workers: usize) -> usize {
+    match workers {
+        0 => 0,
+        some => some.saturating_mul(2).clamp(2, 16),
+    }
+}
+
+/// How many of them may be at failing endpoints at a time: half.
+pub(crate) fn webhook_probes(workers: usize) -> usize {
+    webhook_workers(workers) / 2
 }
 
 /// A loop over a step.
@@ -87,9 +103,8 @@ const LOOPS: &[Loop] = &[
     every("webhook_fan_out", Duration::from_millis(250), |depot| {
         Box::pin(async move { webhooks::fan_out::step(&depot).await })
     }),
-    // A dead endpoint occupies one of these for its time-out, a slow one some; they mostly wait.
     Loop {
-        count: Count::Workers(16),
+        count: Count::Webhooks,
         wake: Some(|signals| &signals.webhooks),
         ..every("webhooks", Duration::from_secs(1), |depot| {
             Box::pin(async move { webhooks::deliver::step(&depot).await })
@@ -128,7 +143,8 @@ pub struct Jobs {
 }
 
 impl Jobs {
-    /// Starts all loops; those that talk to carriers and webhook endpoints up to `workers` times.
+    /// Starts all loops; those that talk to carriers up to `workers` times, and for those that send webhooks as many as
+    /// go with that.
     pub fn start(state: web::Data<AppState>, workers: usize) -> Self {
         let (stop, stopped) = watch::channel(false);
         let mut loops = Vec::new();
@@ -136,6 +152,7 @@ impl Jobs {
             let count = match job.count {
                 Count::One => 1,
                 Count::Workers(most) => workers.min(most),
+                Count::Webhooks => webhook_workers(workers),
             };
             loops.extend(
                 (0..count).map(|number| tokio::spawn(run(job, number, state.depot.clone(), stopped.clone()))),
@@ -205,7 +222,8 @@ async fn number_the_rest(depot: &Depot) {
 async fn upkeep(state: web::Data<AppState>) -> Result<bool, AppError> {
     state.metrics.run_upkeep();
     state.limits.forget_idle();
-    state.key_use.flush(&state.depot).await.map(|()| false)
+    state.key_use.flush(&state.depot).await?;
+    key_rotation::watch(&state.depot).await.map(|()| false)
 }
 
 /// Repeats `step` until stopped: at once after work, after `idle` when there was none, after a growing pause on errors.
@@ -274,6 +292,13 @@ mod tests {
         assert_eq!(calls.load(Ordering::SeqCst), 4, "two failures, one piece of work, then idle");
         stop.send(true).unwrap();
         tokio::time::timeout(Duration::from_secs(1), running).await.unwrap().unwrap();
+    }
+
+    #[test]
+    fn half_of_the_webhook_workers_is_left_to_healthy_endpoints() {
+        for (workers, senders, probes) in [(0, 0, 0), (1, 2, 1), (2, 4, 2), (8, 16, 8), (256, 16, 8)] {
+            assert_eq!((webhook_workers(workers), webhook_probes(workers)), (senders, probes), "{workers}");
+        }
     }
 
     #[tokio::test]

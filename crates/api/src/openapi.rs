@@ -71,7 +71,7 @@ const ALL: [Shared; 10] = [
     ),
     tags(
         (name = "Products", description = "The carriers' catalogues. Scope `storefront`."),
-        (name = "Orders", description = "Profiles with products, taken exactly once. Scope `storefront`."),
+        (name = "Orders", description = "Profiles with products, taken exactly once. Scope `storefront`; decisions by hand `stock`."),
         (name = "Holds", description = "Profiles reserved for a checkout. Scope `storefront`."),
         (name = "Activation", description = "Activation codes and QR codes of sold profiles. Scope `storefront`."),
         (name = "Bundles", description = "Products on sold profiles, and top-ups. Scope `storefront`."),

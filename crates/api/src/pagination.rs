@@ -98,30 +98,32 @@ pub fn page_response<T: Serialize + ToSchema>(
     data: Vec<T>,
     next_cursor: Option<String>,
 ) -> HttpResponse {
-    page_response_at(req, "cursor", data, next_cursor)
+    let next = next_cursor.as_deref().map(|next| ("cursor", next));
+    page_response_at(req, next.as_slice(), data, next_cursor.clone())
 }
 
-/// As [`page_response`], for a list whose pages begin at the query parameter `name`.
+/// As [`page_response`], for a list whose pages begin at query parameters of its own; none when this is the last page.
 pub fn page_response_at<T: Serialize + ToSchema>(
     req: &HttpRequest,
-    name: &str,
+    next: &[(&str, &str)],
     data: Vec<T>,
     next_cursor: Option<String>,
 ) -> HttpResponse {
     let mut answer = HttpResponse::Ok();
-    if let Some(next) = &next_cursor {
-        let target = next_target(req, name, next);
+    if !next.is_empty() {
+        let target = next_target(req, next);
         answer.insert_header((header::LINK, format!("<{target}>; rel=\"next\"")));
     }
     answer.json(Page { data, next_cursor })
 }
 
-/// The same request with another cursor. A cursor is URL-safe as it is.
-fn next_target(req: &HttpRequest, name: &str, cursor: &str) -> String {
-    let is_other = |pair: &&str| !pair.is_empty() && pair.split('=').next() != Some(name);
-    let query: Vec<&str> = req.query_string().split('&').filter(is_other).collect();
-    let separator = if query.is_empty() { "" } else { "&" };
-    format!("{}?{}{separator}{name}={cursor}", req.path(), query.join("&"))
+/// The same request with another cursor. Cursors are URL-safe as they are.
+fn next_target(req: &HttpRequest, next: &[(&str, &str)]) -> String {
+    let is_cursor = |pair: &str| next.iter().any(|(name, _)| pair.split('=').next() == Some(*name));
+    let kept = req.query_string().split('&').filter(|pair| !pair.is_empty() && !is_cursor(pair));
+    let next = next.iter().map(|(name, value)| format!("{name}={value}"));
+    let query: Vec<String> = kept.map(str::to_owned).chain(next).collect();
+    format!("{}?{}", req.path(), query.join("&"))
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ use tracing_actix_web::TracingLogger;
 use utoipa_actix_web::AppExt;
 
 use crate::config::reachable;
-use crate::jobs::Jobs;
+use crate::jobs::{self, Jobs};
 use crate::middleware::authenticate::authenticate;
 use crate::middleware::head::head_as_get;
 use crate::middleware::measure::measure;
@@ -77,7 +77,8 @@ impl Application {
     /// # Errors
     /// When the listener cannot be served, or there is no place for uploads.
     pub fn start(options: ApplicationOptions) -> io::Result<Self> {
-        let ApplicationOptions { depot, mut settings, listener, workers } = options;
+        let ApplicationOptions { mut depot, mut settings, listener, workers } = options;
+        Arc::make_mut(&mut depot.work).webhook_probes = jobs::webhook_probes(workers);
         let base_url = format!("http://{}", reachable(listener.local_addr()?));
         if settings.public_url.is_empty() {
             settings.public_url.clone_from(&base_url);
@@ -106,12 +107,14 @@ impl Application {
         }
     }
 
-    /// Stops accepting, finishes requests, then the background steps at work.
+    /// Stops accepting, finishes requests, then the background steps at work. Requests that wait for something are
+    /// answered with what there is.
     ///
     /// # Errors
     /// The server had failed.
     pub async fn stop(self) -> io::Result<()> {
         tracing::info!("stopping");
+        self.state.depot.signals.stop();
         self.server.stop(true).await;
         let ended = self.serving.await;
         self.jobs.stop().await;
@@ -137,6 +140,8 @@ pub fn server(state: web::Data<AppState>, listener: TcpListener) -> io::Result<S
     let server = HttpServer::new(move || app(state.clone(), Arc::clone(&unrouted)))
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEADERS)
+        // A client that has gone away is not waited on behalf of; what it began is finished by background work.
+        .h1_allow_half_closed(false)
         .shutdown_timeout(FINISH_REQUESTS)
         .disable_signals()
         .listen(listener)?;

@@ -7,6 +7,7 @@ use simdepot_application::Depot;
 use tokio::runtime::Handle;
 
 use crate::middleware::key_use::KeyUse;
+use crate::middleware::known_keys::KnownKeys;
 use crate::middleware::rate_limit::RateLimits;
 
 /// Most bytes of an uploaded file unless the settings say otherwise: 2 GiB.
@@ -50,6 +51,7 @@ pub struct AppState {
     pub metrics: PrometheusHandle,
     pub(crate) limits: RateLimits,
     pub(crate) key_use: KeyUse,
+    pub(crate) known_keys: KnownKeys,
     /// Outlives the HTTP workers: what must go on when a client or a worker goes away runs here.
     pub(crate) background: Handle,
 }
@@ -61,6 +63,14 @@ impl AppState {
     /// Outside a tokio runtime.
     pub fn new(depot: Depot, settings: ApiSettings, metrics: PrometheusHandle) -> Self {
         let limits = RateLimits::new(settings.rate_limit);
-        Self { depot, settings, metrics, limits, key_use: KeyUse::default(), background: Handle::current() }
+        Self {
+            depot,
+            settings,
+            metrics,
+            limits,
+            key_use: KeyUse::default(),
+            known_keys: KnownKeys::default(),
+            background: Handle::current(),
+        }
     }
 }

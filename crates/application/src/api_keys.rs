@@ -43,7 +43,8 @@ pub struct CreatedApiKey {
     pub secret: Option<SecretString>,
 }
 
-fn hash(secret: &str) -> Vec<u8> {
+/// What is kept of a key.
+pub fn hash(secret: &str) -> Vec<u8> {
     Sha256::digest(secret.as_bytes()).to_vec()
 }
 
@@ -57,9 +58,30 @@ fn generate(test: bool) -> Result<SecretString, AppError> {
     let mut bytes = [0u8; 32];
     getrandom::fill(&mut bytes)
         .map_err(|_| AppError::Internal("no randomness from the operating system".to_owned()))?;
-    let body = format!("sd_{}_{}", if test { "test" } else { "live" }, hex::encode(bytes));
-    let checksum = hex::encode(Sha256::digest(body.as_bytes()).get(..4).unwrap_or_default());
+    let body = format!("{}{}", if test { TEST } else { LIVE }, hex::encode(bytes));
+    let checksum = checksum(&body);
     Ok(format!("{body}{checksum}").into())
+}
+
+const LIVE: &str = "sd_live_";
+const TEST: &str = "sd_test_";
+/// Length of a key that was made here, behind its prefix: 256 bits and the checksum, in hex.
+const DIGITS: usize = 64 + 8;
+
+fn checksum(body: &str) -> String {
+    hex::encode(Sha256::digest(body.as_bytes()).get(..4).unwrap_or_default())
+}
+
+/// Whether a text can be a key at all, so that the store is not asked about typing errors. Keys that were made here
+/// have a checksum; a bootstrap key is whatever the operator chose.
+pub fn may_be_key(text: &str) -> bool {
+    if text.len() < BOOTSTRAP_MIN || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return false;
+    }
+    let made_here = [LIVE, TEST].iter().find_map(|prefix| text.strip_prefix(prefix)).is_some_and(|digits| {
+        digits.len() == DIGITS && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
+    });
+    !made_here || text.split_at_checked(text.len() - 8).is_some_and(|(body, sum)| checksum(body) == sum)
 }
 
 /// What the ledger keeps of a key, so that no other can be put in its place.
@@ -146,11 +168,16 @@ async fn insert(
 /// Makes the operator's bootstrap key exist, with every scope, in the channel `default`.
 ///
 /// # Errors
-/// [`AppError::Invalid`] when it is shorter than 32 visible characters.
+/// [`AppError::Invalid`] when it is shorter than 32 visible characters, or a mistyped key of our own.
 pub async fn ensure_bootstrap(depot: &Depot, secret: &SecretString) -> Result<(), AppError> {
     let text = secret.expose_secret();
     if text.len() < BOOTSTRAP_MIN || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         let message = "SIMDEPOT_BOOTSTRAP_KEY must be 32 or more visible ASCII characters";
+        return Err(AppError::invalid("SIMDEPOT_BOOTSTRAP_KEY", "format", message));
+    }
+    if !may_be_key(text) {
+        let message = "SIMDEPOT_BOOTSTRAP_KEY has the form of a key that was made by simdepot, but not its checksum: \
+                       was it typed?";
         return Err(AppError::invalid("SIMDEPOT_BOOTSTRAP_KEY", "format", message));
     }
     let caller = command_line()?;
@@ -241,5 +268,32 @@ mod tests {
         assert_eq!(live.expose_secret().len(), "sd_live_".len() + 64 + 8);
         assert_ne!(live.expose_secret(), generate(false).unwrap().expose_secret());
         assert!(!format!("{live:?}").contains(live.expose_secret()));
+    }
+
+    #[test]
+    fn what_cannot_be_a_key_is_told_by_its_looks() {
+        for made in [generate(false).unwrap(), generate(true).unwrap()] {
+            let made = made.expose_secret();
+            assert!(may_be_key(made));
+            let other = if made.ends_with('0') { "1" } else { "0" };
+            assert!(!may_be_key(&format!("{}{other}", &made[..made.len() - 1])), "a typing error");
+            assert!(!may_be_key(&made.to_uppercase().replace("SD_LIVE_", LIVE).replace("SD_TEST_", TEST)));
+        }
+        for chosen in [
+            "x".repeat(32),
+            format!("{TEST}suite_0123456789abcdef_more"),
+            format!("{LIVE}{}", "0".repeat(71)),
+        ] {
+            assert!(may_be_key(&chosen), "an operator may choose {chosen}");
+        }
+        for bad in [
+            String::new(),
+            "x".repeat(31),
+            format!("{LIVE}{}", "0".repeat(72)),
+            " ".repeat(40),
+            "ü".repeat(40),
+        ] {
+            assert!(!may_be_key(&bad), "{bad}");
+        }
     }
 }

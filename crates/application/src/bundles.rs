@@ -280,9 +280,15 @@ async fn refresh(depot: &Depot, profile: &Profile, known: Vec<Bundle>) {
     else {
         return;
     };
+    let Some(_turn) = depot.carrier_reads.balances().await else {
+        return;
+    };
     let asked_at = depot.now();
     let seen = match depot.account(account) {
-        Ok(account) => account.carrier.bundles(msisdn).await.map_err(AppError::from),
+        Ok(account) => match account.carrier.bundles(msisdn).await {
+            Ok(seen) => Ok(seen.unwrap_or_default()),
+            Err(error) => Err(AppError::from(error)),
+        },
         Err(error) => Err(error),
     };
     let recorded = match seen {

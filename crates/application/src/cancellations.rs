@@ -143,7 +143,15 @@ async fn advance(depot: &Depot, order: Option<OrderId>) -> Result<bool, AppError
     let places = depot.store.read(move |conn| cancellations::decidable(conn, order, BATCH)).await?;
     let mut decided = false;
     for place in places {
-        decided |= decide(depot, place).await?;
+        match decide(depot, place).await {
+            Ok(done) => decided |= done,
+            Err(error) if error.is_outage() => return Err(error),
+            // Whatever is wrong with this one, the others must not wait behind it.
+            Err(error) => {
+                let (order, profile) = (place.order, place.profile_id);
+                tracing::error!(%order, profile, %error, "a profile of a cancelled order cannot be decided on");
+            }
+        }
     }
     Ok(decided)
 }
@@ -153,6 +161,8 @@ struct Known {
     profile: Profile,
     pool: PoolSettings,
     bundles: Vec<Bundle>,
+    /// A sending whose answer was lost may still be carried out, however often nothing of it was seen.
+    answer_lost: bool,
 }
 
 impl Known {
@@ -160,7 +170,9 @@ impl Known {
         let profile = profiles::get(conn, profile_id)?;
         let pool = pools::get(conn, profile.pool_id)?.settings;
         let bundles = bundles::of_profile(conn, profile_id)?;
-        Ok(Self { profile, pool, bundles })
+        let operations = operations::of_profile(conn, profile_id)?;
+        let answer_lost = operations.iter().any(|operation| operation.answer_lost);
+        Ok(Self { profile, pool, bundles, answer_lost })
     }
 
     /// Whether the own records say already that it must not be sold again: then nobody needs to be asked.
@@ -169,6 +181,7 @@ impl Known {
         profile.revealed_at.is_some()
             || profile.eid.is_some()
             || profile.esim.as_ref().is_some_and(|esim| esim.status.was_downloaded())
+            || self.answer_lost
             || self.bundles.iter().any(may_be_at_carrier)
     }
 
@@ -184,6 +197,7 @@ impl Known {
             never_revealed: profile.revealed_at.is_none(),
             never_downloaded: unused && !on_a_device,
             no_bundle: view.bundles.as_ref().is_some_and(Vec::is_empty)
+                && !self.answer_lost
                 && !self.bundles.iter().any(may_be_at_carrier),
         }
     }

@@ -66,7 +66,8 @@ async fn ask(carrier: &dyn Carrier, profile: &Profile, with_line: bool) -> Carri
     };
     let (esim, bundles) = tokio::join!(esim, bundles);
     let esim = answered(iccid, "esim", esim);
-    view.bundles = bundles.and_then(|bundles| answered(iccid, "bundles", bundles));
+    // A line that the carrier does not know has proved nothing.
+    view.bundles = bundles.and_then(|bundles| answered(iccid, "bundles", bundles)).flatten();
     view.complete &= esim.is_some() && view.bundles.is_some();
     view.seen.esim = esim.flatten();
     view

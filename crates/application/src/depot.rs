@@ -15,11 +15,12 @@ use simdepot_domain::id::{EventId, IdGenerator};
 use simdepot_domain::webhook::{Courier, Targets};
 use simdepot_persistence::{Conn, Store};
 
+use crate::carrier_reads::CarrierReads;
 use crate::error::AppError;
 use crate::feed::InFile;
 use crate::in_flight::InFlight;
 use crate::signals::Signals;
-use crate::webhooks::NoCourier;
+use crate::webhooks::{NoCourier, Probes};
 
 /// A carrier account at work.
 #[derive(Clone)]
@@ -44,7 +45,8 @@ pub type Accounts = BTreeMap<AccountName, Account>;
 pub struct WorkSettings {
     /// Operations of one account that a process carries out at a time.
     pub account_concurrency: usize,
-    /// How long a worker has an operation for itself.
+    /// How long a worker has an operation for itself, at least: an account whose calls may take longer has longer
+    /// leases.
     pub lease: TimeDelta,
     /// Added to the carrier's time-out before an open outcome may be decided.
     pub resolve_margin: TimeDelta,
@@ -67,6 +69,10 @@ pub struct WorkSettings {
     pub sweep_every: TimeDelta,
     /// How long one try of a webhook delivery may take.
     pub webhook_timeout: Duration,
+    /// Tries at failing webhook endpoints that a process has under way at a time.
+    pub webhook_probes: usize,
+    /// Most webhook endpoints of a channel.
+    pub webhook_endpoints: u32,
 }
 
 impl Default for WorkSettings {
@@ -84,6 +90,8 @@ impl Default for WorkSettings {
             checkpoint_file: None,
             sweep_every: TimeDelta::seconds(2),
             webhook_timeout: Duration::from_secs(20),
+            webhook_probes: 8,
+            webhook_endpoints: 20,
         }
     }
 }
@@ -106,6 +114,10 @@ pub struct Depot {
     pub signals: Arc<Signals>,
     /// What this process has in hand at the carriers.
     pub in_flight: Arc<InFlight>,
+    /// Turns for what is read of the carriers beside the sales.
+    pub carrier_reads: CarrierReads,
+    /// What this process tries at failing webhook endpoints.
+    pub probes: Arc<Probes>,
     /// What this process has seen of its checkpoint file.
     pub checkpoint_file: Arc<InFile>,
     /// Pace.
@@ -129,7 +141,9 @@ impl Depot {
     /// A depot with the default pace.
     pub fn new(store: Store, clock: Arc<dyn Clock>, ids: Arc<dyn IdGenerator>, accounts: Accounts) -> Self {
         let (accounts, work) = (Arc::new(accounts), Arc::new(WorkSettings::default()));
-        let (signals, in_flight, checkpoint_file) = (Arc::default(), Arc::default(), Arc::default());
+        let (signals, in_flight, probes, checkpoint_file) =
+            (Arc::default(), Arc::default(), Arc::default(), Arc::default());
+        let carrier_reads = CarrierReads::default();
         let (courier, webhook_targets) = (Arc::new(NoCourier), Targets::default());
         Self {
             store,
@@ -138,6 +152,8 @@ impl Depot {
             accounts,
             signals,
             in_flight,
+            carrier_reads,
+            probes,
             checkpoint_file,
             work,
             courier,
@@ -163,6 +179,13 @@ impl Depot {
     /// [`AppError::UnknownAccount`] when a pool names one that the configuration lacks.
     pub fn account(&self, name: &AccountName) -> Result<&Account, AppError> {
         self.accounts.get(name).ok_or_else(|| AppError::UnknownAccount { account: name.clone() })
+    }
+
+    /// How long a worker has an operation of an account for itself: the reads before the call and the call each take
+    /// the account's time-out at most.
+    pub fn lease_of(&self, account: &Account) -> TimeDelta {
+        let calls = TimeDelta::from_std(account.timeout.saturating_mul(2)).unwrap_or(TimeDelta::MAX);
+        self.work.lease.max(calls)
     }
 
     /// Runs a unit of work that reads, decides and writes under a guard, again when somebody else was faster.

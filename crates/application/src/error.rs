@@ -137,6 +137,11 @@ impl AppError {
         Self::CarrierRefused { order, bundle, refusal }
     }
 
+    /// Whether the database could not be asked at all: the same may succeed in a moment.
+    pub fn is_outage(&self) -> bool {
+        matches!(self, Self::Store(StoreError::Busy | StoreError::Unreachable(_)))
+    }
+
     /// Whether somebody else changed the same thing in between: read again, then decide again.
     pub fn is_race(&self) -> bool {
         matches!(

@@ -72,7 +72,7 @@ async fn overdue_operations(depot: &Depot) -> Result<(), AppError> {
     for operation in overdue {
         let (work, id, order) = (depot.clone(), operation.id, operation.order);
         let reason = "the process ended between the send and the outcome";
-        match depot.store.write(move |conn| mark_unknown(conn, &work, &operation, None, reason)).await {
+        match depot.store.write(move |conn| mark_unknown(conn, &work, &operation, reason)).await {
             Ok(()) => tracing::warn!(operation = %id, "the outcome of a sent operation is unknown"),
             Err(error) if error.is_race() => {}
             Err(error) => return Err(error),

@@ -3,7 +3,8 @@
 //! A server that is given both keys opens what either wraps, so that every row may be in either form meanwhile. The
 //! data keys stay: neither codes nor blind indexes nor the feed's hashes are touched.
 
-use simdepot_persistence::vault::Wrapped;
+use simdepot_persistence::StoreError;
+use simdepot_persistence::vault::{VaultError, Wrapped};
 
 use crate::depot::Depot;
 use crate::error::AppError;
@@ -24,7 +25,7 @@ pub struct Rotation {
 /// again at any time.
 ///
 /// # Errors
-/// [`simdepot_persistence::vault::VaultError::WrongKey`], before anything is changed, when a key is wrapped with one that
+/// [`VaultError::KeyMissing`], before anything is changed, when a key is wrapped with one that
 /// was not given.
 pub async fn rotate(
     depot: &Depot,
@@ -51,7 +52,35 @@ pub async fn rotate(
     Ok(rotation)
 }
 
-async fn count(depot: &Depot) -> Result<Wrapped, AppError> {
+/// What the keys of the database are wrapped with now.
+///
+/// # Errors
+/// [`VaultError::KeyMissing`] when one is wrapped with a key that this process was not given.
+pub async fn count(depot: &Depot) -> Result<Wrapped, AppError> {
     let store = depot.store.clone();
     depot.store.read(move |conn| Ok(store.vault().wrapped(conn)?)).await
+}
+
+/// Measures what the keys are wrapped with. A process may lack one that others have begun to use: all that this key
+/// wraps fails here, so it is said before an order finds it out.
+///
+/// # Errors
+/// As [`count`].
+pub async fn watch(depot: &Depot) -> Result<(), AppError> {
+    let counted = count(depot).await;
+    let (wrapped, missing) = match &counted {
+        Ok(wrapped) => (Some(wrapped.clone()), 0),
+        Err(AppError::Store(StoreError::Vault(VaultError::KeyMissing { keys, .. }))) => (None, *keys),
+        Err(_) => return counted.map(drop),
+    };
+    let gauge = |with: &'static str, keys: u64| {
+        let keys = f64::from(u32::try_from(keys).unwrap_or(u32::MAX));
+        metrics::gauge!("simdepot_wrapped_keys", "with" => with).set(keys);
+    };
+    gauge("missing", missing);
+    if let Some(wrapped) = wrapped {
+        gauge("current", wrapped.current);
+        gauge("previous", wrapped.previous);
+    }
+    counted.map(drop)
 }

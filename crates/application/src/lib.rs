@@ -10,6 +10,7 @@ mod bundle_sightings;
 pub mod bundles;
 pub mod caller;
 pub mod cancellations;
+mod carrier_reads;
 mod carrier_view;
 pub mod deliveries;
 pub mod depot;

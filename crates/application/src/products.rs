@@ -57,14 +57,26 @@ fn matches(filter: &ProductFilter, cached: &CachedProduct) -> bool {
     cached.product.available && in_country && later
 }
 
-/// Reads the catalogue of an account again when the cache is too old.
+/// Reads the catalogue of an account again when the cache is too old, once for everybody who finds it so.
 async fn refresh(depot: &Depot, account: &AccountName) -> Result<(), AppError> {
-    let name = account.clone();
-    let cached_at = depot.store.read(move |conn| products::fetched_at(conn, &name)).await?;
-    let now = depot.now();
-    if cached_at.is_some_and(|at| now - at < depot.work.catalogue_age) {
+    let age = || {
+        let name = account.clone();
+        depot.store.read(move |conn| products::fetched_at(conn, &name))
+    };
+    let is_fresh = |at: DateTime<Utc>| depot.now() - at < depot.work.catalogue_age;
+    let cached_at = age().await?;
+    if cached_at.is_some_and(is_fresh) {
         return Ok(());
     }
+    let Some(_turn) = depot.carrier_reads.catalogue(cached_at.is_some()).await else {
+        return Ok(());
+    };
+    // Whoever had to wait finds it there.
+    let cached_at = age().await?;
+    if cached_at.is_some_and(is_fresh) {
+        return Ok(());
+    }
+    let now = depot.now();
     match depot.account(account)?.carrier.products().await {
         Ok(catalogue) => {
             let name = account.clone();

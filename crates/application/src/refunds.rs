@@ -31,7 +31,8 @@ use crate::error::AppError;
 use crate::operations::replaced;
 use crate::orders::own;
 
-/// Most profiles of an order about which the carrier is asked in one request; of the others the last known counts.
+/// Most profiles of an order about which the carrier is asked in one request; of the others the last known counts, which
+/// is enough to refuse but not to allow.
 const MOST_ASKED: usize = 50;
 /// How many profiles are asked about at a time.
 const AT_A_TIME: usize = 4;
@@ -52,7 +53,7 @@ pub struct Reason {
 pub struct Eligibility {
     /// The order.
     pub order: OrderId,
-    /// Whether nothing of it was used, and nothing is open.
+    /// Whether nothing of it was used and nothing is open, by what the carrier said for this answer.
     pub eligible: bool,
     /// Why not, and what else must be known.
     pub reasons: Vec<Reason>,
@@ -105,7 +106,7 @@ struct HandedOver {
 }
 
 /// Whether an order of the caller's channel may be paid back. Asks the carrier; where it does not answer, the last
-/// known counts, and says its age.
+/// known may speak against it, with its age, but never for it.
 ///
 /// # Errors
 /// [`AppError::NotFound`], also for another channel's order.
@@ -250,6 +251,7 @@ fn judge(
             .iter()
             .map(|bundle| BundleEvidence { status: bundle.status, touched: bundle.used })
             .collect(),
+        verified: record.fresh,
     });
     Ok((record, told))
 }

@@ -114,7 +114,7 @@ fn swap(
     let line = lines.into_iter().find(|line| line.line_no == allocation.line_no);
     let product = line.and_then(|line| line.product);
     let place = Place { allocation: &allocation, pool_id: profile.pool_id, product: product.as_deref() };
-    let by = match place.refill(conn, depot, now)? {
+    let by = match place.refill(conn, depot, &[], now)? {
         Refilled::By(by) => by,
         Refilled::OutOfStock { pool, available } => {
             return Err(AppError::OutOfStock { pool: pool.to_string(), requested: 1, available });

@@ -177,7 +177,9 @@ impl View {
 fn concerns(fact: &Fact, iccid: &Iccid) -> bool {
     match fact {
         Fact::ProfileSubstituted { out, by, .. } => out == iccid || by.as_ref() == Some(iccid),
-        Fact::ProfileReplaced { out, by, .. } => out == iccid || by == iccid,
+        Fact::ProfileReplaced { out, by, .. } | Fact::PlaceRefilled { out, by, .. } => {
+            out == iccid || by == iccid
+        }
         _ => true,
     }
 }

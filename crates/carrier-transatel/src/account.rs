@@ -9,7 +9,7 @@ use simdepot_domain::secret::Secret;
 use thiserror::Error;
 
 /// Longest time a call may take. Beyond it, an order would keep its line locked for no good reason.
-const MAX_TIMEOUT: Duration = Duration::from_secs(300);
+const MAX_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// One contract with Transatel.
 #[derive(Debug, Clone)]
@@ -90,7 +90,7 @@ impl TransatelAccount {
             (
                 !self.timeout.is_zero() && self.timeout <= MAX_TIMEOUT,
                 "timeout_ms",
-                "more than 0 and at most 300000",
+                "more than 0 and at most 120000",
             ),
             (self.max_requests_per_second > 0, "max_requests_per_second", "at least 1"),
         ];

@@ -23,10 +23,14 @@ use crate::http::HttpExchange;
 use crate::probe;
 use crate::signature;
 use crate::wire::subscriber::{Line, Subscriber};
-use crate::wire::{Failure, catalogue, esim, event, inventory, order, sim_search, subscriber};
+use crate::wire::{
+    Failure, Method, catalogue, esim, event, inventory, order, rights, sim_search, subscriber,
+};
 
 /// How long a closed subscriber read is not tried again: rights change by a mail to Transatel, not by the minute.
 const CLOSED_FOR: TimeDelta = TimeDelta::minutes(10);
+/// How long it is not tried again when nothing tells whether it is closed.
+const UNCLEAR_FOR: TimeDelta = TimeDelta::minutes(1);
 
 /// One Transatel account.
 pub struct Transatel {
@@ -73,10 +77,25 @@ impl Transatel {
             return Ok(Subscriber::Closed);
         }
         let answer = self.gateway.call(&subscriber::request(iccid)).await?;
-        let read = subscriber::parse(&answer, iccid)?;
-        let closed_until = (read == Subscriber::Closed).then(|| self.clock.now() + CLOSED_FOR);
+        let (read, closed_for) = match subscriber::parse(&answer, iccid)? {
+            Subscriber::Unclear(error) => match self.may_read_subscribers(iccid).await? {
+                // The record is there and out of order: a lagging index does not stand in for it.
+                Some(true) => (Subscriber::Unclear(error), None),
+                Some(false) => (Subscriber::Closed, Some(CLOSED_FOR)),
+                None => (Subscriber::Closed, Some(UNCLEAR_FOR)),
+            },
+            Subscriber::Closed => (Subscriber::Closed, Some(CLOSED_FOR)),
+            read @ (Subscriber::Found(_) | Subscriber::Absent) => (read, None),
+        };
+        let closed_until = closed_for.map(|time| self.clock.now() + time);
         *self.subscriber_closed_until.lock().unwrap_or_else(PoisonError::into_inner) = closed_until;
         Ok(read)
+    }
+
+    /// Whether the account may read subscribers, where the carrier says so: the documented question about rights.
+    async fn may_read_subscribers(&self, iccid: &Iccid) -> Result<Option<bool>, ReadError> {
+        let answer = self.gateway.call(&rights::request(&subscriber::path(iccid.as_str()))).await?;
+        Ok(rights::parse(&answer, Method::Get))
     }
 
     async fn search(&self, iccid: &Iccid) -> Result<Option<Line>, ReadError> {
@@ -112,7 +131,12 @@ impl Carrier for Transatel {
             return Ok(None);
         }
         let request = catalogue::single_request(&self.gateway.account().cos, product);
-        catalogue::parse_single(&self.gateway.call(&request).await?, product)
+        let answer = self.gateway.call(&request).await?;
+        if catalogue::is_open(&answer) {
+            // Told by the list, so that a gateway's word makes no product unsold and an odd id no carrier unreachable.
+            return Ok(self.products().await?.into_iter().find(|found| found.product == product));
+        }
+        catalogue::parse_single(&answer, product)
     }
 
     async fn line(&self, iccid: &Iccid) -> Result<Option<LineReading>, ReadError> {
@@ -127,6 +151,7 @@ impl Carrier for Transatel {
                 let line = self.search(iccid).await?;
                 Ok(line.map(|line| self.reading(line, Source::Search)))
             }
+            Subscriber::Unclear(error) => Err(error),
         }
     }
 
@@ -135,7 +160,7 @@ impl Carrier for Transatel {
         esim::parse(&answer, iccid, self.clock.now())
     }
 
-    async fn bundles(&self, msisdn: &Msisdn) -> Result<Vec<BundleReading>, ReadError> {
+    async fn bundles(&self, msisdn: &Msisdn) -> Result<Option<Vec<BundleReading>>, ReadError> {
         let answer = self.gateway.call(&inventory::request(msisdn)).await?;
         inventory::parse(&answer, self.clock.now())
     }

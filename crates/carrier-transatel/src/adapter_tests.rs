@@ -237,6 +237,45 @@ async fn the_line_from_the_best_source_that_is_open() {
     assert_eq!(stub.seen("/connectivity-management/").len(), 2);
 }
 
+/// A refusal without a word of the service's own: whether the call is closed is asked where that is documented.
+#[tokio::test]
+async fn a_bare_refusal_of_the_subscriber_is_told_from_a_closed_one() {
+    for (allow, found, remembered) in
+        [("allow: OPTIONS\r\n", true, 600), ("allow: GET, OPTIONS\r\n", false, 0), ("", true, 60)]
+    {
+        let stub = Stub::start(move |seen| match (seen.method.as_str(), allow) {
+            _ if seen.target.starts_with("/sim-search/") => {
+                answer(200, include_str!("../fixtures/sim_search.json"))
+            }
+            ("OPTIONS", "") => answer(403, "<html>Request blocked</html>"),
+            ("OPTIONS", allow) => Reply::Answer(204, allow, String::new()),
+            _ => answer(403, "<html>Request blocked</html>"),
+        })
+        .await;
+        let (carrier, clock) = adapter(&stub);
+        let reads =
+            || stub.seen("/connectivity-management/").iter().filter(|seen| seen.method == "GET").count();
+        for expected in [1, if found { 1 } else { 2 }] {
+            match carrier.line(&iccid()).await {
+                Ok(line) => assert_eq!((found, line.unwrap().source), (true, Source::Search), "{allow}"),
+                Err(error) => {
+                    assert!(!found && matches!(error, ReadError::Unavailable(_)), "{allow}: {error}");
+                    assert!(stub.seen("/sim-search/").is_empty());
+                }
+            }
+            assert_eq!(reads(), expected, "{allow}");
+        }
+        if found {
+            clock.advance(remembered - 1);
+            carrier.line(&iccid()).await.unwrap();
+            assert_eq!(reads(), 1, "{allow}");
+            clock.advance(1);
+            carrier.line(&iccid()).await.unwrap();
+            assert_eq!(reads(), 2, "{allow}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_subscriber_without_a_number_gets_it_from_the_search() {
     let stub = Stub::start(|seen| {
@@ -289,7 +328,7 @@ async fn a_rate_refusal_says_when_to_come_back() {
 
 #[tokio::test]
 async fn a_product_id_cannot_lead_elsewhere() {
-    let stub = Stub::start(|_| problem(404, "NOT_FOUND")).await;
+    let stub = Stub::start(unknown_products).await;
     let (carrier, _) = adapter(&stub);
     for id in ["", " ", ".", ".."] {
         assert_eq!(carrier.product(id).await, Ok(None), "{id:?}");
@@ -297,6 +336,29 @@ async fn a_product_id_cannot_lead_elsewhere() {
     assert!(stub.seen("/").is_empty());
     assert_eq!(carrier.product("../x").await, Ok(None));
     assert_eq!(stub.seen("/ocs/")[0].target, "/ocs/catalog/api/cos/WW_M2MA_COS_SPC/products/..%2Fx");
+}
+
+/// The list answers; of every single product the gateway says that it knows no such URL.
+fn unknown_products(seen: &Seen) -> Reply {
+    if seen.target.ends_with("/products?availabilityStatus=AVAILABLE") {
+        answer(200, include_str!("../fixtures/catalogue.json"))
+    } else {
+        problem(404, "NOT_FOUND")
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_does_not_take_a_product_off_sale() {
+    let stub = Stub::start(unknown_products).await;
+    let (carrier, _) = adapter(&stub);
+    let found = carrier.product("WW_TEST_ALBANIA_1GB_7D").await.unwrap();
+    assert_eq!(found.unwrap().product, "WW_TEST_ALBANIA_1GB_7D");
+    assert_eq!(carrier.product("WW_NONE").await, Ok(None));
+    let stub = Stub::start(|_| problem(404, "PRODUCT_NOT_FOUND")).await;
+    assert_eq!(adapter(&stub).0.product("WW_NONE").await, Ok(None));
+    assert_eq!(stub.seen("/ocs/").len(), 1, "the service's own word needs no second question");
+    let stub = Stub::start(|_| answer(404, "<html>")).await;
+    assert!(matches!(adapter(&stub).0.product("WW_NONE").await, Err(ReadError::Unavailable(_))));
 }
 
 #[tokio::test]
@@ -336,6 +398,14 @@ async fn the_probe_names_what_is_missing() {
     let last = probes.last().unwrap();
     assert_eq!(last.result, ProbeResult::Failed);
     assert!(last.detail.contains("check cos"), "{last:?}");
+
+    // Turned away by something on the way: nothing is said of any right.
+    let stub = Stub::start(|_| answer(403, "<html>Request blocked</html>")).await;
+    let probes = adapter(&stub).0.probe().await;
+    for probe in &probes[1..] {
+        assert!(probe.detail.contains("HTTP 403") && !probe.detail.contains("ask Transatel"), "{probe:?}");
+        assert!(!probe.detail.contains("not a class of service of this account"), "{probe:?}");
+    }
 
     let stub = Stub::start_bare(|_| answer(401, r#"{"error":"invalid_client"}"#)).await;
     let probes = adapter(&stub).0.probe().await;

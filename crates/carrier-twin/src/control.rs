@@ -224,10 +224,10 @@ impl Twin {
         let list = if body.is_array() { body } else { json!([body]) };
         let scripts: Vec<Script> = serde_json::from_value(list).map_err(|error| (400, error.to_string()))?;
         for script in &scripts {
-            if let Fault::RefuseTitle { status, .. } = &script.fault
+            if let Fault::RefuseTitle { status, .. } | Fault::TurnedAway { status } = &script.fault
                 && !(400..=599).contains(status)
             {
-                return Err((400, "refuse_title.status must be 400 to 599".to_owned()));
+                return Err((400, "the status of a fault must be 400 to 599".to_owned()));
             }
             if script.probability_per_mille.is_some_and(|chance| chance > 1000) {
                 return Err((400, "probability_per_mille must be 0 to 1000".to_owned()));

@@ -82,6 +82,11 @@ pub enum Fault {
         /// Problem title.
         title: String,
     },
+    /// A page of HTML from something in front of the service, such as a firewall; nothing happened.
+    TurnedAway {
+        /// HTTP status, 400 to 599.
+        status: u16,
+    },
 }
 
 /// Makes calls fail. The first script that fits a call is used; the rest are left for later calls.

@@ -242,6 +242,11 @@ impl Twin {
                 Answer { body: Body::Text { media_type: "text/html", text }, ..answer }
             }),
             Fault::RefuseTitle { status, title } => Err(Problem::new(*status, title, "Refused by a script")),
+            Fault::TurnedAway { status } => {
+                let text = "<html><body><h1>Request blocked</h1></body></html>".to_owned();
+                let body = Body::Text { media_type: "text/html", text };
+                Ok(Answer { status: *status, headers: Vec::new(), body })
+            }
         };
         self.finish(request, outcome, delay)
     }

@@ -38,8 +38,9 @@ pub trait Carrier: Send + Sync {
     /// The eSIM record at the SM-DP+; `None` when the SIM is no eSIM, or not one of ours.
     async fn esim(&self, iccid: &Iccid) -> Result<Option<EsimReading>, ReadError>;
 
-    /// Every bundle on a line, in all statuses, the carrier's own technical ones left out.
-    async fn bundles(&self, msisdn: &Msisdn) -> Result<Vec<BundleReading>, ReadError>;
+    /// Every bundle on a line, in all statuses, the carrier's own technical ones left out; `None` when the carrier does
+    /// not know the line.
+    async fn bundles(&self, msisdn: &Msisdn) -> Result<Option<Vec<BundleReading>>, ReadError>;
 
     /// Puts a product on a line. Sent once: the adapter never repeats it by itself.
     async fn place_bundle(&self, order: &BundleOrder) -> Placement;
@@ -90,8 +91,11 @@ pub enum EventRefused {
     /// The account has no secret to check events with.
     #[error("the account has no webhook_secret, so its events cannot be checked")]
     NotConfigured,
-    /// The signature is missing or wrong.
-    #[error("the signature is missing or wrong")]
+    /// There is no signature, or nothing that could be one. No body mends that.
+    #[error("the signature is missing")]
+    Unsigned,
+    /// The signature is wrong.
+    #[error("the signature is wrong")]
     Signature,
 }
 
@@ -240,11 +244,11 @@ pub enum Concern {
     LineStatus,
     /// This profile cannot be sold: another may take its place.
     Profile,
-    /// The product cannot be sold.
+    /// The product cannot be sold at all.
     Product,
     /// The account may not, or has no funds.
     Account,
-    /// The carrier did not accept what we sent.
+    /// The carrier did not accept what we sent. Whether the profile is to blame shows when another is tried.
     Request,
 }
 

@@ -104,9 +104,10 @@ impl OperationStatus {
             (S::Sent | S::Unknown, T::Accept) => Ok(S::Accepted),
             // From pending as well: evidence may come late, when it was about to be sent again.
             (S::Pending | S::Sent | S::Accepted | S::Unknown | S::NeedsAttention, T::Complete) => Ok(S::Done),
-            (S::Sent | S::Accepted, T::Lose) => Ok(S::Unknown),
+            // From pending as well: when it was about to be sent again, and the carrier's list was in doubt.
+            (S::Pending | S::Sent | S::Accepted, T::Lose) => Ok(S::Unknown),
             (S::Pending | S::Sent | S::Accepted | S::Unknown, T::GiveUp) => Ok(S::NeedsAttention),
-            (S::Pending, T::PutBack | T::Accept | T::Lose)
+            (S::Pending, T::PutBack | T::Accept)
             | (S::Sent, T::Send | T::Cancel)
             | (S::Accepted, T::Send | T::PutBack | T::Accept | T::Cancel)
             | (S::Unknown, T::Send | T::Lose | T::Cancel)

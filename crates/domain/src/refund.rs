@@ -42,6 +42,9 @@ pub enum RefundReason {
     BundleStarted,
     /// The line went beyond the status in which it was sold.
     LineActive,
+    /// Nothing speaks against it, but the carrier was not asked for this answer or did not say all of it: what is known
+    /// is from before, and the profile may have been used since.
+    NotVerified,
     /// The activation code was shown: nothing was used by that, but the profile cannot be sold again.
     CodeWasShown,
 }
@@ -54,7 +57,8 @@ impl RefundReason {
             | Self::ProfileDownloaded
             | Self::DeviceBound
             | Self::BundleStarted
-            | Self::LineActive => true,
+            | Self::LineActive
+            | Self::NotVerified => true,
             Self::CodeWasShown => false,
         }
     }
@@ -67,6 +71,9 @@ impl RefundReason {
             Self::DeviceBound => "the profile is bound to a device",
             Self::BundleStarted => "a bundle on it has started",
             Self::LineActive => "its line was put to use",
+            Self::NotVerified => {
+                "the carrier could not be asked for all of it now, and it may have been used since it last was: ask again later"
+            }
             Self::CodeWasShown => {
                 "its activation code was shown: that is no use, but the profile cannot be sold again"
             }
@@ -121,10 +128,14 @@ pub struct ProfileEvidence {
     pub eid_bound: bool,
     /// What is on it.
     pub bundles: Vec<BundleEvidence>,
+    /// The carrier was asked for this answer and said all of it.
+    pub verified: bool,
 }
 
 /// What stands against paying a profile back, and what must be known of it, worst first. An order may be paid back
 /// when no reason of any of its profiles [forbids](RefundReason::forbids) it.
+///
+/// Old evidence is enough to refuse, for use is not undone. It is not enough to allow.
 pub fn reasons(profile: &ProfileEvidence) -> Vec<RefundReason> {
     let outcome_open = match profile.outcome {
         ProfileOutcome::Pending | ProfileOutcome::Unknown | ProfileOutcome::NeedsAttention => true,
@@ -133,7 +144,7 @@ pub fn reasons(profile: &ProfileEvidence) -> Vec<RefundReason> {
         | ProfileOutcome::Substituted
         | ProfileOutcome::Cancelled => false,
     };
-    [
+    let mut told: Vec<RefundReason> = [
         (RefundReason::OutcomeOpen, outcome_open || profile.bundles.iter().any(|bundle| bundle.open())),
         (RefundReason::ProfileDownloaded, profile.esim.is_some_and(EsimStatus::was_downloaded)),
         (RefundReason::DeviceBound, profile.eid_bound),
@@ -144,7 +155,11 @@ pub fn reasons(profile: &ProfileEvidence) -> Vec<RefundReason> {
     .into_iter()
     .filter(|(_, holds)| *holds)
     .map(|(reason, _)| reason)
-    .collect()
+    .collect();
+    if !profile.verified && !told.iter().any(|reason| reason.forbids()) {
+        told.insert(0, RefundReason::NotVerified);
+    }
+    told
 }
 
 /// Whether a line went beyond the statuses in which it was sold. What comes after `active` was active before, but a
@@ -183,15 +198,15 @@ mod tests {
 
     /// Every combination of what can be known, held against the rule in plain words.
     #[test]
-    fn eligible_means_that_nothing_was_used_and_nothing_is_open() {
+    fn eligible_means_that_nothing_was_used_and_nothing_is_open_by_the_carriers_word() {
         use ProfileOutcome as P;
         let bundles = bundles();
         let mut eligible = 0u32;
         for outcome in P::VARIANTS {
             for esim in options(EsimStatus::VARIANTS) {
                 for sim in options(SimStatus::VARIANTS) {
-                    for (revealed, eid_bound) in [(false, false), (true, false), (false, true), (true, true)]
-                    {
+                    for flags in 0..8 {
+                        let (revealed, eid_bound, verified) = (flags & 1 > 0, flags & 2 > 0, flags & 4 > 0);
                         for bundles in &bundles {
                             let profile = ProfileEvidence {
                                 outcome: *outcome,
@@ -201,6 +216,7 @@ mod tests {
                                 esim,
                                 eid_bound,
                                 bundles: bundles.clone(),
+                                verified,
                             };
                             let reasons = reasons(&profile);
                             let told = |reason| reasons.contains(&reason);
@@ -242,12 +258,10 @@ mod tests {
                             assert_eq!(told(RefundReason::BundleStarted), started, "{profile:?}");
                             assert_eq!(told(RefundReason::LineActive), line, "{profile:?}");
                             assert_eq!(told(RefundReason::CodeWasShown), revealed, "{profile:?}");
+                            let used = open || downloaded || eid_bound || started || line;
+                            assert_eq!(told(RefundReason::NotVerified), !used && !verified, "{profile:?}");
                             let forbidden = reasons.iter().any(|reason| reason.forbids());
-                            assert_eq!(
-                                forbidden,
-                                open || downloaded || eid_bound || started || line,
-                                "{profile:?}"
-                            );
+                            assert_eq!(forbidden, used || !verified, "{profile:?}");
                             eligible += u32::from(!forbidden);
                         }
                     }
@@ -267,6 +281,7 @@ mod tests {
             esim: None,
             eid_bound: false,
             bundles: Vec::new(),
+            verified: true,
         };
         assert_eq!(reasons(&profile), []);
         let suspended = ProfileEvidence { sim: Some(SimStatus::Suspended), ..profile };

@@ -5,6 +5,7 @@
 
 mod courier;
 mod event_types;
+mod health;
 mod retry;
 mod signature;
 mod target;
@@ -14,6 +15,7 @@ use strum::{AsRefStr, Display, EnumString, IntoStaticStr, VariantArray};
 
 pub use courier::{Courier, Parcel, Reply};
 pub use event_types::{event_types, is_event_type, order_key, wants};
+pub use health::Health;
 pub use retry::{TRIES, Verdict, judge};
 pub use signature::{BadSecret, OVERLAP, WebhookSecret, signatures};
 pub use target::{TargetError, Targets, is_on_this_machine};

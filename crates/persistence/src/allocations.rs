@@ -226,6 +226,8 @@ pub struct Allocation {
     pub outcome: ProfileOutcome,
     /// Whether the profile still belongs to the order.
     pub live: bool,
+    /// Whether a person has decided about its failure: the place was given up, or another profile took it.
+    pub decided: bool,
 }
 
 #[derive(Queryable)]
@@ -238,6 +240,7 @@ struct StoredRow {
     outcome: String,
     _created_at: At,
     ended_at: Option<At>,
+    decided: bool,
 }
 
 impl TryFrom<StoredRow> for Allocation {
@@ -252,6 +255,7 @@ impl TryFrom<StoredRow> for Allocation {
             position: row.position,
             outcome: parse_column("allocations", "outcome", row.id, &row.outcome)?,
             live: row.ended_at.is_none(),
+            decided: row.decided,
         })
     }
 }
@@ -331,4 +335,20 @@ pub fn end(conn: &mut Conn<'_>, id: i64, outcome: ProfileOutcome, now: DateTime<
         .set((allocations::outcome.eq(outcome.as_ref()), allocations::ended_at.eq(At(now))))
         .execute(conn.db)?;
     ensure_affected("end allocation", 1, touched)
+}
+
+/// Records what a person decided about a failed place: it is given up and stays `failed`, or another profile took it and
+/// it is `substituted`.
+///
+/// # Errors
+/// [`StoreError::RowsAffected`] when it has not failed, or was decided before.
+pub fn decide_failed(conn: &mut Conn<'_>, id: i64, outcome: ProfileOutcome) -> Result<()> {
+    let guard = allocations::table
+        .filter(allocations::id.eq(id))
+        .filter(allocations::outcome.eq(ProfileOutcome::Failed.as_ref()))
+        .filter(allocations::decided.eq(false));
+    let touched = diesel::update(guard)
+        .set((allocations::outcome.eq(outcome.as_ref()), allocations::decided.eq(true)))
+        .execute(conn.db)?;
+    ensure_affected("decide failed place", 1, touched)
 }

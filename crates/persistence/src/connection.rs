@@ -67,13 +67,18 @@ impl FromStr for DatabaseUrl {
 }
 
 impl DatabaseUrl {
-    /// Refuses a PostgreSQL on another machine unless the URL asks for TLS or the operator allows plain text.
+    /// Refuses a PostgreSQL on another machine unless the URL asks for TLS or the operator allows plain text. `is_set`
+    /// tells whether a variable of the environment is set: libpq takes from there what the URL leaves open.
     ///
     /// # Errors
     /// [`UrlError::Plaintext`].
-    pub fn require_tls(self, plaintext_allowed: bool) -> Result<Self, UrlError> {
+    pub fn require_tls(
+        self,
+        plaintext_allowed: bool,
+        is_set: impl Fn(&str) -> bool,
+    ) -> Result<Self, UrlError> {
         match &self {
-            Self::Postgres(url) if !plaintext_allowed && !is_local(url) && !asks_for_tls(url) => {
+            Self::Postgres(url) if !plaintext_allowed && !asks_for_tls(url) && !is_local(url, is_set) => {
                 Err(UrlError::Plaintext)
             }
             Self::Postgres(_) | Self::Sqlite(_) => Ok(self),
@@ -81,15 +86,27 @@ impl DatabaseUrl {
     }
 }
 
-fn asks_for_tls(url: &str) -> bool {
-    ["require", "verify-ca", "verify-full"].iter().any(|mode| url.contains(&format!("sslmode={mode}")))
-}
-
-/// A socket path, no host, or loopback. `host=` and `hostaddr=` parameters override the authority, so any is remote.
-fn is_local(url: &str) -> bool {
+/// What lies before the path, and the parameters.
+fn parts(url: &str) -> (&str, impl Iterator<Item = (&str, &str)>) {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let (authority, tail) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
     let query = tail.split_once('?').map_or("", |(_, query)| query);
+    (authority, query.split('&').filter_map(|pair| pair.split_once('=')))
+}
+
+/// Every `sslmode` asks for it, whichever one libpq goes by.
+fn asks_for_tls(url: &str) -> bool {
+    let modes: Vec<&str> =
+        parts(url).1.filter(|(name, _)| *name == "sslmode").map(|(_, mode)| mode).collect();
+    !modes.is_empty() && modes.iter().all(|mode| matches!(*mode, "require" | "verify-ca" | "verify-full"))
+}
+
+/// A socket path, no host, or loopback. `host=` and `hostaddr=` parameters override the authority, so any is remote; so
+/// do a service, a variable that stands in for a host that is not named, and one that overrides it.
+fn is_local(url: &str, is_set: impl Fn(&str) -> bool) -> bool {
+    let (authority, parameters) = parts(url);
+    let parameters: Vec<(&str, &str)> = parameters.collect();
+    let named_by = |names: &[&str]| parameters.iter().any(|(name, _)| names.contains(name));
     let named = |host: &str| {
         host.is_empty()
             || host.starts_with('/')
@@ -97,12 +114,16 @@ fn is_local(url: &str) -> bool {
             || host.starts_with("%2f")
             || matches!(host, "localhost" | "127.0.0.1" | "::1")
     };
-    let parameters_local = query
-        .split('&')
-        .filter_map(|pair| pair.strip_prefix("host=").or_else(|| pair.strip_prefix("hostaddr=")))
-        .all(|hosts| hosts.split(',').all(named));
+    let parameters_local = parameters
+        .iter()
+        .filter(|(name, _)| matches!(*name, "host" | "hostaddr"))
+        .all(|(_, hosts)| hosts.split(',').all(named));
     let hosts = authority.rsplit_once('@').map_or(authority, |(_, hosts)| hosts);
-    parameters_local && hosts.split(',').all(|host| named(without_port(host)))
+    let has_host = !hosts.is_empty() || named_by(&["host"]);
+    let elsewhere = named_by(&["service"])
+        || (!named_by(&["hostaddr"]) && is_set("PGHOSTADDR"))
+        || (!has_host && (is_set("PGHOST") || is_set("PGSERVICE")));
+    parameters_local && !elsewhere && hosts.split(',').all(|host| named(without_port(host)))
 }
 
 fn without_port(host: &str) -> &str {
@@ -240,7 +261,10 @@ mod tests {
 
     #[test]
     fn a_remote_plaintext_database_is_refused() {
-        let check = |url: &str| url.parse::<DatabaseUrl>().unwrap().require_tls(false).is_ok();
+        let with = |url: &str, variable: &str| {
+            url.parse::<DatabaseUrl>().unwrap().require_tls(false, |name| name == variable).is_ok()
+        };
+        let check = |url: &str| with(url, "");
         for fine in [
             "sqlite://a.db",
             "postgres://u:p@localhost/d",
@@ -257,9 +281,26 @@ mod tests {
             "postgres://localhost/d?host=db.example",
             "postgres://localhost,db.example/d",
             "postgres://localhost@db.example/d",
+            "postgres://db.example/d?application_name=sslmode=require",
+            "postgres://u:sslmode=require@db.example/d",
+            "postgres://db.example/d?sslmode=require&sslmode=disable",
+            "postgres:///d?service=far",
         ] {
             assert!(!check(bad), "{bad}");
-            assert!(bad.parse::<DatabaseUrl>().unwrap().require_tls(true).is_ok());
+            assert!(bad.parse::<DatabaseUrl>().unwrap().require_tls(true, |_| false).is_ok());
+        }
+        // What the URL leaves open comes from the environment.
+        for (url, variable, fine) in [
+            ("postgres:///d", "PGHOST", false),
+            ("postgres:///d", "PGSERVICE", false),
+            ("postgres:///d", "PGHOSTADDR", false),
+            ("postgres://localhost/d", "PGHOSTADDR", false),
+            ("postgres://localhost/d", "PGHOST", true),
+            ("postgres:///d?host=/run/postgresql", "PGHOST", true),
+            ("postgres://localhost/d?sslmode=verify-full", "PGHOSTADDR", true),
+            ("sqlite://a.db", "PGHOST", true),
+        ] {
+            assert_eq!(with(url, variable), fine, "{url} {variable}");
         }
     }
 

@@ -101,14 +101,30 @@ impl Lock {
     }
 }
 
-/// Class of the advisory locks of [`one_by_one`]: "hold" in ASCII. The other locks have one key, not two.
-const HOLD_LOCKS: i32 = 0x686f_6c64;
+/// What passes one by one. Each has a class of advisory locks; locks of other purposes have one key, not two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Passing {
+    /// New holds of a channel.
+    Holds,
+    /// New webhook endpoints of a channel.
+    Endpoints,
+}
+
+impl Passing {
+    /// A word in ASCII.
+    const fn class(self) -> i32 {
+        match self {
+            Self::Holds => i32::from_be_bytes(*b"hold"),
+            Self::Endpoints => i32::from_be_bytes(*b"hook"),
+        }
+    }
+}
 
 /// Lets the transactions that name the same thing pass one by one, each to its end. SQLite's writer is alone anyway.
-pub(crate) fn one_by_one(db: &mut AnyConnection, name: &str) -> Result<()> {
+pub(crate) fn one_by_one(db: &mut AnyConnection, what: Passing, name: &str) -> Result<()> {
     if let AnyConnection::Pg(pg) = db {
         diesel::sql_query("SELECT pg_advisory_xact_lock($1, hashtext($2))")
-            .bind::<diesel::sql_types::Integer, _>(HOLD_LOCKS)
+            .bind::<diesel::sql_types::Integer, _>(what.class())
             .bind::<diesel::sql_types::Text, _>(name)
             .execute(pg)?;
     }

@@ -32,6 +32,8 @@ pub struct Order {
     pub problem: Option<Json>,
     /// Since when it is being taken back.
     pub cancelling_since: Option<DateTime<Utc>>,
+    /// When a person closed it without what had failed.
+    pub accepted_at: Option<DateTime<Utc>>,
     /// How many events it has had.
     pub version: i64,
     /// When it was taken.
@@ -51,6 +53,7 @@ struct Row {
     reveal: bool,
     problem: Option<Doc>,
     cancelling_since: Option<At>,
+    accepted_at: Option<At>,
     version: i64,
     created_at: At,
     updated_at: At,
@@ -69,6 +72,7 @@ impl TryFrom<Row> for Order {
             reveal: row.reveal,
             problem: row.problem.map(|document| document.0),
             cancelling_since: row.cancelling_since.map(|at| at.0),
+            accepted_at: row.accepted_at.map(|at| at.0),
             version: row.version,
             created_at: row.created_at.0,
             updated_at: row.updated_at.0,
@@ -87,6 +91,7 @@ impl From<&Order> for Row {
             reveal: order.reveal,
             problem: order.problem.clone().map(Doc),
             cancelling_since: order.cancelling_since.map(At),
+            accepted_at: order.accepted_at.map(At),
             version: order.version,
             created_at: At(order.created_at),
             updated_at: At(order.updated_at),
@@ -233,6 +238,21 @@ pub fn set_status(
         ))
         .execute(conn.db)?;
     ensure_affected("set order status", 1, touched)?;
+    Ok(version)
+}
+
+/// Closes an order that is still at its version without what had failed. Returns its new version.
+///
+/// # Errors
+/// [`StoreError::RowsAffected`] when somebody else changed it.
+pub fn accept(conn: &mut Conn<'_>, order: &Order, now: DateTime<Utc>) -> Result<i64> {
+    let version = order.version + 1;
+    let guard =
+        orders::table.filter(orders::id.eq(Uid(order.id.0))).filter(orders::version.eq(order.version));
+    let touched = diesel::update(guard)
+        .set((orders::accepted_at.eq(At(now)), orders::version.eq(version), orders::updated_at.eq(At(now))))
+        .execute(conn.db)?;
+    ensure_affected("accept order", 1, touched)?;
     Ok(version)
 }
 

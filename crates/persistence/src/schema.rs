@@ -119,6 +119,7 @@ tables! {
         reveal -> Bool,
         problem -> Nullable<Document>,
         cancelling_since -> Nullable<Moment>,
+        accepted_at -> Nullable<Moment>,
         version -> BigInt,
         created_at -> Moment,
         updated_at -> Moment,
@@ -140,6 +141,7 @@ tables! {
         outcome -> Text,
         created_at -> Moment,
         ended_at -> Nullable<Moment>,
+        decided -> Bool,
     }
     bundles (id) {
         id -> Id,
@@ -173,6 +175,8 @@ tables! {
         status -> Text,
         attempts -> Integer,
         deferrals -> Integer,
+        answer_lost -> Bool,
+        waiting_since -> Nullable<Moment>,
         run_at -> Moment,
         lease_token -> Nullable<Id>,
         lease_until -> Nullable<Moment>,
@@ -330,6 +334,7 @@ tables! {
         previous_until -> Nullable<Moment>,
         position -> BigInt,
         failures -> Integer,
+        not_before -> Nullable<Moment>,
         version -> BigInt,
         created_at -> Moment,
         updated_at -> Moment,

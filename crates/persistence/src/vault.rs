@@ -23,7 +23,7 @@ use thiserror::Error;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::error::Result;
+use crate::error::{Result, ensure_affected};
 use crate::schema::wrapped_keys;
 use crate::sql_types::{At, Uid};
 use crate::store::Conn;
@@ -46,6 +46,20 @@ pub enum VaultError {
         needed: String,
         /// Id of the key that was given.
         given: String,
+    },
+    /// Some keys of the database are wrapped with a key that was not given.
+    #[error(
+        "{keys} of the {total} keys of this database are wrapped with encryption key {needed}, which was not given. If \
+         it is the one before SIMDEPOT_ENCRYPTION_KEY, a rotation was cut short: give it as \
+         SIMDEPOT_ENCRYPTION_KEY_PREVIOUS and run `simdepot keys rotate-encryption` to its end"
+    )]
+    KeyMissing {
+        /// Id of the key that is needed.
+        needed: String,
+        /// How many keys it wraps.
+        keys: u64,
+        /// How many keys there are.
+        total: u64,
     },
     /// A sealed value does not open: it was changed, or moved from another row.
     #[error("a sealed value does not open under its key")]
@@ -315,7 +329,8 @@ struct WrappedKey {
 }
 
 impl Vault {
-    /// Opens the index key, or makes it in a new database.
+    /// Opens the index key, or makes it in a new database. Every other key must be wrapped with a key that was given:
+    /// one that is not would be found out by the order that needs it.
     pub(crate) fn open(conn: &mut Conn<'_>, keys: WrappingKeys) -> Result<Self> {
         if find_index_key(conn)?.is_none() {
             // Two processes may start on a new database at once: the unique index lets one of them win.
@@ -327,7 +342,16 @@ impl Vault {
         let row = find_index_key(conn)?.ok_or(VaultError::Sealed)?;
         let index_key = keys.open(&row.key_id, row.id.0, &row.wrapped)?;
         let chain_key = ChainKey::derive(&index_key)?;
-        Ok(Self { keys, index_key, chain_key, opened: Mutex::default() })
+        let vault = Self { keys, index_key, chain_key, opened: Mutex::default() };
+        let wrapped = vault.wrapped(conn)?;
+        if wrapped.previous > 0 {
+            tracing::warn!(
+                keys = wrapped.previous,
+                total = wrapped.current + wrapped.previous,
+                "keys are still wrapped with SIMDEPOT_ENCRYPTION_KEY_PREVIOUS: run `simdepot keys rotate-encryption`"
+            );
+        }
+        Ok(vault)
     }
 
     /// The key of the feed's hash chain.
@@ -355,6 +379,20 @@ impl Vault {
         let key = DataKey { id, bytes: self.keys.open(&row.key_id, row.id.0, &row.wrapped)? };
         self.opened.lock().unwrap_or_else(PoisonError::into_inner).insert(id, key.clone());
         Ok(key)
+    }
+
+    /// Removes the data key of a row that was removed: what it sealed opens nowhere any more but in processes that had
+    /// opened it, until they end.
+    ///
+    /// # Errors
+    /// When the database refuses it, because something else is sealed with it; [`crate::StoreError::RowsAffected`]
+    /// when there is no such data key.
+    pub fn delete_data_key(&self, conn: &mut Conn<'_>, id: Uuid) -> Result<()> {
+        let key = wrapped_keys::table.find(Uid(id)).filter(wrapped_keys::purpose.eq("data"));
+        let touched = diesel::delete(key).execute(conn.db)?;
+        // Should the transaction be rolled back, the key is opened again.
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        ensure_affected("delete data key", 1, touched)
     }
 
     /// The key that seals what carriers tell us until it is applied. Derived, so that events need no key row of their

@@ -16,6 +16,8 @@ CREATE TABLE webhook_endpoints (
     position        bigint NOT NULL,
     -- Tries in a row that failed: a failing endpoint gets one at a time.
     failures        integer NOT NULL DEFAULT 0,
+    -- No try before this moment.
+    not_before      timestamptz,
     version         bigint NOT NULL,
     created_at      timestamptz NOT NULL,
     updated_at      timestamptz NOT NULL,

@@ -9,11 +9,14 @@ CREATE TABLE orders (
     problem      TEXT,
     -- Set while it is being taken back: what is in flight ends first.
     cancelling_since INTEGER,
+    -- When a person closed it without what had failed.
+    accepted_at INTEGER,
     version      INTEGER NOT NULL,
     created_at   INTEGER NOT NULL,
     updated_at   INTEGER NOT NULL,
     UNIQUE (channel, reference)
 ) STRICT;
+CREATE INDEX orders_by_status ON orders (channel, status, id);
 CREATE INDEX orders_by_channel ON orders (channel, id);
 CREATE INDEX orders_by_reference ON orders (reference);
 CREATE INDEX orders_cancelling ON orders (cancelling_since) WHERE cancelling_since IS NOT NULL;
@@ -38,7 +41,9 @@ CREATE TABLE allocations (
         'substituted', 'cancelled')),
     created_at INTEGER NOT NULL,
     -- Set when the profile no longer belongs to the order.
-    ended_at   INTEGER
+    ended_at   INTEGER,
+    -- A person has decided about its failure: the place is given up, or another profile took it.
+    decided    INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 -- At most one live allocation per profile.
 CREATE UNIQUE INDEX allocations_one_live ON allocations (profile_id) WHERE ended_at IS NULL;
@@ -86,6 +91,10 @@ CREATE TABLE operations (
         'needs_attention', 'cancelled')),
     attempts          INTEGER NOT NULL DEFAULT 0,
     deferrals         INTEGER NOT NULL DEFAULT 0,
+    -- An answer of it was lost: whatever was decided since, the carrier may still carry that sending out.
+    answer_lost       INTEGER NOT NULL DEFAULT 0 CHECK (answer_lost IN (0, 1)),
+    -- Since when the carrier does not take it.
+    waiting_since     INTEGER,
     run_at            INTEGER NOT NULL,
     lease_token       BLOB,
     lease_until       INTEGER,

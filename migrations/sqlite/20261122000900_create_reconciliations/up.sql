@@ -12,6 +12,7 @@ CREATE TABLE drifts (
     first_seen_at   INTEGER NOT NULL,
     last_seen_at    INTEGER NOT NULL
 ) STRICT;
+CREATE INDEX drifts_by_profile ON drifts (profile_id, id);
 CREATE UNIQUE INDEX drifts_one_open ON drifts (profile_id, kind, subject) WHERE status = 'open';
 CREATE INDEX drifts_open ON drifts (carrier_account, id) WHERE status = 'open';
 

@@ -16,6 +16,8 @@ CREATE TABLE webhook_endpoints (
     position        INTEGER NOT NULL,
     -- Tries in a row that failed: a failing endpoint gets one at a time.
     failures        INTEGER NOT NULL DEFAULT 0,
+    -- No try before this moment.
+    not_before      INTEGER,
     version         INTEGER NOT NULL,
     created_at      INTEGER NOT NULL,
     updated_at      INTEGER NOT NULL,

@@ -5,8 +5,10 @@
 mod answers;
 mod end;
 mod hand_out;
+mod people;
 mod state;
 mod truth;
+mod webhooks;
 
 #[cfg(test)]
 mod tests;
@@ -14,8 +16,8 @@ mod tests;
 use std::collections::BTreeMap;
 
 pub use state::{
-    Allocation, Bundle, CarrierLine, CarrierPlan, Drift, EndState, Hold, Line, Move, Operation, Order, Pool,
-    Profile,
+    Allocation, Bundle, CarrierLine, CarrierPlan, Drift, EndState, Endpoint, Hold, Line, Move, Operation,
+    Order, Pool, Profile, Replacement, Told,
 };
 
 use crate::history::History;
@@ -67,6 +69,12 @@ pub fn check(history: &History, end: &EndState) -> Verdict {
     truth::refused_is_not_done(history, end, &mut verdict);
     truth::every_plan_is_accounted_for(history, end, &mut verdict);
     truth::attention_is_needed(end, &mut verdict);
+    people::replaced_is_replaced(history, end, &mut verdict);
+    people::decided_is_decided(history, end, &mut verdict);
+    webhooks::arrive(history, end, &mut verdict);
+    webhooks::are_genuine(history, &mut verdict);
+    webhooks::are_the_same_each_time(history, &mut verdict);
+    webhooks::keep_order(history, &mut verdict);
     end::everything_is_decided(end, &mut verdict);
     end::no_hold_leaks(history, end, &mut verdict);
     end::feed_is_dense(end, &mut verdict);

@@ -35,6 +35,12 @@ pub struct EndState {
     pub watched: bool,
     /// Events that were kept and are not the carrier's.
     pub forged_events: i64,
+    /// Profiles that were replaced, by the ledger.
+    pub replacements: Vec<Replacement>,
+    /// Webhook endpoints.
+    pub endpoints: Vec<Endpoint>,
+    /// The feed, where there are endpoints to be told of it.
+    pub told: Vec<Told>,
     /// What `simdepot verify` finds.
     pub verify: Vec<String>,
     /// The carrier's lines.
@@ -198,6 +204,8 @@ pub struct CarrierLine {
     pub iccid: String,
     /// Whether a device has or had the profile.
     pub downloaded: bool,
+    /// Whether it was deleted from its device.
+    pub deleted: bool,
     /// Every plan on it, over ones included.
     pub plans: Vec<CarrierPlan>,
 }
@@ -211,6 +219,45 @@ pub struct CarrierPlan {
     pub product: String,
     /// The reference that it was ordered with: an operation.
     pub reference: String,
+}
+
+/// A profile that took the place of a sold one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Replacement {
+    /// In which order.
+    pub order: String,
+    /// The one that was sold.
+    pub out: String,
+    /// The one that took its place.
+    pub by: String,
+}
+
+/// A webhook endpoint.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Its id.
+    pub id: String,
+    /// Whose.
+    pub channel: String,
+    /// Where it is.
+    pub url: String,
+    /// What it wants; nothing for everything.
+    pub types: Option<Vec<String>>,
+    /// It gets what comes after this number.
+    pub since: i64,
+    /// Whether it is switched on.
+    pub enabled: bool,
+}
+
+/// An event in the feed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Told {
+    /// Its id.
+    pub id: String,
+    /// Its type.
+    pub kind: String,
+    /// Its number.
+    pub seq: i64,
 }
 
 impl EndState {

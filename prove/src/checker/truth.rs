@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{EndState, Verdict};
+use super::{EndState, Verdict, people};
 use crate::history::{History, What};
 
 /// Plans that came to be long after they were asked for.
@@ -17,7 +17,7 @@ pub(super) fn late_plans(history: &History) -> BTreeSet<&str> {
 /// A fulfilled order has, on each of its profiles, exactly one plan of the line's product that was ordered for it.
 pub(super) fn fulfilled_is_fulfilled(history: &History, end: &EndState, verdict: &mut Verdict) {
     const RULE: &str = "fulfilled is fulfilled";
-    let late = late_plans(history);
+    let (late, unnamed) = (late_plans(history), people::done_unnamed(history));
     for allocation in end.allocations.iter().filter(|a| a.ended.is_none() && a.outcome == "fulfilled") {
         let line = end.lines.iter().find(|l| l.order == allocation.order && l.line == allocation.line);
         let Some(product) = line.and_then(|line| line.product.as_ref()) else { continue };
@@ -50,6 +50,9 @@ pub(super) fn fulfilled_is_fulfilled(history: &History, end: &EndState, verdict:
             verdict.find(RULE, what);
         }
         let named = bundle.subscription.as_ref();
+        if named.is_none() && operations.iter().any(|id| unnamed.contains(id)) {
+            continue;
+        }
         if !plans.iter().any(|plan| Some(&plan.subscription) == named) {
             verdict.find(RULE, format!("{iccid} of {order} names {named:?}, the carrier has {plans:?}"));
         }
@@ -93,7 +96,8 @@ pub(super) fn nothing_is_sent_twice(history: &History, end: &EndState, verdict: 
 
 /// What was refused or cancelled is not at the carrier, except what it did long after it was asked.
 pub(super) fn refused_is_not_done(history: &History, end: &EndState, verdict: &mut Verdict) {
-    let late = late_plans(history);
+    let mut late = late_plans(history);
+    late.extend(people::after_refusal(history, end));
     let plans: Vec<_> = end.carrier.iter().flat_map(|line| &line.plans).collect();
     for operation in &end.operations {
         let mut made = plans.iter().filter(|plan| plan.reference == operation.id);
@@ -113,18 +117,23 @@ pub(super) fn refused_is_not_done(history: &History, end: &EndState, verdict: &m
 /// late.
 pub(super) fn every_plan_is_accounted_for(history: &History, end: &EndState, verdict: &mut Verdict) {
     const RULE: &str = "every plan is accounted for";
-    let late = late_plans(history);
+    let mut late = late_plans(history);
+    late.extend(people::after_refusal(history, end));
+    let unnamed = people::done_unnamed(history);
     let known: BTreeSet<&str> = end.bundles.iter().filter_map(|b| b.subscription.as_deref()).collect();
     let open: BTreeSet<&str> = end
         .operations
         .iter()
-        .filter(|x| matches!(x.status.as_str(), "unknown" | "needs_attention"))
+        .filter(|x| {
+            matches!(x.status.as_str(), "unknown" | "needs_attention")
+                || x.status == "done" && unnamed.contains(x.id.as_str())
+        })
         .map(|x| x.id.as_str())
         .collect();
     let mut extra = 0;
     for line in &end.carrier {
         for plan in line.plans.iter().filter(|plan| !known.contains(plan.subscription.as_str())) {
-            // An operation that waits for a person says so itself.
+            // An operation that waits for a person says so itself; one that a person called done does not name it.
             if open.contains(plan.reference.as_str()) {
                 continue;
             }

@@ -4,15 +4,17 @@ use anyhow::Result;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 use diesel::sqlite::SqliteConnection;
-use simdepot_domain::id::{BundleId, HoldId, OperationId, OrderId};
+use simdepot_domain::esim::EsimStatus;
+use simdepot_domain::id::{BundleId, EventId, HoldId, OperationId, OrderId, WebhookEndpointId};
 use uuid::Uuid;
 
 use super::network::Network;
 use super::world::FORGED;
 use crate::checker::{
-    Allocation, Bundle, CarrierLine, CarrierPlan, Drift, EndState, Hold, Line, Move, Operation, Order, Pool,
-    Profile,
+    Allocation, Bundle, CarrierLine, CarrierPlan, Drift, EndState, Endpoint, Hold, Line, Move, Operation,
+    Order, Pool, Profile, Replacement, Told,
 };
+use crate::history::Micros;
 
 #[derive(QueryableByName)]
 struct Count {
@@ -35,10 +37,60 @@ pub(super) fn open_work(raw: &mut SqliteConnection) -> Result<i64> {
     )
 }
 
+/// How many times something was about to be sent.
+pub(super) fn sendings(raw: &mut SqliteConnection) -> Result<i64> {
+    count(raw, "SELECT COALESCE(SUM(attempts), 0) AS n FROM operations")
+}
+
 /// Comparisons of everything with the carrier: how many are under way, and how many are over.
 pub(super) fn comparisons(raw: &mut SqliteConnection) -> Result<(i64, i64)> {
     let running = count(raw, "SELECT COUNT(*) AS n FROM reconciliations WHERE status = 'running'")?;
     Ok((running, count(raw, "SELECT COUNT(*) AS n FROM reconciliations WHERE status <> 'running'")?))
+}
+
+#[derive(QueryableByName)]
+struct IdRow {
+    #[diesel(sql_type = Binary)]
+    id: Vec<u8>,
+}
+
+fn ids(raw: &mut SqliteConnection, sql: &str) -> Result<Vec<Uuid>> {
+    let rows: Vec<IdRow> = diesel::sql_query(sql).load(raw)?;
+    Ok(rows.iter().filter_map(|row| Uuid::from_slice(&row.id).ok()).collect())
+}
+
+/// Operations that wait for a person; with `open` also those whose outcome is being found out.
+pub(super) fn undecided(raw: &mut SqliteConnection, open: bool) -> Result<Vec<String>> {
+    let open = if open { "'needs_attention', 'unknown'" } else { "'needs_attention'" };
+    let found = ids(raw, &format!("SELECT id FROM operations WHERE status IN ({open}) ORDER BY id"))?;
+    Ok(found.into_iter().map(|id| OperationId(id).to_string()).collect())
+}
+
+/// The endpoints that are switched on.
+pub(super) fn enabled_endpoints(raw: &mut SqliteConnection) -> Result<Vec<String>> {
+    let found = ids(raw, "SELECT id FROM webhook_endpoints WHERE status = 'enabled' ORDER BY id")?;
+    Ok(found.into_iter().map(|id| WebhookEndpointId(id).to_string()).collect())
+}
+
+/// The endpoints with a delivery that is not tried again before a moment, because of itself or of the endpoint's pause,
+/// while nothing is under way to them.
+pub(super) fn waits_for_next_try(raw: &mut SqliteConnection, moment: Micros) -> Result<Vec<String>> {
+    let sql = format!(
+        "SELECT DISTINCT d.endpoint_id AS id FROM webhook_deliveries d JOIN webhook_endpoints e ON e.id = d.endpoint_id \
+         WHERE d.status = 'pending' AND (d.run_at > {moment} OR e.not_before > {moment}) \
+         AND NOT EXISTS (SELECT 1 FROM webhook_deliveries l \
+         WHERE l.endpoint_id = d.endpoint_id AND l.lease_token IS NOT NULL)"
+    );
+    Ok(ids(raw, &sql)?.into_iter().map(|id| WebhookEndpointId(id).to_string()).collect())
+}
+
+/// How much is still to be sent to webhook endpoints.
+pub(super) fn undelivered(raw: &mut SqliteConnection) -> Result<i64> {
+    count(
+        raw,
+        "SELECT (SELECT COUNT(*) FROM webhook_deliveries WHERE status = 'pending') \
+         + (SELECT COUNT(*) FROM webhook_endpoints WHERE position < (SELECT MAX(seq) FROM feed)) AS n",
+    )
 }
 
 /// Text and numbers of one row: every query below gives its columns these names.
@@ -89,8 +141,14 @@ fn text(text: Option<String>) -> String {
 const NO: &str = "NULL";
 
 /// Reads everything that the checker needs.
-pub(super) fn read(raw: &mut SqliteConnection, network: &Network, verify: Vec<String>) -> Result<EndState> {
-    let mut end = EndState { verify, watched: true, ..EndState::default() };
+pub(super) fn read(
+    raw: &mut SqliteConnection,
+    network: &Network,
+    endpoints: Vec<Endpoint>,
+    verify: Vec<String>,
+) -> Result<EndState> {
+    let mut end = EndState { verify, endpoints, watched: true, ..EndState::default() };
+    read_told(raw, &mut end)?;
     let forged = format!("SELECT COUNT(*) AS n FROM carrier_events WHERE event_id LIKE '{FORGED}%'");
     end.forged_events = count(raw, &forged)?;
     read_stock(raw, &mut end)?;
@@ -105,6 +163,7 @@ pub(super) fn read(raw: &mut SqliteConnection, network: &Network, verify: Vec<St
         let lines = twin.lines().map(|line| CarrierLine {
             iccid: line.spec.iccid.to_string(),
             downloaded: line.profile.as_ref().is_some_and(|profile| profile.status.was_downloaded()),
+            deleted: line.profile.as_ref().is_some_and(|profile| profile.status == EsimStatus::Deleted),
             plans: twin
                 .subscriptions_of(line.spec.msisdn())
                 .into_iter()
@@ -127,6 +186,27 @@ pub(super) fn read(raw: &mut SqliteConnection, network: &Network, verify: Vec<St
         })
         .collect();
     Ok(end)
+}
+
+/// What endpoints must have been told, and what was replaced.
+fn read_told(raw: &mut SqliteConnection, end: &mut EndState) -> Result<()> {
+    if !end.endpoints.is_empty() {
+        let enabled = enabled_endpoints(raw)?;
+        for endpoint in &mut end.endpoints {
+            endpoint.enabled = enabled.contains(&endpoint.id);
+        }
+        let columns = ["e.id", NO, NO, "e.type_name", NO, NO, NO, "f.seq", NO, NO];
+        for row in rows(raw, columns, "feed f JOIN events e ON e.id = f.event_id ORDER BY f.seq")? {
+            let id = uuid(row.id.as_ref()).map(|id| EventId(id).to_string()).unwrap_or_default();
+            end.told.push(Told { id, kind: text(row.a), seq: row.m.unwrap_or_default() });
+        }
+    }
+    let (out, by) = ("json_extract(data, '$.out')", "json_extract(data, '$.by')");
+    let columns = [NO, NO, NO, "subject_id", out, by, NO, NO, NO, NO];
+    for row in rows(raw, columns, "events WHERE type_name = 'order.profile_replaced' ORDER BY at")? {
+        end.replacements.push(Replacement { order: text(row.a), out: text(row.b), by: text(row.c) });
+    }
+    Ok(())
 }
 
 fn read_stock(raw: &mut SqliteConnection, end: &mut EndState) -> Result<()> {

@@ -4,6 +4,8 @@ mod clients;
 mod end_state;
 mod executor;
 mod network;
+mod people;
+mod post;
 mod process;
 mod requests;
 mod template;
@@ -14,7 +16,7 @@ mod world;
 use anyhow::Result;
 
 pub use template::Templates;
-pub use weather::{Trouble, Weather};
+pub use weather::{PostTrouble, Trouble, Weather};
 
 use crate::checker::{self, EndState, Verdict};
 use crate::guards::Guard;

@@ -1,7 +1,7 @@
 //! The way to the carrier: requests travel, arrive, take effect and are answered, each at a time of its own, whether
 //! or not the process that sent them is still there. Everything that goes wrong with a carrier goes wrong here.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
@@ -69,6 +69,10 @@ struct Inside {
     orders_sent: u64,
     /// Until then nothing reaches the carrier.
     outage_until: Micros,
+    /// When each plan came to be.
+    made: BTreeMap<String, Micros>,
+    /// What reads of lines were answered, to be answered so again for a while.
+    told: VecDeque<(Micros, String, ExchangeAnswer)>,
     /// What went wrong with each operation's writes.
     troubles: BTreeMap<String, Vec<Trouble>>,
     /// Operations whose process died, or gave up, while their write was under way.
@@ -107,6 +111,8 @@ impl Network {
                 sent: 0,
                 orders_sent: 0,
                 outage_until: 0,
+                made: BTreeMap::new(),
+                told: VecDeque::new(),
                 troubles,
                 interrupted: BTreeSet::new(),
             }),
@@ -199,6 +205,7 @@ impl Network {
         let reply = inside.twin.handle(now, &flight.request);
         inside.twin.clear_scripts();
         for order in inside.twin.orders().iter().skip(before) {
+            inside.made.insert(order.subscription_id.clone(), self.time.micros());
             let iccid = inside.twin.lines().find(|line| line.spec.msisdn() == order.msisdn);
             let what = What::Applied {
                 iccid: iccid.map(|line| line.spec.iccid.to_string()).unwrap_or_default(),
@@ -212,17 +219,52 @@ impl Network {
         let Some(back) = flight.back else { return };
         let reply = match reply {
             TwinReply::Answer { status, headers, body, delay: _ } => {
-                Ok(ExchangeAnswer { status, headers, body })
+                let answer = ExchangeAnswer { status, headers, body };
+                Ok(self.as_it_was(inside, &flight.request, answer))
             }
             TwinReply::Drop { .. } => Err(lost("the connection ended before the answer")),
         };
         inside.answers.push((self.time.micros() + back, flight.number, flight.letterbox, reply));
     }
 
+    /// Replicas lag behind: an answer as it would have been some time ago.
+    fn as_it_was(
+        &self,
+        inside: &mut Inside,
+        request: &TwinRequest,
+        answer: ExchangeAnswer,
+    ) -> ExchangeAnswer {
+        let call = call_of(&request.path);
+        if inside.weather.stale == 0 || !matches!(call, "inventory" | "search" | "line") {
+            return answer;
+        }
+        let stale = inside.rng.per_mille(inside.weather.stale);
+        let since = self.time.micros() - inside.rng.within(0, inside.weather.lag_ms) * MILLISECOND;
+        let old = if call == "inventory" {
+            stale.then(|| without(&answer, |plan| inside.made.get(plan).is_some_and(|made| *made > since)))
+        } else {
+            inside.told.retain(|(at, ..)| *at >= since);
+            let asked = format!("{} {} {:?}", request.path, request.query, request.body);
+            let old = inside.told.iter().find(|(_, of, _)| *of == asked && stale);
+            let old = old.map(|(_, _, answer)| answer.clone());
+            if answer.status == 200 {
+                inside.told.push_back((self.time.micros(), asked, answer.clone()));
+            }
+            Some(old)
+        };
+        match old.flatten() {
+            Some(old) if old.body != answer.body => {
+                self.history().count("stale read");
+                old
+            }
+            _ => answer,
+        }
+    }
+
     /// Puts a request on its way.
     fn send(&self, request: ExchangeRequest) -> Result<Arc<Letterbox>, Failure> {
         let mut inside = self.inside();
-        let call = call_of(&request);
+        let call = call_of(&request.path);
         let reference = (call == "order").then(|| reference_of(&request)).flatten();
         let Inside { weather, rng, outage_until, .. } = &mut *inside;
         let trouble = if *outage_until > self.time.micros() {
@@ -291,7 +333,7 @@ impl Network {
 #[async_trait]
 impl Exchange for Network {
     async fn run(&self, request: ExchangeRequest) -> Result<ExchangeAnswer, Failure> {
-        let reference = (call_of(&request) == "order").then(|| reference_of(&request)).flatten();
+        let reference = (call_of(&request.path) == "order").then(|| reference_of(&request)).flatten();
         let letterbox = self.send(request)?;
         let mut waiting = Waiting { network: self, reference };
         let reply = letterbox.take().await;
@@ -324,7 +366,7 @@ fn to_twin(request: ExchangeRequest) -> TwinRequest {
     TwinRequest { method: method.to_owned(), path, query, headers, body }
 }
 
-fn call_of(request: &ExchangeRequest) -> &'static str {
+fn call_of(path: &str) -> &'static str {
     const CALLS: [(&str, &str); 6] = [
         ("/authentication/", "token"),
         ("/ocs/catalog/", "catalogue"),
@@ -333,8 +375,20 @@ fn call_of(request: &ExchangeRequest) -> &'static str {
         ("/sim-search/", "search"),
         ("/sim-management/", "esim"),
     ];
-    let found = CALLS.iter().find(|(prefix, _)| request.path.starts_with(prefix));
+    let found = CALLS.iter().find(|(prefix, _)| path.starts_with(prefix));
     found.map_or("line", |(_, call)| call)
+}
+
+/// A list of plans without some of them.
+fn without(answer: &ExchangeAnswer, hidden: impl Fn(&str) -> bool) -> Option<ExchangeAnswer> {
+    let mut body: Value = serde_json::from_slice(&answer.body).ok()?;
+    let plans = body.get_mut("productSubscriptions")?.as_array_mut()?;
+    let all = plans.len();
+    plans.retain(|plan| !plan.get("subscriptionId").and_then(Value::as_str).is_some_and(&hidden));
+    if plans.len() == all {
+        return None;
+    }
+    Some(ExchangeAnswer { body: serde_json::to_vec(&body).ok()?, ..answer.clone() })
 }
 
 fn reference_of(request: &ExchangeRequest) -> Option<String> {

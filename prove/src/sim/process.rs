@@ -11,17 +11,19 @@ use chrono::TimeDelta;
 use simdepot_application::depot::{Account, WorkSettings};
 use simdepot_application::{
     AppError, Depot, cancellations, deliveries, feed, holds, housekeeping, inbound, operations,
-    reconciliation, stock_alerts,
+    reconciliation, stock_alerts, webhooks,
 };
 use simdepot_carrier_transatel::{Transatel, TransatelAccount};
 use simdepot_carrier_twin::TwinConfig;
 use simdepot_domain::carrier::{Carrier, Turns, Unavailable};
 use simdepot_domain::channel::AccountName;
 use simdepot_domain::secret::Secret;
+use simdepot_domain::webhook::{Courier, Targets};
 use simdepot_persistence::Store;
 
 use super::executor::{Gate, Work};
 use super::network::Network;
+use super::post::Post;
 use super::template::{ACCOUNT, RunDatabase, WEBHOOK_SECRET};
 use super::time::{Ids, Time};
 use crate::guards::Guard;
@@ -36,7 +38,35 @@ pub(super) struct Surroundings {
     pub(super) network: Arc<Network>,
     pub(super) history: Arc<Mutex<History>>,
     pub(super) timeout: Duration,
+    pub(super) pace: Pace,
+    pub(super) post: Arc<Post>,
     pub(super) broken: Option<Guard>,
+}
+
+/// Settings that differ from run to run.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    /// When a person must decide, or a carrier that cannot be reached fails the operation.
+    give_up: TimeDelta,
+    resolve_reads: u32,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        let WorkSettings { give_up, resolve_reads, .. } = WorkSettings::default();
+        Self { give_up, resolve_reads }
+    }
+}
+
+impl Pace {
+    /// Mostly as it comes; now and then nobody is patient, so that people must decide within a run.
+    pub(super) fn draw(rng: &mut Rng) -> Self {
+        if !rng.per_mille(350) {
+            return Self::default();
+        }
+        let resolve_reads = u32::try_from(rng.within(1, 4)).unwrap_or(1);
+        Self { give_up: TimeDelta::seconds(rng.within(25, 120)), resolve_reads }
+    }
 }
 
 /// Turns that are always free: the rate is not what is proven here.
@@ -77,21 +107,26 @@ impl Surroundings {
         let mut pace = WorkSettings {
             catalogue_age: TimeDelta::minutes(3),
             sweep_every: TimeDelta::seconds(10),
+            give_up: self.pace.give_up,
+            resolve_reads: self.pace.resolve_reads,
             ..WorkSettings::default()
         };
+        let mut courier: Arc<dyn Courier> = self.post.clone();
         if let Some(guard) = self.broken {
             carrier = guard.wrap(carrier);
+            courier = guard.wrap_courier(courier);
             guard.pace(&mut pace, self.timeout);
         }
         let accounts =
             BTreeMap::from([(AccountName::parse(ACCOUNT)?, Account { carrier, timeout: self.timeout })]);
-        let mut depot = Depot::new(store, self.time.clone(), self.ids.clone(), accounts);
+        let depot = Depot::new(store, self.time.clone(), self.ids.clone(), accounts);
+        let mut depot = depot.with_courier(courier, Targets::Public);
         depot.work = Arc::new(pace);
         Ok(depot)
     }
 
     /// The background loops of a process.
-    pub(super) fn loops(&self, process: usize, depot: &Depot, rng: &mut Rng) -> Vec<Work> {
+    pub(super) fn loops(&self, process: usize, depot: &Depot, sends: bool, rng: &mut Rng) -> Vec<Work> {
         let mut loops = Vec::new();
         for _ in 0..2 {
             let (work, signals) = (depot.clone(), Arc::clone(&depot.signals));
@@ -107,6 +142,9 @@ impl Surroundings {
                 async move { operations::step(&depot).await }
             };
             loops.push(self.repeat(process, "operations", 500, rng.split(), step, idle));
+        }
+        if sends {
+            self.add_webhooks(process, depot, rng, &mut loops);
         }
         let mut plain = |job, pause, step: fn(Depot) -> Step| {
             let work = depot.clone();
@@ -134,6 +172,31 @@ impl Surroundings {
         });
         plain("deliveries", 20_000, |depot| Box::pin(async move { deliveries::step(&depot).await }));
         loops
+    }
+
+    /// The courier's loops, where there are endpoints.
+    fn add_webhooks(&self, process: usize, depot: &Depot, rng: &mut Rng, loops: &mut Vec<Work>) {
+        for _ in 0..2 {
+            let (work, signals) = (depot.clone(), Arc::clone(&depot.signals));
+            let idle = move |pause| {
+                let signals = Arc::clone(&signals);
+                async move {
+                    // Woken or not: the next thing is to look.
+                    let _ = tokio::time::timeout(pause, signals.webhooks.notified()).await;
+                }
+            };
+            let step = move || {
+                let depot = work.clone();
+                async move { webhooks::deliver::step(&depot).await }
+            };
+            loops.push(self.repeat(process, "webhooks", 5_000, rng.split(), step, idle));
+        }
+        let work = depot.clone();
+        let step = move || {
+            let depot = work.clone();
+            async move { webhooks::fan_out::step(&depot).await }
+        };
+        loops.push(self.repeat(process, "fan out", 4_000, rng.split(), step, tokio::time::sleep));
     }
 
     /// Repeats a step: at once after work, else after a pause.

@@ -9,17 +9,22 @@ use simdepot_application::bundles::{TopUp, top_up};
 use simdepot_application::holds::{self, HoldView, NewHold};
 use simdepot_application::idempotency::IdempotencyKey;
 use simdepot_application::inbound::Admission;
+use simdepot_application::operations::{self, Verdict};
 use simdepot_application::orders::{self, OrderView, PlaceOrder, PlacedAs};
-use simdepot_application::{AppError, Caller, Depot, activation, cancellations, inbound, reconciliation};
+use simdepot_application::webhooks::endpoints::{self, EndpointChange};
+use simdepot_application::{
+    AppError, Caller, Depot, activation, cancellations, inbound, reconciliation, replacements,
+};
 use simdepot_carrier_twin::webhook::SIGNATURE_HEADER;
 use simdepot_domain::activation_code::ActivationCode;
 use simdepot_domain::channel::{AccountName, PoolName};
 use simdepot_domain::iccid::Iccid;
-use simdepot_domain::id::{HoldId, OrderId};
+use simdepot_domain::id::{HoldId, OperationId, OrderId, WebhookEndpointId};
 use simdepot_domain::order::{OrderLine, OrderStatus};
+use simdepot_domain::webhook::EndpointStatus;
 use simdepot_persistence::StoreError;
 
-use crate::history::{Answer, Ask, AskedLine, ShownProfile};
+use crate::history::{Answer, Ask, AskedLine, Judged, ShownProfile};
 
 /// The codes as they were delivered, to tell the right one from a wrong one.
 pub(super) type Codes = Arc<BTreeMap<String, String>>;
@@ -44,6 +49,9 @@ impl Request {
             Ask::Hold { pool, quantity, seconds, key } => self.hold(&pool, quantity, seconds, key).await,
             Ask::Release { hold } => self.release(&hold).await,
             Ask::Cancel { order } => self.cancel(&order).await,
+            Ask::Replace { iccid, key } => self.replace(&iccid, key).await,
+            Ask::Resolve { operation, judged, key } => self.resolve(&operation, judged, key).await,
+            Ask::Endpoint { endpoint, enabled } => self.endpoint(&endpoint, enabled).await,
             Ask::Compare => {
                 reconciliation::start(&self.depot, &self.caller, None).await.map(|_| Answer::Comparing)
             }
@@ -116,6 +124,38 @@ impl Request {
         let done = cancellations::cancel(&self.depot, &self.caller, id, None, None, self.wait).await?;
         let http = if done.order.order.status == OrderStatus::Cancelled { 200 } else { 202 };
         Ok(self.shown(http, &done.order))
+    }
+
+    async fn replace(&self, iccid: &str, key: String) -> Result<Answer, AppError> {
+        let key = key_of(key, "POST /v1/profiles/replace", iccid);
+        let (iccid, reason) = (parse_iccid(iccid)?, "it does not work".to_owned());
+        let made = replacements::replace(&self.depot, &self.caller, iccid, reason, Some(&key)).await?;
+        let (out, by) = (made.replaces.to_string(), made.profile.profile.iccid.to_string());
+        Ok(Answer::Replaced { out, by, order: made.order.to_string() })
+    }
+
+    async fn resolve(&self, operation: &str, judged: Judged, key: String) -> Result<Answer, AppError> {
+        let id: OperationId = operation.parse().map_err(|_| AppError::NotFound { what: "operation" })?;
+        let key = key_of(key, "POST /v1/operations/resolve", &format!("{operation} {judged:?}"));
+        let verdict = match judged {
+            Judged::Done { subscription } => Verdict::Done { subscription_id: subscription },
+            Judged::Refused => Verdict::Refused,
+            Judged::Retry => Verdict::Retry,
+        };
+        let reason = "seen at the carrier".to_owned();
+        let decided =
+            operations::decide_by_hand(&self.depot, &self.caller, id, verdict, reason, Some(&key)).await?;
+        let (operation, status) = (operation.to_owned(), decided.0.operation.status.to_string());
+        Ok(Answer::Resolved { operation, status })
+    }
+
+    async fn endpoint(&self, endpoint: &str, enabled: bool) -> Result<Answer, AppError> {
+        let id: WebhookEndpointId =
+            endpoint.parse().map_err(|_| AppError::NotFound { what: "webhook endpoint" })?;
+        let status = if enabled { EndpointStatus::Enabled } else { EndpointStatus::Disabled };
+        let change = EndpointChange { status: Some(status), ..EndpointChange::default() };
+        let changed = endpoints::change(&self.depot, &self.caller, id, change).await?;
+        Ok(Answer::Endpoint { enabled: changed.settings.status == EndpointStatus::Enabled })
     }
 
     fn is_right(&self, iccid: &str, code: &ActivationCode) -> bool {

@@ -28,7 +28,8 @@ use strum::VariantArray as _;
 use tempfile::TempDir;
 
 use super::network::Network;
-use super::process::Surroundings;
+use super::post::Post;
+use super::process::{Pace, Surroundings};
 use super::time::{Ids, Time};
 use super::weather::Weather;
 use crate::rng::Rng;
@@ -152,10 +153,14 @@ async fn fill(path: &Path, stock: Stock) -> Result<()> {
     let ids = Arc::new(Ids::new(Arc::clone(&time), Rng::new(0)));
     let store = Store::open(options(path, true, None)?, time.clone())?;
     let (twin, lines) = carrier(stock)?;
-    let history = Arc::default();
+    let history: Arc<std::sync::Mutex<crate::history::History>> = Arc::default();
     let network = Network::new(time.clone(), Arc::clone(&history), twin, Weather::fair(), 0, Rng::new(0));
     let (network, timeout) = (Arc::new(network), Duration::from_secs(15));
-    let depot = Surroundings { time, ids, network, history, timeout, broken: None }.depot(store)?;
+    let (post, pace) =
+        (Post::new(time.clone(), Arc::clone(&history), &Weather::fair(), Rng::new(0)), Pace::default());
+    let post = Arc::new(post);
+    let depot =
+        Surroundings { time, ids, network, history, timeout, pace, post, broken: None }.depot(store)?;
     let keeper = caller("default")?;
     for (pool, buffer) in POOLS.iter().zip(stock.buffer) {
         let settings = PoolSettings {

@@ -49,6 +49,7 @@ impl Trouble {
                 Fault::WrongShape => "answer of a wrong shape",
                 Fault::Garbage => "answer is garbage",
                 Fault::RefuseTitle { .. } => "refused",
+                Fault::TurnedAway { .. } => "turned away on the way",
                 Fault::ApplyLate { .. } | Fault::Slow { .. } => "other",
             },
         }
@@ -61,11 +62,56 @@ impl Trouble {
             Self::Slow { .. } | Self::Silent | Self::Late { .. } => true,
             Self::AtTheCarrier(fault) => !matches!(
                 fault,
-                Fault::Unauthorized401 | Fault::TooMany429 { .. } | Fault::RefuseTitle { .. }
+                Fault::Unauthorized401
+                    | Fault::TooMany429 { .. }
+                    | Fault::RefuseTitle { .. }
+                    | Fault::TurnedAway { .. }
             ),
         }
     }
 }
+
+/// What goes wrong with one try of a webhook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PostTrouble {
+    /// The receiver is not reached.
+    Unreachable,
+    /// It never arrives, and no answer comes.
+    Lost,
+    /// It arrives and is taken; the answer is lost.
+    Broken,
+    /// It arrives and is taken; the answer takes this long.
+    Slow {
+        /// In milliseconds.
+        ms: i64,
+    },
+    /// It is answered with something else than "taken".
+    Answers {
+        /// HTTP status.
+        status: u16,
+        /// When to come back.
+        retry_after: Option<&'static str>,
+    },
+}
+
+impl PostTrouble {
+    /// Its name in counts.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unreachable => "webhook: no connection",
+            Self::Lost => "webhook: never arrives",
+            Self::Broken => "webhook: taken, answer lost",
+            Self::Slow { .. } => "webhook: taken, slow answer",
+            Self::Answers { status: 410, .. } => "webhook: 410",
+            Self::Answers { status: 429, .. } => "webhook: 429",
+            Self::Answers { status: 503, .. } => "webhook: 503",
+            Self::Answers { .. } => "webhook: another answer",
+        }
+    }
+}
+
+/// What an endpoint wants; nothing for everything.
+pub(super) type Types = Option<Vec<&'static str>>;
 
 /// How often what goes wrong.
 #[derive(Debug, Clone, Default)]
@@ -86,6 +132,24 @@ pub struct Weather {
     pub inventory: u16,
     /// Carrier events of a thousand that never come, come twice, or come late.
     pub event_troubles: u16,
+    /// Reads of a thousand that show the carrier as it was some time ago.
+    pub stale: u16,
+    /// How long ago at most, in milliseconds: less than what lies between two looks.
+    pub lag_ms: i64,
+    /// What goes wrong with webhooks.
+    pub posts: Vec<(u16, PostTrouble)>,
+    /// Of a thousand such troubles, how many begin a time in which no receiver is reached.
+    pub post_outages: u16,
+    /// What webhook endpoints there are.
+    pub(super) endpoints: Vec<Types>,
+    /// Processes die and stand still just before a write as well.
+    pub(super) watches_sends: bool,
+    /// Whether a person decides what the carrier could not tell.
+    pub(super) decides: bool,
+    /// How many profiles are replaced at most.
+    pub(super) replacements: u32,
+    /// The longest pause between two things that people do, in microseconds.
+    pub(super) people_pause: i64,
 }
 
 impl Weather {
@@ -122,13 +186,48 @@ impl Weather {
         weather.inventory = rate(250, 400);
         weather.outages =
             if rng.per_mille(450) { u16::try_from(rng.within(100, 800)).unwrap_or_default() } else { 0 };
+        if rng.per_mille(500) {
+            weather.stale = u16::try_from(rng.within(100, 900)).unwrap_or_default();
+            weather.lag_ms = rng.within(300, LONGEST_LAG_MS);
+        }
+        weather.watches_sends = rng.per_mille(250);
+        weather.draw_people(rng);
+        weather.draw_posts(rng);
         weather
+    }
+
+    fn draw_people(&mut self, rng: &mut Rng) {
+        self.decides = rng.per_mille(600);
+        self.replacements =
+            if rng.per_mille(600) { u32::try_from(rng.within(1, 5)).unwrap_or_default() } else { 0 };
+        self.people_pause = rng.within(1_000, 10_000) * 1_000;
+    }
+
+    /// Every delivery is two transactions, so that most runs have no endpoints or such as want little.
+    fn draw_posts(&mut self, rng: &mut Rng) {
+        if !rng.per_mille(450) {
+            return;
+        }
+        self.endpoints.push(draw_types(rng));
+        if rng.per_mille(300) {
+            self.endpoints.push(draw_types(rng));
+        }
+        if rng.per_mille(250) {
+            return;
+        }
+        for trouble in post_troubles(rng) {
+            if rng.per_mille(400) {
+                self.posts.push((u16::try_from(rng.within(5, 120)).unwrap_or_default(), trouble));
+            }
+        }
+        self.post_outages = if rng.per_mille(400) { 150 } else { 0 };
     }
 
     /// The trouble that a guard is for, often: whoever looks whether its loss is noticed need not wait for chance.
     pub(super) fn stress(&mut self, guard: Guard) {
         let at = Trouble::AtTheCarrier;
         let held_up = |ms| Trouble::Late { ms, dropped: true };
+        self.stress_people(guard);
         let often = match guard {
             Guard::LostIsNotResent | Guard::LostIsNotRefused | Guard::LostIsNotDone => {
                 at(Fault::DropAfterApply)
@@ -140,6 +239,17 @@ impl Weather {
             Guard::EvidenceFits => at(Fault::DropBeforeApply),
             Guard::ResolverWaits => held_up(6_000),
             Guard::DriftIsTold => held_up(70_000),
+            // Found only when it is looked for again: when the first look came, it was hidden.
+            Guard::AbsenceIsSeenTwice => {
+                (self.stale, self.lag_ms) = (950, LONGEST_LAG_MS);
+                (self.clock_steps, self.pauses) = (0, 0);
+                held_up(16_900)
+            }
+            Guard::RetryByHandWaits => held_up(6_000),
+            Guard::DecisionIsKept => {
+                self.inventory = 700;
+                at(Fault::DropAfterApply)
+            }
             Guard::SentIsKept
             | Guard::SoldIsNotOnSale
             | Guard::ClaimSeesAll
@@ -151,9 +261,31 @@ impl Weather {
             | Guard::HoldGivesBack
             | Guard::HeldIsNotOnSale
             | Guard::FeedIsDense
-            | Guard::EventsAreSigned => return,
+            | Guard::EventsAreSigned
+            | Guard::ReplacedIsNotOnSale
+            | Guard::WebhookIsSent
+            | Guard::WebhooksKeepOrder
+            | Guard::WebhooksAreSigned
+            | Guard::WebhookBytesAreKept => return,
         };
         self.writes.insert(0, (150, often));
+    }
+
+    fn stress_people(&mut self, guard: Guard) {
+        match guard {
+            Guard::RetryByHandWaits | Guard::DecisionIsKept => {
+                (self.decides, self.people_pause) = (true, 1_000_000);
+            }
+            Guard::ReplacedIsNotOnSale => (self.replacements, self.people_pause) = (4, 4_000_000),
+            Guard::WebhookIsSent
+            | Guard::WebhooksKeepOrder
+            | Guard::WebhooksAreSigned
+            | Guard::WebhookBytesAreKept => {
+                self.endpoints = vec![Some(vec!["profile.*", "bundle.*", "order.*"])];
+                self.posts.insert(0, (200, PostTrouble::Answers { status: 500, retry_after: None }));
+            }
+            _ => {}
+        }
     }
 
     /// What a request meets during an outage.
@@ -178,6 +310,39 @@ impl Weather {
         }
         None
     }
+}
+
+/// Two looks are five seconds apart.
+const LONGEST_LAG_MS: i64 = 4_900;
+
+fn draw_types(rng: &mut Rng) -> Types {
+    match rng.below(8) {
+        0 => None,
+        1 | 2 => Some(vec!["profile.*", "bundle.*"]),
+        3 | 4 => Some(vec!["order.*", "webhook_endpoint.*"]),
+        5 => Some(vec!["profile.stock_moved", "operation.status_changed"]),
+        6 => Some(vec!["bundle.*", "operation.*"]),
+        _ => Some(vec!["order.status_changed", "bundle.status_changed"]),
+    }
+}
+
+fn post_troubles(rng: &mut Rng) -> Vec<PostTrouble> {
+    let answers = |status, retry_after| PostTrouble::Answers { status, retry_after };
+    vec![
+        PostTrouble::Unreachable,
+        PostTrouble::Lost,
+        PostTrouble::Broken,
+        PostTrouble::Slow { ms: rng.within(500, 19_000) },
+        PostTrouble::Slow { ms: rng.within(21_000, 40_000) },
+        answers(500, None),
+        answers(503, Some("3")),
+        answers(503, None),
+        answers(429, Some("20")),
+        answers(429, Some("Sun, 22 Nov 2026 00:03:00 GMT")),
+        answers(302, None),
+        answers(404, Some("1")),
+        answers(410, None),
+    ]
 }
 
 fn refusal(status: u16, title: &str) -> Trouble {
@@ -207,6 +372,8 @@ fn write_troubles(rng: &mut Rng) -> Vec<Trouble> {
         Trouble::Slow { ms: rng.within(14_000, 40_000) },
         Trouble::Silent,
         Trouble::Late { ms: rng.within(200, 14_000), dropped: true },
+        // Just in time for the first look, and listed after it where inventories lag.
+        Trouble::Late { ms: rng.within(6_000, 19_000), dropped: true },
         Trouble::Late { ms: rng.within(10_000, 120_000), dropped: rng.per_mille(500) },
     ]
 }

@@ -49,7 +49,7 @@ fn nothing_set_is_a_sandbox_on_loopback() {
     assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(config.spool_dir, std::env::temp_dir());
     assert!(config.bootstrap_key.is_none() && config.public_url.is_none());
-    assert_eq!(config.webhook_targets, Targets::PublicOrThisMachine);
+    assert_eq!((config.webhook_targets, config.webhook_endpoints), (Targets::PublicOrThisMachine, 20));
 }
 
 #[test]
@@ -66,6 +66,7 @@ fn reads_every_variable() {
         ("SIMDEPOT_SPOOL_DIR", "/spool"),
         ("SIMDEPOT_WORKERS", "2"),
         ("SIMDEPOT_CHECKPOINT_FILE", "/kept/checkpoints.jsonl"),
+        ("SIMDEPOT_WEBHOOK_ENDPOINTS", "50"),
         ("SIMDEPOT_ENCRYPTION_KEY", KEY),
         ("SIMDEPOT_ENCRYPTION_KEY_PREVIOUS", KEY),
     ])
@@ -74,6 +75,7 @@ fn reads_every_variable() {
     assert_eq!(config.listen.to_string(), "[::]:9000");
     assert_eq!(config.public_url.as_deref(), Some("https://depot.example.com/esim"));
     assert_eq!(config.spool_dir, PathBuf::from("/spool"));
+    assert_eq!(config.webhook_endpoints, 50);
     assert_eq!(config.checkpoint_file, Some(PathBuf::from("/kept/checkpoints.jsonl")));
     assert!(!config.migrate && !config.uses_sandbox_encryption() && config.bootstrap_key.is_some());
     assert!(config.store_options(true).unwrap().keys.previous.is_some());
@@ -96,6 +98,7 @@ fn errors_name_the_variable() {
         ("SIMDEPOT_RATE_LIMIT", "0"),
         ("SIMDEPOT_RATE_LIMIT", "none"),
         ("SIMDEPOT_WORKERS", "0"),
+        ("SIMDEPOT_WEBHOOK_ENDPOINTS", "0"),
         ("SIMDEPOT_ENCRYPTION_KEY", "hunter2"),
         ("SIMDEPOT_ENCRYPTION_KEY_PREVIOUS", "hunter2"),
     ] {

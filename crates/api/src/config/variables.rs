@@ -10,7 +10,7 @@ use super::{CarrierConfig, ConfigError, wrong};
 /// What the names of a carrier account's own variables begin with.
 const PER_CARRIER: &str = "SIMDEPOT_CARRIER_";
 /// Variables that are read, besides those of carrier accounts.
-const KNOWN: [&str; 16] = [
+const KNOWN: [&str; 17] = [
     "SIMDEPOT_BOOTSTRAP_KEY",
     "SIMDEPOT_CHECKPOINT_FILE",
     "SIMDEPOT_CONFIG",
@@ -24,6 +24,7 @@ const KNOWN: [&str; 16] = [
     "SIMDEPOT_PUBLIC_URL",
     "SIMDEPOT_RATE_LIMIT",
     "SIMDEPOT_SPOOL_DIR",
+    "SIMDEPOT_WEBHOOK_ENDPOINTS",
     "SIMDEPOT_WEBHOOK_TARGETS",
     "SIMDEPOT_WORKERS",
     "DATABASE_URL",

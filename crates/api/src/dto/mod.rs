@@ -15,6 +15,7 @@ pub mod identifiers;
 pub mod import;
 pub mod operation;
 pub mod order;
+pub mod order_resolution;
 pub mod pool;
 pub mod product;
 pub mod profile;

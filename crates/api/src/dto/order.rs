@@ -168,6 +168,11 @@ pub struct Order {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub problem: Option<CarrierProblem>,
+    /// When a person closed it without the profiles that had failed: it is fulfilled with the others, and `problem` says
+    /// what was the matter with those. Absent otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub accepted_at: Option<DateTime<Utc>>,
     /// True in the answer to a dry run, absent otherwise.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
@@ -231,6 +236,7 @@ impl Order {
             cancelling: order.cancelling_since.is_some(),
             lines: lines.into_iter().map(|line| OrderLine::new(line, public_url)).collect(),
             problem: CarrierProblem::read(order.problem),
+            accepted_at: order.accepted_at,
             dry_run: false,
             created_at: order.created_at,
             updated_at: order.updated_at,

@@ -32,9 +32,10 @@ pub struct RefundEligibility {
     /// The order.
     #[schema(value_type = identifiers::OrderId)]
     pub order_id: id::OrderId,
-    /// Whether nothing of it was used, and the outcome of nothing is open.
+    /// Whether nothing of it was used, and the outcome of nothing is open, by what the carrier said for this answer.
     pub eligible: bool,
     /// Why not, and what else must be known before it is paid back: `code_was_shown` alone does not stand against it.
+    /// `not_verified`: nothing is known that does, but the carrier could not be asked for all of it now; ask again later.
     pub reasons: Vec<RefundReason>,
     /// What is known.
     pub evidence: RefundEvidence,

@@ -66,7 +66,8 @@ pub struct WebhookEndpointPatch {
     #[validate(length(min = 1, max = 100), custom(function = "short_types"))]
     #[schema(value_type = Option<Vec<String>>, min_items = 1, max_items = 100)]
     pub types: Option<Option<Vec<String>>>,
-    /// `enabled` goes on where it stood: events that came meanwhile are sent.
+    /// `enabled` goes on where it stood, at once: events that came meanwhile are sent, and what waits for its next try
+    /// waits no longer, also when it is enabled already.
     pub status: Option<EndpointStatus>,
 }
 
@@ -99,7 +100,7 @@ pub struct WebhookEndpointsQuery {
 #[schema(example = json!({
     "id": "whe_01kamd3t5qe0r9v7m2h8x4j6zp", "url": "https://shop.example.com/webhooks/simdepot",
     "description": "web shop", "types": ["order.*", "pool.stock_low"], "status": "enabled",
-    "disabled_reason": null, "previous_secret_until": null, "position": 1042, "failures": 0,
+    "disabled_reason": null, "previous_secret_until": null, "position": 1042, "failures": 0, "not_before": null,
     "created_at": "2026-11-02T09:00:00Z", "updated_at": "2026-11-02T09:00:00Z"
 }))]
 pub struct WebhookEndpoint {
@@ -123,6 +124,9 @@ pub struct WebhookEndpoint {
     pub position: i64,
     /// Tries in a row that failed.
     pub failures: u32,
+    /// No try before this moment, of any delivery: it failed, or asked for time with `Retry-After`. Null when there is
+    /// none to wait for.
+    pub not_before: Option<DateTime<Utc>>,
     /// When it was made.
     pub created_at: DateTime<Utc>,
     /// When it was last changed.
@@ -142,7 +146,8 @@ impl WebhookEndpoint {
             disabled_reason: settings.disabled_reason,
             previous_secret_until: endpoint.previous_until.filter(|until| *until > now),
             position: endpoint.position,
-            failures: endpoint.failures,
+            failures: endpoint.health.failures,
+            not_before: endpoint.health.not_before.filter(|moment| *moment > now),
             created_at: endpoint.created_at,
             updated_at: endpoint.updated_at,
         }

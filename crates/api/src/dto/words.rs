@@ -99,9 +99,10 @@ words! {
     Concern = carrier::Concern { LineStatus, Profile, Product, Account, Request }
 
     /// What stands against paying an order back: `outcome_open` for as long as the carrier's answer is not known,
-    /// `code_was_shown` not at all, but the profile cannot be sold again.
+    /// `not_verified` while nothing else does but the carrier could not be asked for all of it, `code_was_shown` not at
+    /// all, but the profile cannot be sold again.
     RefundReasonCode = refund::RefundReason {
-        OutcomeOpen, ProfileDownloaded, DeviceBound, BundleStarted, LineActive, CodeWasShown
+        OutcomeOpen, ProfileDownloaded, DeviceBound, BundleStarted, LineActive, NotVerified, CodeWasShown
     }
 
     /// Status of an import. `failed`: nothing was imported; `undone`: was completed and taken back whole.

@@ -1,4 +1,7 @@
-//! Reading a body once, whole and bounded.
+//! Reading a body once, whole, bounded and in time: a client that sends a byte now and then would hold a connection for
+//! ever.
+
+use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::error::PayloadError;
@@ -15,8 +18,29 @@ use crate::problem::{Problem, ProblemCode};
 /// Most bytes of a JSON body: 1 MiB.
 pub const MAX_JSON_BYTES: usize = 1 << 20;
 
-/// Reads a body of at most `limit` bytes.
-pub(crate) async fn read(req: &HttpRequest, mut payload: Payload, limit: usize) -> Result<Bytes, Problem> {
+/// How long a JSON body may take.
+pub const JSON_WAIT: Duration = Duration::from_secs(30);
+/// How long a file of any size may stand still while it is sent.
+pub const STANDSTILL: Duration = Duration::from_secs(30);
+
+/// The body did not come in time. The connection is of no more use: what comes on it is the rest of the body.
+pub(crate) fn too_slow(wait: Duration) -> Problem {
+    let detail = format!("the body was waited for {} s and did not come", wait.as_secs());
+    Problem::new(ProblemCode::MalformedBody, detail).header(header::CONNECTION, "close")
+}
+
+/// Reads a body of at most `limit` bytes that is there within `wait`.
+pub(crate) async fn read(
+    req: &HttpRequest,
+    payload: Payload,
+    limit: usize,
+    wait: Duration,
+) -> Result<Bytes, Problem> {
+    let whole = tokio::time::timeout(wait, read_whole(req, payload, limit));
+    whole.await.unwrap_or_else(|_| Err(too_slow(wait)))
+}
+
+async fn read_whole(req: &HttpRequest, mut payload: Payload, limit: usize) -> Result<Bytes, Problem> {
     let announced = req.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     if announced.and_then(|length| length.parse::<usize>().ok()).is_some_and(|length| length > limit) {
         return Err(too_large(limit));
@@ -74,4 +98,39 @@ pub(crate) fn parse<T: DeserializeOwned + Validate>(body: &[u8]) -> Result<T, Pr
 fn malformed(error: &serde_json::Error) -> Problem {
     let (line, column) = (error.line(), error.column());
     Problem::new(ProblemCode::MalformedBody, format!("the body is not JSON (line {line}, column {column})"))
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::ResponseError;
+    use actix_web::test::TestRequest;
+    use futures_util::stream;
+
+    use super::*;
+
+    /// A body that comes byte by byte.
+    fn dripping(every: Duration, bytes: usize) -> Payload {
+        let drops = stream::unfold(0, move |sent| async move {
+            tokio::time::sleep(every).await;
+            (sent < bytes).then(|| (Ok(Bytes::from_static(b"x")), sent + 1))
+        });
+        Payload::Stream { payload: Box::pin(drops) }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_drips_is_waited_for_so_long_and_no_longer() {
+        let request = TestRequest::post().to_http_request();
+        let second = Duration::from_secs(1);
+        let whole = read(&request, dripping(second, 20), 100, JSON_WAIT).await.unwrap();
+        assert_eq!(whole.len(), 20);
+        let begun = tokio::time::Instant::now();
+        let refused = read(&request, dripping(second, usize::MAX), usize::MAX, JSON_WAIT).await.unwrap_err();
+        assert_eq!(begun.elapsed(), JSON_WAIT);
+        let answer = refused.error_response();
+        assert_eq!(answer.status().as_u16(), 400);
+        assert_eq!(answer.headers().get(header::CONNECTION).unwrap(), "close");
+        let problem = serde_json::to_value(refused.details()).unwrap();
+        assert_eq!(problem["code"], "malformed-body");
+        assert_eq!(problem["detail"], "the body was waited for 30 s and did not come");
+    }
 }

@@ -84,7 +84,7 @@ impl<T: DeserializeOwned + Validate + 'static> FromRequest for Idempotent<T> {
         Box::pin(async move {
             let key = header(req.headers())?;
             body::require_json(&req)?;
-            let bytes = body::read(&req, payload, body::MAX_JSON_BYTES).await?;
+            let bytes = body::read(&req, payload, body::MAX_JSON_BYTES, body::JSON_WAIT).await?;
             let body = body::parse(&bytes)?;
             Ok(Self { body, key: key.bind(&req, &Sha256::digest(&bytes)) })
         })
@@ -99,7 +99,7 @@ impl<T: DeserializeOwned + Validate + Default + 'static> FromRequest for Idempot
         let (req, payload) = (req.clone(), payload.take());
         Box::pin(async move {
             let key = header(req.headers())?;
-            let bytes = body::read(&req, payload, body::MAX_JSON_BYTES).await?;
+            let bytes = body::read(&req, payload, body::MAX_JSON_BYTES, body::JSON_WAIT).await?;
             let body = if bytes.is_empty() {
                 T::default()
             } else {

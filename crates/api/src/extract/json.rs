@@ -24,7 +24,7 @@ impl<T: DeserializeOwned + Validate + 'static> FromRequest for ValidJson<T> {
         let (req, payload) = (req.clone(), payload.take());
         Box::pin(async move {
             body::require_json(&req)?;
-            let bytes = body::read(&req, payload, body::MAX_JSON_BYTES).await?;
+            let bytes = body::read(&req, payload, body::MAX_JSON_BYTES, body::JSON_WAIT).await?;
             body::parse(&bytes).map(Self)
         })
     }

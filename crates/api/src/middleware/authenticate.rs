@@ -1,7 +1,8 @@
 //! Who asks, and how often: `Authorization: Bearer sd_…` on everything under `/v1`.
 //!
-//! A request without a key that works counts against its address, so that keys cannot be guessed at speed. Behind a
-//! proxy all of those share the proxy's address; requests with a key do not.
+//! A request without a key that works counts against its address, so that keys cannot be guessed at speed; so does the
+//! first one of a key in this process, before the database is asked about it (see [`super::known_keys`]). Behind a
+//! proxy all of those share the proxy's address; requests with a known key do not.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -51,28 +52,37 @@ async fn admit(req: &ServiceRequest) -> Result<Caller, Problem> {
         .app_data::<web::Data<AppState>>()
         .ok_or_else(|| Problem::new(ProblemCode::Internal, "the server has no state"))?;
     let address = req.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
-    let caller = match bearer(req.headers()).filter(|token| may_try(state, address, token)) {
-        Some(token) => api_keys::authenticate(&state.depot, token).await?,
-        None => None,
+    let token = bearer(req.headers()).filter(|token| may_try(state, address, token));
+    let hash = token.map(api_keys::hash);
+    let known = hash.as_ref().is_some_and(|hash| state.known_keys.has(hash));
+    if !known {
+        state.limits.admit(Source::address(address))?;
+    }
+    let (Some(token), Some(hash)) = (token, hash) else {
+        return Err(unauthenticated());
     };
-    let source = match caller.as_ref().and_then(|caller| caller.key) {
-        Some(key) => Source::Key(key),
-        None => Source::Address(address),
+    let Some(caller) = api_keys::authenticate(&state.depot, token).await? else {
+        // A key that worked and does so no more has not paid yet.
+        if known {
+            state.known_keys.works_no_more(&hash);
+            state.limits.admit(Source::address(address))?;
+        }
+        return Err(unauthenticated());
     };
-    state.limits.check(source).map_err(|wait| {
-        Problem::new(ProblemCode::RateLimited, "too many requests from this key or address").retry_after(wait)
-    })?;
-    let caller = caller.ok_or_else(unauthenticated)?;
+    if !known {
+        state.known_keys.works(hash);
+    }
     if let Some(key) = caller.key {
+        state.limits.admit(Source::Key(key))?;
         state.key_use.note(key, state.depot.now());
     }
     Ok(caller)
 }
 
-/// The sandbox's key is written in the source: it opens a sandbox, from the same machine, and nothing else, even if
-/// the database was a sandbox once.
+/// What cannot be a key is not looked up. The sandbox's key is written in the source: it opens a sandbox, from the same
+/// machine, and nothing else, even if the database was a sandbox once.
 fn may_try(state: &AppState, address: IpAddr, token: &str) -> bool {
-    token != SANDBOX_KEY || (state.settings.sandbox && address.is_loopback())
+    api_keys::may_be_key(token) && (token != SANDBOX_KEY || (state.settings.sandbox && address.is_loopback()))
 }
 
 /// The token of the one `Authorization` header. The scheme's name is compared without case (RFC 9110 §11.1).

@@ -18,6 +18,11 @@ impl KeyUse {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, at);
     }
 
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     fn take(&self) -> Vec<(ApiKeyId, DateTime<Utc>)> {
         let mut used: Vec<_> = self.0.lock().unwrap_or_else(PoisonError::into_inner).drain().collect();
         // In one order on all processes, so that they wait for each other's rows and never in a ring.

@@ -4,6 +4,7 @@
 pub mod authenticate;
 pub mod head;
 pub mod key_use;
+pub(crate) mod known_keys;
 pub mod measure;
 pub mod rate_limit;
 pub mod request_id;

@@ -1,7 +1,7 @@
 //! Requests per second: a token bucket per API key, and one per address for requests without a key that works.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -11,6 +11,8 @@ use governor::state::keyed::DefaultKeyedStateStore;
 use governor::{Quota, RateLimiter};
 use simdepot_domain::id::ApiKeyId;
 
+use crate::problem::{Problem, ProblemCode};
+
 /// How many seconds' worth of requests may come at once.
 const BURST_SECONDS: u32 = 10;
 
@@ -19,8 +21,18 @@ const BURST_SECONDS: u32 = 10;
 pub(crate) enum Source {
     /// A key that works.
     Key(ApiKeyId),
-    /// An address without one.
+    /// An address without one; see [`Source::address`].
     Address(IpAddr),
+}
+
+impl Source {
+    /// An IPv6 host has a whole /64 to ask from, so that such a network counts as one address.
+    pub(crate) fn address(address: IpAddr) -> Self {
+        Self::Address(match address.to_canonical() {
+            IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
+            v4 @ IpAddr::V4(_) => v4,
+        })
+    }
 }
 
 type Buckets<C> =
@@ -68,6 +80,14 @@ impl<C: Clock + Clone> RateLimits<C> {
         }
     }
 
+    /// As [`RateLimits::check`], with the answer that says so.
+    pub(crate) fn admit(&self, source: Source) -> Result<(), Problem> {
+        self.check(source).map_err(|wait| {
+            Problem::new(ProblemCode::RateLimited, "too many requests from this key or address")
+                .retry_after(wait)
+        })
+    }
+
     /// Forgets buckets that are full again: addresses come and go.
     pub(crate) fn forget_idle(&self) {
         if let Some(buckets) = &self.buckets {
@@ -99,6 +119,15 @@ mod tests {
         clock.advance(Duration::from_secs(1));
         assert_eq!((limits.check(key), limits.check(key)), (Ok(()), Ok(())));
         assert!(limits.check(key).is_err());
+    }
+
+    #[test]
+    fn a_network_of_one_host_is_one_address() {
+        let source = |text: &str| Source::address(text.parse().unwrap());
+        assert_eq!(source("2001:db8:1:2::1"), source("2001:db8:1:2:ffff::9"));
+        assert_ne!(source("2001:db8:1:2::1"), source("2001:db8:1:3::1"));
+        assert_eq!(source("::ffff:192.0.2.7"), source("192.0.2.7"));
+        assert_ne!(source("192.0.2.7"), source("192.0.2.8"));
     }
 
     #[test]

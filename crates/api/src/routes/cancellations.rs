@@ -66,8 +66,9 @@ async fn cancel_order(
 
 /// Ask whether an order may be paid back
 ///
-/// What the carrier's records show of every profile that came with the order, asked for now where the carrier answers,
-/// and what follows from it: it may be paid back when nothing was used and no outcome is open.
+/// What the carrier's records show of every profile that came with the order, asked for now, and what follows from it:
+/// it may be paid back when nothing was used and no outcome is open. What the carrier could not be asked for now is
+/// judged by what it said last: that may forbid paying back, but does not allow it (`not_verified`).
 #[utoipa::path(
     tag = "Orders",
     params(OrderPath),

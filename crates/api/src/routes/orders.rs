@@ -11,13 +11,14 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use super::reply::{Answer, page, position};
 use crate::dto::headers::{IdempotencyHeader as IdempotencyHeaderDoc, OrderPath, PreferHeader};
 use crate::dto::order::{Order, OrderQuery, OrderRequest, OrdersQuery};
+use crate::dto::order_resolution::ResolveOrderRequest;
 use crate::extract::{Authenticated, Idempotent, PathParam, PreferWait, ValidQuery};
 use crate::pagination::Page;
 use crate::problem::{ApiResult, Problem};
 use crate::state::AppState;
 
 pub(super) fn configure(config: &mut ServiceConfig) {
-    config.service(create_order).service(list_orders).service(get_order);
+    config.service(create_order).service(list_orders).service(get_order).service(resolve_order);
 }
 
 /// Place an order
@@ -132,4 +133,47 @@ async fn get_order(
     caller.require(Scope::Storefront)?;
     let view = orders::get(&state.depot, &caller, id, query.reveal).await?;
     Ok(HttpResponse::Ok().json(Order::new(view, &state.settings.public_url)))
+}
+
+/// Decide about an order that failed in part
+///
+/// For an order of any channel that `needs_attention` because some of its profiles failed and the others did not. `accept`
+/// gives the failed ones up: the order is `fulfilled` with the others, whose codes can then be revealed; the failed ones
+/// stay `failed`. `refill` takes another profile of the pool for each of them, all or none, and places the product again.
+/// Scope `stock`.
+#[utoipa::path(
+    tag = "Orders",
+    params(OrderPath, IdempotencyHeaderDoc),
+    request_body = ResolveOrderRequest,
+    responses(
+        (status = 200, description = "The order as it is now.", body = Order, headers(
+            ("Location" = String, description = "The order."),
+            ("Idempotency-Replayed" = String, description = "`true` when an earlier request with the key did it."))),
+        (status = 202, description = "Refilled; the carrier is at work.", body = Order, headers(
+            ("Location" = String, description = "The order."),
+            ("Idempotency-Replayed" = String, description = "`true` when an earlier request with the key did it."))),
+        (status = 409, description = "`invalid-transition` (`from`, `command`): it has not failed in part, is being cancelled, \
+            or an operation of it waits for a decision of its own; `out-of-stock` (`requested`, `available`): not every failed \
+            place can be refilled, and none was; `idempotency-in-flight`.",
+            body = Problem, content_type = "application/problem+json"),
+    )
+)]
+#[post("/v1/orders/{id}/resolve")]
+async fn resolve_order(
+    state: web::Data<AppState>,
+    Authenticated(caller): Authenticated,
+    PathParam(id): PathParam<OrderId>,
+    request: Idempotent<ResolveOrderRequest>,
+) -> ApiResult<HttpResponse> {
+    caller.require(Scope::Stock)?;
+    let Idempotent { body, key } = request;
+    let (verdict, reason) = (body.outcome.into(), body.reason);
+    let decided = orders::decide_by_hand(&state.depot, &caller, id, verdict, reason, key.as_ref()).await?;
+    let at_work = decided.order.order.status == OrderStatus::InProgress;
+    let answer = Answer {
+        status: if at_work { StatusCode::ACCEPTED } else { StatusCode::OK },
+        location: Some(format!("/v1/orders/{id}")),
+        replayed: decided.replayed,
+    };
+    Ok(answer.json(&Order::new(decided.order, &state.settings.public_url)))
 }

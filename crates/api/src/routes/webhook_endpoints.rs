@@ -35,8 +35,10 @@ pub(super) fn configure(config: &mut ServiceConfig) {
 /// It gets the events that enter the feed from now on, as `POST` requests with
 /// `{"type", "timestamp", "data": {"seq", "id", "subject", "version", "data"}}`, signed by
 /// [Standard Webhooks 1.0](https://www.standardwebhooks.com). Answer with a 2xx within 20 seconds; anything else is tried
-/// again, ten times in three days, with the same `webhook-id` and the same bytes. Each event comes at least once, those
-/// about one profile in their order. 410 disables the endpoint. The secret is in this answer and nowhere else.
+/// again, ten times in three days or more, with the same `webhook-id` and the same bytes. A failure, and what a 429 or 503
+/// asks for with `Retry-After`, pauses the whole endpoint for a while (`not_before`). Each event comes at least once, those
+/// about one profile in their order. 410 disables the endpoint. The secret is in this answer and nowhere else. A channel
+/// has at most 20 endpoints, unless the operator set another number.
 #[utoipa::path(
     tag = "Webhooks",
     params(IdempotencyHeaderDoc),

@@ -2,16 +2,17 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use actix_web::http::header;
 use actix_web::test::{TestRequest, call_service, init_service, read_body, read_body_json};
 use secrecy::SecretString;
 use serde_json::Value;
-use simdepot_application::{Accounts, api_keys};
+use simdepot_application::{Accounts, api_keys, feed, key_rotation};
 use simdepot_domain::clock::SystemClock;
 use simdepot_domain::id::RandomIds;
 use simdepot_persistence::Store;
-use simdepot_persistence::store::StoreOptions;
+use simdepot_persistence::store::{StoreOptions, Turnstile};
 use simdepot_persistence::vault::{WrappingKey, WrappingKeys};
 use tempfile::TempDir;
 
@@ -22,9 +23,13 @@ const KEY: &str = "sd_test_startup_0123456789abcdefghijklmnop";
 const LOCAL: &str = "127.0.0.1:4000";
 
 async fn depot(folder: &TempDir) -> Depot {
+    depot_with(folder, None).await
+}
+
+async fn depot_with(folder: &TempDir, turnstile: Option<Arc<dyn Turnstile>>) -> Depot {
     let url = format!("sqlite://{}/depot.db", folder.path().display()).parse().unwrap();
     let keys = WrappingKeys { current: WrappingKey::from_bytes([7; 32]), previous: None };
-    let options = StoreOptions { url, pool_size: 2, migrate: true, keys, turnstile: None };
+    let options = StoreOptions { url, pool_size: 2, migrate: true, keys, turnstile };
     let store = Store::open(options, Arc::new(SystemClock)).unwrap();
     let depot = Depot::new(store, Arc::new(SystemClock), Arc::new(RandomIds), Accounts::new());
     for key in [KEY, SANDBOX_KEY] {
@@ -111,15 +116,18 @@ async fn a_key_has_its_rate_and_an_address_its_own() {
     let folder = TempDir::new().unwrap();
     let settings = ApiSettings { rate_limit: Some(1), ..ApiSettings::default() };
     let app = served!(state(&folder, settings).await);
-    for _ in 0..10 {
+    for request in 0..10 {
         assert_eq!(
             call_service(&app, get("/v1/pools", Some(KEY), LOCAL).to_request()).await.status().as_u16(),
             200
         );
-        assert_eq!(
-            call_service(&app, get("/v1/pools", None, LOCAL).to_request()).await.status().as_u16(),
-            401
-        );
+        // The first use of the key has taken one of the address's.
+        if request > 0 {
+            assert_eq!(
+                call_service(&app, get("/v1/pools", None, LOCAL).to_request()).await.status().as_u16(),
+                401
+            );
+        }
     }
     for key in [Some(KEY), None] {
         let answer = call_service(&app, get("/v1/pools", key, LOCAL).to_request()).await;
@@ -133,6 +141,149 @@ async fn a_key_has_its_rate_and_an_address_its_own() {
         200,
         "exempt"
     );
+}
+
+/// Counts units of work.
+#[derive(Default)]
+struct Counted(AtomicUsize);
+
+#[async_trait::async_trait]
+impl Turnstile for Counted {
+    async fn pass(&self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl Counted {
+    /// Units of work since the last call: each passes on its way in and on its way out.
+    fn units(&self) -> usize {
+        self.0.swap(0, Ordering::SeqCst) / 2
+    }
+}
+
+/// Made-up keys are refused before the database is asked, once their address has nothing left; a key that has worked
+/// goes on from the same address.
+#[actix_web::test]
+async fn made_up_keys_reach_the_database_at_the_rate_alone() {
+    const ELSEWHERE: &str = "192.0.2.7:4000";
+    let folder = TempDir::new().unwrap();
+    let settings = ApiSettings { rate_limit: Some(1), ..ApiSettings::default() };
+    let counted = Arc::new(Counted::default());
+    let depot = depot_with(&folder, Some(counted.clone())).await;
+    let state = web::Data::new(AppState::new(depot.clone(), settings, metrics::handle()));
+    let app = served!(state.clone());
+    let status = async |key: &str, peer: &str| {
+        call_service(&app, get("/v1/nothing", Some(key), peer).to_request()).await.status().as_u16()
+    };
+    counted.units();
+    assert_eq!((status(KEY, LOCAL).await, counted.units()), (404, 1));
+    let made_up = |number: usize| format!("made-up-key-that-is-long-enough-{number}");
+    for number in 0..9 {
+        assert_eq!((status(&made_up(number), LOCAL).await, counted.units()), (401, 1));
+    }
+    for number in 9..30 {
+        assert_eq!((status(&made_up(number), LOCAL).await, counted.units()), (429, 0));
+    }
+    assert_eq!((status(KEY, LOCAL).await, counted.units()), (404, 1), "it has worked before");
+    // What cannot be a key is not looked up at all.
+    for bad in ["short".to_owned(), format!("sd_live_{}", "0".repeat(72))] {
+        assert_eq!((status(&bad, ELSEWHERE).await, counted.units()), (401, 0));
+    }
+    // A key that is revoked is a made-up one from then on.
+    for key in api_keys::list(&depot, None, 10).await.unwrap() {
+        api_keys::revoke(&depot, key.id).await.unwrap();
+    }
+    counted.units();
+    assert_eq!((status(KEY, ELSEWHERE).await, counted.units()), (401, 1));
+    assert_eq!((status(KEY, LOCAL).await, counted.units()), (429, 0));
+}
+
+/// Headers and a part of the body, and what is answered until the connection ends.
+fn begin(address: &str, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(8))).unwrap();
+    write!(stream, "{request}").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+/// Who is anonymous is answered before his body has come, and not listened to any longer.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_anonymous_body_is_not_waited_for() {
+    let folder = TempDir::new().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let depot = depot(&folder).await;
+    let options = ApplicationOptions { depot, settings: ApiSettings::default(), listener, workers: 1 };
+    let application = Application::start(options).unwrap();
+    let address = application.base_url.strip_prefix("http://").unwrap().to_owned();
+    for (path, status) in [("/carrier-events/nobody", "404"), ("/v1/orders", "401")] {
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{{"
+        );
+        let address = address.clone();
+        let answer = tokio::task::spawn_blocking(move || begin(&address, &request)).await.unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{path}: {answer}");
+    }
+    application.stop().await.unwrap();
+}
+
+/// A reader that waits for news is answered when the server stops, and the stop does not wait for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_answers_those_who_wait() {
+    let folder = TempDir::new().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let depot = depot(&folder).await;
+    let after = feed::read(&depot, 0, 200, Duration::ZERO).await.unwrap().len();
+    let options = ApplicationOptions { depot, settings: ApiSettings::default(), listener, workers: 1 };
+    let application = Application::start(options).unwrap();
+    let address = application.base_url.strip_prefix("http://").unwrap().to_owned();
+    let request = format!(
+        "GET /v1/events?after={after} HTTP/1.1\r\nHost: x\r\nPrefer: wait=60\r\nAuthorization: Bearer {KEY}\r\n\r\n"
+    );
+    let waiting = tokio::task::spawn_blocking(move || begin(&address, &request));
+    // Until it waits: the use of its key is noted before that.
+    while application.state.key_use.is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let stopping = std::time::Instant::now();
+    application.stop().await.unwrap();
+    let answer = waiting.await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+    assert!(answer.ends_with("{\"data\":[],\"next_cursor\":null}"), "{answer}");
+    assert!(stopping.elapsed() < Duration::from_secs(5), "{:?}", stopping.elapsed());
+}
+
+/// A rotation that is not at its end is told where supervision looks.
+#[actix_web::test]
+async fn readiness_tells_of_keys_that_are_not_rotated() {
+    let folder = TempDir::new().unwrap();
+    let old = depot(&folder).await;
+    let url = format!("sqlite://{}/depot.db", folder.path().display()).parse().unwrap();
+    let previous = Some(WrappingKey::from_bytes([7; 32]));
+    let keys = WrappingKeys { current: WrappingKey::from_bytes([8; 32]), previous };
+    let options = StoreOptions { url, pool_size: 2, migrate: true, keys, turnstile: None };
+    let store = Store::open(options, Arc::new(SystemClock)).unwrap();
+    let depot = Depot::new(store, Arc::new(SystemClock), Arc::new(RandomIds), Accounts::new());
+    let state = web::Data::new(AppState::new(depot.clone(), ApiSettings::default(), metrics::handle()));
+    let app = served!(state);
+    let ready = async || -> Value {
+        read_body_json(call_service(&app, get("/readyz", None, LOCAL).to_request()).await).await
+    };
+    let warning = "1 of 1 keys are still wrapped with SIMDEPOT_ENCRYPTION_KEY_PREVIOUS: run simdepot keys \
+                   rotate-encryption";
+    assert_eq!(ready().await, serde_json::json!({"status": "ok", "warnings": [warning]}));
+    key_rotation::watch(&depot).await.unwrap();
+    key_rotation::rotate(&depot, &|_, _| ()).await.unwrap();
+    assert_eq!(ready().await, serde_json::json!({"status": "ok"}));
+    // A process that was not given the new key says so, and goes on with what it has opened.
+    let missing = key_rotation::watch(&old).await.unwrap_err().to_string();
+    assert!(missing.contains("1 of the 1 keys"), "{missing}");
+    let app = served!(web::Data::new(AppState::new(old, ApiSettings::default(), metrics::handle())));
+    let answer = call_service(&app, get("/readyz", None, LOCAL).to_request()).await;
+    assert_eq!(answer.status().as_u16(), 200);
+    let body: Value = read_body_json(answer).await;
+    assert!(body["warnings"][0].as_str().unwrap().contains("which was not given"), "{body}");
 }
 
 #[actix_web::test]

@@ -7,4 +7,4 @@ mod apply;
 mod receive;
 
 pub use apply::step;
-pub use receive::{Admission, admit, keep};
+pub use receive::{Admission, admit, keep, refuse_early};

@@ -7,7 +7,7 @@ use simdepot_domain::channel::AccountName;
 use simdepot_persistence::StoreError;
 use simdepot_persistence::carrier_events::{self, NewCarrierEvent};
 
-use crate::depot::Depot;
+use crate::depot::{Account, Depot};
 use crate::error::AppError;
 
 /// Longest id and type that are kept as they are.
@@ -22,6 +22,30 @@ pub enum Admission {
     Refused(EventRefused),
 }
 
+/// What turns an event away before its body is read, because no body would mend it: the account takes no events, or the
+/// signature is missing. An anonymous client is not waited for.
+///
+/// # Errors
+/// [`AppError::NotFound`] for an account that is not configured.
+pub fn refuse_early(
+    depot: &Depot,
+    account: &AccountName,
+    header: &dyn Fn(&str) -> Option<String>,
+) -> Result<Option<EventRefused>, AppError> {
+    let configured = configured(depot, account)?;
+    Ok(match configured.carrier.authenticate(header, &[]) {
+        Err(refused @ (EventRefused::NotConfigured | EventRefused::Unsigned)) => {
+            count(account, "refused");
+            Some(refused)
+        }
+        Ok(()) | Err(EventRefused::Signature) => None,
+    })
+}
+
+fn configured<'a>(depot: &'a Depot, account: &AccountName) -> Result<&'a Account, AppError> {
+    depot.account(account).map_err(|_| AppError::NotFound { what: "carrier account" })
+}
+
 /// Checks where an event comes from, by the raw bytes of its body, and seals it. `header` looks a header up by its name
 /// in lower case.
 ///
@@ -33,11 +57,8 @@ pub fn admit(
     header: &dyn Fn(&str) -> Option<String>,
     body: &[u8],
 ) -> Result<Admission, AppError> {
-    let Ok(configured) = depot.account(account) else {
-        return Err(AppError::NotFound { what: "carrier account" });
-    };
+    let configured = configured(depot, account)?;
     if let Err(refused) = configured.carrier.authenticate(header, body) {
-        tracing::warn!(%account, reason = %refused, "a carrier event was turned away");
         count(account, "refused");
         return Ok(Admission::Refused(refused));
     }

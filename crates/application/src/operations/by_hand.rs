@@ -1,5 +1,6 @@
 //! A person decides an outcome that the carrier could not tell.
 
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 use simdepot_domain::carrier::{Concern, Refusal};
 use simdepot_domain::channel::Scope;
@@ -28,7 +29,7 @@ pub enum Verdict {
     },
     /// The carrier did not do it, and it is not to be tried again.
     Refused,
-    /// The carrier did not do it: send it again.
+    /// The carrier did not do it: send it again, as soon as the last sending cannot take effect any more.
     Retry,
 }
 
@@ -113,6 +114,9 @@ fn decide(
     }
 }
 
+/// Puts it back, not before the last sending can have taken effect and be listed: the person looked at some moment,
+/// but the write may still be on its way. The worker looks at the inventory once more then, so that a sending that was
+/// taken after all, or was overlooked, is found instead of repeated.
 fn send_again(
     conn: &mut Conn<'_>,
     depot: &Depot,
@@ -123,8 +127,9 @@ fn send_again(
     let now = conn.now()?;
     lock_order(conn, operation)?;
     let iccid = profiles::get(conn, operation.profile_id)?.iccid;
+    // While the carrier may still be working on the first sending, not even a person sends it again.
     let change = OperationChange {
-        deferred_to: Some(now),
+        deferred_to: Some(now.max(settled_at(depot, operation).unwrap_or(now))),
         evidence: Some(evidence),
         reason: Some(reason.to_owned()),
         ..OperationChange::to(step(operation, OperationStep::PutBack)?)
@@ -134,4 +139,12 @@ fn send_again(
         allocations::set_outcome(conn, allocation, ProfileOutcome::Pending)?;
     }
     roll_up_order(conn, depot, operation, None, now)
+}
+
+/// When the last sending has taken effect, if it ever does, and every replica of the inventory lists it. Without the
+/// account nothing can be sent anyway.
+fn settled_at(depot: &Depot, operation: &Operation) -> Option<DateTime<Utc>> {
+    let timeout = depot.account(&operation.carrier_account).ok()?.timeout;
+    let open = TimeDelta::from_std(timeout).ok()? + depot.work.resolve_margin + depot.work.absence_gap;
+    operation.sent_at?.checked_add_signed(open)
 }

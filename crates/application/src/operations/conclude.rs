@@ -3,17 +3,18 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Value as Json, json};
 use simdepot_domain::bundle::{BundleStatus, OrderType};
-use simdepot_domain::carrier::BundleReading;
+use simdepot_domain::carrier::{BundleReading, BundleReceipt};
 use simdepot_domain::carrier_event::BundleNews;
 use simdepot_domain::id::OperationId;
 use simdepot_domain::operation::{OperationRequest, OperationStatus, OperationStep};
 use simdepot_domain::order::ProfileOutcome;
-use simdepot_domain::resolution::{Case, Evidence};
+use simdepot_domain::resolution::{Case, Doubt, Evidence};
 use simdepot_persistence::bundles::{self, BundleChange};
 use simdepot_persistence::operations::{self, Operation, OperationChange};
 use simdepot_persistence::{Conn, StoreError, allocations, profiles};
 use uuid::Uuid;
 
+use super::substitute::set_refused_aside;
 use super::writes::{change_bundle, change_operation, lock_order, roll_up_order, signal, step};
 use crate::depot::Depot;
 use crate::error::AppError;
@@ -55,6 +56,17 @@ impl Found {
         }
     }
 
+    /// In a receipt that came when others were looking for the outcome already.
+    pub(super) fn in_receipt(receipt: &BundleReceipt) -> Self {
+        Self {
+            subscription_id: receipt.subscription_id.clone(),
+            status: None,
+            evidence: json!({ "source": "late receipt", "receipt": receipt }),
+            code: "receipt",
+            reason: None,
+        }
+    }
+
     fn in_event(news: &BundleNews) -> Self {
         let evidence = json!({
             "source": "event",
@@ -81,30 +93,45 @@ pub(super) struct Weighed {
     pub(super) more: usize,
 }
 
-/// Weighs the carrier's complete list for an operation that was sent before.
+/// What the carrier's list says of an operation that was sent before.
+#[derive(Debug, Clone)]
+pub(super) enum Finding {
+    /// It was taken.
+    Taken(Box<Weighed>),
+    /// The list decides nothing.
+    Doubtful(Doubt),
+    /// The list has nothing of it.
+    Nothing,
+}
+
+/// Weighs the carrier's list for an operation that was sent before; `None` for a line that the carrier does not know.
 pub(super) fn weigh(
     conn: &mut Conn<'_>,
     operation: &Operation,
-    inventory: &[BundleReading],
-) -> Result<Option<Weighed>, AppError> {
+    inventory: Option<&[BundleReading]>,
+) -> Result<Finding, AppError> {
     let Some(first_sent_at) = operation.first_sent_at else {
-        return Ok(None);
+        return Ok(Finding::Nothing);
     };
-    let listed: Vec<String> = inventory.iter().map(|bundle| bundle.subscription_id.clone()).collect();
+    let bundles = inventory.unwrap_or_default();
+    let listed: Vec<String> = bundles.iter().map(|bundle| bundle.subscription_id.clone()).collect();
     let claimed =
         bundles::claimed_subscriptions(conn, &operation.carrier_account, &listed, operation.bundle)?;
     let OperationRequest::PlaceBundle { product, .. } = &operation.request;
     let case = Case {
         reference: &operation.id.to_string(),
         product,
-        before: operation.before_set.as_deref().unwrap_or_default(),
+        before: operation.before_set.as_deref(),
         claimed: &claimed,
         first_sent_at,
         inventory,
     };
     Ok(match case.weigh() {
-        Evidence::Taken { bundle, exact, more } => Some(Weighed { bundle: bundle.clone(), exact, more }),
-        Evidence::Nothing => None,
+        Evidence::Taken { bundle, exact, more } => {
+            Finding::Taken(Box::new(Weighed { bundle: bundle.clone(), exact, more }))
+        }
+        Evidence::Doubtful(doubt) => Finding::Doubtful(doubt),
+        Evidence::Nothing => Finding::Nothing,
     })
 }
 
@@ -166,6 +193,7 @@ pub(super) fn record(
     if let Some(allocation) = operation.allocation_id {
         allocations::set_outcome(conn, allocation, ProfileOutcome::Fulfilled)?;
     }
+    set_refused_aside(conn, depot, operation, now)?;
     roll_up_order(conn, depot, operation, None, now)
 }
 
@@ -202,6 +230,10 @@ pub async fn conclude_by_event(
     let Some(operation) = operation.filter(|operation| operation.profile_id == profile_id) else {
         return Ok(Concluded::NotEvidence);
     };
+    // What is over, or not finished, is looked at in the carrier's list.
+    if news.status.is_some_and(|status| status.is_final() || status == BundleStatus::Unknown) {
+        return Ok(Concluded::Ended);
+    }
     match operation.status {
         OperationStatus::Done | OperationStatus::Refused | OperationStatus::Cancelled => {
             return Ok(Concluded::Ended);

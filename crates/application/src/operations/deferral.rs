@@ -12,6 +12,8 @@ use crate::depot::Depot;
 use crate::error::AppError;
 use crate::observations::Sightings;
 
+/// However long the carrier asks to be left alone: orders wait.
+const LONGEST_PAUSE: TimeDelta = TimeDelta::minutes(5);
 /// First pause between two tries.
 const BACKOFF: TimeDelta = TimeDelta::milliseconds(500);
 
@@ -22,7 +24,8 @@ const BACKOFF: TimeDelta = TimeDelta::milliseconds(500);
 pub(super) async fn defer(depot: &Depot, lease: &Lease, unavailable: &Unavailable) -> Result<(), AppError> {
     let operation = &lease.operation;
     let now = depot.store.now().await?;
-    if now - operation.created_at > depot.work.give_up {
+    // Counted from the first try: one that only waited for its turn was not turned down by anybody.
+    if now - operation.waiting_since.unwrap_or(now) > depot.work.give_up {
         let refusal = Refusal {
             code: "carrier_unavailable".to_owned(),
             detail: Some(unavailable.reason.clone()),
@@ -31,8 +34,8 @@ pub(super) async fn defer(depot: &Depot, lease: &Lease, unavailable: &Unavailabl
         return fail(depot, lease.clone(), refusal, Sightings::default()).await;
     }
     let asked = unavailable.retry_after_ms.and_then(|ms| i64::try_from(ms).ok()).map(TimeDelta::milliseconds);
-    let pause =
-        backoff(operation.deferrals, depot.work.backoff_cap, depot.ids.uuid()).max(asked.unwrap_or_default());
+    let asked = asked.unwrap_or_default().min(LONGEST_PAUSE);
+    let pause = backoff(operation.deferrals, depot.work.backoff_cap, depot.ids.uuid()).max(asked);
     let (id, reason) = (operation.id, unavailable.reason.as_str());
     tracing::info!(operation = %id, reason, pause_ms = pause.num_milliseconds(), "operation put off");
     if operation.status == OperationStatus::Pending {

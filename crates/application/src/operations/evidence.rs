@@ -43,8 +43,9 @@ pub(crate) async fn hear_of_bundle(
     let (known, open, now) = depot
         .store
         .read(move |conn| {
-            let known = bundles::of_subscription(conn, &account, &id)?.is_some();
+            // In this order: an operation that ends in between has made its bundle known by then.
             let open = operations::open_of(conn, profile_id)?;
+            let known = bundles::of_subscription(conn, &account, &id)?.is_some();
             Ok::<_, AppError>((known, open, conn.now()?))
         })
         .await?;

@@ -11,16 +11,21 @@ use simdepot_domain::observation::Source;
 use simdepot_domain::operation::OperationRequest;
 use simdepot_domain::pool::PoolSettings;
 use simdepot_domain::profile::{FormFactor, QuarantineReason};
+use simdepot_domain::resolution::Doubt;
 use simdepot_domain::sim::SimStatus;
 use simdepot_persistence::operations::{Lease, Operation};
 use simdepot_persistence::pools;
 use simdepot_persistence::profiles::{self, Profile};
 
 use super::cancel::order_of;
-use super::conclude;
+use super::conclude::{self, Finding};
+use super::outcome::is_first_sale;
 use crate::depot::{Account, Depot};
 use crate::error::AppError;
 use crate::observations::Sightings;
+
+/// How often a profile that cannot be read is put off on its first sale, before another is tried.
+const UNREADABLE: u32 = 4;
 
 /// A product ready to be sent.
 #[derive(Debug)]
@@ -33,7 +38,8 @@ pub(super) struct Plan {
     pub(super) order_type: OrderType,
     /// The caller insists on the order type: the other one is not tried.
     pub(super) insisted: bool,
-    pub(super) before_set: Vec<String>,
+    /// `None` when the carrier does not know the line.
+    pub(super) before_set: Option<Vec<String>>,
 }
 
 /// What follows from what was read.
@@ -45,6 +51,8 @@ pub(super) enum Decision {
     Taken(Box<conclude::Weighed>),
     /// Try again later; nothing was sent.
     Defer(Unavailable),
+    /// An earlier sending may have been taken after all: nothing is sent before that is known.
+    Doubt(Doubt),
     /// It cannot be done; nothing was sent.
     Refuse(Refusal, Box<Sightings>),
     /// This profile cannot be sold for the first time; another takes its place.
@@ -56,6 +64,8 @@ pub(super) enum Decision {
 /// An end of the reading that is not a plan.
 enum Stop {
     Now(Decision),
+    /// The carrier's answer about this profile makes no sense.
+    Unreadable(String),
     Error(AppError),
 }
 
@@ -63,9 +73,7 @@ impl From<ReadError> for Stop {
     fn from(error: ReadError) -> Self {
         Self::Now(match error {
             ReadError::Unavailable(unavailable) => Decision::Defer(unavailable),
-            ReadError::Unreadable { what } => {
-                Decision::Defer(Unavailable { reason: what, retry_after_ms: None })
-            }
+            ReadError::Unreadable { what } => return Self::Unreadable(what),
             ReadError::Denied { code } => {
                 let detail = Some("the account may not read what must be known before a sale".to_owned());
                 Decision::Refuse(Refusal { code, detail, concerns: Concern::Account }, Box::default())
@@ -108,17 +116,29 @@ pub(super) async fn gather(depot: &Depot, lease: &Lease) -> Result<Decision, App
         }
     };
     // The lease ends while reads are slow; then another worker takes over and this one sends nothing.
-    let budget = (depot.work.lease.to_std().unwrap_or_default()).saturating_sub(account.timeout);
+    let budget = depot.lease_of(&account).to_std().unwrap_or_default().saturating_sub(account.timeout);
     let reading = read(depot, account, profile, &pool, operation);
     match tokio::time::timeout(budget.max(Duration::from_secs(1)), reading).await {
         Ok(Ok(plan)) => Ok(Decision::Send(Box::new(plan))),
         Ok(Err(Stop::Now(decision))) => Ok(decision),
+        Ok(Err(Stop::Unreadable(what))) => Ok(unreadable(operation, what)),
         Ok(Err(Stop::Error(error))) => Err(error),
         Err(_) => Ok(Decision::Defer(Unavailable {
             reason: "reads took too long".to_owned(),
             retry_after_ms: None,
         })),
     }
+}
+
+/// An answer that makes no sense may do so later. One about a profile that is on its first sale is not waited for to
+/// the end: it would be the next order's profile, too.
+fn unreadable(operation: &Operation, what: String) -> Decision {
+    if is_first_sale(operation) && operation.deferrals >= UNREADABLE {
+        let code = "carrier_answer_unreadable".to_owned();
+        let refusal = Refusal { code, detail: Some(what), concerns: Concern::Request };
+        return Decision::Refuse(refusal, Box::default());
+    }
+    Decision::Defer(Unavailable { reason: what, retry_after_ms: None })
 }
 
 async fn read(
@@ -134,14 +154,15 @@ async fn read(
     let msisdn = seen.line.as_ref().and_then(|line| line.msisdn.clone()).or_else(|| profile.msisdn.clone());
     // Before anything else: an earlier sending may have been taken and is listed only now.
     let inventory = match &msisdn {
-        Some(msisdn) => Some(read_inventory(depot, carrier, msisdn, operation).await?),
+        Some(msisdn) => read_inventory(depot, carrier, msisdn, operation).await?,
         None => None,
     };
     if *first_sale {
         seen.esim = read_esim(carrier, &profile).await?;
-        check_first_sale(pool, &profile, &seen)?;
+        check_first_sale(pool, &profile, &seen, inventory.is_some())?;
+        check_unused(operation, inventory.as_deref().unwrap_or_default(), &seen)?;
     }
-    let (Some(msisdn), Some(inventory)) = (msisdn, inventory) else {
+    let Some(msisdn) = msisdn else {
         return Err(no_number(*first_sale, seen));
     };
     let status = line_status(&profile, &seen);
@@ -149,7 +170,7 @@ async fn read(
         Ok(order_type) => order_type,
         Err(refusal) => return Err(Stop::Now(Decision::Refuse(refusal, Box::new(seen)))),
     };
-    let before_set = known_subscriptions(&inventory);
+    let before_set = inventory.as_deref().map(known_subscriptions);
     let (product, insisted) = (product.clone(), insisted.is_some());
     Ok(Plan { account, profile, seen, msisdn, product, order_type, insisted, before_set })
 }
@@ -160,21 +181,21 @@ async fn read_line(carrier: &dyn Carrier, profile: &Profile) -> Result<Option<Li
         Ok(line) => Ok(line),
         Err(ReadError::Denied { code }) => {
             tracing::debug!(iccid = %profile.iccid, code, "line cannot be read; going by the last known state");
-            Ok(last_known(profile))
+            Ok(Some(last_known(profile)))
         }
         Err(error) => Err(error.into()),
     }
 }
 
-fn last_known(profile: &Profile) -> Option<LineReading> {
+fn last_known(profile: &Profile) -> LineReading {
     let known = profile.sim.as_ref();
-    Some(LineReading {
+    LineReading {
         msisdn: profile.msisdn.clone(),
         sim_status: known.map(|seen| seen.status),
         observed_at: known.map_or(profile.created_at, |seen| seen.observed_at),
         dated_by_carrier: known.is_some_and(|seen| seen.dated_by_carrier),
         source: known.map_or(Source::Import, |seen| seen.source),
-    })
+    }
 }
 
 async fn read_esim(carrier: &dyn Carrier, profile: &Profile) -> Result<Option<EsimReading>, Stop> {
@@ -184,10 +205,19 @@ async fn read_esim(carrier: &dyn Carrier, profile: &Profile) -> Result<Option<Es
     Ok(carrier.esim(&profile.iccid).await?)
 }
 
-fn check_first_sale(pool: &PoolSettings, profile: &Profile, seen: &Sightings) -> Result<(), Stop> {
+/// A line that is not found may only be missing in an index that lags (Transatel's SIM Search). When the carrier knows
+/// the SIM by its eSIM record or its bundles, the last known state stands.
+fn check_first_sale(
+    pool: &PoolSettings,
+    profile: &Profile,
+    seen: &Sightings,
+    has_list: bool,
+) -> Result<(), Stop> {
     let substitute = |reason| Stop::Now(Decision::Substitute(reason, Box::new(seen.clone())));
-    let line = seen.line.as_ref().ok_or_else(|| substitute(QuarantineReason::UnknownToCarrier))?;
-    pool.check_first_sale(profile.form_factor, line, seen.esim.as_ref()).map_err(substitute)
+    let known = seen.esim.is_some() || has_list;
+    let line = seen.line.clone().or_else(|| known.then(|| last_known(profile)));
+    let line = line.ok_or_else(|| substitute(QuarantineReason::UnknownToCarrier))?;
+    pool.check_first_sale(profile.form_factor, &line, seen.esim.as_ref()).map_err(substitute)
 }
 
 fn no_number(first_sale: bool, seen: Sightings) -> Stop {
@@ -228,23 +258,34 @@ fn choose(
     })
 }
 
-/// Everything on the line. When it shows what an earlier sending has made, that is the end: it is not sent again.
+/// A fresh line carries nothing. What an earlier sending of this operation may have put there was weighed before.
+fn check_unused(operation: &Operation, listed: &[BundleReading], seen: &Sightings) -> Result<(), Stop> {
+    let carries = listed.iter().any(|bundle| !bundle.status.is_final());
+    if operation.first_sent_at.is_none() && carries {
+        return Err(Stop::Now(Decision::Substitute(QuarantineReason::SeenInUse, Box::new(seen.clone()))));
+    }
+    Ok(())
+}
+
+/// Everything on the line. When it shows what an earlier sending has made, or leaves that open, it is not sent again.
 async fn read_inventory(
     depot: &Depot,
     carrier: &dyn Carrier,
     msisdn: &Msisdn,
     operation: &Operation,
-) -> Result<Vec<BundleReading>, Stop> {
+) -> Result<Option<Vec<BundleReading>>, Stop> {
     let inventory = carrier.bundles(msisdn).await?;
     if operation.first_sent_at.is_some() {
         let (listed, operation) = (inventory.clone(), operation.clone());
         let found = depot
             .store
-            .read(move |conn| conclude::weigh(conn, &operation, &listed))
+            .read(move |conn| conclude::weigh(conn, &operation, listed.as_deref()))
             .await
             .map_err(Stop::Error)?;
-        if let Some(found) = found {
-            return Err(Stop::Now(Decision::Taken(Box::new(found))));
+        match found {
+            Finding::Taken(found) => return Err(Stop::Now(Decision::Taken(found))),
+            Finding::Doubtful(doubt) => return Err(Stop::Now(Decision::Doubt(doubt))),
+            Finding::Nothing => {}
         }
     }
     Ok(inventory)

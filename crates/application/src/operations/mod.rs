@@ -142,7 +142,9 @@ pub async fn step(depot: &Depot) -> Result<bool, AppError> {
 }
 
 async fn lease(depot: &Depot, account: AccountName) -> Result<Option<Lease>, AppError> {
-    let (token, length) = (depot.ids.uuid(), depot.work.lease);
+    // The operation of an account that the configuration lacks is put off at once.
+    let length = depot.account(&account).map_or(depot.work.lease, |account| depot.lease_of(account));
+    let token = depot.ids.uuid();
     depot
         .store
         .write(move |conn| {
@@ -162,9 +164,14 @@ async fn carry_out(depot: &Depot, lease: Lease) -> Result<(), AppError> {
             conclude::conclude(depot, &lease.operation, Some(lease.token), found).await.map(drop)
         }
         gather::Decision::Defer(reason) => deferral::defer(depot, &lease, &reason).await,
+        gather::Decision::Doubt(doubt) => outcome::doubted(depot, &lease, doubt).await,
         gather::Decision::Refuse(refusal, seen) => outcome::refuse_unsent(depot, lease, refusal, *seen).await,
+        // The earlier sending may be why it cannot be sold any more.
+        gather::Decision::Substitute(reason, _) if lease.operation.answer_lost => {
+            outcome::needs_person(depot, &lease, &substitute::unsellable(reason)).await
+        }
         gather::Decision::Substitute(reason, seen) => {
-            substitute::substitute(depot, lease, reason, *seen, None).await
+            substitute::set_aside(depot, lease, reason, *seen, None).await
         }
         gather::Decision::Cancel => cancel::cancel(depot, lease).await,
     }

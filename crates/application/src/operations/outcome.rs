@@ -8,13 +8,15 @@ use simdepot_domain::event::{Fact, Subject};
 use simdepot_domain::operation::{OperationRequest, OperationStep};
 use simdepot_domain::order::ProfileOutcome;
 use simdepot_domain::profile::QuarantineReason;
+use simdepot_domain::resolution::Doubt;
 use simdepot_domain::stock::{ReturnProof, StockCommand, StockStatus, apply};
 use simdepot_persistence::bundles::BundleChange;
-use simdepot_persistence::operations::{Lease, Operation, OperationChange};
+use simdepot_persistence::operations::{self, Lease, Operation, OperationChange};
 use simdepot_persistence::profiles::{self, Profile};
-use simdepot_persistence::{Conn, StoreError, allocations, events};
+use simdepot_persistence::{Conn, StoreError, allocations, bundles, events};
 use uuid::Uuid;
 
+use super::conclude::{self, Found};
 use super::deferral::defer;
 use super::send::Sent;
 use super::substitute;
@@ -47,7 +49,11 @@ pub(super) async fn record(depot: &Depot, sent: Sent, placement: Placement) -> R
 }
 
 async fn done(depot: &Depot, sent: Sent, receipt: BundleReceipt) -> Result<(), AppError> {
-    let (work, lease, order_type) = (depot.clone(), sent.lease.clone(), sent.order.order_type);
+    if receipt.subscription_id.is_none() {
+        return acknowledged(depot, &sent.lease, &receipt).await;
+    }
+    let (work, late) = (depot.clone(), receipt.clone());
+    let (lease, order_type) = (sent.lease.clone(), sent.order.order_type);
     let recorded = depot.write_again(move |conn| complete(conn, &work, &lease, order_type, &receipt)).await;
     match recorded {
         // A subscription is evidence for one bundle only. A receipt that names another bundle's proves nothing.
@@ -55,12 +61,72 @@ async fn done(depot: &Depot, sent: Sent, receipt: BundleReceipt) -> Result<(), A
             let reason = "the receipt names a subscription that belongs to another bundle".to_owned();
             unknown(depot, &sent.lease, Lost { reason }).await
         }
+        // Others took the answer for lost. It is the best evidence that there is.
+        Err(error) if error.is_race() => late_receipt(depot, &sent.lease.operation, &late, error).await,
         Err(error) => Err(error),
         Ok(()) => {
             signal(depot, &sent.lease.operation);
             Ok(())
         }
     }
+}
+
+/// A receipt for an operation that is not under its sender's lease any more.
+async fn late_receipt(
+    depot: &Depot,
+    sent: &Operation,
+    receipt: &BundleReceipt,
+    race: AppError,
+) -> Result<(), AppError> {
+    let id = sent.id;
+    let (operation, known) = depot
+        .store
+        .read(move |conn| {
+            let operation = operations::find(conn, id)?.ok_or(AppError::NotFound { what: "operation" })?;
+            let bundle = match operation.bundle {
+                Some(bundle) => bundles::find(conn, bundle)?,
+                None => None,
+            };
+            Ok::<_, AppError>((operation, bundle.and_then(|bundle| bundle.subscription_id)))
+        })
+        .await?;
+    if operation.status.is_open() {
+        tracing::warn!(operation = %id, "a receipt came after its answer was taken for lost");
+        return conclude::conclude(depot, &operation, None, Found::in_receipt(receipt)).await.map(drop);
+    }
+    if known == receipt.subscription_id {
+        return Ok(());
+    }
+    let (status, subscription) = (operation.status, receipt.subscription_id.as_deref());
+    tracing::error!(operation = %id, %status, subscription, "a receipt for what was decided otherwise: the carrier has a bundle too many");
+    metrics::counter!("simdepot_late_receipts_total").increment(1);
+    Err(race)
+}
+
+/// A receipt that does not name the subscription. What was ordered is looked for at once, and never sent again by
+/// itself: without its id a bundle would be evidence for the next order.
+async fn acknowledged(depot: &Depot, lease: &Lease, receipt: &BundleReceipt) -> Result<(), AppError> {
+    let lost = Losing {
+        code: "receipt_without_subscription",
+        reason: "the carrier took the order and did not say as which subscription".to_owned(),
+        carrier_reference: receipt.order_id.clone(),
+        resolve_after: Some(depot.store.now().await?),
+    };
+    record_lost(depot, lease, lost).await
+}
+
+/// What an operation that was to be sent again found in the carrier's list leaves open whether it was taken.
+///
+/// # Errors
+/// When the store refuses.
+pub(super) async fn doubted(depot: &Depot, lease: &Lease, doubt: Doubt) -> Result<(), AppError> {
+    let lost = Losing {
+        code: "in_doubt",
+        reason: doubt.explain().to_owned(),
+        carrier_reference: None,
+        resolve_after: Some(depot.store.now().await? + depot.work.absence_gap),
+    };
+    record_lost(depot, lease, lost).await
 }
 
 fn complete(
@@ -93,6 +159,7 @@ fn complete(
     if let Some(allocation) = operation.allocation_id {
         allocations::set_outcome(conn, allocation, ProfileOutcome::Fulfilled)?;
     }
+    substitute::set_refused_aside(conn, depot, operation, now)?;
     roll_up_order(conn, depot, operation, None, now)
 }
 
@@ -100,13 +167,21 @@ async fn refused(depot: &Depot, sent: Sent, refusal: Refusal) -> Result<(), AppE
     let operation = &sent.lease.operation;
     let first_sale = is_first_sale(operation);
     match refusal.concerns {
+        // The sending whose answer was lost may have made the line what it is now: anything else that is bought in its
+        // stead is bought twice.
+        Concern::LineStatus | Concern::Profile | Concern::Request if operation.answer_lost => {
+            needs_person(depot, &sent.lease, &refusal).await
+        }
         // A sure refusal: the line changed between the read and the order. Read again, and try the other type once.
         Concern::LineStatus if !sent.insisted && operation.refused_type.is_none() => {
             retry_other_type(depot, &sent.lease, sent.order.order_type, &refusal).await
         }
         Concern::LineStatus | Concern::Profile if first_sale => {
             let reason = QuarantineReason::RefusedByCarrier;
-            substitute::substitute(depot, sent.lease, reason, sent.seen, Some(refusal)).await
+            substitute::set_aside(depot, sent.lease, reason, sent.seen, Some(refusal)).await
+        }
+        Concern::Request if first_sale => {
+            substitute::try_another(depot, sent.lease, sent.seen, refusal).await
         }
         Concern::LineStatus | Concern::Profile | Concern::Product | Concern::Account | Concern::Request => {
             fail(depot, sent.lease, refusal, Sightings::default()).await
@@ -129,7 +204,22 @@ pub(super) async fn refuse_unsent(
     refusal: Refusal,
     seen: Sightings,
 ) -> Result<(), AppError> {
-    fail(depot, lease, refusal, seen).await
+    match refusal.concerns {
+        Concern::LineStatus | Concern::Profile | Concern::Request if lease.operation.answer_lost => {
+            needs_person(depot, &lease, &refusal).await
+        }
+        // On sale with such a line it would refuse one order after the other.
+        Concern::LineStatus if is_first_sale(&lease.operation) => {
+            let reason = QuarantineReason::LineNotSellable;
+            substitute::set_aside(depot, lease, reason, seen, Some(refusal)).await
+        }
+        Concern::Request if is_first_sale(&lease.operation) => {
+            substitute::try_another(depot, lease, seen, refusal).await
+        }
+        Concern::LineStatus | Concern::Profile | Concern::Product | Concern::Account | Concern::Request => {
+            fail(depot, lease, refusal, seen).await
+        }
+    }
 }
 
 /// Nothing was done at the carrier: the bundle is refused, and the profile leaves its order.
@@ -189,7 +279,7 @@ pub(super) fn refuse(
 
 /// How sure it is that the carrier has nothing for a refused operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Proof {
+pub(super) enum Proof {
     /// Whatever was sent was refused or not taken.
     SurelyNothing,
     /// A person says so.
@@ -217,7 +307,7 @@ fn end_refused(
 
 /// The profile of a failed sale goes back to where it was: its order was never fulfilled, so its code was never
 /// revealed, and nothing that was sent for it was taken. What else is known of it must not speak against that.
-fn give_back(
+pub(super) fn give_back(
     conn: &mut Conn<'_>,
     depot: &Depot,
     profile: &Profile,
@@ -232,7 +322,7 @@ fn give_back(
         never_downloaded: !on_a_device,
         // A sending whose answer was lost may still be carried out, however often nothing of it was seen.
         no_bundle: proof == Proof::SurelyNothing
-            && operation.reads == 0
+            && !operation.answer_lost
             && operation.before_set.as_ref().is_none_or(Vec::is_empty),
     };
     let transition = apply(profile.stock_state(), StockCommand::Return(proof), now)
@@ -244,6 +334,64 @@ fn give_back(
     let fact = Fact::StockMoved { from, to, order, hold: None, quarantine, reason: None };
     events::append(conn, &[depot.event(now, Subject::Profile(profile.iccid.clone()), version, fact)])?;
     Ok(())
+}
+
+/// A person must decide: an answer was lost before, and what was found out since neither proves that the carrier took
+/// that sending nor that it did not.
+///
+/// # Errors
+/// When the store refuses.
+pub(super) async fn needs_person(depot: &Depot, lease: &Lease, refusal: &Refusal) -> Result<(), AppError> {
+    let operation = &lease.operation;
+    tracing::error!(operation = %operation.id, code = refusal.code, "refused after a lost answer; a person must decide");
+    let (work, leased, why) = (depot.clone(), lease.clone(), problem(refusal)?);
+    let code = refusal.code.clone();
+    depot
+        .write_again(move |conn| {
+            give_up(conn, &work, &leased, why.clone(), standing(&leased.operation), &code)
+        })
+        .await?;
+    signal(depot, operation);
+    Ok(())
+}
+
+/// What is known of an open outcome, for the person who must decide it.
+pub(super) fn standing(operation: &Operation) -> Json {
+    json!({
+        "sent_at": operation.sent_at,
+        "first_sent_at": operation.first_sent_at,
+        "on_the_line_before": operation.before_set,
+        "reads": operation.reads,
+        "looked": operation.resolution,
+    })
+}
+
+/// Leaves an operation, and its place in the order, to a person, in the caller's transaction.
+///
+/// # Errors
+/// When the store refuses, or the operation changed.
+pub(super) fn give_up(
+    conn: &mut Conn<'_>,
+    depot: &Depot,
+    lease: &Lease,
+    problem: Json,
+    evidence: Json,
+    code: &str,
+) -> Result<(), AppError> {
+    let now = conn.now()?;
+    let operation = &lease.operation;
+    lock_order(conn, operation)?;
+    let iccid = profiles::get(conn, operation.profile_id)?.iccid;
+    let change = OperationChange {
+        evidence: Some(evidence),
+        problem: Some(problem),
+        ..OperationChange::to(step(operation, OperationStep::GiveUp)?)
+    };
+    change_operation(conn, depot, operation, Some(lease.token), &change, &iccid, Some(code.to_owned()), now)?;
+    if let Some(allocation) = operation.allocation_id {
+        allocations::set_outcome(conn, allocation, ProfileOutcome::NeedsAttention)?;
+    }
+    roll_up_order(conn, depot, operation, None, now)
 }
 
 async fn retry_other_type(
@@ -263,11 +411,31 @@ async fn retry_other_type(
 
 /// The answer was lost. The operation says so, and nothing sends it again.
 async fn unknown(depot: &Depot, lease: &Lease, lost: Lost) -> Result<(), AppError> {
-    tracing::warn!(operation = %lease.operation.id, reason = lost.reason, "the carrier's answer was lost; not sent again");
+    record_lost(depot, lease, Losing::answer(lost.reason)).await
+}
+
+/// Why an outcome is open.
+#[derive(Debug, Clone)]
+struct Losing {
+    code: &'static str,
+    reason: String,
+    /// The carrier's id of an order that it acknowledged.
+    carrier_reference: Option<String>,
+    /// When it may be looked into; as the sending said when absent.
+    resolve_after: Option<DateTime<Utc>>,
+}
+
+impl Losing {
+    fn answer(reason: String) -> Self {
+        Self { code: "answer_lost", reason, carrier_reference: None, resolve_after: None }
+    }
+}
+
+async fn record_lost(depot: &Depot, lease: &Lease, lost: Losing) -> Result<(), AppError> {
+    let (code, reason) = (lost.code, lost.reason.as_str());
+    tracing::warn!(operation = %lease.operation.id, code, reason, "the outcome is open; not sent again");
     let (work, lease, operation) = (depot.clone(), lease.clone(), lease.operation.clone());
-    depot
-        .write_again(move |conn| mark_unknown(conn, &work, &lease.operation, Some(lease.token), &lost.reason))
-        .await?;
+    depot.write_again(move |conn| lose(conn, &work, &lease.operation, Some(lease.token), &lost)).await?;
     signal(depot, &operation);
     Ok(())
 }
@@ -280,17 +448,28 @@ pub(crate) fn mark_unknown(
     conn: &mut Conn<'_>,
     depot: &Depot,
     operation: &Operation,
-    token: Option<Uuid>,
     reason: &str,
+) -> Result<(), AppError> {
+    lose(conn, depot, operation, None, &Losing::answer(reason.to_owned()))
+}
+
+fn lose(
+    conn: &mut Conn<'_>,
+    depot: &Depot,
+    operation: &Operation,
+    token: Option<Uuid>,
+    lost: &Losing,
 ) -> Result<(), AppError> {
     let now = conn.now()?;
     lock_order(conn, operation)?;
     let iccid = profiles::get(conn, operation.profile_id)?.iccid;
     let change = OperationChange {
-        problem: Some(json!({ "code": "answer_lost", "detail": reason })),
+        problem: Some(json!({ "code": lost.code, "detail": lost.reason })),
+        carrier_reference: lost.carrier_reference.clone(),
+        resolve_after: lost.resolve_after,
         ..OperationChange::to(step(operation, OperationStep::Lose)?)
     };
-    change_operation(conn, depot, operation, token, &change, &iccid, Some("answer_lost".to_owned()), now)?;
+    change_operation(conn, depot, operation, token, &change, &iccid, Some(lost.code.to_owned()), now)?;
     let unknown = BundleChange { status: Some(BundleStatus::Unknown), ..BundleChange::default() };
     change_bundle(conn, depot, operation, &unknown, &iccid, now)?;
     if let Some(allocation) = operation.allocation_id {

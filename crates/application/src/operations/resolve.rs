@@ -4,7 +4,7 @@
 //! first sending (`domain::resolution`). A bundle that fits ends the operation as done. Nothing there, seen twice
 //! some time apart, sends it again. A read that fails decides nothing. After too long a person must decide.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use simdepot_domain::carrier::{BundleReading, ReadError};
@@ -13,11 +13,15 @@ use simdepot_domain::order::ProfileOutcome;
 use simdepot_persistence::operations::{self, Lease, Operation, OperationChange};
 use simdepot_persistence::{allocations, profiles};
 
-use super::conclude::{Found, conclude, weigh};
+use super::conclude::{Finding, Found, conclude, weigh};
 use super::deferral::backoff;
+use super::outcome::{self, standing};
 use super::writes::{change_operation, lock_order, roll_up_order, signal, step as next};
 use crate::depot::Depot;
 use crate::error::AppError;
+
+/// Left of a lease for writing down what was read.
+const WRITING: TimeDelta = TimeDelta::seconds(2);
 
 /// What was seen of an open outcome so far; kept with the operation, for the next look and for a person.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -45,7 +49,9 @@ pub async fn step(depot: &Depot) -> Result<bool, AppError> {
     if !due.await? {
         return Ok(false);
     }
-    let (token, length) = (depot.ids.uuid(), depot.work.lease);
+    // Whose operation it will be is not known yet.
+    let lengths = depot.accounts.values().map(|account| depot.lease_of(account));
+    let (token, length) = (depot.ids.uuid(), lengths.max().unwrap_or(depot.work.lease));
     let leased = depot.store.write(move |conn| {
         let now = conn.now()?;
         operations::lease_unknown(conn, token, now, now + length)
@@ -74,10 +80,10 @@ async fn look(depot: &Depot, lease: &Lease) -> Result<(), AppError> {
             return undecided(depot, lease, looked).await;
         }
     };
-    let listed = inventory.iter().map(|bundle| bundle.subscription_id.clone()).collect();
+    let listed = inventory.iter().flatten().map(|bundle| bundle.subscription_id.clone()).collect();
     let sent = operation.clone();
-    match depot.store.read(move |conn| weigh(conn, &sent, &inventory)).await? {
-        Some(found) => {
+    match depot.store.read(move |conn| weigh(conn, &sent, inventory.as_deref())).await? {
+        Finding::Taken(found) => {
             let evidence = Found::in_inventory(&found);
             count("done");
             if found.more > 0 {
@@ -85,12 +91,29 @@ async fn look(depot: &Depot, lease: &Lease) -> Result<(), AppError> {
             }
             conclude(depot, operation, Some(lease.token), evidence).await.map(drop)
         }
-        None => nothing_there(depot, lease, Looked { listed, last_failure: None, ..before }).await,
+        Finding::Doubtful(doubt) => doubtful(depot, lease, listed, doubt.explain()).await,
+        // It was receipted, so it is there or will be: sending it again would buy it twice.
+        Finding::Nothing if operation.carrier_reference.is_some() => {
+            doubtful(depot, lease, listed, "the carrier acknowledged the order and does not list it").await
+        }
+        Finding::Nothing => {
+            nothing_there(depot, lease, Looked { listed, last_failure: None, ..before }).await
+        }
     }
 }
 
+/// A list that decides nothing: what earlier ones seemed to show counts no more.
+async fn doubtful(depot: &Depot, lease: &Lease, listed: Vec<String>, why: &str) -> Result<(), AppError> {
+    tracing::warn!(operation = %lease.operation.id, why, "the carrier's list decides nothing");
+    let looked = Looked { nothing_since: None, last_failure: Some(why.to_owned()), listed };
+    undecided(depot, lease, looked).await
+}
+
+/// The bundles on a line; `None` when the carrier does not know the line.
+type Listed = Option<Vec<BundleReading>>;
+
 /// Everything on the operation's line, or why that is not known.
-async fn read(depot: &Depot, operation: &Operation) -> Result<Result<Vec<BundleReading>, String>, AppError> {
+async fn read(depot: &Depot, operation: &Operation) -> Result<Result<Listed, String>, AppError> {
     let profile_id = operation.profile_id;
     let profile = depot.store.read(move |conn| profiles::get(conn, profile_id)).await?;
     let account = match depot.account(&operation.carrier_account) {
@@ -107,8 +130,9 @@ async fn read(depot: &Depot, operation: &Operation) -> Result<Result<Vec<BundleR
             None => Err(ReadError::Unreadable { what: "the line has no number".to_owned() }),
         }
     };
-    // Two calls at most; an adapter that hangs must not keep the lease for ever.
-    Ok(match tokio::time::timeout(account.timeout * 2, asked).await {
+    // Two calls at most; what is read after the lease has run out counts for nothing.
+    let limit = (depot.lease_of(account) - WRITING).to_std().unwrap_or_default();
+    Ok(match tokio::time::timeout(limit.min(account.timeout * 2), asked).await {
         Ok(read) => read.map_err(|error| error.to_string()),
         Err(_) => Err("the carrier did not answer in time".to_owned()),
     })
@@ -177,37 +201,15 @@ async fn give_up(depot: &Depot, lease: &Lease, looked: &Looked) -> Result<(), Ap
     count("needs_attention");
     let operation = &lease.operation;
     tracing::error!(operation = %operation.id, reads = operation.reads, "an open outcome cannot be decided; a person must");
-    let evidence = json!({
-        "sent_at": operation.sent_at,
-        "first_sent_at": operation.first_sent_at,
-        "on_the_line_before": operation.before_set,
-        "reads": operation.reads,
-        "looked": document(looked)?,
+    let seen = Operation { resolution: Some(document(looked)?), ..operation.clone() };
+    let problem = json!({
+        "code": "undecided",
+        "detail": "the carrier could not tell whether it took the order; decide with POST /v1/operations/{id}/resolve",
     });
-    let (work, leased) = (depot.clone(), lease.clone());
+    let (work, leased, evidence) = (depot.clone(), lease.clone(), standing(&seen));
     depot
         .store
-        .write(move |conn| {
-            let now = conn.now()?;
-            let operation = &leased.operation;
-            lock_order(conn, operation)?;
-            let iccid = profiles::get(conn, operation.profile_id)?.iccid;
-            let problem = json!({
-                "code": "undecided",
-                "detail": "the carrier could not tell whether it took the order; decide with POST /v1/operations/{id}/resolve",
-            });
-            let change = OperationChange {
-                evidence: Some(evidence),
-                problem: Some(problem.clone()),
-                ..OperationChange::to(next(operation, OperationStep::GiveUp)?)
-            };
-            let code = Some("undecided".to_owned());
-            change_operation(conn, &work, operation, Some(leased.token), &change, &iccid, code, now)?;
-            if let Some(allocation) = operation.allocation_id {
-                allocations::set_outcome(conn, allocation, ProfileOutcome::NeedsAttention)?;
-            }
-            roll_up_order(conn, &work, operation, None, now)
-        })
+        .write(move |conn| outcome::give_up(conn, &work, &leased, problem, evidence, "undecided"))
         .await?;
     signal(depot, operation);
     Ok(())

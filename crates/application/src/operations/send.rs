@@ -1,5 +1,7 @@
 //! The send: `sent` is committed, the carrier is called, the outcome is committed.
 
+use std::time::Duration;
+
 use simdepot_domain::carrier::{BundleOrder, Lost, Placement, Unavailable};
 use simdepot_domain::event::{Fact, Subject};
 use simdepot_domain::operation::OperationStep;
@@ -14,7 +16,12 @@ use crate::depot::Depot;
 use crate::error::AppError;
 use crate::observations::{self, Sightings};
 
+/// First and longest pause before an outcome is recorded again.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
 /// What tx 3 must know of what went before.
+#[derive(Clone)]
 pub(super) struct Sent {
     /// The lease, its operation as `sent` left it.
     pub(super) lease: Lease,
@@ -40,41 +47,66 @@ pub(super) async fn send(depot: &Depot, lease: Lease, plan: Plan, started: Insta
     };
     let (account, insisted) = (plan.account.clone(), plan.insisted);
     let seen = plan.seen.clone();
-    let lease = commit_sent(depot, lease, plan).await?;
-    // A worker that was paused since it leased may find its outcome being decided by others: it does not send. Here
-    // the operation is `sent` and untouched, so it can be put back for sure.
-    let lease_over = started.elapsed() + account.timeout > depot.work.lease.to_std().unwrap_or_default();
-    let placement = if lease_over {
+    let lease_time = depot.lease_of(&account).to_std().unwrap_or_default();
+    let (lease, dated) = commit_sent(depot, lease, plan).await?;
+    // A worker that was paused since it leased, or whose commit took long, may find its outcome being decided by others
+    // while the carrier is still at work: it does not send. Here the operation is `sent` and untouched, so it can be put
+    // back for sure.
+    let late = dated.elapsed() > depot.work.resolve_margin.to_std().unwrap_or_default() / 2;
+    let placement = if late || started.elapsed() + account.timeout > lease_time {
         let reason = "the worker was paused before the call".to_owned();
         Placement::NotTaken(Unavailable { reason, retry_after_ms: None })
     } else {
         call(&account, &order).await
     };
-    outcome::record(depot, Sent { lease, seen, order, insisted }, placement).await
+    let until = dated + account.timeout + depot.work.resolve_margin.to_std().unwrap_or_default();
+    record(depot, Sent { lease, seen, order, insisted }, placement, until).await
+}
+
+/// Transaction 3, again and again while the database is away: what is known now is worth more than all that could be
+/// found out later. From `until` on others look for the outcome.
+async fn record(depot: &Depot, sent: Sent, placement: Placement, until: Instant) -> Result<(), AppError> {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match outcome::record(depot, sent.clone(), placement.clone()).await {
+            Err(error) if error.is_outage() && Instant::now() + pause < until => {
+                tracing::warn!(operation = %sent.lease.operation.id, %error, "an outcome cannot be recorded yet");
+            }
+            Err(error) => {
+                // Ids of the carrier, which no secret can be made of.
+                tracing::error!(operation = %sent.lease.operation.id, ?placement, %error, "an outcome is not recorded");
+                return Err(error);
+            }
+            Ok(()) => return Ok(()),
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
 }
 
 /// The call itself. The adapter has its own time-out; this one only guards against an adapter that hangs.
 async fn call(account: &crate::depot::Account, order: &BundleOrder) -> Placement {
-    let limit = account.timeout + std::time::Duration::from_secs(1);
+    let limit = account.timeout + Duration::from_secs(1);
     match tokio::time::timeout(limit, account.carrier.place_bundle(order)).await {
         Ok(placement) => placement,
         Err(_) => Placement::Unknown(Lost { reason: "the adapter did not answer in time".to_owned() }),
     }
 }
 
-/// Transaction 2: what was read, and that the next thing is the call.
-async fn commit_sent(depot: &Depot, lease: Lease, plan: Plan) -> Result<Lease, AppError> {
+/// Transaction 2: what was read, and that the next thing is the call. The instant is that of the operation's dates.
+async fn commit_sent(depot: &Depot, lease: Lease, plan: Plan) -> Result<(Lease, Instant), AppError> {
     let work = depot.clone();
     depot
         .store
         .write(move |conn| {
-            let now = conn.now()?;
             let operation = &lease.operation;
-            if lease.until <= now {
-                return Err(lost_lease());
-            }
             // Under the order's lock: an order that began to be taken back sends nothing any more.
             if being_cancelled(conn, operation)? {
+                return Err(lost_lease());
+            }
+            // The clock comes after the lock, which may have been waited for.
+            let (dated, now) = (Instant::now(), conn.now()?);
+            if lease.until <= now {
                 return Err(lost_lease());
             }
             let status = operation
@@ -88,7 +120,7 @@ async fn commit_sent(depot: &Depot, lease: Lease, plan: Plan) -> Result<Lease, A
                 sent: true,
                 order_type: Some(plan.order_type),
                 sent_at: Some((now, resolve_after)),
-                before_set: Some(plan.before_set),
+                before_set: plan.before_set,
                 keep_lease: true,
                 ..OperationChange::to(status)
             };
@@ -107,7 +139,7 @@ async fn commit_sent(depot: &Depot, lease: Lease, plan: Plan) -> Result<Lease, A
             events::append(conn, &[work.event(now, Subject::Operation(operation.id), version, fact)])?;
             let operation =
                 operations::find(conn, operation.id)?.ok_or(AppError::NotFound { what: "operation" })?;
-            Ok(Lease { operation, token: lease.token, until: lease.until })
+            Ok((Lease { operation, token: lease.token, until: lease.until }, dated))
         })
         .await
 }

@@ -1,5 +1,6 @@
 //! Orders: taken in one transaction, fulfilled by operations, read by their channel.
 
+mod by_hand;
 mod convert;
 mod made_bundle;
 mod place;
@@ -7,6 +8,7 @@ mod read;
 mod roll_up;
 mod take;
 
+pub use by_hand::{OrderDecided, OrderVerdict, decide_by_hand};
 pub(crate) use made_bundle::BundleOnProfile;
 pub use place::{PlaceOrder, Placed, PlacedAs, place};
 pub use read::{ListOrders, OrderBundle, OrderLineView, OrderProfile, OrderView, get, list};

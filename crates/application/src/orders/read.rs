@@ -130,14 +130,21 @@ pub(crate) async fn read_and_reveal(
 
 /// Writes the reveal events, and only then opens the codes.
 async fn reveal_all(depot: &Depot, caller: &Caller, mut found: OrderView) -> Result<OrderView, AppError> {
-    let entries = found.lines.iter().flat_map(|line| line.profiles.iter());
+    // A place that was given up has no code to show: its profile left the order when it failed.
+    let entries =
+        found.lines.iter().flat_map(|line| line.profiles.iter()).filter(|entry| is_delivered(entry));
     let shown: Vec<Profile> = entries.map(|entry| entry.profile.clone()).collect();
     let codes = activation::reveal_all(depot, caller, found.order.id, shown).await?;
     let entries = found.lines.iter_mut().flat_map(|line| line.profiles.iter_mut());
+    let entries = entries.filter(|entry| is_delivered(entry));
     for (entry, code) in entries.zip(codes) {
         entry.activation = code;
     }
     Ok(found)
+}
+
+fn is_delivered(entry: &OrderProfile) -> bool {
+    entry.outcome == ProfileOutcome::Fulfilled
 }
 
 /// A bundle with the operation that places it.

@@ -28,10 +28,12 @@ pub(crate) fn roll_up(
     if order.cancelling_since.is_some() {
         return end_cancellation(conn, depot, &order, problem.as_ref(), now);
     }
-    let outcomes = allocations::of_order(conn, order.id)?.into_iter().map(|allocation| allocation.outcome);
-    let status = status_of(outcomes);
-    // What went wrong on the way to a fulfilled order concerns nobody any more.
-    let problem = problem.filter(|_| status != OrderStatus::Fulfilled);
+    // What a person has given up does not count any more.
+    let counting =
+        allocations::of_order(conn, order.id)?.into_iter().filter(|allocation| !allocation.decided);
+    let status = status_of(counting.map(|allocation| allocation.outcome));
+    // What went wrong on the way to a fulfilled order concerns nobody any more, unless it was closed without it.
+    let problem = problem.filter(|_| status != OrderStatus::Fulfilled || order.accepted_at.is_some());
     if status == order.status && problem == order.problem {
         return Ok(status);
     }

@@ -54,6 +54,7 @@ impl<'a> Taking<'a> {
             reveal: request.reveal,
             problem: None,
             cancelling_since: None,
+            accepted_at: None,
             version: if waits { 1 } else { 2 },
             created_at: now,
             updated_at: now,

@@ -42,7 +42,8 @@ pub(super) async fn step(
         }
         Err(error) => return Ok(failed(name, (account, page, tries), counts, &error)),
     };
-    let pages = read.pages;
+    // A page without lines is the last one, whatever the index says of how many there are.
+    let pages = if read.lines.is_empty() && read.unreadable == 0 { page } else { read.pages };
     record(depot, name, read, &mut counts).await?;
     let next = if page < pages { Cursor::Fleet { account, page: page + 1, tries: 0 } } else { next_account };
     Ok(Progress::to(next, counts))

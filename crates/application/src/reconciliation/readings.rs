@@ -25,7 +25,8 @@ pub(super) async fn read(carrier: &dyn Carrier, profile: &Profile, asked_at: Dat
     let in_line = readings.line.iter().flatten().find_map(|line| line.msisdn.as_ref());
     if let Some(msisdn) = in_line.or(profile.msisdn.as_ref()) {
         let listed = carrier.bundles(msisdn).await;
-        readings.bundles = known(profile, "bundles", listed, &mut readings.failed, &mut denied);
+        // Of a line that the carrier does not know nothing is known.
+        readings.bundles = known(profile, "bundles", listed, &mut readings.failed, &mut denied).flatten();
     }
     // An account without a right knows no better tomorrow; one without any right has compared nothing.
     let nothing = readings.line.is_none() && readings.esim.is_none() && readings.bundles.is_none();

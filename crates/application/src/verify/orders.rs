@@ -82,6 +82,9 @@ impl Kind for Orders {
                 "order {id} has another channel, reference or quantity than its events say"
             ));
         }
+        if order.accepted != story.iter().any(|event| matches!(event.fact, Fact::OrderAccepted { .. })) {
+            return Some(format!("order {id} was accepted by a person, or not, other than its events say"));
+        }
         let moves = story.iter().filter_map(|event| match &event.fact {
             Fact::OrderStatusChanged { from, to } => Some((event.id, Some(*from), *to)),
             _ => None,

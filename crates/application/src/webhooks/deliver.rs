@@ -1,15 +1,22 @@
 //! Sending deliveries, each try between two transactions: one takes it under a lease, one records what came of it.
 //!
-//! A failing endpoint gets one try at a time, so that its time-outs occupy one worker and not all of them.
+//! **One endpoint's trouble is not the others'.** A failing endpoint has one try at a time over all processes and then a
+//! pause that grows ([`Health`]); both are in the database. All failing ones together have at most half of the workers
+//! of a process, which is counted by each process for itself: with more processes there are more workers for either
+//! half. Healthy endpoints come first, but one worker goes to the failing ones when none does, so that an endpoint that
+//! has recovered is found however much there is to do.
 
 use simdepot_domain::event::{Fact, Subject};
 use simdepot_domain::id::WebhookEndpointId;
-use simdepot_domain::webhook::{EndpointStatus, Parcel, Reply, Verdict, WebhookSecret, judge, signatures};
-use simdepot_persistence::webhooks::deliveries::{self, Lease, Next, Parallel, Tried};
+use simdepot_domain::webhook::{
+    EndpointStatus, Health, Parcel, Reply, Verdict, WebhookSecret, judge, signatures,
+};
+use simdepot_persistence::webhooks::deliveries::{self, Failing, Lease, Next, Parallel, Tried};
 use simdepot_persistence::webhooks::endpoints::{self, Endpoint, EndpointSettings};
 use simdepot_persistence::{Conn, StoreError, events};
 use tokio::time::Instant;
 
+use super::Probe;
 use crate::depot::Depot;
 use crate::error::AppError;
 
@@ -27,6 +34,8 @@ struct Job {
     endpoint: Endpoint,
     secrets: Vec<WebhookSecret>,
     lease: Lease,
+    /// The place among the tries at failing endpoints, kept to the end.
+    _probe: Option<Probe>,
 }
 
 /// Sends one delivery that is due. `false` when there was none.
@@ -35,10 +44,10 @@ struct Job {
 /// When the store cannot be asked. What goes wrong at the endpoint is an outcome, not an error.
 pub async fn step(depot: &Depot) -> Result<bool, AppError> {
     // Looked for without a write transaction first: idle workers must not queue for SQLite's only writer.
-    let now = depot.now();
-    let found =
-        depot.store.read(move |conn| deliveries::endpoints_with_work(conn, PARALLEL, now, LOOKED_AT)).await?;
-    for id in found {
+    let (now, failing) = (depot.now(), failing(depot));
+    let look =
+        move |conn: &mut Conn<'_>| deliveries::endpoints_with_work(conn, PARALLEL, failing, now, LOOKED_AT);
+    for id in depot.store.read(look).await? {
         let started = Instant::now();
         match take(depot, id).await {
             Ok(Some(job)) => {
@@ -58,6 +67,15 @@ pub async fn step(depot: &Depot) -> Result<bool, AppError> {
     Ok(false)
 }
 
+/// Whether this worker looks at failing endpoints, and when.
+fn failing(depot: &Depot) -> Failing {
+    match depot.probes.under_way() {
+        0 => Failing::First,
+        some if some < depot.work.webhook_probes => Failing::Last,
+        _ => Failing::LeftOut,
+    }
+}
+
 async fn take(depot: &Depot, id: WebhookEndpointId) -> Result<Option<Job>, AppError> {
     let (work, token) = (depot.clone(), depot.ids.uuid());
     depot
@@ -68,12 +86,18 @@ async fn take(depot: &Depot, id: WebhookEndpointId) -> Result<Option<Job>, AppEr
             let Some(endpoint) = endpoints::lock_if_free(conn, id)?.filter(enabled) else {
                 return Ok(None);
             };
+            // Other workers look at the same time, and a healthy one may have failed since.
+            let is_failing = endpoint.health.is_failing();
+            let probe = is_failing.then(|| work.probes.begin(work.work.webhook_probes)).flatten();
+            if is_failing && probe.is_none() {
+                return Ok(None);
+            }
             let lease = deliveries::lease_next(conn, &endpoint, PARALLEL, token, now, work.work.lease)?;
             let Some(lease) = lease else {
                 return Ok(None);
             };
             let secrets = endpoints::secrets(conn, work.store.vault(), &endpoint, now)?;
-            Ok(Some(Job { endpoint, secrets, lease }))
+            Ok(Some(Job { endpoint, secrets, lease, _probe: probe }))
         })
         .await
 }
@@ -131,8 +155,9 @@ fn record(conn: &mut Conn<'_>, depot: &Depot, job: &Job, reply: &Reply) -> Resul
     if reply.is_gone() && endpoint.settings.status == EndpointStatus::Enabled {
         return disable(conn, depot, &endpoint, now);
     }
-    let failures = if next == Next::Delivered { 0 } else { endpoint.failures.saturating_add(1) };
-    Ok(endpoints::set_failures(conn, &endpoint, failures)?)
+    let health = endpoint.health.after(reply, job.endpoint.health, now);
+    tell_of_health(&endpoint, health);
+    Ok(endpoints::set_health(conn, &endpoint, health)?)
 }
 
 /// An endpoint that says it is gone gets nothing more until somebody enables it again; what it has not got waits.
@@ -149,11 +174,24 @@ fn disable(
         ..endpoint.settings.clone()
     };
     let version = endpoint.version + 1;
-    endpoints::update(conn, endpoint, &settings, version, now)?;
+    endpoints::update(conn, endpoint, &settings, Health::default(), version, now)?;
     let fact = Fact::WebhookEndpointDisabled { reason: reason.to_owned() };
     events::append(conn, &[depot.event(now, Subject::WebhookEndpoint(endpoint.id), version, fact)])?;
     tracing::warn!(endpoint = %endpoint.id, reason, "a webhook endpoint was disabled");
     Ok(())
+}
+
+fn tell_of_health(endpoint: &Endpoint, health: Health) {
+    let id = endpoint.id;
+    match (endpoint.health.is_failing(), health.not_before) {
+        (false, Some(until)) if health.is_failing() => {
+            tracing::info!(endpoint = %id, %until, "a webhook endpoint fails; it is tried now and then");
+        }
+        (true, _) if !health.is_failing() => {
+            tracing::info!(endpoint = %id, "a webhook endpoint answers again")
+        }
+        _ => {}
+    }
 }
 
 fn tell(job: &Job, reply: &Reply, next: Next) {

@@ -3,7 +3,7 @@
 use simdepot_domain::event::{Fact, Subject};
 use simdepot_domain::id::WebhookEndpointId;
 use simdepot_domain::webhook::{
-    DeliveryStatus, EndpointStatus, OVERLAP, TargetError, Targets, WebhookSecret, is_event_type,
+    DeliveryStatus, EndpointStatus, Health, OVERLAP, TargetError, Targets, WebhookSecret, is_event_type,
 };
 use simdepot_persistence::vault::Vault;
 use simdepot_persistence::webhooks::deliveries::{self, Delivery};
@@ -40,7 +40,8 @@ pub struct WithSecret {
 /// the key had made it.
 ///
 /// # Errors
-/// [`AppError::Invalid`] when deliveries may not go there, or a type is not known.
+/// [`AppError::Invalid`] when deliveries may not go there, a type is not known, or the channel has as many endpoints as
+/// it may.
 pub async fn create(
     depot: &Depot,
     caller: &Caller,
@@ -72,6 +73,7 @@ async fn insert(
         .write(move |conn| {
             let (now, id) = (work.now(), WebhookEndpointId::generate(work.ids.as_ref()));
             idempotency::record(conn, &work, &caller, key.as_ref(), 201, &id.to_string())?;
+            check_cap(conn, &work, &caller)?;
             let position = feed::position(conn)?.seq;
             let channel = caller.channel.clone();
             let new =
@@ -84,6 +86,17 @@ async fn insert(
         })
         .await?;
     Ok(WithSecret { endpoint, secret: Some(secret) })
+}
+
+/// Every endpoint takes its share of the workers: a channel has only so many.
+fn check_cap(conn: &mut Conn<'_>, depot: &Depot, caller: &Caller) -> Result<(), AppError> {
+    endpoints::lock_channel(conn, &caller.channel)?;
+    let (has, most) = (endpoints::count(conn, &caller.channel)?, depot.work.webhook_endpoints);
+    if has < u64::from(most) {
+        return Ok(());
+    }
+    let message = format!("a channel has at most {most} webhook endpoints, yours has {has}");
+    Err(AppError::invalid("", "limit", message))
 }
 
 /// What the ledger keeps of the address and the types: the address may carry its owner's token.
@@ -210,7 +223,7 @@ pub struct EndpointChange {
     pub description: Option<Option<String>>,
     /// Other types.
     pub types: Option<Option<Vec<String>>>,
-    /// On or off.
+    /// On or off. On for one that is on already: it is tried at once, whatever it answered last.
     pub status: Option<EndpointStatus>,
 }
 
@@ -235,6 +248,18 @@ impl EndpointChange {
         let names = changed.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name.to_owned());
         (after, names.collect())
     }
+
+    /// How the endpoint does after it, and whether it is to be tried at once. At another address, or switched on again,
+    /// it is another one; that its owner says that it is on does not make it a healthy one.
+    fn health(&self, before: &Endpoint, after: &EndpointSettings) -> (Health, bool) {
+        if after.url != before.settings.url || after.status != before.settings.status {
+            (Health::default(), true)
+        } else if self.status == Some(EndpointStatus::Enabled) {
+            (before.health.at_once(), true)
+        } else {
+            (before.health, false)
+        }
+    }
 }
 
 const DISABLED_BY_OWNER: &str = "switched off by its owner";
@@ -253,12 +278,18 @@ pub async fn change(
     let changed = depot
         .write_again(move |conn| {
             let endpoint = own_locked(conn, &caller, id)?;
+            let now = work.now();
             let (settings, mut names) = change.clone().apply(&endpoint.settings);
+            let (health, at_once) = change.health(&endpoint, &settings);
+            if at_once {
+                // What waits for its next try waits for the endpoint as it was.
+                deliveries::hurry(conn, id, now)?;
+            }
             if names.is_empty() {
-                return Ok(endpoint);
+                endpoints::set_health(conn, &endpoint, health)?;
+                return own(conn, &caller, id);
             }
             check(work.webhook_targets, &settings)?;
-            let now = work.now();
             let switched_off =
                 names.iter().any(|name| name == "status") && settings.status == EndpointStatus::Disabled;
             if switched_off {
@@ -277,11 +308,7 @@ pub async fn change(
                 .map(|(version, fact)| work.event(now, Subject::WebhookEndpoint(id), version, fact))
                 .collect();
             let version = told.last().map_or(endpoint.version, |event| event.version);
-            endpoints::update(conn, &endpoint, &settings, version, now)?;
-            if settings.url != endpoint.settings.url || settings.status != endpoint.settings.status {
-                // What waits for its next try waits for the endpoint as it was.
-                deliveries::hurry(conn, id, now)?;
-            }
+            endpoints::update(conn, &endpoint, &settings, health, version, now)?;
             events::append(conn, &told)?;
             own(conn, &caller, id)
         })
@@ -299,7 +326,7 @@ pub async fn delete(depot: &Depot, caller: &Caller, id: WebhookEndpointId) -> Re
     depot
         .write_again(move |conn| {
             let endpoint = own_locked(conn, &caller, id)?;
-            endpoints::delete(conn, &endpoint)?;
+            endpoints::delete(conn, work.store.vault(), &endpoint)?;
             let (version, fact) = (endpoint.version + 1, Fact::WebhookEndpointDeleted {});
             events::append(conn, &[work.event(work.now(), Subject::WebhookEndpoint(id), version, fact)])?;
             Ok(())

@@ -141,6 +141,7 @@ mod tests {
             version: 3,
             type_name: type_name.to_owned(),
             data,
+            hash: vec![0; 32],
         }
     }
 

@@ -8,6 +8,7 @@
 pub mod deliver;
 pub mod endpoints;
 pub mod fan_out;
+mod probes;
 pub mod replay;
 
 use async_trait::async_trait;
@@ -17,6 +18,8 @@ use simdepot_persistence::webhooks::deliveries;
 
 use crate::depot::Depot;
 use crate::error::AppError;
+
+pub use probes::{Probe, Probes};
 
 /// How long deliveries that have ended are kept.
 const KEPT: TimeDelta = TimeDelta::days(30);

@@ -4,7 +4,7 @@ use simdepot_domain::id::{EventId, WebhookEndpointId};
 use simdepot_domain::webhook::EndpointStatus;
 use simdepot_persistence::feed::{self, Entry};
 use simdepot_persistence::webhooks::deliveries;
-use simdepot_persistence::webhooks::endpoints::Endpoint;
+use simdepot_persistence::webhooks::endpoints::{self, Endpoint};
 
 use super::endpoints::{get, own_locked};
 use super::fan_out::{is_wanted, rendered};
@@ -31,7 +31,7 @@ pub enum Replay {
     },
 }
 
-/// Queues deliveries of events again; returns how many, and whether an earlier request with the key had done it. They
+/// Queues deliveries of events again and ends the endpoint's pause; returns how many, and whether an earlier request with the key had done it. They
 /// have the `webhook-id` that they had, so a receiver that has one already can tell.
 ///
 /// # Errors
@@ -72,6 +72,8 @@ async fn queue(
             let endpoint = own_locked(conn, &caller, id)?;
             require_enabled(&endpoint)?;
             deliveries::insert_many(conn, &endpoint, &new, true, work.now())?;
+            // Who asks for events says that he takes them. One that goes on failing still has one try at a time.
+            endpoints::set_health(conn, &endpoint, endpoint.health.at_once())?;
             Ok(count)
         })
         .await

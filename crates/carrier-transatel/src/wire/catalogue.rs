@@ -81,12 +81,16 @@ pub(crate) fn parse_list(answer: &Answer) -> Result<Vec<Product>, ReadError> {
     Ok(products)
 }
 
+/// Whether the answer to [`single_request`] leaves open if there is such a product: the id is part of the URL, so a 404
+/// that does not name the product may be the gateway's.
+pub(crate) fn is_open(answer: &Answer) -> bool {
+    answer.status == 404 && !Problem::of(answer).is("PRODUCT_NOT_FOUND")
+}
+
 /// Reads one product: the list's wrapper with one element, or the bare element, since both have been seen.
 pub(crate) fn parse_single(answer: &Answer, wanted: &str) -> Result<Option<Product>, ReadError> {
     match answer.status {
         200 => {}
-        // The gateway's own NOT_FOUND too: the id is part of the URL.
-        404 => return Ok(None),
         _ if Problem::of(answer).is("PRODUCT_NOT_FOUND") => return Ok(None),
         _ => return Err(problem::read_error(answer)),
     }
@@ -222,9 +226,13 @@ mod tests {
     #[test]
     fn an_unknown_product_is_none_and_a_failed_read_is_an_error() {
         let read = |status, body: &str| parse_single(&Answer::of(status, body), "X");
-        for title in ["PRODUCT_NOT_FOUND", "NOT_FOUND", ""] {
-            assert_eq!(read(404, &format!(r#"{{"title":"{title}"}}"#)), Ok(None));
+        assert_eq!(read(404, r#"{"title":"PRODUCT_NOT_FOUND"}"#), Ok(None));
+        assert!(!is_open(&Answer::of(404, r#"{"title":"PRODUCT_NOT_FOUND"}"#)));
+        for body in [r#"{"title":"NOT_FOUND"}"#, "", "<html>"] {
+            assert!(matches!(read(404, body), Err(ReadError::Unavailable(_))), "{body}");
+            assert!(is_open(&Answer::of(404, body)), "{body}");
         }
+        assert!(!is_open(&Answer::of(403, "")));
         assert_eq!(read(400, r#"{"title":"PRODUCT_NOT_FOUND"}"#), Ok(None));
         assert!(matches!(read(403, r#"{"title":"INSUFFICIENT_PERMISSION"}"#), Err(ReadError::Denied { .. })));
         assert!(matches!(read(503, ""), Err(ReadError::Unavailable(_))));
@@ -239,7 +247,7 @@ mod tests {
         {
             assert!(matches!(read(body), Err(ReadError::Unreadable { .. })), "{body}");
         }
-        assert!(matches!(parse_list(&Answer::of(404, "")), Err(ReadError::Unreadable { .. })));
+        assert!(matches!(parse_list(&Answer::of(404, "")), Err(ReadError::Unavailable(_))));
     }
 
     #[test]

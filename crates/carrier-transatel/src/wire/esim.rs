@@ -211,9 +211,11 @@ mod tests {
             read(400, r#"{"detail":"Invalid SIM serial / SIM card doesn't belong to customer"}"#),
             Ok(None)
         );
-        assert!(matches!(read(404, r#"{"title":"NOT_FOUND"}"#), Err(ReadError::Unreadable { .. })));
-        assert!(matches!(read(404, ""), Err(ReadError::Unreadable { .. })));
-        assert!(matches!(read(403, ""), Err(ReadError::Denied { .. })));
+        for (status, body) in [(404, r#"{"title":"NOT_FOUND"}"#), (404, ""), (403, ""), (405, "<html>")] {
+            assert!(matches!(read(status, body), Err(ReadError::Unavailable(_))), "{status} {body}");
+        }
+        let denied = read(403, r#"{"title":"INSUFFICIENT_PERMISSION"}"#);
+        assert!(matches!(denied, Err(ReadError::Denied { .. })));
         assert!(matches!(read(500, r#"{"title":"ESIM_NOT_FOUND"}"#), Err(ReadError::Unavailable(_))));
     }
 }

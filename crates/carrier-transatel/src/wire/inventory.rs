@@ -44,7 +44,8 @@ struct Subscription {
     #[serde(default, deserialize_with = "lenient::text")]
     status: Option<String>,
     product_definition: Definition,
-    #[serde(default, deserialize_with = "lenient::moment")]
+    /// Weighed as evidence: a bare date is no moment.
+    #[serde(default, deserialize_with = "lenient::exact_moment")]
     subscription_date: Option<DateTime<Utc>>,
     #[serde(default, deserialize_with = "lenient::moment")]
     activation_date: Option<DateTime<Utc>>,
@@ -56,11 +57,11 @@ struct Subscription {
     transaction_reference: Option<String>,
 }
 
-/// Reads the bundles. An unknown subscriber has none, as documented; every other failure is one.
-pub(crate) fn parse(answer: &Answer, now: DateTime<Utc>) -> Result<Vec<BundleReading>, ReadError> {
+/// Reads the bundles; `None` for an unknown subscriber, as documented; every other failure is one.
+pub(crate) fn parse(answer: &Answer, now: DateTime<Utc>) -> Result<Option<Vec<BundleReading>>, ReadError> {
     if answer.status != 200 {
         let unknown = matches!(answer.status, 400 | 404) && Problem::of(answer).is("SUBSCRIBER_NOT_FOUND");
-        return if unknown { Ok(Vec::new()) } else { Err(problem::read_error(answer)) };
+        return if unknown { Ok(None) } else { Err(problem::read_error(answer)) };
     }
     let body: Body = answer.json("an inventory with productSubscriptions")?;
     let mut bundles: Vec<BundleReading> = Vec::with_capacity(body.product_subscriptions.len());
@@ -73,7 +74,7 @@ pub(crate) fn parse(answer: &Answer, now: DateTime<Utc>) -> Result<Vec<BundleRea
             bundles.push(bundle);
         }
     }
-    Ok(bundles)
+    Ok(Some(bundles))
 }
 
 fn bundle_of(subscription: Subscription, now: DateTime<Utc>) -> Result<BundleReading, ReadError> {
@@ -200,7 +201,7 @@ mod tests {
             "subscriptionId": "s", "status": text, "expirationDate": expires, "balances": { "data": data },
             "productDefinition": { "productId": "P" },
         }] });
-        parse(&Answer::of(200, &body.to_string()), now()).unwrap()[0].status
+        parse(&Answer::of(200, &body.to_string()), now()).unwrap().unwrap()[0].status
     }
 
     #[test]
@@ -215,7 +216,7 @@ mod tests {
     #[test]
     fn reads_the_inventory() {
         let answer = Answer::of(200, include_str!("../../fixtures/inventory.json"));
-        insta::assert_json_snapshot!(parse(&answer, now()).unwrap());
+        insta::assert_json_snapshot!(parse(&answer, now()).unwrap().unwrap());
     }
 
     #[test]
@@ -259,8 +260,8 @@ mod tests {
     #[test]
     fn a_failed_read_is_never_nothing_there() {
         let read = |status, body: &str| parse(&Answer::of(status, body), now());
-        assert_eq!(read(200, r#"{"productSubscriptions":[]}"#), Ok(Vec::new()));
-        assert_eq!(read(404, r#"{"title":"SUBSCRIBER_NOT_FOUND"}"#), Ok(Vec::new()));
+        assert_eq!(read(200, r#"{"productSubscriptions":[]}"#), Ok(Some(Vec::new())));
+        assert_eq!(read(404, r#"{"title":"SUBSCRIBER_NOT_FOUND"}"#), Ok(None));
         for (status, body) in [
             (200, "{}"),
             (200, "[]"),
@@ -276,14 +277,15 @@ mod tests {
                 r#"{"productSubscriptions":[{"subscriptionId":"s","status":"active","productDefinition":{}}]}"#,
             ),
             (200, r#"{"productSubscriptions":[{"subscriptionId":"s","status":"active"}]}"#),
-            (404, r#"{"title":"NOT_FOUND"}"#),
-            (404, ""),
             (400, r#"{"title":"BAD_REQUEST"}"#),
             (204, ""),
         ] {
             assert!(matches!(read(status, body), Err(ReadError::Unreadable { .. })), "{status} {body}");
         }
-        assert!(matches!(read(403, ""), Err(ReadError::Denied { .. })));
-        assert!(matches!(read(504, ""), Err(ReadError::Unavailable(_))));
+        for (status, body) in [(404, r#"{"title":"NOT_FOUND"}"#), (404, ""), (403, "<html>"), (504, "")] {
+            assert!(matches!(read(status, body), Err(ReadError::Unavailable(_))), "{status} {body}");
+        }
+        let denied = read(403, r#"{"title":"INSUFFICIENT_PERMISSION"}"#);
+        assert!(matches!(denied, Err(ReadError::Denied { .. })));
     }
 }

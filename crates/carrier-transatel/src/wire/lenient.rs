@@ -31,6 +31,12 @@ pub(crate) fn moment<'de, D: Deserializer<'de>>(from: D) -> Result<Option<DateTi
     Ok(text(from)?.as_deref().and_then(parse_moment))
 }
 
+/// The same, but a bare date, which names no moment, counts as absent.
+pub(crate) fn exact_moment<'de, D: Deserializer<'de>>(from: D) -> Result<Option<DateTime<Utc>>, D::Error> {
+    let bare = |text: &String| NaiveDate::parse_from_str(text, "%Y-%m-%d").is_ok();
+    Ok(text(from)?.filter(|text| !bare(text)).as_deref().and_then(parse_moment))
+}
+
 /// With `Z`, with `+01:00` or `+0100`; without a zone it is taken as UTC, as is a bare date.
 fn parse_moment(text: &str) -> Option<DateTime<Utc>> {
     let zoned = DateTime::parse_from_rfc3339(text)

@@ -1,6 +1,8 @@
 //! Errors: told apart by the problem's `title`, whatever the content type; by the HTTP status when there is none.
 //!
-//! The status decides how sure we are that nothing was done, the title what the refusal is about.
+//! The status decides how sure we are that nothing was done, the title what the refusal is about. A refusal without a
+//! title of the service's own comes from something on the way to it, such as a gateway, a firewall or a bad deployment:
+//! the service was not asked, so nothing was done and nothing was decided. It is tried again later.
 
 use serde::Deserialize;
 use simdepot_domain::carrier::{Concern, Lost, Placement, ReadError, Refusal, Unavailable};
@@ -11,12 +13,18 @@ use super::{Answer, lenient, unreadable};
 const MAX_DETAIL: usize = 500;
 /// Longest title that is taken for a code, in characters.
 const MAX_CODE: usize = 100;
+/// Titles that say no more than their status does: the gateway's own, and the names of the statuses.
+const GATEWAY_TITLES: [&str; 5] =
+    ["FORBIDDEN", "NOT_FOUND", "METHOD_NOT_ALLOWED", "NOT_ACCEPTABLE", "UNSUPPORTED_MEDIA_TYPE"];
 
 /// An RFC 7807 problem.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Problem {
     status: u16,
+    /// As a code; a title that is none is left out.
     title: Option<String>,
+    /// Whether there is a title at all.
+    titled: bool,
     detail: Option<String>,
 }
 
@@ -34,6 +42,7 @@ impl Problem {
         let body = serde_json::from_slice(&answer.body).unwrap_or(Body { title: None, detail: None });
         Self {
             status: answer.status,
+            titled: body.title.as_deref().is_some_and(|title| !title.trim().is_empty()),
             title: body.title.as_deref().and_then(code_of),
             detail: body.detail.map(|detail| printable(&detail)).filter(|detail| !detail.is_empty()),
         }
@@ -44,19 +53,29 @@ impl Problem {
         self.title.clone().unwrap_or_else(|| format!("HTTP_{}", self.status))
     }
 
+    /// Status and title.
+    fn shown(&self) -> String {
+        match &self.title {
+            Some(title) => format!("HTTP {} {title}", self.status),
+            None => format!("HTTP {}", self.status),
+        }
+    }
+
     /// Whether it carries this title.
     pub(crate) fn is(&self, title: &str) -> bool {
         self.title.as_deref() == Some(title)
     }
 
-    /// The gateway's 404: it does not know the URL. Not to be confused with a 404 about a SIM or a product.
-    pub(crate) fn is_unknown_url(&self) -> bool {
-        self.status == 404 && self.is("NOT_FOUND")
+    /// Whether it is no word of the service that was asked: a refusal without a title, or with one of the gateway's.
+    /// (408, 429 and 5xx say nothing final, whoever speaks.)
+    pub(crate) fn is_gateways_word(&self) -> bool {
+        let own = self.titled && !self.title.as_deref().is_some_and(|title| GATEWAY_TITLES.contains(&title));
+        (400..=499).contains(&self.status) && !own && !self.is_foreign_sim()
     }
 
-    /// Whether the account may not make this call at all, whatever it asks for.
+    /// Whether the service says that the account may not make this call at all, whatever it asks for.
     pub(crate) fn is_closed(&self) -> bool {
-        matches!(self.status, 403 | 405 | 501) || self.is("INSUFFICIENT_PERMISSION") || self.is_unknown_url()
+        self.is("INSUFFICIENT_PERMISSION") || (self.status == 501 && self.is("MISSING_CONFIGURATION"))
     }
 
     /// Whether it says that the SIM is none of this account (400 without a published title).
@@ -70,7 +89,9 @@ impl Problem {
         match (self.title.as_deref(), self.status) {
             (Some("SUBSCRIBER_STATUS_NOT_ELIGIBLE"), _) => Concern::LineStatus,
             (Some("SUBSCRIBER_NOT_FOUND"), _) => Concern::Profile,
-            (Some("PRODUCT_NOT_FOUND" | "PRODUCT_NOT_ELIGIBLE"), _) => Concern::Product,
+            (Some("PRODUCT_NOT_FOUND"), _) => Concern::Product,
+            // Not for this subscriber: perhaps for another.
+            (Some("PRODUCT_NOT_ELIGIBLE"), _) => Concern::Request,
             (Some("INSUFFICIENT_FUND" | "INSUFFICIENT_PERMISSION"), _) | (_, 402 | 403 | 501) => {
                 Concern::Account
             }
@@ -87,16 +108,21 @@ pub(crate) fn read_error(answer: &Answer) -> ReadError {
         ReadError::Unavailable(Unavailable { reason, retry_after_ms: answer.retry_after_ms })
     };
     match answer.status {
-        _ if problem.is_unknown_url() => {
-            unreadable("an URL that the gateway knows (404 NOT_FOUND): check base_url")
-        }
         _ if problem.is_closed() => ReadError::Denied { code },
         401 => unavailable("a fresh access token was turned away".into()),
         408 | 429 => unavailable(format!("HTTP {} {code}", answer.status)),
+        403 | 501 => unavailable(turned_away(&problem)),
+        _ if problem.is_gateways_word() => unavailable(turned_away(&problem)),
         _ if answer.is_server_failure() => unavailable(format!("HTTP {} {code}", answer.status)),
         300..=399 => unreadable(format!("an answer, not a redirection (HTTP {})", answer.status)),
         status => unreadable(format!("success instead of HTTP {status} {code}")),
     }
+}
+
+/// What to tell of an answer that decides nothing. An URL that nobody knows may be ours to mend.
+fn turned_away(problem: &Problem) -> String {
+    let hint = if problem.status == 404 { "; check base_url if it stays so" } else { "" };
+    format!("turned away with {}, not by the service that was asked{hint}", problem.shown())
 }
 
 /// What an answer other than success says about a write.
@@ -114,6 +140,11 @@ pub(crate) fn placement(answer: &Answer) -> Placement {
         }),
         // Written by a proxy on the way as often as by the service: no proof either way.
         408 => lost(),
+        _ if problem.is_gateways_word() => Placement::NotTaken(Unavailable {
+            reason: turned_away(&problem),
+            retry_after_ms: answer.retry_after_ms,
+        }),
+        501 if !problem.titled => lost(),
         400..=499 | 501 => Placement::Refused(Refusal {
             code: problem.code(),
             concerns: problem.concerns(),
@@ -164,21 +195,27 @@ mod tests {
             (404, "SUBSCRIBER_NOT_FOUND", "refused profile"),
             (400, "PRODUCT_NOT_FOUND", "refused product"),
             (404, "PRODUCT_NOT_FOUND", "refused product"),
-            (400, "PRODUCT_NOT_ELIGIBLE", "refused product"),
-            (403, "PRODUCT_NOT_ELIGIBLE", "refused product"),
+            (400, "PRODUCT_NOT_ELIGIBLE", "refused request"),
+            (403, "PRODUCT_NOT_ELIGIBLE", "refused request"),
             (400, "INSUFFICIENT_FUND", "refused account"),
             (403, "INSUFFICIENT_PERMISSION", "refused account"),
-            (403, "", "refused account"),
+            (403, "ACCOUNT_SUSPENDED", "refused account"),
+            (403, "", "not taken"),
+            (403, "Forbidden", "not taken"),
             (501, "Missing configuration", "refused account"),
-            (501, "", "refused account"),
+            (501, "", "unknown"),
             (400, "BAD_REQUEST", "refused request"),
-            (400, "", "refused request"),
-            (404, "NOT_FOUND", "refused request"),
-            (404, "", "refused request"),
-            (405, "METHOD_NOT_ALLOWED", "refused request"),
-            (406, "NOT_ACCEPTABLE", "refused request"),
+            (400, "!", "refused request"),
+            (400, "", "not taken"),
+            (404, "NOT_FOUND", "not taken"),
+            (404, "Not Found", "not taken"),
+            (404, "", "not taken"),
+            (405, "METHOD_NOT_ALLOWED", "not taken"),
+            (405, "", "not taken"),
+            (406, "NOT_ACCEPTABLE", "not taken"),
             (409, "CONFLICT", "refused request"),
-            (415, "UNSUPPORTED_MEDIA_TYPE", "refused request"),
+            (413, "", "not taken"),
+            (415, "UNSUPPORTED_MEDIA_TYPE", "not taken"),
             (422, "UNPROCESSABLE", "refused request"),
             (401, "UNAUTHORIZED", "not taken"),
             (429, "TOO_MANY_REQUESTS", "not taken"),
@@ -204,8 +241,12 @@ mod tests {
             (403, "INSUFFICIENT_PERMISSION", "denied INSUFFICIENT_PERMISSION"),
             (400, "INSUFFICIENT_PERMISSION", "denied INSUFFICIENT_PERMISSION"),
             (401, "INSUFFICIENT_PERMISSION", "denied INSUFFICIENT_PERMISSION"),
-            (403, "", "denied HTTP_403"),
-            (405, "METHOD_NOT_ALLOWED", "denied METHOD_NOT_ALLOWED"),
+            (403, "", "unavailable"),
+            (403, "Forbidden", "unavailable"),
+            (403, "REQUEST_BLOCKED", "unavailable"),
+            (405, "METHOD_NOT_ALLOWED", "unavailable"),
+            (406, "NOT_ACCEPTABLE", "unavailable"),
+            (501, "", "unavailable"),
             (501, "Missing configuration", "denied MISSING_CONFIGURATION"),
             (401, "UNAUTHORIZED", "unavailable"),
             (408, "", "unavailable"),
@@ -213,8 +254,10 @@ mod tests {
             (500, "INTERNAL_ERROR", "unavailable"),
             (503, "", "unavailable"),
             (504, "GATEWAY_TIMEOUT", "unavailable"),
-            (404, "NOT_FOUND", "unreadable"),
-            (404, "", "unreadable"),
+            (404, "NOT_FOUND", "unavailable"),
+            (404, "", "unavailable"),
+            (400, "", "unavailable"),
+            (404, "ESIM_NOT_FOUND", "unreadable"),
             (400, "BAD_REQUEST", "unreadable"),
             (302, "", "unreadable"),
             (204, "", "unreadable"),
@@ -225,6 +268,20 @@ mod tests {
                 ReadError::Unreadable { .. } => "unreadable".into(),
             };
             assert_eq!(found, expected, "{status} {title}");
+        }
+    }
+
+    #[test]
+    fn a_page_of_somebody_on_the_way_decides_nothing() {
+        for page in ["", "<html><h1>Request blocked</h1></html>", "null", "[]", r#"{"error":"forbidden"}"#] {
+            for status in [400, 403, 404, 405, 406, 409, 413, 415, 418, 431] {
+                let answer = Answer { retry_after_ms: Some(9), ..Answer::of(status, page) };
+                let ReadError::Unavailable(read) = read_error(&answer) else { panic!("{status} {page}") };
+                let Placement::NotTaken(write) = placement(&answer) else { panic!("{status} {page}") };
+                assert_eq!((&read, read.retry_after_ms), (&write, Some(9)));
+                assert!(read.reason.contains(&format!("HTTP {status}")), "{read}");
+                assert_eq!(read.reason.contains("base_url"), status == 404, "{read}");
+            }
         }
     }
 

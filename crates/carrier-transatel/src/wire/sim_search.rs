@@ -182,12 +182,14 @@ mod tests {
             (200, r#"{"sims":[]}"#),
             (200, r#"{"sims":[],"totalPages":-1}"#),
             (204, ""),
-            (404, r#"{"title":"NOT_FOUND"}"#),
         ] {
             assert!(matches!(fleet(status, body), Err(ReadError::Unreadable { .. })), "{status} {body}");
         }
-        assert!(matches!(fleet(503, ""), Err(ReadError::Unavailable(_))));
-        assert!(matches!(fleet(403, ""), Err(ReadError::Denied { .. })));
+        for (status, body) in [(503, ""), (403, ""), (404, r#"{"title":"NOT_FOUND"}"#)] {
+            assert!(matches!(fleet(status, body), Err(ReadError::Unavailable(_))), "{status} {body}");
+        }
+        let denied = fleet(403, r#"{"title":"INSUFFICIENT_PERMISSION"}"#);
+        assert!(matches!(denied, Err(ReadError::Denied { .. })));
     }
 
     #[test]
@@ -210,12 +212,15 @@ mod tests {
             (200, r#"{"sims":[{"simSerial":"8988247000000000025","status":"Active"}],"totalPages":2}"#),
             (200, "{}"),
             (200, ""),
-            (404, r#"{"title":"NOT_FOUND"}"#),
-            (400, ""),
+            (400, r#"{"title":"BAD_REQUEST"}"#),
             (200, r#"{"sims":[{"simSerial":"8988247000000000017"}]}"#),
         ] {
             assert!(matches!(read(status, body), Err(ReadError::Unreadable { .. })), "{status} {body}");
         }
-        assert!(matches!(read(403, ""), Err(ReadError::Denied { .. })));
+        for (status, body) in [(404, r#"{"title":"NOT_FOUND"}"#), (400, ""), (403, "")] {
+            assert!(matches!(read(status, body), Err(ReadError::Unavailable(_))), "{status} {body}");
+        }
+        let denied = read(403, r#"{"title":"INSUFFICIENT_PERMISSION"}"#);
+        assert!(matches!(denied, Err(ReadError::Denied { .. })));
     }
 }

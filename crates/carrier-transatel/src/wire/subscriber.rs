@@ -37,6 +37,8 @@ pub(crate) enum Subscriber {
     Absent,
     /// The account may not use this call.
     Closed,
+    /// Turned away without a word of the service: closed, or out of order.
+    Unclear(ReadError),
 }
 
 #[derive(Deserialize)]
@@ -56,6 +58,9 @@ pub(crate) fn parse(answer: &Answer, iccid: &Iccid) -> Result<Subscriber, ReadEr
         let problem = Problem::of(answer);
         return match answer.status {
             _ if problem.is_closed() => Ok(Subscriber::Closed),
+            401 | 408 | 429 => Err(problem::read_error(answer)),
+            403 | 501 => Ok(Subscriber::Unclear(problem::read_error(answer))),
+            _ if problem.is_gateways_word() => Ok(Subscriber::Unclear(problem::read_error(answer))),
             400 | 404 => Ok(Subscriber::Absent),
             _ => Err(problem::read_error(answer)),
         };
@@ -103,17 +108,21 @@ mod tests {
     fn closed_absent_or_failed() {
         for (status, title) in [
             (403, "INSUFFICIENT_PERMISSION"),
-            (403, ""),
             (401, "INSUFFICIENT_PERMISSION"),
-            (404, "NOT_FOUND"),
-            (405, "METHOD_NOT_ALLOWED"),
-            (501, ""),
+            (501, "Missing configuration"),
         ] {
             assert_eq!(
                 read(status, &format!(r#"{{"title":"{title}"}}"#)),
                 Ok(Subscriber::Closed),
                 "{status} {title}"
             );
+        }
+        for (status, title) in
+            [(403, ""), (404, "NOT_FOUND"), (404, ""), (400, ""), (405, "METHOD_NOT_ALLOWED"), (501, "")]
+        {
+            let found = read(status, &format!(r#"{{"title":"{title}"}}"#));
+            let unclear = matches!(found, Ok(Subscriber::Unclear(ReadError::Unavailable(_))));
+            assert!(unclear, "{status} {title}: {found:?}");
         }
         assert_eq!(read(400, r#"{"detail":"Invalid SIM serial"}"#), Ok(Subscriber::Absent));
         assert_eq!(read(404, r#"{"title":"SUBSCRIBER_NOT_FOUND"}"#), Ok(Subscriber::Absent));

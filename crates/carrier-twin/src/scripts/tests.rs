@@ -33,6 +33,7 @@ fn each_fault_does_what_its_name_says() {
         (Fault::WrongShape, Some(201), 1),
         (Fault::Garbage, Some(201), 1),
         (Fault::RefuseTitle { status: 501, title: "MISSING".to_owned() }, Some(501), 0),
+        (Fault::TurnedAway { status: 403 }, Some(403), 0),
     ] {
         let (got, orders, reply) = under(fault.clone());
         assert_eq!((got, orders), (status, taken), "{fault:?}");
@@ -40,7 +41,7 @@ fn each_fault_does_what_its_name_says() {
             Fault::DropAfterApply => assert_eq!(reply, TwinReply::Drop { applied: true }),
             Fault::DropBeforeApply => assert_eq!(reply, TwinReply::Drop { applied: false }),
             Fault::TooMany429 { .. } => assert_eq!(reply.header("retry-after"), Some("2")),
-            Fault::Garbage => assert!(reply.json().is_none()),
+            Fault::Garbage | Fault::TurnedAway { .. } => assert!(reply.json().is_none()),
             Fault::WrongShape => assert!(reply.json().unwrap().get("subscriptionId").is_none()),
             Fault::RefuseTitle { .. } => assert_eq!(reply.json().unwrap()["title"], "MISSING"),
             Fault::Slow { .. } => {

@@ -229,6 +229,26 @@ pub enum Fact {
         /// A person's reason.
         reason: String,
     },
+    /// A place of an order that had failed got another profile, by a person's word.
+    #[serde(rename = "order.place_refilled")]
+    #[strum(serialize = "order.place_refilled")]
+    PlaceRefilled {
+        /// The one that had failed on it.
+        out: Iccid,
+        /// The one that is tried now: the same, when it was the next on sale.
+        by: Iccid,
+        /// A person's reason.
+        reason: String,
+    },
+    /// A person closed an order without what had failed: it is delivered for what it has.
+    #[serde(rename = "order.accepted")]
+    #[strum(serialize = "order.accepted")]
+    OrderAccepted {
+        /// How many of its places were given up.
+        given_up: u32,
+        /// A person's reason.
+        reason: String,
+    },
     /// Somebody asked to take an order back.
     #[serde(rename = "order.cancel_requested")]
     #[strum(serialize = "order.cancel_requested")]

@@ -50,6 +50,10 @@ pub fn sentence(fact: &Fact, about: About<'_>) -> Option<String> {
             format!("Replaces {out} for the customer: {reason}")
         }
         Fact::ProfileReplaced { by, reason, .. } => format!("Replaced by {by} for the customer: {reason}"),
+        Fact::PlaceRefilled { out, by, reason } => refilled(about.iccid, out, by, reason),
+        Fact::OrderAccepted { given_up, reason } => {
+            format!("A person closed the order without the {given_up} that had failed: {reason}")
+        }
         Fact::BundleOrdered { product, order: Some(_), .. } => format!("{product} ordered with the profile"),
         Fact::BundleOrdered { product, order: None, .. } => format!("{product} ordered as a top-up"),
         Fact::BundleStatusChanged { to, .. } => bundle_sentence(*to, what),
@@ -160,6 +164,16 @@ fn substituted(iccid: &Iccid, out: &Iccid, by: Option<&Iccid>, reason: Quarantin
     }
 }
 
+fn refilled(iccid: &Iccid, out: &Iccid, by: &Iccid, reason: &str) -> String {
+    if out == by {
+        format!("Tried again on its place of the order, by a person: {reason}")
+    } else if by == iccid {
+        format!("Took the place of {out}, which had failed, by a person: {reason}")
+    } else {
+        format!("{by} took its place after it had failed, by a person: {reason}")
+    }
+}
+
 fn bundle_sentence(to: BundleStatus, what: &str) -> String {
     match to {
         BundleStatus::Ordering => format!("{what} is being ordered"),
@@ -244,6 +258,10 @@ mod tests {
             quarantine,
             reason: None,
         };
+        let refilled = |out: &Iccid, by: &Iccid| {
+            let reason = "paid".to_owned();
+            Fact::PlaceRefilled { out: out.clone(), by: by.clone(), reason }
+        };
         let story = [
             moved(StockStatus::Available, StockStatus::Allocated, None),
             operation(None, OperationStatus::Pending, None, None),
@@ -264,6 +282,10 @@ mod tests {
                 reason: QuarantineReason::DeviceBound,
             },
             moved(StockStatus::Allocated, StockStatus::Quarantined, Some(QuarantineReason::ReturnedUnproven)),
+            refilled(&other, &iccid),
+            refilled(&iccid, &other),
+            refilled(&iccid, &iccid),
+            Fact::OrderAccepted { given_up: 2, reason: "the customer takes one".to_owned() },
         ];
         let told: Vec<String> = story.iter().map(|fact| told(fact, Some("WW_1GB"))).collect();
         assert_eq!(
@@ -278,6 +300,10 @@ mod tests {
                 "Line seen active (event, 1970-01-01T00:00:00Z)",
                 "Took the place of 8988247000000000020, which could not be sold: a device is bound to it already",
                 "Set aside: came back without proof that it was never used",
+                "Took the place of 8988247000000000020, which had failed, by a person: paid",
+                "8988247000000000020 took its place after it had failed, by a person: paid",
+                "Tried again on its place of the order, by a person: paid",
+                "A person closed the order without the 2 that had failed: the customer takes one",
             ]
         );
     }

@@ -66,6 +66,11 @@ impl Reply {
         }
     }
 
+    /// Whether the endpoint has it: 2xx.
+    pub fn is_success(&self) -> bool {
+        matches!(self.status(), Some(200..=299))
+    }
+
     /// Whether the endpoint said that it is gone for good (Standard Webhooks: 410).
     pub fn is_gone(&self) -> bool {
         self.status() == Some(410)

@@ -27,16 +27,23 @@ pub enum Verdict {
 /// Decides on the `tried`-th try (from 1) by what came back. Only a 2xx is a success: redirects are not followed.
 /// `random` spreads deliveries that failed together, by up to a tenth of the pause.
 pub fn judge(reply: &Reply, tried: usize, now: DateTime<Utc>, random: u64) -> Verdict {
-    let asked_for = match reply {
-        Reply::Answered { status: 200..=299, .. } => return Verdict::Delivered,
+    if reply.is_success() {
+        return Verdict::Delivered;
+    }
+    let asked_for = asked_for(reply, now).unwrap_or_default();
+    match PAUSES.get(tried) {
+        Some(seconds) => Verdict::Again(now + spread(*seconds, random).max(asked_for)),
+        None => Verdict::GivenUp,
+    }
+}
+
+/// The pause that a reply asks for, at most [`LONGEST`]: 429 and 503 may.
+pub(super) fn asked_for(reply: &Reply, now: DateTime<Utc>) -> Option<TimeDelta> {
+    match reply {
         Reply::Answered { status: 429 | 503, retry_after } => {
             retry_after.as_deref().and_then(|text| pause_asked_for(text, now))
         }
         Reply::Answered { .. } | Reply::Failed { .. } => None,
-    };
-    match PAUSES.get(tried) {
-        Some(seconds) => Verdict::Again(now + spread(*seconds, random).max(asked_for.unwrap_or_default())),
-        None => Verdict::GivenUp,
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! On SQLite an event gets its number in the transaction that writes it: there is one writer. On PostgreSQL a counter
 //! that every transaction touches would make them wait for each other, so one sequencer at a time numbers what is
-//! surely complete ([`sequence`]). A number is given once and never again; every hash covers the one before it, so
-//! that a number stands for everything up to it.
+//! surely complete ([`sequence`]). A number is given once and never again, as long as no backup is restored; every hash
+//! covers the one before it, so that a number with its hash stands for everything up to it.
 
 mod check;
 mod sequence;
@@ -33,6 +33,8 @@ const GENESIS: [u8; 32] = [0; 32];
 pub struct Entry {
     /// Its number, from 1, without a gap.
     pub seq: i64,
+    /// Its hash in the chain.
+    pub hash: Vec<u8>,
     /// The event's id.
     pub id: EventId,
     /// When it became true.
@@ -74,14 +76,14 @@ impl Position {
 /// # Errors
 /// When one cannot be read.
 pub fn after(conn: &mut Conn<'_>, seq: i64, limit: i64) -> Result<Vec<Entry>> {
-    let rows: Vec<(i64, Row)> = feed::table
+    let rows: Vec<(i64, Vec<u8>, Row)> = feed::table
         .inner_join(events::table.on(events::id.eq(feed::event_id)))
         .filter(feed::seq.gt(seq))
         .order(feed::seq)
         .limit(limit)
-        .select((feed::seq, events::all_columns))
+        .select((feed::seq, feed::hash, events::all_columns))
         .load(conn.db)?;
-    rows.into_iter().map(|(seq, row)| entry(seq, row)).collect()
+    rows.into_iter().map(entry).collect()
 }
 
 /// The entry of an event; `None` when there is no such event, or it has no number yet.
@@ -89,18 +91,19 @@ pub fn after(conn: &mut Conn<'_>, seq: i64, limit: i64) -> Result<Vec<Entry>> {
 /// # Errors
 /// When it cannot be read.
 pub fn find(conn: &mut Conn<'_>, id: EventId) -> Result<Option<Entry>> {
-    let found: Option<(i64, Row)> = feed::table
+    let found: Option<(i64, Vec<u8>, Row)> = feed::table
         .inner_join(events::table.on(events::id.eq(feed::event_id)))
         .filter(feed::event_id.eq(Uid(id.0)))
-        .select((feed::seq, events::all_columns))
+        .select((feed::seq, feed::hash, events::all_columns))
         .first(conn.db)
         .optional()?;
-    found.map(|(seq, row)| entry(seq, row)).transpose()
+    found.map(entry).transpose()
 }
 
-fn entry(seq: i64, row: Row) -> Result<Entry> {
+fn entry((seq, hash, row): (i64, Vec<u8>, Row)) -> Result<Entry> {
     Ok(Entry {
         seq,
+        hash,
         subject_kind: parse_column("events", "subject_kind", row.id.0, &row.subject_kind)?,
         id: EventId(row.id.0),
         at: row.at.0,

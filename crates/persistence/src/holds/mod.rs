@@ -9,7 +9,7 @@ use simdepot_domain::channel::ChannelName;
 use simdepot_domain::hold::{HoldState, HoldStatus};
 use simdepot_domain::id::{HoldId, OrderId};
 
-use crate::dialect::{self, Lock};
+use crate::dialect::{self, Lock, Passing};
 use crate::error::{Result, StoreError, ensure_affected, parse_column};
 use crate::schema::holds;
 use crate::sql_types::{At, Id, Moment, Uid};
@@ -154,7 +154,7 @@ pub fn lock_if_free(conn: &mut Conn<'_>, id: HoldId) -> Result<Option<Hold>> {
 /// # Errors
 /// When the database cannot be asked.
 pub fn lock_channel(conn: &mut Conn<'_>, channel: &ChannelName) -> Result<()> {
-    dialect::one_by_one(conn.db, channel.as_str())
+    dialect::one_by_one(conn.db, Passing::Holds, channel.as_str())
 }
 
 /// How many profiles the channel's active holds were made for.

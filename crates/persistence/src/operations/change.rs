@@ -28,6 +28,8 @@ pub struct OperationChange {
     pub refused_type: Option<OrderType>,
     /// When it is sent, and when its outcome may be decided. The first moment is kept.
     pub sent_at: Option<(DateTime<Utc>, DateTime<Utc>)>,
+    /// When its outcome may be decided, other than by the sending.
+    pub resolve_after: Option<DateTime<Utc>>,
     /// Subscriptions known on the line before the send. Those known before an earlier send stay in it.
     pub before_set: Option<Vec<String>>,
     /// What the outcome was decided on.
@@ -52,6 +54,7 @@ impl OperationChange {
             order_type: None,
             refused_type: None,
             sent_at: None,
+            resolve_after: None,
             before_set: None,
             evidence: None,
             carrier_reference: None,
@@ -68,6 +71,8 @@ struct Changes {
     status: String,
     attempts: i32,
     deferrals: i32,
+    answer_lost: Option<bool>,
+    waiting_since: Option<Option<At>>,
     run_at: Option<At>,
     lease_token: Option<Option<Uid>>,
     lease_until: Option<Option<At>>,
@@ -79,7 +84,7 @@ struct Changes {
     resolve_after: Option<At>,
     before_set: Option<Doc>,
     evidence: Option<Doc>,
-    carrier_reference: Option<String>,
+    carrier_reference: Option<Option<String>>,
     problem: Option<Option<Doc>>,
     version: i64,
     updated_at: At,
@@ -100,6 +105,17 @@ fn known_before(operation: &Operation, now: &[String]) -> Result<Doc> {
     Ok(Doc(document(&known)?))
 }
 
+/// How often it was put off, and since when it waits. An open outcome that was decided begins to wait anew: a carrier
+/// that was down for long meanwhile must not end it at its first hiccup.
+fn waiting(operation: &Operation, change: &OperationChange, now: DateTime<Utc>) -> (i32, Option<Option<At>>) {
+    let before = i32::try_from(operation.deferrals).unwrap_or(i32::MAX);
+    match (change.deferred_to, operation.status) {
+        (None, _) => (before, None),
+        (Some(_), OperationStatus::Unknown | OperationStatus::NeedsAttention) => (0, Some(None)),
+        (Some(_), _) => (before.saturating_add(1), Some(Some(At(operation.waiting_since.unwrap_or(now))))),
+    }
+}
+
 /// Changes an operation that is still at its version and, with `token`, still under that lease. Returns its new
 /// version; the change is one event.
 ///
@@ -113,11 +129,13 @@ pub fn change(
     now: DateTime<Utc>,
 ) -> Result<i64> {
     let release = !change.keep_lease;
+    let (deferrals, waiting_since) = waiting(operation, change, now);
     let changes = Changes {
         status: change.status.to_string(),
         attempts: i32::try_from(operation.attempts).unwrap_or(i32::MAX) + i32::from(change.sent),
-        deferrals: i32::try_from(operation.deferrals).unwrap_or(i32::MAX)
-            + i32::from(change.deferred_to.is_some()),
+        deferrals,
+        answer_lost: (change.status == OperationStatus::Unknown).then_some(true),
+        waiting_since,
         run_at: change.deferred_to.map(At),
         lease_token: release.then_some(None),
         lease_until: release.then_some(None),
@@ -126,11 +144,16 @@ pub fn change(
         sent_at: change.sent_at.map(|(sent, _)| At(sent)),
         first_sent_at: operation.first_sent_at.or(change.sent_at.map(|(sent, _)| sent)).map(At),
         // What was seen of an open outcome counts until it is sent again.
-        resolution: change.sent.then_some(None),
-        resolve_after: change.sent_at.map(|(_, resolve)| At(resolve)),
+        resolution: (change.sent || change.status == OperationStatus::Unknown).then_some(None),
+        resolve_after: change.resolve_after.or(change.sent_at.map(|(_, resolve)| resolve)).map(At),
         before_set: change.before_set.as_ref().map(|set| known_before(operation, set)).transpose()?,
         evidence: change.evidence.clone().map(Doc),
-        carrier_reference: change.carrier_reference.clone(),
+        // A receipt does not count for the next sending.
+        carrier_reference: match (&change.carrier_reference, change.status) {
+            (Some(reference), _) => Some(Some(reference.clone())),
+            (None, OperationStatus::Pending) => Some(None),
+            (None, _) => None,
+        },
         problem: problem(change),
         version: operation.version + 1,
         updated_at: At(now),

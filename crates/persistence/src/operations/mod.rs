@@ -46,6 +46,10 @@ pub struct Operation {
     pub attempts: u32,
     /// How often it was put off before or after being sent.
     pub deferrals: u32,
+    /// An answer of it was lost: whatever was decided since, the carrier may still carry that sending out.
+    pub answer_lost: bool,
+    /// Since when the carrier does not take it; a decided outcome begins anew.
+    pub waiting_since: Option<DateTime<Utc>>,
     /// Not before.
     pub run_at: DateTime<Utc>,
     /// How it was last placed.
@@ -91,6 +95,8 @@ struct Row {
     status: String,
     attempts: i32,
     deferrals: i32,
+    answer_lost: bool,
+    waiting_since: Option<At>,
     run_at: At,
     lease_token: Option<Uid>,
     lease_until: Option<At>,
@@ -129,6 +135,8 @@ impl TryFrom<Row> for Operation {
             status: parse_column("operations", "status", key, &row.status)?,
             attempts: u32::try_from(row.attempts).unwrap_or_default(),
             deferrals: u32::try_from(row.deferrals).unwrap_or_default(),
+            answer_lost: row.answer_lost,
+            waiting_since: row.waiting_since.map(|at| at.0),
             run_at: row.run_at.0,
             order_type: kind("order_type", row.order_type.as_deref())?,
             refused_type: kind("refused_type", row.refused_type.as_deref())?,
@@ -195,6 +203,8 @@ fn new_row(new: &NewOperation, now: DateTime<Utc>) -> Result<Row> {
         status: OperationStatus::Pending.to_string(),
         attempts: 0,
         deferrals: 0,
+        answer_lost: false,
+        waiting_since: None,
         run_at: At(now),
         lease_token: None,
         lease_until: None,
@@ -304,7 +314,10 @@ pub fn list(
 /// When they cannot be read.
 pub fn overdue(conn: &mut Conn<'_>, now: DateTime<Utc>, limit: i64) -> Result<Vec<Operation>> {
     operations::table
-        .filter(operations::status.eq(OperationStatus::Sent.as_ref()))
+        // Spelled as the index of what is in flight has it.
+        .filter(diesel::dsl::sql::<diesel::sql_types::Bool>(
+            "status IN ('sent', 'accepted', 'unknown') AND status = 'sent'",
+        ))
         .filter(operations::resolve_after.le(At(now)))
         .order(operations::resolve_after)
         .limit(limit)

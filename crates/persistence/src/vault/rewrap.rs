@@ -21,7 +21,7 @@ impl Vault {
     /// Counts the wrapped keys.
     ///
     /// # Errors
-    /// [`VaultError::WrongKey`] when one is wrapped with a key that was not given.
+    /// [`VaultError::KeyMissing`] when one is wrapped with a key that was not given.
     pub fn wrapped(&self, conn: &mut Conn<'_>) -> Result<Wrapped> {
         #[derive(QueryableByName)]
         struct Count {
@@ -34,16 +34,17 @@ impl Vault {
             "SELECT key_id, COUNT(*) AS keys FROM wrapped_keys GROUP BY key_id ORDER BY key_id",
         )
         .load(conn.db)?;
+        let number = |count: &Count| u64::try_from(count.keys).unwrap_or_default();
+        let total = counts.iter().map(number).sum();
         let mut wrapped = Wrapped::default();
         for count in counts {
-            let keys = u64::try_from(count.keys).unwrap_or_default();
+            let keys = number(&count);
             if count.key_id == self.keys.current.id {
                 wrapped.current += keys;
             } else if self.keys.previous.as_ref().is_some_and(|previous| previous.id == count.key_id) {
                 wrapped.previous += keys;
             } else {
-                let given = self.keys.current.id.clone();
-                return Err(VaultError::WrongKey { needed: count.key_id, given }.into());
+                return Err(VaultError::KeyMissing { needed: count.key_id, keys, total }.into());
             }
         }
         Ok(wrapped)

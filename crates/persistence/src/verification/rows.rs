@@ -89,6 +89,8 @@ pub struct VerifiedOrder {
     pub quantity: i64,
     /// Where it stands.
     pub status: OrderStatus,
+    /// Whether a person closed it without what had failed.
+    pub accepted: bool,
     /// How many events it has had.
     pub version: i64,
 }
@@ -170,11 +172,13 @@ pub fn orders_after(conn: &mut Conn<'_>, after: Option<OrderId>, limit: i64) -> 
         quantity: i64,
         #[diesel(sql_type = Text)]
         status: String,
+        #[diesel(sql_type = Nullable<Moment>)]
+        accepted_at: Option<At>,
         #[diesel(sql_type = BigInt)]
         version: i64,
     }
     let rows: Vec<Row> = diesel::sql_query(
-        "SELECT o.id, o.channel, o.reference, o.status, o.version, \
+        "SELECT o.id, o.channel, o.reference, o.status, o.accepted_at, o.version, \
          (SELECT CAST(COALESCE(SUM(l.quantity), 0) AS BIGINT) FROM order_lines l WHERE l.order_id = o.id) AS quantity \
          FROM orders o WHERE o.id > $1 ORDER BY o.id LIMIT $2",
     )
@@ -189,6 +193,7 @@ pub fn orders_after(conn: &mut Conn<'_>, after: Option<OrderId>, limit: i64) -> 
                 channel: row.channel,
                 reference: row.reference,
                 quantity: row.quantity,
+                accepted: row.accepted_at.is_some(),
                 version: row.version,
             })
         })

@@ -179,14 +179,38 @@ pub struct Parallel {
     pub failing: i64,
 }
 
-/// Enabled endpoints with a delivery that is due and room for another try. Those with the fewest tries under way come
-/// first, so that slow ones do not keep the others waiting; among equals, the one that waits longest.
+/// Where failing endpoints stand among those with work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failing {
+    /// Before the healthy ones.
+    First,
+    /// Behind them.
+    Last,
+    /// Nowhere.
+    LeftOut,
+}
+
+impl Failing {
+    /// Before or behind the healthy ones, which have 0; 0 leaves them out.
+    const fn rank(self) -> i64 {
+        match self {
+            Self::First => -1,
+            Self::Last => 1,
+            Self::LeftOut => 0,
+        }
+    }
+}
+
+/// Enabled endpoints with a delivery that is due and room for another try, as far as they may be tried now. Of the
+/// healthy ones, and of the failing ones, those with the fewest tries under way come first, so that slow ones do not
+/// keep the others waiting; among equals, the one that waits longest.
 ///
 /// # Errors
 /// When the database cannot be asked.
 pub fn endpoints_with_work(
     conn: &mut Conn<'_>,
     parallel: Parallel,
+    failing: Failing,
     now: DateTime<Utc>,
     limit: i64,
 ) -> Result<Vec<WebhookEndpointId>> {
@@ -202,14 +226,16 @@ pub fn endpoints_with_work(
            AND d.run_at <= $1 AND (d.lease_until IS NULL OR d.lease_until <= $2)) AS since, \
           (SELECT COUNT(*) FROM webhook_deliveries l WHERE l.endpoint_id = e.id AND l.lease_token IS NOT NULL \
            AND l.lease_until > $2) AS under_way \
-         FROM webhook_endpoints e WHERE e.status = 'enabled') w WHERE w.since IS NOT NULL \
+         FROM webhook_endpoints e WHERE e.status = 'enabled' AND (e.not_before IS NULL OR e.not_before <= $1) \
+         AND (e.failures = 0 OR $5 <> 0)) w WHERE w.since IS NOT NULL \
          AND w.under_way < CASE WHEN w.failures > 0 THEN $3 ELSE $4 END \
-         ORDER BY w.under_way, w.since, w.id LIMIT $5",
+         ORDER BY CASE WHEN w.failures > 0 THEN $5 ELSE 0 END, w.under_way, w.since, w.id LIMIT $6",
     )
     .bind::<Moment, _>(At(now))
     .bind::<Moment, _>(At(clock))
     .bind::<BigInt, _>(parallel.failing)
     .bind::<BigInt, _>(parallel.healthy)
+    .bind::<BigInt, _>(failing.rank())
     .bind::<BigInt, _>(limit)
     .load(conn.db)?;
     Ok(rows.into_iter().map(|row| WebhookEndpointId(row.id.0)).collect())
@@ -250,6 +276,9 @@ pub fn lease_next(
     now: DateTime<Utc>,
     length: chrono::TimeDelta,
 ) -> Result<Option<Lease>> {
+    if !endpoint.health.is_due(now) {
+        return Ok(None);
+    }
     let clock = conn.now()?;
     let own = table::table.filter(table::endpoint_id.eq(Uid(endpoint.id.0)));
     let under_way: i64 = own
@@ -257,7 +286,7 @@ pub fn lease_next(
         .filter(table::lease_until.gt(At(clock)))
         .count()
         .get_result(conn.db)?;
-    let room = if endpoint.failures > 0 { parallel.failing } else { parallel.healthy };
+    let room = if endpoint.health.is_failing() { parallel.failing } else { parallel.healthy };
     if under_way >= room {
         return Ok(None);
     }

@@ -6,10 +6,10 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use simdepot_domain::channel::ChannelName;
 use simdepot_domain::id::WebhookEndpointId;
-use simdepot_domain::webhook::{EndpointStatus, WebhookSecret};
+use simdepot_domain::webhook::{EndpointStatus, Health, WebhookSecret};
 use uuid::Uuid;
 
-use crate::dialect::Lock;
+use crate::dialect::{self, Lock, Passing};
 use crate::error::{Result, StoreError, document, ensure_affected, parse_column, parse_document};
 use crate::schema::webhook_endpoints;
 use crate::sql_types::{At, Doc, Id, Uid};
@@ -51,8 +51,8 @@ pub struct Endpoint {
     pub previous_until: Option<DateTime<Utc>>,
     /// The feed up to here has become deliveries.
     pub position: i64,
-    /// Tries in a row that failed.
-    pub failures: u32,
+    /// How its tries went.
+    pub health: Health,
     /// How many events it has had.
     pub version: i64,
     /// When it was made.
@@ -91,6 +91,7 @@ struct Row {
     previous_until: Option<At>,
     position: i64,
     failures: i32,
+    not_before: Option<At>,
     version: i64,
     created_at: At,
     updated_at: At,
@@ -105,6 +106,7 @@ struct Changes {
     status: String,
     disabled_reason: Option<String>,
     failures: i32,
+    not_before: Option<At>,
     version: i64,
     updated_at: At,
 }
@@ -127,7 +129,10 @@ impl TryFrom<Row> for Endpoint {
             },
             previous_until: row.previous_until.map(|at| at.0),
             position: row.position,
-            failures: u32::try_from(row.failures).unwrap_or_default(),
+            health: Health {
+                failures: u32::try_from(row.failures).unwrap_or_default(),
+                not_before: row.not_before.map(|at| at.0),
+            },
             version: row.version,
             created_at: row.created_at.0,
             updated_at: row.updated_at.0,
@@ -180,6 +185,7 @@ pub fn insert(
         previous_until: None,
         position: new.position,
         failures: 0,
+        not_before: None,
         version: 1,
         created_at: At(now),
         updated_at: At(now),
@@ -227,6 +233,24 @@ fn locked(conn: &mut Conn<'_>, id: WebhookEndpointId, how: Lock) -> Result<Optio
         Some(row) => find(conn, WebhookEndpointId(row.id.0)),
         None => Ok(None),
     }
+}
+
+/// Lets the transactions that make endpoints for a channel pass one by one, so that [`count`] counts what others made.
+///
+/// # Errors
+/// When the database cannot be asked.
+pub fn lock_channel(conn: &mut Conn<'_>, channel: &ChannelName) -> Result<()> {
+    dialect::one_by_one(conn.db, Passing::Endpoints, channel.as_str())
+}
+
+/// How many endpoints a channel has, disabled ones included.
+///
+/// # Errors
+/// When they cannot be counted.
+pub fn count(conn: &mut Conn<'_>, channel: &ChannelName) -> Result<u64> {
+    let of_channel = webhook_endpoints::table.filter(webhook_endpoints::channel.eq(channel.as_str()));
+    let count: i64 = of_channel.count().get_result(conn.db)?;
+    Ok(u64::try_from(count).unwrap_or_default())
 }
 
 /// A page of a channel's endpoints, newest first.
@@ -307,8 +331,8 @@ pub fn advance(conn: &mut Conn<'_>, endpoint: &Endpoint, position: i64) -> Resul
     ensure_affected("advance webhook endpoint", 1, touched)
 }
 
-/// Replaces the settings of an endpoint that is still at its version; it becomes `version`. Whatever it was, it is not
-/// failing any more.
+/// Replaces the settings of an endpoint that is still at its version; it becomes `version`. How it does is `health`
+/// from now on: at another address, or switched on again, it is another one.
 ///
 /// # Errors
 /// [`StoreError::RowsAffected`] when somebody else changed it.
@@ -316,6 +340,7 @@ pub fn update(
     conn: &mut Conn<'_>,
     endpoint: &Endpoint,
     settings: &EndpointSettings,
+    health: Health,
     version: i64,
     now: DateTime<Utc>,
 ) -> Result<()> {
@@ -325,7 +350,8 @@ pub fn update(
         types: types_column(settings)?,
         status: settings.status.to_string(),
         disabled_reason: settings.disabled_reason.clone(),
-        failures: 0,
+        failures: failures_column(health),
+        not_before: health.not_before.map(At),
         version,
         updated_at: At(now),
     };
@@ -336,18 +362,25 @@ pub fn update(
     ensure_affected("update webhook endpoint", 1, touched)
 }
 
-/// Notes how many tries in a row have failed. A count, not a state: no event tells of it.
+fn failures_column(health: Health) -> i32 {
+    i32::try_from(health.failures).unwrap_or(i32::MAX)
+}
+
+/// Notes how an endpoint does. It is what tries came to, not what somebody decided: no event tells of it.
 ///
 /// # Errors
 /// When the database refuses it.
-pub fn set_failures(conn: &mut Conn<'_>, endpoint: &Endpoint, failures: u32) -> Result<()> {
-    if failures == endpoint.failures {
+pub fn set_health(conn: &mut Conn<'_>, endpoint: &Endpoint, health: Health) -> Result<()> {
+    if health == endpoint.health {
         return Ok(());
     }
     let touched = diesel::update(webhook_endpoints::table.find(Uid(endpoint.id.0)))
-        .set(webhook_endpoints::failures.eq(i32::try_from(failures).unwrap_or(i32::MAX)))
+        .set((
+            webhook_endpoints::failures.eq(failures_column(health)),
+            webhook_endpoints::not_before.eq(health.not_before.map(At)),
+        ))
         .execute(conn.db)?;
-    ensure_affected("note failures of webhook endpoint", 1, touched)
+    ensure_affected("note health of webhook endpoint", 1, touched)
 }
 
 /// Gives an endpoint another secret; the present one signs as well until `until`, an older one no more.
@@ -408,14 +441,16 @@ pub fn secrets(
         .collect()
 }
 
-/// Removes an endpoint that is still at its version, with its deliveries.
+/// Removes an endpoint that is still at its version, with its deliveries and the key of its secrets, which seals
+/// nothing else.
 ///
 /// # Errors
 /// [`StoreError::RowsAffected`] when somebody else changed it.
-pub fn delete(conn: &mut Conn<'_>, endpoint: &Endpoint) -> Result<()> {
+pub fn delete(conn: &mut Conn<'_>, vault: &Vault, endpoint: &Endpoint) -> Result<()> {
     let guard = webhook_endpoints::table
         .filter(webhook_endpoints::id.eq(Uid(endpoint.id.0)))
         .filter(webhook_endpoints::version.eq(endpoint.version));
     let touched = diesel::delete(guard).execute(conn.db)?;
-    ensure_affected("delete webhook endpoint", 1, touched)
+    ensure_affected("delete webhook endpoint", 1, touched)?;
+    vault.delete_data_key(conn, endpoint.sealed.key)
 }

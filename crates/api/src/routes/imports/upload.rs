@@ -24,6 +24,7 @@ use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::oneshot;
 
+use crate::extract::body;
 use crate::problem::{ApiResult, Problem, ProblemCode};
 use crate::state::{ApiSettings, AppState};
 
@@ -73,7 +74,7 @@ pub(super) async fn receive(
     }
     let mime = request.mime_type().ok().flatten();
     match mime.as_ref().map(Mime::essence_str) {
-        Some("text/csv") => body(payload, settings).await,
+        Some("text/csv") => plain(payload, settings).await,
         Some("multipart/form-data") => form(Multipart::new(request.headers(), payload), settings).await,
         Some(_) | None => {
             Err(unsupported("send the file as Content-Type: text/csv or as multipart/form-data"))
@@ -81,19 +82,24 @@ pub(super) async fn receive(
     }
 }
 
-async fn body(mut payload: Payload, settings: &ApiSettings) -> ApiResult<Upload> {
+async fn plain(mut payload: Payload, settings: &ApiSettings) -> ApiResult<Upload> {
     let mut spool = Spool::open(settings).await?;
-    while let Some(chunk) = payload.next().await {
+    while let Some(chunk) = in_time(payload.next()).await? {
         spool.write(&chunk.map_err(|error| broken(&error, settings.max_upload_bytes))?).await?;
     }
     spool.finish(None).await
 }
 
+/// The next piece of a file. A file may take long; it may not stand still.
+async fn in_time<T>(next: impl Future<Output = T>) -> ApiResult<T> {
+    tokio::time::timeout(body::STANDSTILL, next).await.map_err(|_| body::too_slow(body::STANDSTILL))
+}
+
 async fn form(mut parts: Multipart, settings: &ApiSettings) -> ApiResult<Upload> {
     let only = || Problem::invalid_field("/file", "count", "the form must have exactly one part, the file");
-    let part = parts.next().await.ok_or_else(only)?.map_err(|error| malformed(&error))?;
+    let part = in_time(parts.next()).await?.ok_or_else(only)?.map_err(|error| malformed(&error))?;
     let upload = part_of_form(part, settings).await?;
-    match parts.next().await {
+    match in_time(parts.next()).await? {
         None => Ok(upload),
         Some(Ok(_)) => Err(only()),
         Some(Err(error)) => Err(malformed(&error)),
@@ -103,7 +109,7 @@ async fn form(mut parts: Multipart, settings: &ApiSettings) -> ApiResult<Upload>
 async fn part_of_form(mut part: Field, settings: &ApiSettings) -> ApiResult<Upload> {
     let name = part.content_disposition().and_then(|disposition| disposition.get_filename()).and_then(tidy);
     let mut spool = Spool::open(settings).await?;
-    while let Some(chunk) = part.next().await {
+    while let Some(chunk) = in_time(part.next()).await? {
         spool.write(&chunk.map_err(|error| malformed(&error))?).await?;
     }
     spool.finish(name).await

@@ -13,6 +13,7 @@ use simdepot_api::startup::{Application, ApplicationOptions};
 use simdepot_api::state::ApiSettings;
 use simdepot_application::depot::WorkSettings;
 use simdepot_application::{Depot, api_keys};
+use simdepot_domain::channel::AccountName;
 
 use super::signals;
 use crate::output::{self, Outcome};
@@ -38,11 +39,12 @@ pub(super) async fn run() -> anyhow::Result<Outcome> {
         None => accounts::connect(&config.carriers, &setup::clock(), &turns)?,
     };
     let mut depot = setup::assemble(store, accounts);
-    let checkpoint_file = config.checkpoint_file.clone();
-    depot.work = Arc::new(WorkSettings { checkpoint_file, ..WorkSettings::default() });
+    let (checkpoint_file, webhook_endpoints) = (config.checkpoint_file.clone(), config.webhook_endpoints);
+    depot.work = Arc::new(WorkSettings { checkpoint_file, webhook_endpoints, ..WorkSettings::default() });
     let targets = config.webhook_targets;
     let courier = HttpCourier::new(targets).context("webhooks cannot be sent")?;
     let depot = depot.with_courier(Arc::new(courier), targets);
+    require_accounts(&depot, config.is_sandbox()).await?;
     if let Some(key) = &key {
         api_keys::ensure_bootstrap(&depot, key).await.map_err(output::explained)?;
     }
@@ -60,6 +62,23 @@ pub(super) async fn run() -> anyhow::Result<Outcome> {
         tokio::task::spawn_blocking(move || sandbox.stop()).await??;
     }
     Ok(Outcome::Good)
+}
+
+/// A process that does not find its configuration must not bring its own carrier to the stock of a real one.
+async fn require_accounts(depot: &Depot, sandbox: bool) -> anyhow::Result<()> {
+    let missing = accounts::missing(depot).await.map_err(output::explained)?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names = missing.iter().map(AccountName::as_str).collect::<Vec<_>>().join(", ");
+    if sandbox {
+        bail!(
+            "the database has pools of {names}, and no carrier account is configured: is simdepot.toml missing here? \
+             SIMDEPOT_CONFIG names it. A sandbox needs a database of its own"
+        );
+    }
+    tracing::warn!(accounts = names, "there are pools of carrier accounts that are not configured");
+    Ok(())
 }
 
 fn start(config: &Config, depot: Depot, listener: TcpListener) -> anyhow::Result<Application> {
