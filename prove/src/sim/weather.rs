@@ -236,19 +236,14 @@ impl Weather {
                 self.inventory = 700;
                 at(Fault::DropAfterApply)
             }
-            Guard::EvidenceFits => at(Fault::DropBeforeApply),
-            Guard::ResolverWaits => held_up(6_000),
+            Guard::EvidenceFits | Guard::DecisionIsKept => at(Fault::DropBeforeApply),
+            Guard::ResolverWaits | Guard::RetryByHandWaits => held_up(6_000),
             Guard::DriftIsTold => held_up(70_000),
             // Found only when it is looked for again: when the first look came, it was hidden.
             Guard::AbsenceIsSeenTwice => {
                 (self.stale, self.lag_ms) = (950, LONGEST_LAG_MS);
                 (self.clock_steps, self.pauses) = (0, 0);
                 held_up(16_900)
-            }
-            Guard::RetryByHandWaits => held_up(6_000),
-            Guard::DecisionIsKept => {
-                self.inventory = 700;
-                at(Fault::DropAfterApply)
             }
             Guard::SentIsKept
             | Guard::SoldIsNotOnSale

@@ -272,12 +272,12 @@ impl World {
 }
 
 /// Nobody decides what became of a write before its time-out and a margin are over; the machine's clock may be set by
-/// up to three seconds meanwhile, and a worker that was paused begins with the call up to two seconds later. What takes
+/// up to three seconds meanwhile, and a worker that was paused begins with the call up to half a margin later. What takes
 /// effect within the rest must be found; what takes effect later cannot always be.
 fn late_after(timeout: Duration, weather: &Weather) -> Micros {
     let margin = WorkSettings::default().resolve_margin.num_microseconds().unwrap_or_default();
     let clock = if weather.clock_steps > 0 { 3 * SECOND } else { 0 };
-    let paused = if weather.pauses > 0 { 2 * SECOND } else { SECOND / 2 };
+    let paused = if weather.pauses > 0 { 5 * SECOND / 2 } else { SECOND / 2 };
     Micros::try_from(timeout.as_micros()).unwrap_or_default() + margin - clock - paused
 }
 
