@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use anyhow::Result;
 use async_trait::async_trait;
@@ -52,7 +51,8 @@ pub enum Guard {
     LedgerIsTrue,
     /// A code that was shown is known as shown. *Database.*
     RevealIsKept,
-    /// Nobody decides an open outcome while the write may still arrive, and nothing there is believed twice. *Setting.*
+    /// Nobody decides an open outcome while the write may still arrive, and nothing there is believed twice. *Database and
+    /// setting.*
     ResolverWaits,
     /// Evidence is new, of the product that was ordered, and nobody else's. *Port and database.*
     EvidenceFits,
@@ -96,9 +96,12 @@ impl Guard {
             | Self::LostIsNotDone
             | Self::FailedReadIsNotNothing
             | Self::EventsAreSigned
-            | Self::ResolverWaits
             | Self::AbsenceIsSeenTwice
             | Self::WebhooksAreSigned => return Ok(()),
+            Self::ResolverWaits => {
+                "CREATE TRIGGER broken AFTER UPDATE OF resolve_after ON operations WHEN NEW.status = 'sent' BEGIN \
+                 UPDATE operations SET resolve_after = NEW.sent_at WHERE id = NEW.id; END"
+            }
             Self::RetryByHandWaits => {
                 "CREATE TRIGGER broken AFTER UPDATE OF status ON operations \
                  WHEN OLD.status IN ('unknown', 'needs_attention') AND NEW.status = 'pending' \
@@ -246,12 +249,8 @@ impl Guard {
     }
 
     /// Takes it away by a setting.
-    pub fn pace(self, pace: &mut WorkSettings, timeout: Duration) {
-        if self == Self::ResolverWaits {
-            pace.resolve_margin = -TimeDelta::from_std(timeout).unwrap_or_default();
-            pace.absence_gap = TimeDelta::zero();
-        }
-        if self == Self::AbsenceIsSeenTwice {
+    pub fn pace(self, pace: &mut WorkSettings) {
+        if matches!(self, Self::ResolverWaits | Self::AbsenceIsSeenTwice) {
             pace.absence_gap = TimeDelta::zero();
         }
     }

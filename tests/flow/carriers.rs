@@ -1,7 +1,7 @@
 //! A carrier between the depot and the adapter, for what the twin cannot be scripted to do.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use simdepot_domain::carrier::{
@@ -96,6 +96,75 @@ impl Carrier for Between {
             (Some(elsewhere), Ok(_)) => elsewhere.place_bundle(order).await,
             _ => self.inner.place_bundle(order).await,
         }
+    }
+
+    async fn probe(&self) -> Vec<Probe> {
+        self.inner.probe().await
+    }
+}
+
+/// Bundles as a carrier lists them; `None` for a line that it does not know.
+pub(crate) type Listed = Option<Vec<BundleReading>>;
+
+/// What a distorting carrier makes of the truth.
+#[derive(Default)]
+pub(crate) struct Distortions {
+    /// Of its lists of bundles.
+    pub(crate) bundles: Option<fn(Listed) -> Listed>,
+    /// Of its lines.
+    pub(crate) line: Option<fn(Option<LineReading>) -> Option<LineReading>>,
+    /// Of its answers to orders.
+    pub(crate) placement: Option<fn(Placement) -> Placement>,
+}
+
+/// A carrier that does as it is asked, and does not always tell the truth about it.
+pub(crate) struct Distorting {
+    inner: Arc<dyn Carrier>,
+    /// As long as they are there.
+    pub(crate) distortions: Mutex<Distortions>,
+}
+
+impl Distorting {
+    pub(crate) fn new(inner: Arc<dyn Carrier>, distortions: Distortions) -> Self {
+        Self { inner, distortions: Mutex::new(distortions) }
+    }
+
+    /// From now on it tells the truth.
+    pub(crate) fn repent(&self) {
+        *self.distortions.lock().unwrap() = Distortions::default();
+    }
+}
+
+#[async_trait]
+impl Carrier for Distorting {
+    async fn products(&self) -> Result<Vec<Product>, ReadError> {
+        self.inner.products().await
+    }
+
+    async fn product(&self, product: &str) -> Result<Option<Product>, ReadError> {
+        self.inner.product(product).await
+    }
+
+    async fn line(&self, iccid: &Iccid) -> Result<Option<LineReading>, ReadError> {
+        let line = self.inner.line(iccid).await?;
+        let distort = self.distortions.lock().unwrap().line;
+        Ok(distort.map_or(line.clone(), |distort| distort(line)))
+    }
+
+    async fn esim(&self, iccid: &Iccid) -> Result<Option<EsimReading>, ReadError> {
+        self.inner.esim(iccid).await
+    }
+
+    async fn bundles(&self, msisdn: &Msisdn) -> Result<Listed, ReadError> {
+        let listed = self.inner.bundles(msisdn).await?;
+        let distort = self.distortions.lock().unwrap().bundles;
+        Ok(distort.map_or(listed.clone(), |distort| distort(listed)))
+    }
+
+    async fn place_bundle(&self, order: &BundleOrder) -> Placement {
+        let placed = self.inner.place_bundle(order).await;
+        let distort = self.distortions.lock().unwrap().placement;
+        distort.map_or(placed.clone(), |distort| distort(placed))
     }
 
     async fn probe(&self) -> Vec<Probe> {

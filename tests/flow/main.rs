@@ -7,6 +7,7 @@ mod cancellations;
 mod carrier_account;
 mod carriers;
 mod deliveries;
+mod doubtful_evidence;
 mod feed;
 mod first_sale;
 mod hold_races;

@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use simdepot_application::{AppError, orders};
 use simdepot_carrier_twin::{CallName, Fault, Script};
-use simdepot_domain::bundle::{BundleStatus, OrderType};
-use simdepot_domain::carrier::{BundleOrder, Concern, Placement};
+use simdepot_domain::bundle::BundleStatus;
+use simdepot_domain::carrier::Concern;
 use simdepot_domain::operation::OperationStatus;
 use simdepot_domain::order::{OrderStatus, ProfileOutcome};
-use simdepot_domain::profile::QuarantineReason;
 use simdepot_domain::stock::StockStatus;
-use simdepot_tests::depot::{OTHER_PRODUCT, PRODUCT, order_of, storefront};
+use simdepot_tests::depot::{PRODUCT, order_of, storefront};
 use simdepot_tests::{TestDepot, on_both_databases};
 
 fn refuse(test: &TestDepot, status: u16, title: &str) {
@@ -89,30 +88,6 @@ on_both_databases! {
         // Not fulfilled: no code of it leaves, not even the good one's.
         let refused = orders::get(&test.depot, &storefront("default"), id, true).await;
         assert!(matches!(refused, Err(AppError::InvalidTransition { .. })), "{refused:?}");
-        test.finish().await;
-    }
-
-    /// Something is on the line already: that the profile is fresh is not proven.
-    async fn a_profile_with_a_bundle_is_not_sold_again(db: TestDatabase) {
-        let test = TestDepot::start(db).await;
-        let line = test.deliver(1).await.remove(0);
-        let account = test.depot.accounts.values().next().unwrap();
-        let by_hand = BundleOrder {
-            iccid: line.iccid.clone(),
-            msisdn: line.msisdn.clone().unwrap(),
-            product: OTHER_PRODUCT.to_owned(),
-            order_type: OrderType::Preload,
-            reference: "by hand".to_owned(),
-        };
-        assert!(matches!(account.carrier.place_bundle(&by_hand).await, Placement::Done(_)));
-        refuse(&test, 400, "PRODUCT_NOT_ELIGIBLE");
-        test.order_with_product("ref-1", 1).await.unwrap();
-        test.work_until_settled().await;
-        let profile = test.profile(&line.iccid).await;
-        assert_eq!(
-            (profile.stock_status, profile.quarantine_reason),
-            (StockStatus::Quarantined, Some(QuarantineReason::ReturnedUnproven))
-        );
         test.finish().await;
     }
 }

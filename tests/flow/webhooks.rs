@@ -305,6 +305,8 @@ on_both_databases! {
         );
         assert_eq!(entries[1].last_error.as_deref(), Some("no answer in time"));
         courier.answering(|_| answer(200));
+        assert_eq!(deliver_due(&test.depot).await, 0, "the endpoint has a pause");
+        test.clock.advance(TimeDelta::minutes(5));
         assert_eq!(deliver_due(&test.depot).await, 1);
         test.clock.advance(TimeDelta::days(31));
         assert!(webhooks::tidy(&test.depot).await.unwrap());

@@ -143,7 +143,15 @@ async fn advance(depot: &Depot, order: Option<OrderId>) -> Result<bool, AppError
     let places = depot.store.read(move |conn| cancellations::decidable(conn, order, BATCH)).await?;
     let mut decided = false;
     for place in places {
-        decided |= decide(depot, place).await?;
+        match decide(depot, place).await {
+            Ok(done) => decided |= done,
+            Err(error) if error.is_outage() => return Err(error),
+            // Whatever is wrong with this one, the others must not wait behind it.
+            Err(error) => {
+                let (order, profile) = (place.order, place.profile_id);
+                tracing::error!(%order, profile, %error, "a profile of a cancelled order cannot be decided on");
+            }
+        }
     }
     Ok(decided)
 }

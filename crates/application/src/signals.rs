@@ -219,8 +219,6 @@ mod tests {
         assert!((4..=6).contains(&store.looks()), "{}", store.looks());
     }
 
-    const LONG: Duration = Duration::from_secs(60);
-
     /// Waits for nothing; returns how often it looked.
     async fn wait(signals: &Signals, id: Uuid) -> usize {
         let looks = AtomicI64::new(0);

@@ -3,6 +3,9 @@
 use super::*;
 use crate::history::{Answer, Ask, AskedLine, ShownProfile, What};
 
+mod people;
+mod webhooks;
+
 const PRODUCT: &str = "P";
 
 /// A run in which shop-a ordered one profile with a product, got it, and read it again.
@@ -128,7 +131,11 @@ impl Story {
             feed: vec![1, 2, 3],
             events: 3,
             carrier: vec![
-                CarrierLine { iccid: "i1".to_owned(), downloaded: false, plans: vec![plan("s1", "op1")] },
+                CarrierLine {
+                    iccid: "i1".to_owned(),
+                    plans: vec![plan("s1", "op1")],
+                    ..CarrierLine::default()
+                },
                 CarrierLine { iccid: "i2".to_owned(), ..CarrierLine::default() },
             ],
             ..EndState::default()

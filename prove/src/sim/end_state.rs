@@ -37,6 +37,11 @@ pub(super) fn open_work(raw: &mut SqliteConnection) -> Result<i64> {
     )
 }
 
+/// How many times something was about to be sent.
+pub(super) fn sendings(raw: &mut SqliteConnection) -> Result<i64> {
+    count(raw, "SELECT COALESCE(SUM(attempts), 0) AS n FROM operations")
+}
+
 /// Comparisons of everything with the carrier: how many are under way, and how many are over.
 pub(super) fn comparisons(raw: &mut SqliteConnection) -> Result<(i64, i64)> {
     let running = count(raw, "SELECT COUNT(*) AS n FROM reconciliations WHERE status = 'running'")?;

@@ -115,7 +115,7 @@ impl Surroundings {
         if let Some(guard) = self.broken {
             carrier = guard.wrap(carrier);
             courier = guard.wrap_courier(courier);
-            guard.pace(&mut pace, self.timeout);
+            guard.pace(&mut pace);
         }
         let accounts =
             BTreeMap::from([(AccountName::parse(ACCOUNT)?, Account { carrier, timeout: self.timeout })]);

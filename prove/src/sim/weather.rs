@@ -142,6 +142,8 @@ pub struct Weather {
     pub post_outages: u16,
     /// What webhook endpoints there are.
     pub(super) endpoints: Vec<Types>,
+    /// Processes die and stand still just before a write as well.
+    pub(super) watches_sends: bool,
     /// Whether a person decides what the carrier could not tell.
     pub(super) decides: bool,
     /// How many profiles are replaced at most.
@@ -188,6 +190,7 @@ impl Weather {
             weather.stale = u16::try_from(rng.within(100, 900)).unwrap_or_default();
             weather.lag_ms = rng.within(300, LONGEST_LAG_MS);
         }
+        weather.watches_sends = rng.per_mille(250);
         weather.draw_people(rng);
         weather.draw_posts(rng);
         weather
@@ -233,18 +236,14 @@ impl Weather {
                 self.inventory = 700;
                 at(Fault::DropAfterApply)
             }
-            Guard::EvidenceFits => at(Fault::DropBeforeApply),
-            Guard::ResolverWaits => held_up(6_000),
+            Guard::EvidenceFits | Guard::DecisionIsKept => at(Fault::DropBeforeApply),
+            Guard::ResolverWaits | Guard::RetryByHandWaits => held_up(6_000),
             Guard::DriftIsTold => held_up(70_000),
             // Found only when it is looked for again: when the first look came, it was hidden.
             Guard::AbsenceIsSeenTwice => {
                 (self.stale, self.lag_ms) = (950, LONGEST_LAG_MS);
+                (self.clock_steps, self.pauses) = (0, 0);
                 held_up(16_900)
-            }
-            Guard::RetryByHandWaits => held_up(6_000),
-            Guard::DecisionIsKept => {
-                self.inventory = 700;
-                at(Fault::DropAfterApply)
             }
             Guard::SentIsKept
             | Guard::SoldIsNotOnSale
@@ -368,6 +367,8 @@ fn write_troubles(rng: &mut Rng) -> Vec<Trouble> {
         Trouble::Slow { ms: rng.within(14_000, 40_000) },
         Trouble::Silent,
         Trouble::Late { ms: rng.within(200, 14_000), dropped: true },
+        // Just in time for the first look, and listed after it where inventories lag.
+        Trouble::Late { ms: rng.within(6_000, 19_000), dropped: true },
         Trouble::Late { ms: rng.within(10_000, 120_000), dropped: rng.per_mille(500) },
     ]
 }

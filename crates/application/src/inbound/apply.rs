@@ -48,15 +48,29 @@ pub async fn step(depot: &Depot) -> Result<bool, AppError> {
     let any = !taken.is_empty();
     for event in taken {
         let id = event.event_id.clone();
-        match apply(depot, event).await {
+        match apply(depot, event.clone()).await {
             // Another worker has it, or somebody else kept changing the profile: it is taken again later.
             Err(error) if error.is_race() => {
                 tracing::info!(event = id, %error, "a carrier event met a concurrent change");
             }
-            applied => applied?,
+            Err(error) if error.is_outage() => return Err(error),
+            // Whatever is wrong with this one, the others must not wait behind it.
+            Err(error) => {
+                tracing::error!(event = id, %error, "a carrier event cannot be applied");
+                set_back(depot, event).await?;
+            }
+            Ok(()) => {}
         }
     }
     Ok(any)
+}
+
+/// Puts an event off that failed, or gives it up after its last try.
+async fn set_back(depot: &Depot, event: TakenEvent) -> Result<(), AppError> {
+    match try_again_after(event.tries) {
+        Some(pause) => put_off(depot, event, pause).await,
+        None => decide(depot, event, CarrierEventStatus::Unreadable).await,
+    }
 }
 
 async fn apply(depot: &Depot, event: TakenEvent) -> Result<(), AppError> {

@@ -105,7 +105,7 @@ async fn commit_sent(depot: &Depot, lease: Lease, plan: Plan) -> Result<(Lease, 
                 return Err(lost_lease());
             }
             // The clock comes after the lock, which may have been waited for.
-            let (now, dated) = (conn.now()?, Instant::now());
+            let (dated, now) = (Instant::now(), conn.now()?);
             if lease.until <= now {
                 return Err(lost_lease());
             }

@@ -62,7 +62,7 @@ async fn verify_told(
         if found.is_empty() {
             return Ok(ledger);
         }
-        for (version, at, what) in found {
+        for Told { version, at, what } in found {
             report.checkpoints += 1;
             ledger.last = version;
             if at < due_before {
@@ -75,8 +75,16 @@ async fn verify_told(
     }
 }
 
+/// A checkpoint of the ledger.
+struct Told {
+    version: i64,
+    at: DateTime<Utc>,
+    /// What is wrong with it.
+    what: Option<String>,
+}
+
 /// The next checkpoints after a version, each with what is wrong with it.
-fn told(conn: &mut Conn<'_>, after: i64) -> Result<Vec<(i64, DateTime<Utc>, Option<String>)>, AppError> {
+fn told(conn: &mut Conn<'_>, after: i64) -> Result<Vec<Told>, AppError> {
     let told = events::of_subject_after(conn, SubjectKind::Feed, &Subject::Feed.id(), after, CHUNK)?;
     told.into_iter()
         .map(|event| {
@@ -84,7 +92,7 @@ fn told(conn: &mut Conn<'_>, after: i64) -> Result<Vec<(i64, DateTime<Utc>, Opti
                 Fact::FeedCheckpoint { seq, hash } => disagrees(conn, *seq, hash)?,
                 _ => Some("is no checkpoint".to_owned()),
             };
-            Ok((event.version, event.at, what))
+            Ok(Told { version: event.version, at: event.at, what })
         })
         .collect()
 }

@@ -234,13 +234,11 @@ async fn count(depot: &Depot, id: ImportId) -> Result<Batch, AppError> {
     }
 }
 
+/// First last moments of sale by ICCID.
+type FirstSellBy = HashMap<String, DateTime<Utc>>;
+
 /// The next profiles of a batch, and the first last moments of sale of those that got another one.
-#[expect(clippy::type_complexity, reason = "read together, used at once")]
-fn chunk(
-    conn: &mut Conn<'_>,
-    id: ImportId,
-    after: i64,
-) -> Result<(Vec<Imported>, HashMap<String, DateTime<Utc>>), AppError> {
+fn chunk(conn: &mut Conn<'_>, id: ImportId, after: i64) -> Result<(Vec<Imported>, FirstSellBy), AppError> {
     let chunk = verification::batch_after(conn, id, after, CHUNK)?;
     let iccids: Vec<String> = chunk.iter().map(|profile| profile.iccid.clone()).collect();
     let mut first = HashMap::new();

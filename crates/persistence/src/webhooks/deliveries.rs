@@ -220,6 +220,7 @@ pub fn endpoints_with_work(
         id: Uid,
     }
     let clock = conn.now()?;
+    // SQLite counts the parameters as they come, whatever their numbers.
     let rows: Vec<IdRow> = diesel::sql_query(
         "SELECT w.id FROM (SELECT e.id, e.failures, \
           (SELECT MIN(d.run_at) FROM webhook_deliveries d WHERE d.endpoint_id = e.id AND d.status = 'pending' \
@@ -227,15 +228,15 @@ pub fn endpoints_with_work(
           (SELECT COUNT(*) FROM webhook_deliveries l WHERE l.endpoint_id = e.id AND l.lease_token IS NOT NULL \
            AND l.lease_until > $2) AS under_way \
          FROM webhook_endpoints e WHERE e.status = 'enabled' AND (e.not_before IS NULL OR e.not_before <= $1) \
-         AND (e.failures = 0 OR $5 <> 0)) w WHERE w.since IS NOT NULL \
-         AND w.under_way < CASE WHEN w.failures > 0 THEN $3 ELSE $4 END \
-         ORDER BY CASE WHEN w.failures > 0 THEN $5 ELSE 0 END, w.under_way, w.since, w.id LIMIT $6",
+         AND (e.failures = 0 OR $3 <> 0)) w WHERE w.since IS NOT NULL \
+         AND w.under_way < CASE WHEN w.failures > 0 THEN $4 ELSE $5 END \
+         ORDER BY CASE WHEN w.failures > 0 THEN $3 ELSE 0 END, w.under_way, w.since, w.id LIMIT $6",
     )
     .bind::<Moment, _>(At(now))
     .bind::<Moment, _>(At(clock))
+    .bind::<BigInt, _>(failing.rank())
     .bind::<BigInt, _>(parallel.failing)
     .bind::<BigInt, _>(parallel.healthy)
-    .bind::<BigInt, _>(failing.rank())
     .bind::<BigInt, _>(limit)
     .load(conn.db)?;
     Ok(rows.into_iter().map(|row| WebhookEndpointId(row.id.0)).collect())

@@ -73,6 +73,8 @@ pub(super) struct World {
     /// Events under way: the carrier's number of the delivery.
     events: BTreeMap<u32, u64>,
     forged: u32,
+    /// Sendings that were committed so far, where that is watched.
+    sendings: i64,
     phase: Phase,
     phase_begun: Micros,
     looked_at: Micros,
@@ -112,7 +114,7 @@ impl World {
             weather.stress(guard);
         }
         let timeout = Duration::from_secs(*rng.pick(&[15, 15, 6]).unwrap_or(&15));
-        let late_after = late_after(timeout);
+        let late_after = late_after(timeout, &weather);
         let network =
             Network::new(time.clone(), history.clone(), twin, weather.clone(), late_after, rng.split());
         let network = Arc::new(network);
@@ -160,6 +162,7 @@ impl World {
             requests: 0,
             events: BTreeMap::new(),
             forged: 0,
+            sendings: 0,
             phase: Phase::Storm,
             phase_begun,
             looked_at: 0,
@@ -244,22 +247,38 @@ impl World {
         if let Some((request, answer)) = self.executor.go_on(place) {
             self.answered(request, answer);
         }
-        // The moments around a write are the ones that matter.
-        if self.phase == Phase::Storm && self.network.orders_sent() > before {
+        // The moments around a write are the ones that matter: before it and after it went out.
+        let went_out = self.network.orders_sent() > before;
+        if self.phase == Phase::Storm && (went_out || self.is_about_to_send()) {
             if self.weather.kills > 0 && self.rng.per_mille(80) {
                 self.kill(process);
-            } else if self.weather.pauses > 0 && self.rng.per_mille(80) {
-                self.pause(process);
+            } else if self.weather.pauses > 0 && self.rng.per_mille(if went_out { 80 } else { 150 }) {
+                // As long as others may need to find it out and send it again.
+                let ms = if went_out { self.rng.within(500, 60_000) } else { self.rng.within(500, 24_000) };
+                self.pause(process, ms);
             }
         }
+    }
+
+    /// Whether the last step committed that the next thing is a call. It is asked of the database, which takes its time,
+    /// so only some runs look.
+    fn is_about_to_send(&mut self) -> bool {
+        if !self.weather.watches_sends {
+            return false;
+        }
+        let sent = end_state::sendings(&mut self.raw).unwrap_or_default();
+        std::mem::replace(&mut self.sendings, sent) < sent
     }
 }
 
 /// Nobody decides what became of a write before its time-out and a margin are over; the machine's clock may be set by
-/// up to three seconds meanwhile. What takes effect within that must be found; what takes effect later cannot always be.
-fn late_after(timeout: Duration) -> Micros {
+/// up to three seconds meanwhile, and a worker that was paused begins with the call up to half a margin later. What takes
+/// effect within the rest must be found; what takes effect later cannot always be.
+fn late_after(timeout: Duration, weather: &Weather) -> Micros {
     let margin = WorkSettings::default().resolve_margin.num_microseconds().unwrap_or_default();
-    Micros::try_from(timeout.as_micros()).unwrap_or_default() + margin - 3 * SECOND
+    let clock = if weather.clock_steps > 0 { 3 * SECOND } else { 0 };
+    let paused = if weather.pauses > 0 { 5 * SECOND / 2 } else { SECOND / 2 };
+    Micros::try_from(timeout.as_micros()).unwrap_or_default() + margin - clock - paused
 }
 
 /// The carrier's stock is not always as it was delivered, and its APIs are not always open.

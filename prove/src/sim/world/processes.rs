@@ -42,7 +42,8 @@ impl World {
             self.kill(process);
         }
         if pause {
-            self.pause(process);
+            let ms = self.rng.within(500, 60_000);
+            self.pause(process, ms);
         }
         if gone && let Some(request) = self.rng.pick(&self.executor.requests()).copied() {
             self.history().count("client gone");
@@ -83,8 +84,7 @@ impl World {
         self.tell(What::Killed { process, under_way });
     }
 
-    pub(super) fn pause(&mut self, process: usize) {
-        let ms = self.rng.within(500, 60_000);
+    pub(super) fn pause(&mut self, process: usize, ms: i64) {
         let until = self.time.micros() + ms * MILLISECOND;
         if let Some(process) = self.processes.get_mut(process) {
             process.stands_still_until = until;
