@@ -2,6 +2,7 @@
 scripts/check-compose):
 
 - a variable that is set or documented is one that the binary reads, and the other way round;
+- every one of them reaches the server in its container;
 - no secret is written down;
 - every service has a health check, and the paths it asks for are served;
 - files that are mounted exist."""
@@ -40,6 +41,9 @@ def variable_rules(compose, compose_text, env_text, operations_text, source):
     for name in sorted(set_here | documented):
         if OURS.fullmatch(name) and not is_known(name, source):
             yield f"{name} is set or documented, but the binary does not read it"
+    for name in sorted(documented - set(compose["services"]["api"]["environment"])):
+        if OURS.fullmatch(name) or name == "RUST_LOG":
+            yield f"{name} is documented, but docker-compose.yml does not pass it to the server"
     for name in sorted(set(INTERPOLATED.findall(compose_text)) - documented):
         yield f"{name} is asked for by docker-compose.yml, but not in .env.example"
     read = {name for name in re.findall(r'"([A-Z0-9_]+)"', source) if OURS.fullmatch(name)}

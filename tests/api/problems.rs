@@ -1,9 +1,9 @@
 //! Errors that concern every operation: one shape, the right status, nothing of the request repeated.
 
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use simdepot_tests::TestApp;
-use simdepot_tests::app::unique;
+use simdepot_tests::app::{Contract, unique};
 
 use crate::checked::assert_body;
 use crate::{fields_of, order};
@@ -33,6 +33,65 @@ async fn a_body_that_is_none_is_told_from_a_wrong_one() {
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     let deep = send("application/json", &deep).await;
     assert!(matches!(deep.status, 400 | 422), "{deep:?}");
+    app.finish().await;
+}
+
+/// The object at a pointer of a body as an array of its values, for every object that is not free in its form.
+fn positional(body: &Json, pointer: &str, found: &mut Vec<(String, Json)>, whole: &Json) {
+    match body {
+        Json::Object(fields) => {
+            let mut changed = whole.clone();
+            *changed.pointer_mut(pointer).unwrap() = fields.values().cloned().collect();
+            found.push((pointer.to_owned(), changed));
+            let fields = fields
+                .iter()
+                .filter(|(name, _)| !["activation", "carrier_parameters"].contains(&name.as_str()));
+            fields.for_each(|(name, field)| positional(field, &format!("{pointer}/{name}"), found, whole));
+        }
+        Json::Array(items) => {
+            let items = items.iter().enumerate();
+            items.for_each(|(index, item)| positional(item, &format!("{pointer}/{index}"), found, whole));
+        }
+        _ => {}
+    }
+}
+
+/// The order of our fields is nobody's business.
+#[tokio::test]
+async fn an_array_is_no_object() {
+    let app = TestApp::start().await;
+    let key = json!(["n", "c", ["storefront"]]);
+    let problem = app.post("/v1/api-keys", &key).send().await.expect_problem(422, "validation-failed");
+    assert_eq!(fields_of(&problem), [("", "type")]);
+    assert_eq!(problem["detail"], "the body must be an object");
+    let document = Contract::current().document();
+    let (mut bodies, mut nested) = (0, 0);
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let reference = &operation["requestBody"]["content"]["application/json"]["schema"]["$ref"];
+            let Some(reference) = reference.as_str() else { continue };
+            let example =
+                document.pointer(&reference[1..]).unwrap().get("example").cloned().unwrap_or(json!({}));
+            let real = path
+                .replace("{iccid}", "8988247000000099990")
+                .replace("{pool}", &unique("none"))
+                .replace("{id}", "none");
+            let mut wrong = vec![(String::new(), json!([]))];
+            positional(&example, "", &mut wrong, &example);
+            bodies += 1;
+            for (pointer, body) in wrong {
+                let answer = app.ask(method.to_uppercase().parse().unwrap(), &real).json(&body).send().await;
+                // An id that is none is not there, whatever the body.
+                if answer.status == 404 && path.contains("{id}") {
+                    continue;
+                }
+                let problem = answer.expect_problem(422, "validation-failed");
+                assert_eq!(fields_of(&problem), [(pointer.as_str(), "type")], "{method} {path} {body}");
+                nested += usize::from(!pointer.is_empty());
+            }
+        }
+    }
+    assert!(bodies >= 15 && nested >= 1, "{bodies} {nested}");
     app.finish().await;
 }
 

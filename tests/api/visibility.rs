@@ -1,10 +1,11 @@
 //! Object-level access: a storefront reaches its own channel's orders and their profiles, and nothing else is there.
 
+use reqwest::Method;
 use serde_json::json;
-use simdepot_tests::app::{text, unique};
+use simdepot_tests::app::{Contract, text, unique};
 use simdepot_tests::{TestApp, on_both_databases};
 
-use crate::{PRODUCT, order, order_with};
+use crate::{PRODUCT, order};
 
 on_both_databases! {
     async fn another_channel_finds_nothing(db: TestDatabase) {
@@ -88,103 +89,102 @@ async fn a_storefront_sees_its_profiles_without_the_stock_keepers_notes() {
     app.finish().await;
 }
 
-#[tokio::test]
-async fn a_storefront_reads_the_operations_of_its_orders() {
-    let app = TestApp::start().await;
-    if app.twin().is_none() {
-        return app.finish().await;
+/// The scopes of the operations, as they were promised. Of two, one suffices, and a refusal names the first.
+const SCOPES: [(&[&str], &str); 7] = [
+    (
+        &["storefront"],
+        "list_products get_pool_availability create_order list_orders get_order cancel_order get_refund_eligibility \
+         create_hold list_holds get_hold extend_hold release_hold get_activation get_qr_svg get_qr_png create_bundle \
+         list_bundles",
+    ),
+    (&["storefront", "stock"], "get_profile get_timeline"),
+    (
+        &["stock"],
+        "create_pool list_pools get_pool update_pool get_pool_stock create_import list_imports get_import \
+         get_import_rows undo_import search_profiles update_profile quarantine_profile release_profile retire_profile \
+         replace_profile resolve_order",
+    ),
+    (&["lines"], "list_operations get_operation resolve_operation"),
+    (
+        &["events"],
+        "list_events create_webhook_endpoint list_webhook_endpoints get_webhook_endpoint update_webhook_endpoint \
+         delete_webhook_endpoint list_webhook_deliveries replay_webhooks rotate_webhook_secret",
+    ),
+    (
+        &["admin"],
+        "create_api_key list_api_keys revoke_api_key start_reconciliation list_reconciliations get_reconciliation",
+    ),
+    (&[], "receive_carrier_event livez readyz metrics get_openapi"),
+];
+
+/// Every operation of the document: method, path, scopes.
+fn documented() -> Vec<(Method, &'static str, &'static [&'static str])> {
+    let mut found = Vec::new();
+    for (path, item) in Contract::current().document()["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let id = operation["operationId"].as_str().unwrap();
+            let promised =
+                SCOPES.iter().find(|(_, ids)| ids.split_whitespace().any(|promised| promised == id));
+            let scopes = promised.unwrap_or_else(|| panic!("{id} has no promised scope")).0;
+            let security = match scopes {
+                [] => json!([{}]),
+                _ => scopes.iter().map(|scope| json!({"bearer": [scope]})).collect(),
+            };
+            assert_eq!(operation["security"], security, "{id}");
+            found.push((method.to_uppercase().parse().unwrap(), path.as_str(), scopes));
+        }
     }
-    app.deliver(1).await;
-    let (_, own) = app.new_key("default", &["storefront"]).await;
-    let (_, other) = app.new_key(&unique("channel"), &["storefront"]).await;
-    let body = order_with(PRODUCT, &unique("order"), &app.pool, 1);
-    let placed = app.post("/v1/orders", &body).key(&own).send().await;
-    let id = text(&placed.expect_status(201).json(), "/lines/0/profiles/0/bundle/operation/id");
-    let path = format!("/v1/operations/{id}");
-    assert_eq!(app.get(&path).key(&own).send().await.expect_status(200).json()["status"], "done");
-    app.get(&path).key(&other).send().await.expect_problem(404, "not-found");
-    app.get("/v1/operations").key(&own).send().await.expect_problem(403, "forbidden");
-    app.finish().await;
+    found
 }
 
+/// A key without the scope learns nothing about what it sent.
 #[tokio::test]
-async fn every_operation_asks_for_its_scope() {
-    const STOREFRONT: &[&str] = &["storefront"];
-    const STOCK: &[&str] = &["stock"];
-    const ADMIN: &[&str] = &["admin"];
+async fn the_scope_comes_before_all_else() {
     let app = TestApp::start().await;
     let iccid = &app.deliver(1).await[0].iccid.clone();
     let mut keys = Vec::new();
     for scope in ["storefront", "stock", "lines", "secrets", "devices", "events", "admin"] {
         keys.push((scope, app.new_key(&unique("channel"), &[scope]).await.1));
     }
-    let order_body = order(&unique("order"), &app.pool, 1);
-    let hold = json!({"pool": app.pool, "quantity": 1, "ttl_seconds": 60});
-    let reason = json!({"reason": "test"});
-    let pool = json!({"pool": unique("pool"), "carrier_account": app.account, "name": "n"});
-    let key = json!({"name": "n", "channel": "c", "scopes": ["admin"]});
-    let profile = format!("/v1/profiles/{iccid}");
-    let own_pool = format!("/v1/pools/{}", app.pool);
-    // The scopes that open it; a refusal names the first.
-    for (ask, scopes) in [
-        (app.get("/v1/products"), STOREFRONT),
-        (app.get(&format!("{own_pool}/availability")), STOREFRONT),
-        (app.post("/v1/orders", &order_body), STOREFRONT),
-        (app.get("/v1/orders"), STOREFRONT),
-        (app.get("/v1/orders/ord_01kamf2r8ye4ja3v6m1tbk7q5c"), STOREFRONT),
-        (app.post("/v1/holds", &hold), STOREFRONT),
-        (app.get("/v1/holds"), STOREFRONT),
-        (app.get("/v1/holds/hold_01kamf2r8xd7qv0m3c5n9hyz4a"), STOREFRONT),
-        (app.patch("/v1/holds/hold_01kamf2r8xd7qv0m3c5n9hyz4a", &json!({"ttl_seconds": 60})), STOREFRONT),
-        (app.delete("/v1/holds/hold_01kamf2r8xd7qv0m3c5n9hyz4a"), STOREFRONT),
-        (app.post("/v1/orders/ord_01kamf2r8ye4ja3v6m1tbk7q5c/cancel", &json!({})), STOREFRONT),
-        (app.get("/v1/orders/ord_01kamf2r8ye4ja3v6m1tbk7q5c/refund-eligibility"), STOREFRONT),
-        (app.get(&format!("{profile}/bundles")), STOREFRONT),
-        (app.post(&format!("{profile}/bundles"), &json!({"reference": "r", "product": PRODUCT})), STOREFRONT),
-        (app.get(&format!("{profile}/activation")), STOREFRONT),
-        (app.get(&format!("{profile}/qr.svg")), STOREFRONT),
-        (app.get(&format!("{profile}/qr.png")), STOREFRONT),
-        (app.get(&profile), &["storefront", "stock"]),
-        (app.post("/v1/pools", &pool), STOCK),
-        (app.get("/v1/pools"), STOCK),
-        (app.get(&own_pool), STOCK),
-        (app.patch(&own_pool, &json!({"name": "n"})), STOCK),
-        (app.get(&format!("{own_pool}/stock")), STOCK),
-        (app.import("ICCID\n"), STOCK),
-        (app.get("/v1/imports"), STOCK),
-        (app.get("/v1/imports/imp_01kamdz6m4e9vt6hjgq3b5n2ya"), STOCK),
-        (app.get("/v1/imports/imp_01kamdz6m4e9vt6hjgq3b5n2ya/rows.csv"), STOCK),
-        (app.ask(reqwest::Method::POST, "/v1/imports/imp_01kamdz6m4e9vt6hjgq3b5n2ya/undo"), STOCK),
-        (app.get("/v1/profiles"), STOCK),
-        (app.patch(&profile, &json!({"note": "n"})), STOCK),
-        (app.post(&format!("{profile}/quarantine"), &reason), STOCK),
-        (app.post(&format!("{profile}/release"), &reason), STOCK),
-        (app.post(&format!("{profile}/retire"), &reason), STOCK),
-        (app.post(&format!("{profile}/replace"), &reason), STOCK),
-        (
-            app.post(
-                "/v1/orders/ord_01kamf2r8ye4ja3v6m1tbk7q5c/resolve",
-                &json!({"outcome": "accept", "reason": "test"}),
-            ),
-            STOCK,
-        ),
-        (app.get("/v1/operations"), &["lines", "stock", "admin"]),
-        (app.get("/v1/operations/op_01kamf2r8zfq0sh2v2x7mwh3qe"), &["storefront", "stock", "lines", "admin"]),
-        (app.post("/v1/reconciliations", &json!({})), ADMIN),
-        (app.get("/v1/reconciliations"), ADMIN),
-        (app.get("/v1/reconciliations/rec_01kamf2r8zfq0sh2v2y5n0c8rd"), ADMIN),
-        (app.post("/v1/api-keys", &key), ADMIN),
-        (app.get("/v1/api-keys"), ADMIN),
-        (app.delete("/v1/api-keys/key_01kamcw9q7fd8rsqv1a6x0e4mz"), ADMIN),
-    ] {
+    let mut refused = 0;
+    for (method, path, scopes) in documented() {
+        if scopes.is_empty() {
+            continue;
+        }
+        let real = path.replace("{iccid}", iccid).replace("{pool}", &app.pool).replace("{id}", "none");
+        let ask = app.ask(method.clone(), &real);
+        let asks = [
+            ask.clone(),
+            app.ask(method.clone(), &format!("{real}?limit=none&nonsense=1")),
+            ask.clone().header("Idempotency-Key", "two words").json(&json!({})),
+            ask.clone().header("Prefer", "wait=-1").json(&json!({"nonsense": 1})),
+            ask.clone().json(&json!(["n", "c", ["storefront"]])),
+            ask.clone().body("application/json", "{"),
+            ask.clone().body("application/json", ""),
+            ask.clone().body("text/plain", "nonsense"),
+            ask.clone().body("multipart/form-data", "nonsense"),
+        ];
         for (scope, key) in keys.iter().filter(|(scope, _)| !scopes.contains(scope)) {
+            for ask in &asks {
+                let answer = ask.clone().key(key).send().await;
+                assert_eq!(answer.status, 403, "with {scope}: {answer:?}");
+                assert_eq!(answer.expect_problem(403, "forbidden")["scope"], scopes[0]);
+                refused += 1;
+            }
+        }
+        for bad in [&asks[5], &asks[7]] {
+            bad.clone().without_key().send().await.expect_problem(401, "unauthenticated");
+        }
+        for (scope, key) in keys.iter().filter(|(scope, _)| scopes.contains(scope)) {
             let answer = ask.clone().key(key).send().await;
-            assert_eq!(answer.status, 403, "with {scope}: {answer:?}");
-            let refused = answer.expect_problem(403, "forbidden");
-            assert_eq!(refused["scope"], scopes[0], "{refused:#}");
+            assert!(!matches!(answer.status, 401 | 403), "with {scope}: {answer:?}");
         }
     }
-    let stock_after = app.get(&format!("{own_pool}/stock")).send().await.json();
-    assert_eq!(stock_after["counts"]["available"], 1, "nothing happened");
+    assert!(refused > 2000, "{refused}");
+    let key = &keys[3].1;
+    app.get("/v1/nothing").key(key).send().await.expect_problem(404, "not-found");
+    app.ask(Method::PUT, "/v1/orders").key(key).send().await.expect_problem(405, "method-not-allowed");
+    let profile = app.get(&format!("/v1/profiles/{iccid}")).send().await.expect_status(200).json();
+    assert_eq!(profile["stock_status"], "available", "nothing happened");
     app.finish().await;
 }

@@ -2,7 +2,10 @@
 
 use serde_json::{Value as Json, json};
 
+use simdepot_carrier_twin::{TwinConfig, TwinServer, delivery};
+
 use crate::binary::Place;
+use crate::service::{self, CREATE_KEY};
 
 const OLD: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 const NEW: &str = "ZmVkY2JhOTg3NjU0MzIxMGZlZGNiYTk4NzY1NDMyMTA=";
@@ -10,9 +13,16 @@ const LOST: &str = "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVowMTIzNDU=";
 
 #[test]
 fn a_key_is_rotated_beside_a_running_server() {
-    let place = Place::new().with("DATABASE_URL", "sqlite://depot.db").with("SIMDEPOT_ENCRYPTION_KEY", OLD);
-    // A sandbox with stock, so that there are data keys.
-    place.serve().stop();
+    let twin = TwinServer::start(TwinConfig::sandbox(), "127.0.0.1:0").unwrap();
+    let place = service::place(&twin).with("SIMDEPOT_ENCRYPTION_KEY", OLD);
+    // Some stock, so that there are data keys.
+    let key = place.run(&CREATE_KEY).good().trim().to_owned();
+    let server = place.serve();
+    let pool = json!({"pool": "world", "carrier_account": "spc", "name": "World"});
+    assert_eq!(service::post(&server, &key, "/v1/pools", &pool).0, 201);
+    place.write("lines.csv", &delivery::delivery_file(&twin.twin().add_lines(2)));
+    place.run(&["import", "lines.csv", "--pool", "world"]).good();
+    assert!(server.stop().success());
     let nothing = place.run(&["keys", "rotate-encryption", "--json"]).good();
     let nothing: Json = serde_json::from_str(&nothing).unwrap();
     assert_eq!(nothing["rewrapped"], 0);
@@ -44,7 +54,7 @@ fn a_key_is_rotated_beside_a_running_server() {
 
 #[test]
 fn checkpoints_of_a_file_are_compared() {
-    let place = Place::new().with("DATABASE_URL", "sqlite://depot.db").with("SIMDEPOT_ENCRYPTION_KEY", OLD);
+    let place = Place::new().with("DATABASE_URL", "sqlite://depot.db");
     place.serve().stop();
     let missing = place.run(&["verify", "--checkpoints", "none.jsonl"]).bad();
     assert!(missing.contains("none.jsonl"), "{missing}");

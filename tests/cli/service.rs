@@ -10,7 +10,7 @@ use crate::binary::{Place, Served, curl};
 const ENCRYPTION_KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 
 /// An account at the twin, its secret in the environment.
-fn place(twin: &TwinServer) -> Place {
+pub(crate) fn place(twin: &TwinServer) -> Place {
     let place = Place::new()
         .with("SIMDEPOT_ENCRYPTION_KEY", ENCRYPTION_KEY)
         .with("SIMDEPOT_CARRIER_SPC_CLIENT_SECRET", "sandbox-secret");
@@ -23,7 +23,7 @@ fn place(twin: &TwinServer) -> Place {
     place
 }
 
-fn post(server: &Served, key: &str, path: &str, body: &Json) -> (u16, Json) {
+pub(crate) fn post(server: &Served, key: &str, path: &str, body: &Json) -> (u16, Json) {
     let line = format!(
         "curl -sS {}{path} -H \"Authorization: Bearer $KEY\" -H 'Content-Type: application/json' -d '{body}'",
         server.base_url
@@ -31,6 +31,10 @@ fn post(server: &Served, key: &str, path: &str, body: &Json) -> (u16, Json) {
     let (status, body) = curl(&line, &[("KEY", key)]);
     (status, serde_json::from_str(&body).expect("JSON"))
 }
+
+/// A key of a channel that sells and keeps stock.
+pub(crate) const CREATE_KEY: [&str; 10] =
+    ["keys", "create", "--name", "all", "--channel", "web", "--scope", "storefront", "--scope", "stock"];
 
 /// A process that is started where its configuration is not.
 #[test]
@@ -45,7 +49,19 @@ fn a_depot_does_not_become_a_sandbox() {
     assert!(server.stop().success());
     std::fs::remove_file(place.folder.path().join("simdepot.toml")).unwrap();
     let refused = place.run(&["serve"]).bad();
-    assert!(refused.contains("pools of spc") && refused.contains("SIMDEPOT_CONFIG"), "{refused}");
+    assert!(
+        refused.contains("SIMDEPOT_ENCRYPTION_KEY is set") && refused.contains("SIMDEPOT_CONFIG"),
+        "{refused}"
+    );
+    // Without anybody to ask there is nothing to compare: said once, not once a profile.
+    let alone = place.run(&["reconcile"]);
+    assert_eq!(alone.code, Some(1), "{alone:?}");
+    assert!(alone.err.contains("no carrier account is configured") && alone.err.contains("SIMDEPOT_CONFIG"));
+    assert!(!alone.err.contains("profile"), "{alone:?}");
+    let other = place.with("SIMDEPOT_ENCRYPTION_KEY", "");
+    let refused = other.run(&["serve"]).bad();
+    assert!(refused.contains("was made with encryption key"), "{refused}");
+    let place = other.with("SIMDEPOT_ENCRYPTION_KEY", ENCRYPTION_KEY);
     assert!(place.run(&["verify"]).good().contains("no difference"));
 }
 
@@ -54,9 +70,7 @@ fn an_account_from_its_configuration_to_an_order() {
     let twin = TwinServer::start(TwinConfig::sandbox(), "127.0.0.1:0").unwrap();
     let lines = twin.twin().add_lines(3);
     let place = place(&twin);
-    let create =
-        ["keys", "create", "--name", "all", "--channel", "web", "--scope", "storefront", "--scope", "stock"];
-    let key = place.run(&create).good().trim().to_owned();
+    let key = place.run(&CREATE_KEY).good().trim().to_owned();
     assert!(key.starts_with("sd_live_"), "no sandbox");
     let checked = place.run(&["doctor"]);
     assert_eq!(checked.code, Some(0), "{checked:?}");
@@ -112,9 +126,7 @@ fn the_stock_is_compared_with_the_carrier() {
     twin.twin().assumptions_mut().sim_search_lag_seconds = 0;
     let lines = twin.twin().add_lines(3);
     let place = place(&twin);
-    let create =
-        ["keys", "create", "--name", "all", "--channel", "web", "--scope", "storefront", "--scope", "stock"];
-    let key = place.run(&create).good().trim().to_owned();
+    let key = place.run(&CREATE_KEY).good().trim().to_owned();
     let server = place.serve();
     let pool = json!({"pool": "world", "carrier_account": "spc", "name": "World"});
     assert_eq!(post(&server, &key, "/v1/pools", &pool).0, 201);

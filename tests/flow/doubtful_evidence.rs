@@ -7,7 +7,8 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use simdepot_application::operations::{self, Verdict};
 use simdepot_application::{cancellations, housekeeping};
-use simdepot_carrier_twin::{CallName, Fault, LineSpec, Matches, Script};
+use simdepot_carrier_twin::scripts::Matches;
+use simdepot_carrier_twin::{CallName, Fault, LineSpec, Script};
 use simdepot_domain::bundle::{BundleStatus, OrderType};
 use simdepot_domain::carrier::{BundleOrder, BundleReading, BundleReceipt, Placement};
 use simdepot_domain::id::OrderId;
@@ -27,7 +28,7 @@ const MANY_LOOKS: Duration = Duration::from_millis(2_500);
 async fn start(db: TestDatabase) -> TestDepot {
     let mut test = TestDepot::start_with(db, TIMEOUT).await;
     test.pace(|pace| {
-        pace.resolve_margin = TimeDelta::milliseconds(50);
+        pace.resolve_margin = TimeDelta::milliseconds(400);
         pace.absence_gap = TimeDelta::milliseconds(150);
         pace.backoff_cap = TimeDelta::milliseconds(100);
     });
@@ -299,8 +300,8 @@ on_both_databases! {
 
     /// The carrier's answer comes when others have taken it for lost: it still counts.
     async fn a_late_receipt_is_evidence(db: TestDatabase) {
-        let mut test = TestDepot::start_with(db, Duration::from_millis(700)).await;
-        test.pace(|pace| pace.resolve_margin = TimeDelta::milliseconds(100));
+        let mut test = TestDepot::start_with(db, Duration::from_millis(1_500)).await;
+        test.pace(|pace| pace.resolve_margin = TimeDelta::milliseconds(400));
         test.deliver(1).await;
         let other = test.restarted();
         let mut held = None;

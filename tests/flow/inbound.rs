@@ -11,6 +11,7 @@ use simdepot_domain::channel::AccountName;
 use simdepot_domain::clock::{Clock, SystemClock};
 use simdepot_domain::esim::EsimStatus;
 use simdepot_domain::id::{IdGenerator, RandomIds};
+use simdepot_domain::observation::Source;
 use simdepot_domain::operation::OperationStatus;
 use simdepot_domain::order::OrderStatus;
 use simdepot_domain::profile::QuarantineReason;
@@ -34,7 +35,7 @@ async fn post_signed(depot: &Depot, body: &[u8], secret: &str) -> Result<Option<
     }
 }
 
-async fn post(test: &TestDepot, event: &Json) -> bool {
+pub(super) async fn post(test: &TestDepot, event: &Json) -> bool {
     post_signed(&test.depot, event.to_string().as_bytes(), WEBHOOK_SECRET).await.unwrap().unwrap()
 }
 
@@ -43,7 +44,7 @@ async fn apply(test: &TestDepot) {
     while inbound::step(&test.depot).await.unwrap() {}
 }
 
-async fn tell(test: &TestDepot, event: &Json) {
+pub(super) async fn tell(test: &TestDepot, event: &Json) {
     assert!(post(test, event).await, "it is new: {event:#}");
     apply(test).await;
 }
@@ -61,7 +62,7 @@ fn subscriber(line: &LineSpec, suffix: &str, at: DateTime<Utc>) -> Json {
     event(&format!("CONNECTIVITY-MANAGEMENT/SUBSCRIBER/{suffix}"), at, &json!({"simSerial": line.iccid}))
 }
 
-fn product(line: &LineSpec, suffix: &str, at: DateTime<Utc>, subscription: &str) -> Json {
+pub(super) fn product(line: &LineSpec, suffix: &str, at: DateTime<Utc>, subscription: &str) -> Json {
     let body = json!({
         "msisdn": line.msisdn(),
         "iccid": line.iccid,
@@ -74,7 +75,7 @@ fn product(line: &LineSpec, suffix: &str, at: DateTime<Utc>, subscription: &str)
     event(&format!("OCS/PRODUCT/{suffix}"), at, &body)
 }
 
-fn now() -> DateTime<Utc> {
+pub(super) fn now() -> DateTime<Utc> {
     SystemClock.now()
 }
 
@@ -82,12 +83,12 @@ fn statuses(test: &TestDepot) -> Vec<String> {
     test.db.raw().texts("SELECT status AS value FROM carrier_events ORDER BY received_at, event_id")
 }
 
-fn count(test: &TestDepot, type_name: &str) -> i64 {
+pub(super) fn count(test: &TestDepot, type_name: &str) -> i64 {
     test.db.raw().number(&format!("SELECT COUNT(*) AS value FROM events WHERE type_name = '{type_name}'"))
 }
 
 /// The differences of the whole stock: kind, status.
-fn drifts(test: &TestDepot) -> Vec<String> {
+pub(super) fn drifts(test: &TestDepot) -> Vec<String> {
     test.db.raw().texts("SELECT kind || ' ' || status AS value FROM drifts ORDER BY id")
 }
 
@@ -96,7 +97,7 @@ fn make_due(test: &TestDepot) {
     test.db.raw().execute("UPDATE carrier_events SET run_at = received_at WHERE status = 'pending'");
 }
 
-async fn sold(test: &TestDepot) -> LineSpec {
+pub(super) async fn sold(test: &TestDepot) -> LineSpec {
     let line = test.deliver(1).await.remove(0);
     test.order(&format!("sale-{}", line.iccid), 1).await.unwrap();
     line
@@ -193,6 +194,30 @@ on_both_databases! {
         test.finish().await;
     }
 
+    /// What a delivery file says is of no known day: an event of before the import moves the line all the same, and an
+    /// older one that comes later does not move it back.
+    async fn an_event_of_before_the_import_is_news(db: TestDatabase) {
+        let test = TestDepot::start(db).await;
+        let lines = test.deliver(1).await;
+        let imported = test.profile(&lines[0].iccid).await.sim.unwrap();
+        assert_eq!((imported.status, imported.source), (SimStatus::Preactivated, Source::Import));
+        let at = |hours| now() - TimeDelta::hours(hours);
+        tell(&test, &subscriber(&lines[0], "SUSPENDED", at(3))).await;
+        tell(&test, &subscriber(&lines[0], "ACTIVATED", at(5))).await;
+        let sim = test.profile(&lines[0].iccid).await.sim.unwrap();
+        assert_eq!((sim.status, sim.source), (SimStatus::Suspended, Source::Event));
+        // Confirmed by the carrier's own date: an older word is older than that.
+        let active = test.twin.twin().add_lines(1).remove(0);
+        let file = format!("ICCID;MSISDN;Status;ActivationCode\n{};{};Active;1$smdp.example$A1\n", active.iccid, active.msisdn());
+        test.import(file, test.import_of()).await.unwrap();
+        assert_eq!(test.profile(&active.iccid).await.sim.unwrap().source, Source::Import);
+        tell(&test, &subscriber(&active, "ACTIVATED", at(3))).await;
+        tell(&test, &subscriber(&active, "SUSPENDED", at(5))).await;
+        let sim = test.profile(&active.iccid).await.sim.unwrap();
+        assert_eq!((sim.status, sim.source), (SimStatus::Active, Source::Event));
+        test.finish().await;
+    }
+
     async fn what_cannot_be_read_is_kept_sealed_and_what_says_nothing_is_ignored(db: TestDatabase) {
         let test = TestDepot::start(db).await;
         let line = sold(&test).await;
@@ -269,15 +294,16 @@ on_both_databases! {
 
     async fn a_bundle_that_nobody_ordered_is_told_until_it_ends(db: TestDatabase) {
         let test = TestDepot::start(db).await;
-        let line = sold(&test).await;
+        let line = test.deliver(1).await.remove(0);
         tell(&test, &product(&line, "PRELOADED", now(), "sub-1")).await;
-        assert_eq!(drifts(&test), ["unexpected_bundle open"]);
+        assert_eq!(drifts(&test), ["unexpected_bundle open", "in_use_unsold healed"]);
         tell(&test, &product(&line, "ACTIVATED", now(), "sub-1")).await;
-        assert_eq!(drifts(&test), ["unexpected_bundle open"], "it is told once");
+        assert_eq!(drifts(&test), ["unexpected_bundle open", "in_use_unsold healed"], "it is told once");
         tell(&test, &product(&line, "EXPIRED", now(), "sub-1")).await;
         tell(&test, &product(&line, "EXPIRED", now(), "sub-2")).await;
-        assert_eq!(drifts(&test), ["unexpected_bundle gone", "unexpected_bundle gone"]);
-        assert_eq!(test.profile(&line.iccid).await.stock_status, StockStatus::Allocated);
+        let over = ["unexpected_bundle gone", "in_use_unsold healed", "unexpected_bundle gone"];
+        assert_eq!(drifts(&test), over);
+        assert_eq!(test.profile(&line.iccid).await.stock_status, StockStatus::Quarantined);
         test.finish().await;
     }
 

@@ -64,14 +64,9 @@ on_both_databases! {
 
     async fn a_worker_that_died_before_sent_is_replaced(db: TestDatabase) {
         let mut test = TestDepot::start(db).await;
-        test.pace(|pace| pace.lease = TimeDelta::milliseconds(700));
         test.deliver(1).await;
-        let survivor = {
-            let mut depot = test.restarted();
-            // Long enough for a healthy worker.
-            Arc::make_mut(&mut depot.work).lease = TimeDelta::seconds(30);
-            depot
-        };
+        let survivor = test.restarted();
+        test.shorten_leases(TimeDelta::milliseconds(700));
         let held = hold(&mut test, At::Line);
         let id = test.order_with_product("ref-1", 1).await.unwrap().order.order.id;
         let depot = test.depot.clone();
@@ -98,13 +93,9 @@ on_both_databases! {
     /// A worker that was paused between its lease and its send finds the work done by another: it sends nothing.
     async fn a_worker_that_wakes_up_too_late_sends_nothing(db: TestDatabase) {
         let mut test = TestDepot::start(db).await;
-        test.pace(|pace| pace.lease = TimeDelta::milliseconds(400));
         test.deliver(1).await;
-        let other = {
-            let mut depot = test.restarted();
-            Arc::make_mut(&mut depot.work).lease = TimeDelta::seconds(30);
-            depot
-        };
+        let other = test.restarted();
+        test.shorten_leases(TimeDelta::milliseconds(400));
         let held = hold(&mut test, At::Line);
         let id = test.order_with_product("ref-1", 1).await.unwrap().order.order.id;
         let depot = test.depot.clone();
@@ -123,7 +114,7 @@ on_both_databases! {
     /// The lease ran out and nobody took over: the late worker still sends nothing under it.
     async fn a_lease_that_ran_out_is_not_sent_under(db: TestDatabase) {
         let mut test = TestDepot::start(db).await;
-        test.pace(|pace| pace.lease = TimeDelta::milliseconds(300));
+        test.shorten_leases(TimeDelta::milliseconds(300));
         test.deliver(1).await;
         let held = hold(&mut test, At::Line);
         let id = test.order_with_product("ref-1", 1).await.unwrap().order.order.id;
@@ -144,29 +135,6 @@ on_both_databases! {
             (test.order_requests(), test.read_order(id).await.order.status),
             (1, OrderStatus::Fulfilled)
         );
-        test.finish().await;
-    }
-
-    /// The answer came after others had decided that it was lost: what they said stands, and nothing is sent again.
-    async fn an_answer_after_the_decision_changes_nothing(db: TestDatabase) {
-        let mut test = TestDepot::start_with(db, Duration::from_millis(700)).await;
-        test.pace(|pace| pace.resolve_margin = TimeDelta::milliseconds(-500));
-        test.deliver(1).await;
-        let other = test.restarted();
-        let held = hold(&mut test, At::Order);
-        let id = test.order_with_product("ref-1", 1).await.unwrap().order.order.id;
-        let depot = test.depot.clone();
-        let slow = tokio::spawn(async move { operations::step(&depot).await });
-        held.reached.notified().await;
-        tokio::time::sleep(Duration::from_millis(400)).await;
-        housekeeping::step(&other).await.unwrap();
-        assert_eq!(test.operations(None).await[0].status, OperationStatus::Unknown);
-        held.go_on.notify_one();
-        assert!(slow.await.unwrap().unwrap());
-        assert_eq!(test.operations(None).await[0].status, OperationStatus::Unknown);
-        assert_eq!(test.read_order(id).await.order.status, OrderStatus::InProgress);
-        test.work_until_idle().await;
-        assert_eq!(test.order_requests(), 1);
         test.finish().await;
     }
 }

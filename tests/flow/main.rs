@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 mod activation;
+mod adoption;
 mod cancellations;
 mod carrier_account;
 mod carriers;
@@ -29,6 +30,7 @@ mod secrecy;
 mod stock_alerts;
 mod timeline;
 mod top_ups;
+mod unnamed;
 mod verify;
 mod verify_feed;
 mod verify_tampering;

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use chrono::TimeDelta;
+use simdepot_application::profiles;
 use simdepot_application::reconciliation::{self, ReconciliationView, sweep};
 use simdepot_carrier_twin::{CallName, Fault, LineSpec, Script};
 use simdepot_domain::bundle::OrderType;
@@ -149,13 +150,13 @@ async fn finish(test: &TestDepot, id: ReconciliationId) -> ReconciliationView {
     panic!("it does not end: {:#?}", get(test, id).await);
 }
 
-async fn reconcile(test: &TestDepot) -> ReconciliationView {
+pub(super) async fn reconcile(test: &TestDepot) -> ReconciliationView {
     let id = start(test).await;
     finish(test, id).await
 }
 
 /// Sweeps until `count` profiles had their turn.
-async fn sweep_profiles(test: &mut TestDepot, count: usize) {
+pub(super) async fn sweep_profiles(test: &mut TestDepot, count: usize) {
     test.pace(|pace| pace.sweep_every = TimeDelta::microseconds(1));
     let mut swept = 0;
     for _ in 0..1_000 {
@@ -202,9 +203,12 @@ on_both_databases! {
         let mut test = TestDepot::start(db).await;
         let lens = look_through(&mut test);
         let line = test.deliver(1).await.remove(0);
-        test.order("sale", 1).await.unwrap();
         sweep_profiles(&mut test, 1).await;
         assert_eq!(drifts(&test), Vec::<String>::new());
+        // Set aside by a person: nobody's line, so that the books have no place for it.
+        let by = stock_keeper("default");
+        let aside = profiles::Move::Quarantine;
+        profiles::command(&test.depot, &by, line.iccid.clone(), aside, "returned".to_owned(), None).await.unwrap();
         order_behind(&test, &line).await;
         sweep_profiles(&mut test, 2).await;
         assert_eq!(drifts(&test), ["unexpected_bundle open"], "told once");

@@ -22,7 +22,7 @@ const TIMEOUT: Duration = Duration::from_millis(600);
 async fn start(db: TestDatabase) -> TestDepot {
     let mut test = TestDepot::start_with(db, TIMEOUT).await;
     test.pace(|pace| {
-        pace.resolve_margin = TimeDelta::milliseconds(50);
+        pace.resolve_margin = TimeDelta::milliseconds(400);
         pace.absence_gap = TimeDelta::milliseconds(200);
         pace.backoff_cap = TimeDelta::milliseconds(100);
     });
@@ -137,7 +137,7 @@ on_both_databases! {
         let mut test = start(db).await;
         test.pace(|pace| pace.absence_gap = TimeDelta::seconds(60));
         lose(&test, Fault::DropBeforeApply).await;
-        tokio::time::sleep(TIMEOUT + Duration::from_millis(100)).await;
+        tokio::time::sleep(TIMEOUT + Duration::from_millis(500)).await;
         assert!(operations::resolve_step(&test.depot).await.unwrap());
         let operation = test.operations(None).await.remove(0);
         assert_eq!((operation.status, operation.reads), (OperationStatus::Unknown, 1));

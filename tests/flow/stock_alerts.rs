@@ -46,8 +46,9 @@ on_both_databases! {
         assert_eq!(look(&test).await, [], "without thresholds there is nothing to tell");
         set(&test, Some(4), Some(2)).await;
         assert_eq!(look(&test).await, []);
-        test.order("ref-1", 2).await.unwrap();
-        assert_eq!(look(&test).await, low(AlertLevel::Low, 3, 4));
+        test.order("ref-0", 1).await.unwrap();
+        assert_eq!(look(&test).await, low(AlertLevel::Low, 4, 4), "the threshold itself is low");
+        test.order("ref-1", 1).await.unwrap();
         assert_eq!((look(&test).await, level(&test).await), (vec![], AlertLevel::Low));
         test.order("ref-2", 2).await.unwrap();
         assert_eq!(look(&test).await, low(AlertLevel::Critical, 1, 2));

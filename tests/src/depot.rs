@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use sha2::{Digest, Sha256};
 use simdepot_application::bundles::{TopUp, ToppedUp, top_up};
 use simdepot_application::depot::{Account, Depot, WorkSettings};
@@ -180,6 +181,16 @@ impl TestDepot {
 
     fn account(&self) -> &Account {
         self.depot.accounts.values().next().expect("the account")
+    }
+
+    /// Makes the leases of this depot's workers as short as no account would have them. The adapter keeps its time-out;
+    /// other processes are started before.
+    pub fn shorten_leases(&mut self, lease: TimeDelta) {
+        self.pace(|pace| pace.lease = lease);
+        let accounts = Arc::make_mut(&mut self.depot.accounts);
+        for account in accounts.values_mut() {
+            account.timeout = Duration::ZERO;
+        }
     }
 
     /// Puts something between the depot and the adapter.

@@ -25,9 +25,8 @@ const SANDBOX_ENCRYPTION_KEY: &[u8; 32] = b"simdepot sandbox key, not secret";
 /// The file that is read when the environment names none.
 const DEFAULT_FILE: &str = "simdepot.toml";
 
-/// What is logged unless the environment says otherwise. actix-server tells of its workers at `info`, and actix-http of
-/// every client that does not speak HTTP at `error`.
-const DEFAULT_FILTER: &str = "info,actix_server=warn,actix_http=off";
+/// What is logged unless the environment says otherwise; see [`crate::telemetry`].
+const DEFAULT_FILTER: &str = "info";
 
 /// Why the configuration cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

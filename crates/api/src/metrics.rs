@@ -33,7 +33,41 @@ fn install() -> PrometheusHandle {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
     use super::*;
+
+    /// Names between quotes or backticks.
+    fn names(text: &str, quote: char) -> BTreeSet<String> {
+        let quoted = text.split(quote).filter(|name| name.starts_with("simdepot_") && name.len() > 9);
+        let names = quoted.filter(|name| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'));
+        names.filter(|name| !name.starts_with("simdepot_test_")).map(str::to_owned).collect()
+    }
+
+    fn written(folder: &Path, found: &mut BTreeSet<String>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                written(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.extend(names(&std::fs::read_to_string(&path).unwrap(), '"'));
+            }
+        }
+    }
+
+    #[test]
+    fn every_metric_is_documented() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
+        let mut found = BTreeSet::new();
+        written(&root.join("crates"), &mut found);
+        assert!(found.contains("simdepot_http_request_seconds"), "{found:?}");
+        let document = std::fs::read_to_string(root.join("docs/OPERATIONS.md")).unwrap();
+        let table = document.split("| metric | watch |").nth(1).unwrap().split("\n\n").next().unwrap();
+        // A label behind the name is no part of it.
+        let documented = names(&table.replace('{', "`"), '`');
+        assert_eq!(documented, found);
+    }
 
     #[test]
     fn is_installed_once_and_has_buckets() {

@@ -78,7 +78,7 @@ const ALL: [Shared; 10] = [
         (name = "Profiles", description = "Units of stock. Scope `stock`; a storefront reads its own."),
         (name = "Pools", description = "Interchangeable profiles, and their stock. Scope `stock`; availability `storefront`."),
         (name = "Imports", description = "Delivery files. Scope `stock`."),
-        (name = "Operations", description = "Writes to carriers and their outcomes. Scope `lines` or `stock`; a storefront reads its own."),
+        (name = "Operations", description = "Writes to carriers and their outcomes. Scope `lines`."),
         (name = "Events", description = "The ledger in one dense order. Scope `events`."),
         (name = "Webhooks", description = "Where events are sent (Standard Webhooks 1.0). Scope `events`."),
         (name = "API keys", description = "Keys of channels. Scope `admin`."),
@@ -99,7 +99,9 @@ impl Modify for Bearer {
         let scheme = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
             .bearer_format("sd_live_… or sd_test_…")
-            .description(Some("An API key."))
+            .description(Some(
+                "An API key. What an operation lists here is a scope that the key must have; of several, one suffices.",
+            ))
             .build();
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("bearer", SecurityScheme::Http(scheme));

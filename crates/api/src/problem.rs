@@ -111,6 +111,8 @@ impl Problem {
     /// `validation-failed`, with what is wrong.
     pub fn invalid(errors: Vec<ProblemField>) -> Self {
         let detail = match errors.as_slice() {
+            // The pointer of the whole body is empty.
+            [only] if only.pointer.is_empty() => format!("the body {}", only.message),
             [only] => format!("{} {}", only.pointer, only.message),
             several => format!("{} fields are wrong", several.len()),
         };

@@ -13,8 +13,6 @@
 //! # }
 //! ```
 
-mod unrouted;
-
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -34,10 +32,10 @@ use crate::middleware::authenticate::authenticate;
 use crate::middleware::head::head_as_get;
 use crate::middleware::measure::measure;
 use crate::middleware::request_id::identify;
+use crate::served::{self, Served};
 use crate::state::{ApiSettings, AppState};
 use crate::telemetry::RequestSpan;
 use crate::{metrics, routes};
-use unrouted::Unrouted;
 
 /// How long a stop waits for requests at work, in seconds. Orders go on without them.
 const FINISH_REQUESTS: u64 = 10;
@@ -136,8 +134,8 @@ fn require_spool(settings: &ApiSettings) -> io::Result<()> {
 /// # Errors
 /// The listener cannot be served.
 pub fn server(state: web::Data<AppState>, listener: TcpListener) -> io::Result<Server> {
-    let unrouted = Arc::new(Unrouted::of_document(&crate::openapi::document()));
-    let server = HttpServer::new(move || app(state.clone(), Arc::clone(&unrouted)))
+    let served = Arc::new(Served::of_document(&crate::openapi::document())?);
+    let server = HttpServer::new(move || app(state.clone(), Arc::clone(&served)))
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEADERS)
         // A client that has gone away is not waited on behalf of; what it began is finished by background work.
@@ -158,17 +156,17 @@ pub async fn serve(state: web::Data<AppState>, listener: TcpListener) -> io::Res
 
 fn app(
     state: web::Data<AppState>,
-    unrouted: Arc<Unrouted>,
+    served: Arc<Served>,
 ) -> App<
     impl ServiceFactory<ServiceRequest, Config = (), Response = ServiceResponse, Error = Error, InitError = ()>,
 > {
     App::new()
         .app_data(state)
-        .app_data(web::Data::from(unrouted))
+        .app_data(web::Data::from(served))
         .into_utoipa_app()
         .configure(routes::configure)
         .into_app()
-        .default_service(web::to(unrouted::answer))
+        .default_service(web::to(served::answer))
         .wrap(from_fn(authenticate))
         .wrap(Compress::default())
         .wrap(from_fn(measure))

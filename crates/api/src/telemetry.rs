@@ -28,15 +28,25 @@ pub enum TelemetryError {
     Init(#[from] TryInitError),
 }
 
+/// What is too loud for a log of ours, unless a filter names it: actix-server tells of its workers at `info`, and
+/// actix-http of every client that does not speak HTTP at `error`, so that anybody could write errors into the log.
+const QUIETER: [(&str, &str); 2] = [("actix_server", "warn"), ("actix_http", "off")];
+
+fn filter(text: &str) -> Result<EnvFilter, ParseError> {
+    let mut filter = EnvFilter::try_new(text)?;
+    for (target, level) in QUIETER.into_iter().filter(|(target, _)| !text.contains(target)) {
+        filter = filter.add_directive(format!("{target}={level}").parse()?);
+    }
+    // The layer that makes the spans would repeat every refused request as a warning with the error's Debug form.
+    Ok(filter.add_directive("tracing_actix_web::middleware=off".parse()?))
+}
+
 /// Writes logs to standard error from now on.
 ///
 /// # Errors
 /// [`TelemetryError`].
 pub fn init(config: &LogConfig) -> Result<(), TelemetryError> {
-    // The layer that makes the spans would repeat every refused request as a warning with the error's Debug form.
-    let filter =
-        EnvFilter::try_new(&config.filter)?.add_directive("tracing_actix_web::middleware=off".parse()?);
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter(&config.filter)?).with_writer(io::stderr);
     match config.format {
         LogFormat::Text => {
             let coloured = io::IsTerminal::is_terminal(&io::stderr());
@@ -76,6 +86,16 @@ impl RootSpanBuilder for RequestSpan {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn outsiders_write_no_errors_into_the_log() {
+        for text in ["info", "debug", "simdepot=debug,warn"] {
+            let shown = filter(text).unwrap().to_string();
+            assert!(shown.contains("actix_http=off") && shown.contains("actix_server=warn"), "{shown}");
+        }
+        let wanted = filter("info,actix_http=debug").unwrap().to_string();
+        assert!(wanted.contains("actix_http=debug") && !wanted.contains("actix_http=off"), "{wanted}");
+    }
 
     #[test]
     fn a_filter_that_cannot_be_read_is_refused() {

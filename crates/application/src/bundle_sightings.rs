@@ -15,13 +15,17 @@ use crate::error::AppError;
 /// What was told of a bundle.
 #[derive(Debug, Clone)]
 pub(crate) struct Told {
-    status: Option<BundleStatus>,
-    observed_at: DateTime<Utc>,
+    /// Its status, when that was told.
+    pub(crate) status: Option<BundleStatus>,
+    /// The carrier's date of it, or the time of its reply.
+    pub(crate) observed_at: DateTime<Utc>,
     dated_by_carrier: bool,
-    activated_at: Option<DateTime<Utc>>,
-    expires_at: Option<DateTime<Utc>>,
-    /// Present in a list alone.
-    balances: Option<Vec<Balance>>,
+    /// When it started.
+    pub(crate) activated_at: Option<DateTime<Utc>>,
+    /// Before the start the last day to start, then the end.
+    pub(crate) expires_at: Option<DateTime<Utc>>,
+    /// What is left; present in a list alone.
+    pub(crate) balances: Option<Vec<Balance>>,
 }
 
 impl Told {

@@ -1,27 +1,29 @@
 //! Top-ups: another product on a profile that was sold, and what is left of the bundles on it.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sha2::{Digest, Sha256};
 use simdepot_domain::bundle::{BundleStatus, OrderType};
 use simdepot_domain::carrier::BundleReading;
-use simdepot_domain::channel::ChannelName;
+use simdepot_domain::channel::{AccountName, ChannelName};
 use simdepot_domain::event::{Fact, Subject};
 use simdepot_domain::iccid::Iccid;
 use simdepot_domain::id::{BundleId, OperationId};
 use simdepot_domain::operation::{OperationRequest, OperationStatus};
-use simdepot_persistence::bundles::{self, Bundle};
+use simdepot_domain::stock::StockStatus;
+use simdepot_persistence::bundles::{self, Bundle, BundleSeen};
 use simdepot_persistence::operations::{self, NewOperation};
-use simdepot_persistence::profiles::Profile;
+use simdepot_persistence::profiles::{Profile, lock};
 use simdepot_persistence::{Conn, StoreError, allocations, events, orders, pools};
 
+use crate::adoption::{self, Stranger};
 use crate::bundle_sightings::{self, Told};
 use crate::caller::Caller;
 use crate::depot::Depot;
 use crate::error::AppError;
 use crate::idempotency::{self, IdempotencyKey};
+use crate::operations::{is_unnamed, name_listed};
 use crate::orders::{OrderBundle, PlacedAs, order_bundle};
 use crate::{products, profiles};
 
@@ -89,7 +91,7 @@ fn new_bundle(
     depot: &Depot,
     caller: &Caller,
     profile: &Profile,
-    account: simdepot_domain::channel::AccountName,
+    account: AccountName,
     asked: &TopUp,
 ) -> Bundle {
     let now = depot.now();
@@ -259,10 +261,11 @@ pub async fn list(depot: &Depot, caller: &Caller, iccid: Iccid) -> Result<Vec<Or
         .await?;
     let now = depot.now();
     let old = |bundle: &Bundle| {
-        bundle.subscription_id.is_some() && bundle.fetched_at.is_none_or(|at| now - at > BALANCE_AGE)
+        let is_listed = bundle.subscription_id.is_some() || is_unnamed(bundle);
+        is_listed && bundle.fetched_at.is_none_or(|at| now - at > BALANCE_AGE)
     };
     if known.iter().any(old) {
-        refresh(depot, &profile, known).await;
+        refresh(depot, &profile, &known).await;
     }
     depot
         .store
@@ -273,8 +276,8 @@ pub async fn list(depot: &Depot, caller: &Caller, iccid: Iccid) -> Result<Vec<Or
         .await
 }
 
-/// Reads what the carrier says of known bundles. When it cannot be asked the old balances stand, with their age.
-async fn refresh(depot: &Depot, profile: &Profile, known: Vec<Bundle>) {
+/// Reads what the carrier says of the line's bundles. When it cannot be asked the old balances stand, with their age.
+async fn refresh(depot: &Depot, profile: &Profile, known: &[Bundle]) {
     let (Some(msisdn), Some(account)) =
         (&profile.msisdn, known.first().map(|bundle| &bundle.carrier_account))
     else {
@@ -286,13 +289,15 @@ async fn refresh(depot: &Depot, profile: &Profile, known: Vec<Bundle>) {
     let asked_at = depot.now();
     let seen = match depot.account(account) {
         Ok(account) => match account.carrier.bundles(msisdn).await {
-            Ok(seen) => Ok(seen.unwrap_or_default()),
+            Ok(seen) => Ok(seen),
             Err(error) => Err(AppError::from(error)),
         },
         Err(error) => Err(error),
     };
     let recorded = match seen {
-        Ok(seen) => record(depot, profile.iccid.clone(), known, seen, asked_at).await,
+        Ok(Some(seen)) => record(depot, account.clone(), profile.id, seen, asked_at).await,
+        // Of a line that the carrier does not know it has listed nothing.
+        Ok(None) => Ok(()),
         Err(error) => Err(error),
     };
     if let Err(error) = recorded {
@@ -302,34 +307,57 @@ async fn refresh(depot: &Depot, profile: &Profile, known: Vec<Bundle>) {
 
 async fn record(
     depot: &Depot,
-    iccid: Iccid,
-    known: Vec<Bundle>,
-    seen: Vec<BundleReading>,
+    account: AccountName,
+    profile_id: i64,
+    listed: Vec<BundleReading>,
     asked_at: DateTime<Utc>,
 ) -> Result<(), AppError> {
     let work = depot.clone();
-    depot.store.write(move |conn| observe(conn, &work, &iccid, &known, &seen, asked_at)).await
+    let write = depot.write_again(move |conn| {
+        let profile = lock(conn, profile_id)?;
+        observe(conn, &work, &account, profile, &listed, asked_at)
+    });
+    write.await
 }
 
-/// Records what the carrier's list, asked for at `asked_at`, says of known bundles.
+/// Records what the carrier's complete list, asked for at `asked_at`, says of the bundles of a locked profile, in the
+/// caller's transaction.
 ///
 /// # Errors
 /// [`AppError::Store`] with `RowsAffected` when somebody else changed one in between.
 pub(crate) fn observe(
     conn: &mut Conn<'_>,
     depot: &Depot,
-    iccid: &Iccid,
-    known: &[Bundle],
-    seen: &[BundleReading],
+    account: &AccountName,
+    mut profile: Profile,
+    listed: &[BundleReading],
     asked_at: DateTime<Utc>,
 ) -> Result<(), AppError> {
     let now = depot.now();
-    let by_id: HashMap<&str, &BundleReading> =
-        seen.iter().map(|reading| (reading.subscription_id.as_str(), reading)).collect();
-    for bundle in known {
-        if let Some(reading) = bundle.subscription_id.as_deref().and_then(|id| by_id.get(id)) {
-            bundle_sightings::tell(conn, depot, iccid, bundle, &Told::reading(reading, asked_at), now)?;
+    // In this order: an operation that ends in between has made its bundle known by then.
+    let busy = operations::open_of(conn, profile.id)?.is_some();
+    name_listed(conn, depot, account, &profile, listed, now)?;
+    for reading in listed {
+        let told = Told::reading(reading, asked_at);
+        match bundles::of_subscription(conn, account, &reading.subscription_id)? {
+            Some(bundle) if bundle.profile_id == profile.id => {
+                bundle_sightings::tell(conn, depot, &profile.iccid, &bundle, &told, now)?;
+                adoption::settle(conn, depot, &mut profile, &bundle, Some(reading.status), now)?;
+            }
+            // On another SIM than ours.
+            Some(_) => {}
+            // What is seen on a profile that nobody has is for a comparison to judge.
+            None if busy || profile.stock_status != StockStatus::Allocated => {}
+            None => {
+                let stranger = Stranger::listed(reading, &told);
+                adoption::meet(conn, depot, account, &mut profile, stranger, now)?;
+            }
         }
+    }
+    for bundle in bundles::of_profile(conn, profile.id)?.iter().filter(|bundle| is_unnamed(bundle)) {
+        // Asked for without being found: it is not asked for again at once.
+        let seen = BundleSeen { fetched_at: Some(now), ..BundleSeen::default() };
+        bundles::observe(conn, bundle, &seen, now)?;
     }
     Ok(())
 }

@@ -3,8 +3,6 @@
 use simdepot_domain::channel::{ChannelName, Scope};
 use simdepot_domain::id::ApiKeyId;
 
-use crate::error::AppError;
-
 /// An authenticated caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
@@ -20,14 +18,6 @@ impl Caller {
     /// Whether it has a scope.
     pub fn may(&self, scope: Scope) -> bool {
         self.scopes.contains(&scope)
-    }
-
-    /// Demands a scope.
-    ///
-    /// # Errors
-    /// [`AppError::Forbidden`] names it.
-    pub fn require(&self, scope: Scope) -> Result<(), AppError> {
-        if self.may(scope) { Ok(()) } else { Err(AppError::Forbidden { scope }) }
     }
 
     /// Whether it sees the whole stock, or only what was sold to its own channel.

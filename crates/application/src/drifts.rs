@@ -145,6 +145,26 @@ pub(crate) fn explain<S: Lifecycle + Display + VariantArray>(
     Ok(())
 }
 
+/// A subscription that is a bundle of ours, whatever was thought of it before.
+///
+/// # Errors
+/// As [`found`].
+pub(crate) fn expected_bundle(
+    conn: &mut Conn<'_>,
+    depot: &Depot,
+    profile: &mut Profile,
+    subscription_id: &str,
+    now: DateTime<Utc>,
+) -> Result<(), AppError> {
+    for drift in drifts::of_profile(conn, profile.id)? {
+        let is_it = drift.kind == DriftKind::UnexpectedBundle && drift.subject == subscription_id;
+        if is_it && drift.status == DriftStatus::Open {
+            close(conn, depot, profile, &drift, DriftStatus::Healed, now)?;
+        }
+    }
+    Ok(())
+}
+
 /// A bundle at the carrier that nobody ordered here and that no open operation may have ordered. Its end closes the
 /// difference; one that had ended before it was first seen is told all the same, because it was paid for. Returns
 /// whether it differs now, or is told for the first time.

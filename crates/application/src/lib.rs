@@ -5,6 +5,7 @@
 //! over the steps, tests and the simulation call them one by one.
 
 pub mod activation;
+mod adoption;
 pub mod api_keys;
 mod bundle_sightings;
 pub mod bundles;

@@ -79,9 +79,12 @@ fn look_at<S: Lifecycle>(known: Option<&Observation<S>>, incoming: Option<Observ
             let from = known.map(|known| known.status);
             AxisNews { keep: Some(incoming), moved: Some((from, drift)), late: None }
         }
-        // The same status. A newer date of the carrier's is kept: older news that come later must find it.
+        // The same status. A newer date of the carrier's is kept: older news that come later must find it. So is the
+        // first one after a delivery file, which has none.
         Verdict::Apply { changed: false, .. } => {
-            let newer = known.is_none_or(|known| known.observed_at < incoming.observed_at);
+            let newer = known.is_none_or(|known| {
+                known.source == Source::Import || known.observed_at < incoming.observed_at
+            });
             AxisNews { keep: Some(incoming).filter(|seen| newer && seen.dated_by_carrier), ..nothing }
         }
         Verdict::Stale => AxisNews { late: Some(incoming), ..nothing },

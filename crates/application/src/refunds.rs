@@ -121,7 +121,7 @@ pub async fn eligibility(depot: &Depot, caller: &Caller, id: OrderId) -> Result<
         .await?;
     let asked_at = depot.now();
     let views = ask(depot, &handed_over).await;
-    learn(depot, &views, asked_at).await?;
+    learn(depot, &handed_over, &views, asked_at).await?;
     depot
         .store
         .read(move |conn| {
@@ -196,18 +196,21 @@ async fn ask(depot: &Depot, handed_over: &[HandedOver]) -> BTreeMap<i64, Carrier
 /// Keeps what the carrier said.
 async fn learn(
     depot: &Depot,
+    handed_over: &[HandedOver],
     views: &BTreeMap<i64, CarrierView>,
     asked_at: DateTime<Utc>,
 ) -> Result<(), AppError> {
-    for (profile_id, view) in views {
-        let (work, profile_id, view) = (depot.clone(), *profile_id, view.clone());
+    for entry in handed_over {
+        let Some(view) = views.get(&entry.profile.id).cloned() else { continue };
+        let (work, profile_id, account) = (depot.clone(), entry.profile.id, entry.account.clone());
         let write = depot.write_again(move |conn| {
-            let profile = profiles::get(conn, profile_id)?;
+            let profile = profiles::lock(conn, profile_id)?;
             let now = conn.now()?;
             let profile = crate::observations::learn(conn, &work, profile, &view.seen, now)?;
-            let known = bundles::of_profile(conn, profile_id)?;
-            let listed = view.bundles.as_deref().unwrap_or_default();
-            crate::bundles::observe(conn, &work, &profile.iccid, &known, listed, asked_at)
+            match view.bundles.as_deref() {
+                Some(listed) => crate::bundles::observe(conn, &work, &account, profile, listed, asked_at),
+                None => Ok(()),
+            }
         });
         write.await?;
     }

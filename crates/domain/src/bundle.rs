@@ -89,6 +89,14 @@ impl BundleStatus {
         matches!(self, Self::Expired | Self::Terminated | Self::Refused)
     }
 
+    /// Whether the carrier has it and its owner can use it, now or later.
+    pub fn is_usable(self) -> bool {
+        match self {
+            Self::Preloaded | Self::Ready | Self::Scheduled | Self::Active | Self::Exhausted => true,
+            Self::Ordering | Self::Expired | Self::Terminated | Self::Refused | Self::Unknown => false,
+        }
+    }
+
     fn stage(self) -> Stage {
         match self {
             Self::Ordering | Self::Unknown | Self::Refused => Stage::Ours,

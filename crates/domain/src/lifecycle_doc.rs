@@ -20,7 +20,9 @@ pub fn page() -> String {
          ## Operations: status × step\n\n\
          One write to a carrier. Only `pending` can be sent.\n\n{}\n\
          ## Line: moves that carriers document\n\n\
-         The carrier's axis. A move that is not marked is stored, flagged as drift and counted.\n\n{}\n\
+         The carrier's axis. A move that is not marked is stored, flagged as drift and counted. The newer date wins; a\n\
+         delivery file's word has none, and gives way to whatever the carrier dated itself, however long ago, and to\n\
+         whatever was read since.\n\n{}\n\
          ## eSIM: moves that carriers document\n\n\
          Notifications may be lost, so jumps forward are allowed.\n\n{}",
         stock_matrix(),

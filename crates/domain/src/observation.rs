@@ -3,6 +3,9 @@
 //! An observation carries the carrier's own date where it gives one, else the time of its reply. The newer date
 //! wins; ties go to the later lifecycle rank, then to the later arrival. A move that the lifecycle table does not
 //! allow is applied all the same, because the carrier knows better, and flagged as drift.
+//!
+//! What a delivery file says is of some day before it came, nobody knows which: the time of the import stands for it only
+//! where nothing else does. Whatever the carrier dated itself, however long ago, and whatever was read since is newer.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -95,7 +98,18 @@ pub fn weigh<S: Lifecycle>(known: Option<&Observation<S>>, incoming: &Observatio
     }
 }
 
+/// Whether an observation counts for more than the word of a delivery file.
+fn supersedes_file<S>(seen: &Observation<S>, file: &Observation<S>) -> bool {
+    // Undated, it is a reply: of a clock that may differ from the one that dated the import.
+    seen.dated_by_carrier || seen.observed_at - file.observed_at >= -TIE_WINDOW
+}
+
 fn is_newer<S: Lifecycle>(known: &Observation<S>, incoming: &Observation<S>) -> bool {
+    match (known.source == Source::Import, incoming.source == Source::Import) {
+        (true, false) => return supersedes_file(incoming, known),
+        (false, true) => return !supersedes_file(known, incoming),
+        (true, true) | (false, false) => {}
+    }
     let gap = incoming.observed_at - known.observed_at;
     let tie = gap.is_zero() || (known.source != incoming.source && gap.abs() <= TIE_WINDOW);
     let (before, after) = (known.status.rank(), incoming.status.rank());
@@ -166,13 +180,72 @@ mod tests {
         );
     }
 
+    /// Every pair of statuses, around the import: what the carrier dated wins whenever that was, an undated read only
+    /// once it is not older, and the file's word never comes back.
+    #[test]
+    fn a_delivery_file_is_undated() {
+        use crate::sim::SimStatus;
+        use strum::VariantArray;
+        let of = |status, second: i64, source, dated_by_carrier| {
+            let at = DateTime::from_timestamp(1_000_000 + second, 0).unwrap();
+            Observation { status, observed_at: at, dated_by_carrier, received_at: at, source }
+        };
+        let seconds = [-864_000, -61, -3, -2, -1, 0, 1, 2, 59, 61, 864_000];
+        for in_file in SimStatus::VARIANTS {
+            let file = of(*in_file, 0, Source::Import, false);
+            for seen in SimStatus::VARIANTS {
+                for source in [Source::Event, Source::Read, Source::Search, Source::Answer] {
+                    for (second, dated) in
+                        seconds.iter().flat_map(|second| [(*second, true), (*second, false)])
+                    {
+                        let seen = of(*seen, second, source, dated);
+                        let newer = dated || second >= -2;
+                        let verdict = weigh(Some(&file), &seen);
+                        if newer {
+                            let changed = seen.status != *in_file;
+                            let drift = changed && !in_file.allows(seen.status);
+                            assert_eq!(verdict, Verdict::Apply { changed, drift }, "{file:?} {seen:?}");
+                            assert_eq!(weigh(Some(&seen), &file), Verdict::Stale, "{seen:?} {file:?}");
+                        } else {
+                            assert_eq!(verdict, Verdict::Stale, "{file:?} {seen:?}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+
     fn any_observation() -> impl Strategy<Value = Observation<EsimStatus>> {
         use strum::VariantArray;
         (prop::sample::select(EsimStatus::VARIANTS), 0i64..500)
             .prop_map(|(status, second)| seen(status, second * 10, Source::Event))
     }
 
+    fn any_delivery() -> impl Strategy<Value = Observation<EsimStatus>> {
+        any_observation().prop_map(|seen| Observation {
+            source: Source::Import,
+            dated_by_carrier: false,
+            ..seen
+        })
+    }
+
     proptest! {
+        /// Where a delivery file came among the carrier's dated events makes no difference.
+        #[test]
+        fn a_delivery_file_leaves_no_trace(
+            events in prop::collection::vec(any_observation(), 1..8), file in any_delivery(), place in 0usize..8
+        ) {
+            let fold = |list: &[Observation<EsimStatus>]| {
+                list.iter().fold(None, |known: Option<Observation<EsimStatus>>, next| match weigh(known.as_ref(), next) {
+                    Verdict::Apply { .. } => Some(*next),
+                    Verdict::Stale => known,
+                })
+            };
+            let mut with_file = events.clone();
+            with_file.insert(place.min(events.len()), file);
+            prop_assert_eq!(fold(&with_file), fold(&events));
+        }
+
         /// Events of one source end in the same state in whatever order they arrive.
         #[test]
         fn order_of_arrival_does_not_matter(mut observations in prop::collection::vec(any_observation(), 1..8), seed: u64) {

@@ -20,9 +20,9 @@ pub struct PoolSettings {
     pub carrier_account: AccountName,
     /// Its title for people.
     pub name: String,
-    /// Below this many profiles the stock is low.
+    /// With this many profiles for sale, or fewer, the stock is low.
     pub low_threshold: Option<u32>,
-    /// Below this many profiles the stock is critical.
+    /// With this many profiles for sale, or fewer, the stock is critical.
     pub critical_threshold: Option<u32>,
     /// Orders leave at least this many profiles.
     pub safety_buffer: u32,
@@ -65,9 +65,9 @@ pub const MAX_SUBSTITUTIONS: u32 = 3;
 pub enum AlertLevel {
     /// Enough.
     Ok,
-    /// Below the low threshold.
+    /// At the low threshold or below.
     Low,
-    /// Below the critical threshold.
+    /// At the critical threshold or below.
     Critical,
 }
 

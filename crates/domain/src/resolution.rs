@@ -97,6 +97,19 @@ impl<'a> Case<'a> {
         }
     }
 
+    /// The bundle of an order that a person called done without naming it: the one that echoes its reference, else the
+    /// only one that may be it. Whatever has become of it since, and whatever date it has, it is that one; of several
+    /// none is guessed.
+    pub fn name(self) -> Option<&'a BundleReading> {
+        let mut exact: Vec<_> =
+            self.unclaimed().filter(|bundle| self.is_ours(bundle) == Some(true)).collect();
+        if let Some(bundle) = take_earliest(&mut exact) {
+            return Some(bundle);
+        }
+        let mut fitting = self.unclaimed().filter(|bundle| self.fits_but_for_its_date(bundle));
+        fitting.next().filter(|_| fitting.next().is_none())
+    }
+
     /// Whether the list shows everything that was on the line before.
     fn is_complete(self) -> bool {
         let listed = |id: &String| self.listed().iter().any(|bundle| bundle.subscription_id == *id);
@@ -273,6 +286,39 @@ mod tests {
         assert_eq!(weigh(&inventory[..1], &[], &[]), Evidence::Nothing);
         // Ours is ours whatever was listed before: a first sending may have been listed late.
         assert_eq!(found(&weigh(&inventory, &["b".to_owned()], &[])), Some(("b", true, 0)));
+    }
+
+    #[test]
+    fn a_done_order_is_named_by_its_reference_or_by_the_only_one_that_fits() {
+        fn name<'a>(
+            inventory: &'a [BundleReading],
+            before: &'a [String],
+            claimed: &'a [String],
+        ) -> Option<&'a str> {
+            case(Some(inventory), Some(before), claimed).name().map(|bundle| bundle.subscription_id.as_str())
+        }
+        let all = [
+            bundle("other", "Q", Some(1_001), None),
+            bundle("old", "P", Some(1), None),
+            bundle("of another", "P", Some(1_001), Some("op_2")),
+            bundle("a", "P", Some(1_005), None),
+            bundle("b", "P", Some(1_002), None),
+        ];
+        let before = ["old".to_owned()];
+        assert_eq!(name(&all, &before, &[]), None, "a or b: nothing is guessed");
+        assert_eq!(name(&all[..4], &before, &[]), Some("a"));
+        assert_eq!(name(&all, &before, &["a".to_owned()]), Some("b"));
+        assert_eq!(name(&all, &[], &["a".to_owned()]), None);
+        assert_eq!(name(&all[..3], &before, &[]), None);
+        assert_eq!(case(None, Some(&before), &[]).name(), None);
+        // Whatever became of it, and whatever the carrier's clock says.
+        for status in BundleStatus::VARIANTS {
+            let only = [BundleReading { status: *status, ..bundle("s", "P", Some(1), None) }];
+            assert_eq!(name(&only, &before, &[]), Some("s"), "{status}");
+        }
+        let echoed = [all[3].clone(), bundle("mine", "P", None, Some("op_1"))];
+        assert_eq!(name(&echoed, &["mine".to_owned()], &[]), Some("mine"));
+        assert_eq!(name(&echoed, &[], &["mine".to_owned()]), Some("a"));
     }
 
     proptest! {

@@ -12,18 +12,18 @@ const PORTION: TimeDelta = TimeDelta::hours(1);
 
 /// The level of a pool that was at `current` and now has `available` profiles to sell.
 ///
-/// It falls when `available` is below a threshold, and recovers when it is above by a tenth of the threshold, at least
-/// one. Without thresholds the stock is always enough.
+/// It falls when `available` is at a threshold or below, and recovers when it is above by a tenth of the threshold, at
+/// least one. Without thresholds the stock is always enough.
 pub fn level(settings: &PoolSettings, current: AlertLevel, available: u64) -> AlertLevel {
-    let is_below = |threshold: Option<u32>, at_or_under: AlertLevel| {
+    let is_down = |threshold: Option<u32>, at_or_under: AlertLevel| {
         threshold.is_some_and(|threshold| {
-            available < u64::from(threshold)
+            available <= u64::from(threshold)
                 || (current >= at_or_under && available < recovered_at(threshold))
         })
     };
-    if is_below(settings.critical_threshold, AlertLevel::Critical) {
+    if is_down(settings.critical_threshold, AlertLevel::Critical) {
         AlertLevel::Critical
-    } else if is_below(settings.low_threshold, AlertLevel::Low) {
+    } else if is_down(settings.low_threshold, AlertLevel::Low) {
         AlertLevel::Low
     } else {
         AlertLevel::Ok
@@ -91,15 +91,16 @@ mod tests {
         use AlertLevel::{Critical, Low, Ok};
         let both = pool(Some(100), Some(20));
         for (current, available, expected) in [
-            (Ok, 100, Ok),
-            (Ok, 99, Low),
-            (Ok, 19, Critical),
+            (Ok, 101, Ok),
+            (Ok, 100, Low),
+            (Ok, 21, Low),
+            (Ok, 20, Critical),
             (Ok, 0, Critical),
             (Low, 100, Low),
             (Low, 109, Low),
             (Low, 110, Ok),
-            (Low, 20, Low),
-            (Low, 19, Critical),
+            (Low, 21, Low),
+            (Low, 20, Critical),
             (Critical, 20, Critical),
             (Critical, 21, Critical),
             (Critical, 22, Low),
@@ -109,9 +110,11 @@ mod tests {
             assert_eq!(level(&both, current, available), expected, "{current} {available}");
         }
         let small = pool(Some(1), None);
-        assert_eq!((level(&small, Ok, 0), level(&small, Low, 1), level(&small, Low, 2)), (Low, Low, Ok));
+        assert_eq!((level(&small, Ok, 1), level(&small, Low, 1), level(&small, Low, 2)), (Low, Low, Ok));
         let critical = pool(None, Some(10));
-        assert_eq!((level(&critical, Ok, 9), level(&critical, Critical, 11)), (Critical, Ok));
+        assert_eq!((level(&critical, Ok, 10), level(&critical, Critical, 11)), (Critical, Ok));
+        let none = pool(None, Some(0));
+        assert_eq!((level(&none, Ok, 1), level(&none, Ok, 0), level(&none, Critical, 1)), (Ok, Critical, Ok));
         for current in [Ok, Low, Critical] {
             assert_eq!(level(&pool(None, None), current, 0), Ok, "no thresholds, no alert");
         }
@@ -154,7 +157,7 @@ mod tests {
                 }
                 if next > current {
                     let crossed = threshold(&pool, next).unwrap_or_default();
-                    prop_assert!(available < u64::from(crossed));
+                    prop_assert!(available <= u64::from(crossed));
                 }
                 if available >= enough(&pool) {
                     prop_assert_eq!(next, AlertLevel::Ok);
@@ -168,8 +171,8 @@ mod tests {
             let pool = pool(Some(threshold), None);
             let (mut current, mut changes) = (AlertLevel::Ok, 0);
             for down in swings {
-                // From just below the threshold to just below the recovery.
-                let available = if down { u64::from(threshold) - 1 } else { recovered_at(threshold) - 1 };
+                // From the threshold to just below the recovery.
+                let available = if down { u64::from(threshold) } else { recovered_at(threshold) - 1 };
                 let next = level(&pool, current, available);
                 changes += u32::from(next != current);
                 current = next;

@@ -19,7 +19,7 @@ pub struct Bundle {
     pub id: BundleId,
     /// On which profile.
     pub profile_id: i64,
-    /// With which order it came; absent for a top-up.
+    /// With which order it came; absent for a top-up, and for one that was found at the carrier.
     pub order: Option<OrderId>,
     /// Whose it is.
     pub channel: ChannelName,
@@ -53,6 +53,13 @@ pub struct Bundle {
     pub created_at: DateTime<Utc>,
     /// When it last changed.
     pub updated_at: DateTime<Utc>,
+}
+
+impl Bundle {
+    /// Whether it was found on the line instead of ordered here: it came with no order, and is no top-up.
+    pub fn is_adopted(&self) -> bool {
+        self.order.is_none() && self.reference.is_none()
+    }
 }
 
 #[derive(Insertable, Queryable)]
@@ -163,6 +170,15 @@ pub fn insert_many(conn: &mut Conn<'_>, new: &[Bundle]) -> Result<()> {
 pub fn insert_top_up(conn: &mut Conn<'_>, bundle: &Bundle) -> Result<bool> {
     let insert = diesel::insert_into(bundles::table).values(Row::try_from(bundle)?).on_conflict_do_nothing();
     Ok(Both(insert).execute(conn.db)? == 1)
+}
+
+/// Writes a bundle that was found at the carrier; `false` when its subscription is evidence for another one. Waits for a
+/// parallel one of that subscription.
+///
+/// # Errors
+/// When the database refuses it for another reason.
+pub fn insert_adopted(conn: &mut Conn<'_>, bundle: &Bundle) -> Result<bool> {
+    insert_top_up(conn, bundle)
 }
 
 /// A bundle by id.

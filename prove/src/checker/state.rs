@@ -142,7 +142,7 @@ pub struct Allocation {
 pub struct Bundle {
     /// Its id.
     pub id: String,
-    /// Of which order; none for a top-up.
+    /// Of which order; none for a top-up, and for one that was found at the carrier.
     pub order: Option<String>,
     /// On which profile.
     pub iccid: String,
@@ -219,6 +219,8 @@ pub struct CarrierPlan {
     pub product: String,
     /// The reference that it was ordered with: an operation.
     pub reference: String,
+    /// Whether its time is over.
+    pub over: bool,
 }
 
 /// A profile that took the place of a sold one.

@@ -59,6 +59,7 @@ fn plan(subscription: &str, reference: &str) -> CarrierPlan {
         subscription: subscription.to_owned(),
         product: PRODUCT.to_owned(),
         reference: reference.to_owned(),
+        over: false,
     }
 }
 
@@ -418,15 +419,39 @@ fn what_a_late_carrier_did_is_excused_when_it_was_told() {
         story.history.push(65, applied("op1", "s2", true));
         story.end.carrier[0].plans.push(plan("s2", "op1"));
     };
-    bad(&["every plan is accounted for"], late);
+    let tell = |story: &mut Story, status: &str| {
+        story.end.drifts.push(Drift {
+            iccid: "i1".to_owned(),
+            kind: "unexpected_bundle".to_owned(),
+            about: "s2".to_owned(),
+            status: status.to_owned(),
+        });
+    };
+    let adopt = |story: &mut Story| {
+        let (id, subscription, product) = ("b2".to_owned(), Some("s2".to_owned()), PRODUCT.to_owned());
+        let (iccid, status) = ("i1".to_owned(), "preloaded".to_owned());
+        story.end.bundles.push(Bundle { id, order: None, iccid, product, status, subscription });
+    };
+    let rule = &["every plan is accounted for"];
+    bad(rule, late);
+    bad(rule, |story| {
+        late(story);
+        adopt(story);
+    });
+    bad(rule, |story| {
+        late(story);
+        adopt(story);
+        // Taken into the books as if it were nothing, or not taken in.
+        tell(story, "healed");
+    });
+    bad(rule, |story| {
+        late(story);
+        tell(story, "open");
+    });
     let mut story = Story::good();
     late(&mut story);
-    story.end.drifts.push(Drift {
-        iccid: "i1".to_owned(),
-        kind: "unexpected_bundle".to_owned(),
-        about: "s2".to_owned(),
-        status: "open".to_owned(),
-    });
+    adopt(&mut story);
+    tell(&mut story, "open");
     assert_eq!(story.rules(), Vec::<&str>::new());
     assert_eq!(check(&story.history, &story.end).seen["extra plans by a late carrier"], 1);
 }

@@ -4,6 +4,7 @@ use anyhow::Result;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 use diesel::sqlite::SqliteConnection;
+use simdepot_carrier_twin::subscription::SubscriptionStatus;
 use simdepot_domain::esim::EsimStatus;
 use simdepot_domain::id::{BundleId, EventId, HoldId, OperationId, OrderId, WebhookEndpointId};
 use uuid::Uuid;
@@ -177,6 +178,7 @@ pub(super) fn read(
                     subscription: plan.subscription_id.clone(),
                     product: plan.product_id.clone(),
                     reference: plan.transaction_reference.clone().unwrap_or_default(),
+                    over: plan.status == SubscriptionStatus::Terminated,
                 })
                 .collect(),
         });

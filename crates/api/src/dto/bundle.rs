@@ -15,7 +15,7 @@ use super::words::{BalanceUnit, BundleStatus, OperationStatus, OrderType};
 /// A top-up: one more product on a profile of yours.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"reference": "top-up-1042", "product": "WW_901O_STACK_ONEOFF_FRANCE_3GB_15D"}))]
+#[schema(example = json!({"reference": "top-up-1042", "product": "WW_901O_STACK_ONEOFF_FRANCE_1GB_7D"}))]
 pub struct TopUpRequest {
     /// Your own reference, unique among the top-ups of your channel for ever: the same request again answers the same
     /// bundle.
@@ -34,7 +34,7 @@ pub struct TopUpRequest {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({
     "id": "bdl_01kamf2r8zfq0sh2v2w4r3t9xd", "reference": "top-up-1042",
-    "product": "WW_901O_STACK_ONEOFF_FRANCE_3GB_15D", "order_type": "subscribe", "status": "active",
+    "product": "WW_901O_STACK_ONEOFF_FRANCE_1GB_7D", "order_type": "subscribe", "status": "active",
     "operation": {"id": "op_01kamf2r8zfq0sh2v2x7mwh3qe", "status": "done"},
     "balances": [{
         "resource": "DATA_BUNDLE_COUNTRY", "unit": "bytes", "remaining": 3_221_225_472_u64, "total": 3_221_225_472_u64,

@@ -25,7 +25,7 @@ use crate::pagination::Limit;
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({
     "reference": "shop-1042",
-    "lines": [{"pool": "travel-world", "product": "WW_901O_STACK_ONEOFF_FRANCE_3GB_15D", "quantity": 1}]
+    "lines": [{"pool": "travel-world", "product": "WW_901O_STACK_ONEOFF_FRANCE_1GB_7D", "quantity": 1}]
 }))]
 pub struct OrderRequest {
     /// Your own reference, unique in your channel for ever: the same order again answers the same profiles.
@@ -127,13 +127,13 @@ pub struct OrdersQuery {
     "id": "ord_01kamf2r8ye4ja3v6m1tbk7q5c", "reference": "shop-1042", "channel": "default", "status": "fulfilled",
     "cancelling": false,
     "lines": [{
-        "pool": "travel-world", "product": "WW_901O_STACK_ONEOFF_FRANCE_3GB_15D", "quantity": 1,
+        "pool": "travel-world", "product": "WW_901O_STACK_ONEOFF_FRANCE_1GB_7D", "quantity": 1,
         "profiles": [{
             "iccid": "8988247000000210014", "msisdn": "337550000210", "stock_status": "allocated",
             "sim_status": "preactivated", "esim_status": "released", "usable": false, "outcome": "fulfilled",
             "bundle": {
                 "id": "bdl_01kamf2r8zfq0sh2v2w4r3t9xd", "reference": null,
-                "product": "WW_901O_STACK_ONEOFF_FRANCE_3GB_15D", "order_type": "preload", "status": "preloaded",
+                "product": "WW_901O_STACK_ONEOFF_FRANCE_1GB_7D", "order_type": "preload", "status": "preloaded",
                 "operation": {"id": "op_01kamf2r8zfq0sh2v2x7mwh3qe", "status": "done"}, "balances": [],
                 "activated_at": null, "expires_at": null, "fetched_at": null
             },

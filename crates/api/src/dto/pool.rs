@@ -33,11 +33,11 @@ pub struct PoolRequest {
     #[validate(length(min = 1, max = 255), custom(function = "text::single_line"))]
     #[schema(min_length = 1, max_length = 255, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]+$")]
     pub name: String,
-    /// Below this many profiles the stock is low.
+    /// With this many profiles for sale, or fewer, the stock is low.
     #[validate(range(max = 1_000_000_000))]
     #[schema(minimum = 0, maximum = 1_000_000_000)]
     pub low_threshold: Option<u32>,
-    /// Below this many profiles the stock is critical. Not above `low_threshold`.
+    /// With this many profiles for sale, or fewer, the stock is critical. Not above `low_threshold`.
     #[validate(range(max = 1_000_000_000))]
     #[schema(minimum = 0, maximum = 1_000_000_000)]
     pub critical_threshold: Option<u32>,
@@ -100,12 +100,12 @@ pub struct PoolPatch {
     #[validate(length(min = 1, max = 255), custom(function = "text::single_line"))]
     #[schema(min_length = 1, max_length = 255, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]+$")]
     pub name: Option<String>,
-    /// Below this many profiles the stock is low.
+    /// With this many profiles for sale, or fewer, the stock is low.
     #[serde(default, deserialize_with = "time::or_null")]
     #[validate(range(max = 1_000_000_000))]
     #[schema(value_type = Option<u32>, minimum = 0, maximum = 1_000_000_000)]
     pub low_threshold: Option<Option<u32>>,
-    /// Below this many profiles the stock is critical.
+    /// With this many profiles for sale, or fewer, the stock is critical.
     #[serde(default, deserialize_with = "time::or_null")]
     #[validate(range(max = 1_000_000_000))]
     #[schema(value_type = Option<u32>, minimum = 0, maximum = 1_000_000_000)]
@@ -181,9 +181,9 @@ pub struct Pool {
     pub carrier_account: channel::AccountName,
     /// Its title for people.
     pub name: String,
-    /// Below this many profiles the stock is low.
+    /// With this many profiles for sale, or fewer, the stock is low.
     pub low_threshold: Option<u32>,
-    /// Below this many profiles the stock is critical.
+    /// With this many profiles for sale, or fewer, the stock is critical.
     pub critical_threshold: Option<u32>,
     /// Orders leave at least this many profiles.
     pub safety_buffer: u32,

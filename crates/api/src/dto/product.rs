@@ -34,7 +34,7 @@ pub struct ProductsQuery {
 /// A plan in the carrier's catalogue.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({
-    "product": "WW_901O_STACK_ONEOFF_FRANCE_3GB_15D", "name": "France 3 GB 15 days", "category": "One-off",
+    "product": "WW_901O_STACK_ONEOFF_FRANCE_1GB_7D", "name": "France 3 GB 15 days", "category": "One-off",
     "countries": ["FR"], "data_bytes": 3_221_225_472_u64, "unlimited": false,
     "validity": {"duration": 15, "unit": "days"}, "price": {"amount_cents": 420, "currency": "EUR"},
     "carrier_account": "spc", "fetched_at": "2026-11-21T17:55:00Z"

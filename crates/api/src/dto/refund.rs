@@ -22,7 +22,7 @@ use super::words::{BundleStatus, EsimStatus, RefundReasonCode, SimStatus};
         "iccid": "8988247000000210014", "revealed_at": "2026-11-21T18:00:01Z", "sim_status": "preactivated",
         "esim_status": "released", "eid_bound": false,
         "bundles": [{
-            "id": "bdl_01kamf2r8zfq0sh2v2w4r3t9xd", "product": "WW_901O_STACK_ONEOFF_FRANCE_3GB_15D",
+            "id": "bdl_01kamf2r8zfq0sh2v2w4r3t9xd", "product": "WW_901O_STACK_ONEOFF_FRANCE_1GB_7D",
             "status": "preloaded", "activated_at": null, "used": false
         }],
         "observed_at": "2026-11-22T09:30:00Z", "fresh": true

@@ -12,6 +12,7 @@ use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 use validator::Validate;
 
+use super::objects::Objects;
 use super::violation;
 use crate::problem::{Problem, ProblemCode};
 
@@ -80,10 +81,10 @@ pub(crate) fn require_json(req: &HttpRequest) -> Result<(), Problem> {
     }
 }
 
-/// Reads JSON and validates it.
+/// Reads a JSON object and validates it.
 pub(crate) fn parse<T: DeserializeOwned + Validate>(body: &[u8]) -> Result<T, Problem> {
     let mut json = serde_json::Deserializer::from_slice(body);
-    let value: T = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+    let value: T = serde_path_to_error::deserialize(Objects(&mut json)).map_err(|error| {
         if error.inner().is_data() {
             Problem::invalid(vec![violation::of_json(&error)])
         } else {

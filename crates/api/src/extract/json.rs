@@ -101,7 +101,9 @@ mod tests {
             (r#"{"reference":"r","reference":"s","lines":[]}"#, "/reference", "duplicate-field"),
             (r#"{"reference":"r","lines":[]}"#, "/lines", "length"),
             (r#"{"reference":"r","lines":[{"pool":"p","quantity":0}]}"#, "/lines/0/quantity", "range"),
-            ("[]", "", "format"),
+            ("[]", "", "type"),
+            (r#"["r",[{"pool":"p","quantity":1}]]"#, "", "type"),
+            (r#"{"reference":"r","lines":[["p",1]]}"#, "/lines/0", "type"),
             ("null", "", "type"),
         ];
         for (body, pointer, code) in cases {

@@ -5,6 +5,7 @@ pub mod authenticated;
 pub mod body;
 pub mod idempotency;
 pub mod json;
+mod objects;
 pub mod path;
 pub mod prefer;
 pub mod query;

@@ -12,7 +12,10 @@ pub(crate) fn of_json(error: &serde_path_to_error::Error<serde_json::Error>) -> 
     let text = error.inner().to_string();
     // Where in the text is of no use to whoever built the body from objects.
     let message = text.split(" at line ").next().unwrap_or(&text);
-    at(&pointer(error.path()), "/", message)
+    let field = at(&pointer(error.path()), "/", message);
+    // The names of our structs say nothing to a client.
+    let no_object = field.code == "type" && message.contains(", expected struct ");
+    if no_object { ProblemField { message: "must be an object".to_owned(), ..field } } else { field }
 }
 
 /// A query that is not what was asked for.

@@ -1,4 +1,5 @@
-//! Who asks, and how often: `Authorization: Bearer sd_…` on everything under `/v1`.
+//! Who asks, how often, and whether for something that is theirs: `Authorization: Bearer sd_…` on everything under
+//! `/v1`. The scope comes before all else of the request: who lacks it learns nothing about what it sent.
 //!
 //! A request without a key that works counts against its address, so that keys cannot be guessed at speed; so does the
 //! first one of a key in this process, before the database is asked about it (see [`super::known_keys`]). Behind a
@@ -17,6 +18,7 @@ use tracing_actix_web::RootSpan;
 use super::rate_limit::Source;
 use crate::problem::{Problem, ProblemCode};
 use crate::sandbox::SANDBOX_KEY;
+use crate::served::Served;
 use crate::state::AppState;
 
 /// Lets only known callers under `/v1`, at their rate. The caller becomes an extension of the request.
@@ -33,7 +35,12 @@ pub async fn authenticate(
                 if let Some(span) = req.extensions().get::<RootSpan>() {
                     span.record("channel", caller.channel.as_str());
                 }
-                req.extensions_mut().insert(caller);
+                match reaches_its_own(&req, &caller) {
+                    // A handler that the document does not know finds no caller.
+                    Ok(false) => {}
+                    Ok(true) => drop(req.extensions_mut().insert(caller)),
+                    Err(problem) => return Ok(req.into_response(problem.error_response())),
+                }
             }
             Err(problem) => return Ok(req.into_response(problem.error_response())),
         }
@@ -45,6 +52,14 @@ pub async fn authenticate(
 fn is_protected(req: &ServiceRequest) -> bool {
     let path = req.match_info().as_str();
     path == "/v1" || path.starts_with("/v1/")
+}
+
+/// Whether the request reaches an operation; one that the caller's scopes do not open is refused.
+fn reaches_its_own(req: &ServiceRequest, caller: &Caller) -> Result<bool, Problem> {
+    let served = req
+        .app_data::<web::Data<Served>>()
+        .ok_or_else(|| Problem::new(ProblemCode::Internal, "the server does not know what it serves"))?;
+    Ok(served.admits(req.method().as_str(), req.match_info().as_str(), caller)?)
 }
 
 async fn admit(req: &ServiceRequest) -> Result<Caller, Problem> {

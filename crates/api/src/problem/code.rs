@@ -151,4 +151,28 @@ mod tests {
         }
         assert_eq!(ProblemCode::IdempotencyInFlight.to_string(), "idempotency-in-flight");
     }
+
+    #[test]
+    fn the_documented_codes_are_these() {
+        let document = include_str!("../../../../docs/API-DESIGN.md");
+        let table =
+            document.split("| status | codes |\n|---|---|\n").nth(1).unwrap().split("\n\n").next().unwrap();
+        let mut documented = Vec::new();
+        for row in table.lines() {
+            let cells: Vec<&str> = row.trim_matches('|').split('|').collect();
+            let [statuses, codes] = cells[..] else { panic!("{row}") };
+            // What stands in brackets are fields and remarks.
+            let codes = codes.split('(').map(|part| part.rsplit(')').next().unwrap());
+            for code in codes.flat_map(|part| part.split('`').skip(1).step_by(2)) {
+                documented.push((code.to_owned(), statuses.to_owned()));
+            }
+        }
+        for code in ProblemCode::VARIANTS {
+            let place = documented.iter().position(|(documented, _)| *documented == code.to_string());
+            let (_, statuses) =
+                documented.swap_remove(place.unwrap_or_else(|| panic!("{code} is not documented")));
+            assert!(statuses.contains(code.status().as_str()), "{code} is documented as {statuses}");
+        }
+        assert!(documented.is_empty(), "there are no such codes: {documented:?}");
+    }
 }

@@ -2,7 +2,6 @@
 
 use actix_web::{HttpResponse, get, web};
 use simdepot_application::{AppError, activation};
-use simdepot_domain::channel::Scope;
 use simdepot_domain::iccid::Iccid;
 use simdepot_domain::qr::{self, QrError};
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -27,6 +26,7 @@ fn unprintable(error: &QrError) -> AppError {
 /// Only for a profile on a fulfilled order of your channel.
 #[utoipa::path(
     tag = "Activation",
+    security(("bearer" = ["storefront"])),
     params(ProfilePath),
     responses(
         (status = 200, description = "The code, exactly as delivered.", body = Activation),
@@ -40,7 +40,6 @@ async fn get_activation(
     Authenticated(caller): Authenticated,
     PathParam(iccid): PathParam<Iccid>,
 ) -> ApiResult<HttpResponse> {
-    caller.require(Scope::Storefront)?;
     let code = activation::reveal(&state.depot, &caller, iccid.clone()).await?;
     Ok(HttpResponse::Ok().json(Activation::new(&state.settings.public_url, &iccid, &code)))
 }
@@ -48,6 +47,7 @@ async fn get_activation(
 /// Get the QR code as SVG
 #[utoipa::path(
     tag = "Activation",
+    security(("bearer" = ["storefront"])),
     params(ProfilePath),
     responses(
         (status = 200, description = "The QR code.", body = String, content_type = "image/svg+xml"),
@@ -61,7 +61,6 @@ async fn get_qr_svg(
     Authenticated(caller): Authenticated,
     PathParam(iccid): PathParam<Iccid>,
 ) -> ApiResult<HttpResponse> {
-    caller.require(Scope::Storefront)?;
     let code = activation::reveal(&state.depot, &caller, iccid).await?;
     let picture = qr::svg(&code.lpa()).map_err(|error| unprintable(&error))?;
     Ok(HttpResponse::Ok().content_type("image/svg+xml").body(picture))
@@ -70,6 +69,7 @@ async fn get_qr_svg(
 /// Get the QR code as PNG
 #[utoipa::path(
     tag = "Activation",
+    security(("bearer" = ["storefront"])),
     params(ProfilePath, PngQuery),
     responses(
         (status = 200, description = "The QR code.", body = inline(Picture), content_type = "image/png"),
@@ -84,7 +84,6 @@ async fn get_qr_png(
     PathParam(iccid): PathParam<Iccid>,
     ValidQuery(query): ValidQuery<PngQuery>,
 ) -> ApiResult<HttpResponse> {
-    caller.require(Scope::Storefront)?;
     let code = activation::reveal(&state.depot, &caller, iccid).await?;
     let picture = qr::png(&code.lpa(), query.module_px).map_err(|error| unprintable(&error))?;
     Ok(HttpResponse::Ok().content_type("image/png").body(picture))

@@ -4,7 +4,6 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, get, post, web};
 use simdepot_application::bundles::{self, TopUp};
 use simdepot_application::orders::{OrderBundle, PlacedAs};
-use simdepot_domain::channel::Scope;
 use simdepot_domain::iccid::Iccid;
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -23,9 +22,11 @@ pub(super) fn configure(config: &mut ServiceConfig) {
 /// Top up a profile
 ///
 /// Puts one more product on a profile that was sold to your channel. Goes on when the client stops waiting: read the
-/// profile's bundles, send the same request again with the same `reference`, or follow the operation (scope `stock`).
+/// profile's bundles, or send the same request again with the same `reference`. Its operation is for keys with the scope
+/// `lines`.
 #[utoipa::path(
     tag = "Bundles",
+    security(("bearer" = ["storefront"])),
     params(ProfilePath, IdempotencyHeaderDoc, PreferHeader),
     request_body = TopUpRequest,
     responses(
@@ -33,7 +34,7 @@ pub(super) fn configure(config: &mut ServiceConfig) {
         (status = 201, description = "The carrier has placed it.", body = Bundle, headers(
             ("Idempotency-Replayed" = String, description = "`true` when an earlier request with the key made it."))),
         (status = 202, description = "Taken; the outcome is open.", body = Bundle, headers(
-            ("Location" = String, description = "The operation."),
+            ("Location" = String, description = "The bundles of the profile."),
             ("Idempotency-Replayed" = String, description = "`true` when an earlier request with the key made it."))),
         (status = 409, description = "`invalid-transition`: another operation of the profile is open, or its line takes no \
             product; `reference-conflict`; `idempotency-in-flight`.", body = Problem,
@@ -50,17 +51,17 @@ async fn create_bundle(
     PreferWait(wait): PreferWait<10>,
     asked: Idempotent<TopUpRequest>,
 ) -> ApiResult<HttpResponse> {
-    caller.require(Scope::Storefront)?;
     let Idempotent { body: TopUpRequest { reference, product, order_type }, key } = asked;
     let top_up = TopUp { reference, product, order_type: order_type.map(Into::into) };
-    let made = bundles::top_up(&state.depot, &caller, iccid, top_up, key.as_ref(), wait).await?;
-    Ok(answer_to(made.placed_as, &made.bundle).json(&Bundle::from(made.bundle)))
+    let made = bundles::top_up(&state.depot, &caller, iccid.clone(), top_up, key.as_ref(), wait).await?;
+    Ok(answer_to(made.placed_as, &made.bundle, &iccid).json(&Bundle::from(made.bundle)))
 }
 
-fn answer_to(placed_as: PlacedAs, placed: &OrderBundle) -> Answer {
-    let open = placed.operation.as_ref().filter(|operation| operation.status.is_open());
-    let location = open.map(|operation| format!("/v1/operations/{}", operation.id));
-    let progress = if open.is_some() { StatusCode::ACCEPTED } else { StatusCode::CREATED };
+fn answer_to(placed_as: PlacedAs, placed: &OrderBundle, iccid: &Iccid) -> Answer {
+    let open = placed.operation.as_ref().is_some_and(|operation| operation.status.is_open());
+    // Not the operation: a storefront does not reach it.
+    let location = open.then(|| format!("/v1/profiles/{iccid}/bundles"));
+    let progress = if open { StatusCode::ACCEPTED } else { StatusCode::CREATED };
     match placed_as {
         PlacedAs::Created => Answer { status: progress, location, replayed: false },
         PlacedAs::Replayed => Answer { status: progress, location, replayed: true },
@@ -74,6 +75,7 @@ fn answer_to(placed_as: PlacedAs, placed: &OrderBundle) -> Answer {
 /// minute.
 #[utoipa::path(
     tag = "Bundles",
+    security(("bearer" = ["storefront"])),
     params(ProfilePath),
     responses((status = 200, description = "The bundles, oldest first, in one page.", body = Page<Bundle>))
 )]
@@ -84,7 +86,6 @@ async fn list_bundles(
     PathParam(iccid): PathParam<Iccid>,
     request: HttpRequest,
 ) -> ApiResult<HttpResponse> {
-    caller.require(Scope::Storefront)?;
     let found = bundles::list(&state.depot, &caller, iccid).await?;
     Ok(page_response(&request, found.into_iter().map(Bundle::from).collect(), None))
 }

@@ -3,7 +3,6 @@
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, get, post, web};
 use simdepot_application::{cancellations, refunds};
-use simdepot_domain::channel::Scope;
 use simdepot_domain::id::OrderId;
 use simdepot_domain::order::OrderStatus;
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -29,6 +28,7 @@ pub(super) fn configure(config: &mut ServiceConfig) {
 /// placed stays there. Asking again answers the same.
 #[utoipa::path(
     tag = "Orders",
+    security(("bearer" = ["storefront"])),
     params(OrderPath, IdempotencyHeaderDoc, PreferHeader),
     request_body = Option<CancelRequest>,
     responses(
@@ -52,7 +52,6 @@ async fn cancel_order(
     PreferWait(wait): PreferWait<10>,
     asked: IdempotentEmpty<CancelRequest>,
 ) -> ApiResult<HttpResponse> {
-    caller.require(Scope::Storefront)?;
     let IdempotentEmpty { body, key } = asked;
     let cancelled = cancellations::cancel(&state.depot, &caller, id, body.reason, key.as_ref(), wait).await?;
     let done = cancelled.order.order.status == OrderStatus::Cancelled;
@@ -71,6 +70,7 @@ async fn cancel_order(
 /// judged by what it said last: that may forbid paying back, but does not allow it (`not_verified`).
 #[utoipa::path(
     tag = "Orders",
+    security(("bearer" = ["storefront"])),
     params(OrderPath),
     responses((status = 200, description = "Whether, and why.", body = RefundEligibility))
 )]
@@ -80,7 +80,6 @@ async fn get_refund_eligibility(
     Authenticated(caller): Authenticated,
     PathParam(id): PathParam<OrderId>,
 ) -> ApiResult<HttpResponse> {
-    caller.require(Scope::Storefront)?;
     let found = refunds::eligibility(&state.depot, &caller, id).await?;
     Ok(HttpResponse::Ok().json(RefundEligibility::from(found)))
 }

@@ -2,7 +2,6 @@
 
 use actix_web::{HttpRequest, HttpResponse, get, web};
 use simdepot_application::feed::{self, Place};
-use simdepot_domain::channel::Scope;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::dto::event::{Event, EventsQuery};
@@ -26,6 +25,7 @@ pub(super) fn configure(config: &mut ServiceConfig) {
 /// the last event that you share. Without it you are told only while `after` is beyond the end.
 #[utoipa::path(
     tag = "Events",
+    security(("bearer" = ["events"])),
     params(EventsQuery, PollHeader),
     responses((status = 200, description = "The next events; `next_cursor` is the last `seq` of a full page.",
         body = Page<Event>, headers(("Link" = String, description = "What comes after a full page, `rel=\"next\"`."))))
@@ -33,12 +33,11 @@ pub(super) fn configure(config: &mut ServiceConfig) {
 #[get("/v1/events")]
 async fn list_events(
     state: web::Data<AppState>,
-    Authenticated(caller): Authenticated,
+    _: Authenticated,
     PreferWait(wait): PreferWait<0>,
     ValidQuery(query): ValidQuery<EventsQuery>,
     request: HttpRequest,
 ) -> ApiResult<HttpResponse> {
-    caller.require(Scope::Events)?;
     let limit = i64::from(query.limit.get());
     let place = Place { seq: query.after, hash: query.hash.map(|hash| hash.0) };
     let entries = feed::read(&state.depot, place, limit, wait).await?;

@@ -3,7 +3,6 @@
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post, web};
 use simdepot_application::holds;
-use simdepot_domain::channel::Scope;
 use simdepot_domain::id::HoldId;
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -30,6 +29,7 @@ pub(super) fn configure(config: &mut ServiceConfig) {
 /// that follows. What is not ordered by then goes back on sale by itself.
 #[utoipa::path(
     tag = "Holds",
+    security(("bearer" = ["storefront"])),
     params(IdempotencyHeaderDoc),
     request_body = HoldRequest,
     responses(
@@ -47,7 +47,6 @@ async fn create_hold(
     Authenticated(caller): Authenticated,
     asked: Idempotent<HoldRequest>,
 ) -> ApiResult<HttpResponse> {
-    caller.require(Scope::Storefront)?;
     let (made, replayed) =
         holds::create(&state.depot, &caller, asked.body.into(), asked.key.as_ref()).await?;
     let location = Some(format!("/v1/holds/{}", made.hold.id));
@@ -59,6 +58,7 @@ async fn create_hold(
 /// Your channel's holds, newest first, those that are over included.
 #[utoipa::path(
     tag = "Holds",
+    security(("bearer" = ["storefront"])),
     params(HoldsQuery),
     responses((status = 200, description = "A page of holds.", body = Page<Hold>,
         headers(("Link" = String, description = "The next page, `rel=\"next\"`."))))
@@ -70,7 +70,6 @@ async fn list_holds(
     ValidQuery(query): ValidQuery<HoldsQuery>,
     request: HttpRequest,
 ) -> ApiResult<HttpResponse> {
-    caller.require(Scope::Storefront)?;
     let before = position(query.cursor.as_deref())?;
     let found = holds::list(&state.depot, &caller, before, query.limit.with_one_more()).await?;
     page(&request, query.limit, found, |last| last.hold.id, Hold::from)
@@ -79,6 +78,7 @@ async fn list_holds(
 /// Get a hold
 #[utoipa::path(
     tag = "Holds",
+    security(("bearer" = ["storefront"])),
     params(HoldPath),
     responses((status = 200, description = "The hold.", body = Hold))
 )]
@@ -88,7 +88,6 @@ async fn get_hold(
     Authenticated(caller): Authenticated,
     PathParam(id): PathParam<HoldId>,
 ) -> ApiResult<HttpResponse> {
-    caller.require(Scope::Storefront)?;
     Ok(HttpResponse::Ok().json(Hold::from(holds::get(&state.depot, &caller, id).await?)))
 }
 
@@ -97,6 +96,7 @@ async fn get_hold(
 /// Gives it another deadline, counted from now; a nearer one too.
 #[utoipa::path(
     tag = "Holds",
+    security(("bearer" = ["storefront"])),
     params(HoldPath),
     request_body = HoldPatch,
     responses(
@@ -112,7 +112,6 @@ async fn extend_hold(
     PathParam(id): PathParam<HoldId>,
     ValidJson(patch): ValidJson<HoldPatch>,
 ) -> ApiResult<HttpResponse> {
-    caller.require(Scope::Storefront)?;
     let extended = holds::extend(&state.depot, &caller, id, patch.ttl_seconds).await?;
     Ok(HttpResponse::Ok().json(Hold::from(extended)))
 }
@@ -122,6 +121,7 @@ async fn extend_hold(
 /// Puts its profiles back on sale at once. Releasing one that is over changes nothing.
 #[utoipa::path(
     tag = "Holds",
+    security(("bearer" = ["storefront"])),
     params(HoldPath),
     responses(
         (status = 200, description = "The hold as it is now.", body = Hold),
@@ -135,6 +135,5 @@ async fn release_hold(
     Authenticated(caller): Authenticated,
     PathParam(id): PathParam<HoldId>,
 ) -> ApiResult<HttpResponse> {
-    caller.require(Scope::Storefront)?;
     Ok(HttpResponse::Ok().json(Hold::from(holds::release(&state.depot, &caller, id).await?)))
 }

@@ -3,7 +3,6 @@
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, get, post, web};
 use simdepot_application::orders::{self, ListOrders, OrderView, PlacedAs};
-use simdepot_domain::channel::Scope;
 use simdepot_domain::id::OrderId;
 use simdepot_domain::order::OrderStatus;
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -28,6 +27,7 @@ pub(super) fn configure(config: &mut ServiceConfig) {
 /// request again with the same `reference`.
 #[utoipa::path(
     tag = "Orders",
+    security(("bearer" = ["storefront"])),
     params(IdempotencyHeaderDoc, PreferHeader),
     request_body = OrderRequest,
     responses(
@@ -57,7 +57,6 @@ async fn create_order(
     PreferWait(wait): PreferWait<10>,
     asked: Idempotent<OrderRequest>,
 ) -> ApiResult<HttpResponse> {
-    caller.require(Scope::Storefront)?;
     let placed = orders::place(&state.depot, &caller, asked.body.into(), asked.key.as_ref(), wait).await?;
     let answer = answer_to(placed.placed_as, &placed.order);
     let mut body = Order::new(placed.order, &state.settings.public_url);
@@ -87,6 +86,7 @@ fn answer_to(placed_as: PlacedAs, view: &OrderView) -> Answer {
 /// Your channel's orders, newest first, without activation codes.
 #[utoipa::path(
     tag = "Orders",
+    security(("bearer" = ["storefront"])),
     params(OrdersQuery),
     responses((status = 200, description = "A page of orders.", body = Page<Order>,
         headers(("Link" = String, description = "The next page, `rel=\"next\"`."))))
@@ -98,7 +98,6 @@ async fn list_orders(
     ValidQuery(query): ValidQuery<OrdersQuery>,
     request: HttpRequest,
 ) -> ApiResult<HttpResponse> {
-    caller.require(Scope::Storefront)?;
     let asked = ListOrders {
         reference: query.reference,
         status: query.status.map(Into::into),
@@ -115,6 +114,7 @@ async fn list_orders(
 /// Without activation codes, unless `reveal=true` asks for those of a fulfilled order.
 #[utoipa::path(
     tag = "Orders",
+    security(("bearer" = ["storefront"])),
     params(OrderPath, OrderQuery),
     responses(
         (status = 200, description = "The order.", body = Order),
@@ -130,7 +130,6 @@ async fn get_order(
     PathParam(id): PathParam<OrderId>,
     ValidQuery(query): ValidQuery<OrderQuery>,
 ) -> ApiResult<HttpResponse> {
-    caller.require(Scope::Storefront)?;
     let view = orders::get(&state.depot, &caller, id, query.reveal).await?;
     Ok(HttpResponse::Ok().json(Order::new(view, &state.settings.public_url)))
 }
@@ -140,9 +139,9 @@ async fn get_order(
 /// For an order of any channel that `needs_attention` because some of its profiles failed and the others did not. `accept`
 /// gives the failed ones up: the order is `fulfilled` with the others, whose codes can then be revealed; the failed ones
 /// stay `failed`. `refill` takes another profile of the pool for each of them, all or none, and places the product again.
-/// Scope `stock`.
 #[utoipa::path(
     tag = "Orders",
+    security(("bearer" = ["stock"])),
     params(OrderPath, IdempotencyHeaderDoc),
     request_body = ResolveOrderRequest,
     responses(
@@ -165,7 +164,6 @@ async fn resolve_order(
     PathParam(id): PathParam<OrderId>,
     request: Idempotent<ResolveOrderRequest>,
 ) -> ApiResult<HttpResponse> {
-    caller.require(Scope::Stock)?;
     let Idempotent { body, key } = request;
     let (verdict, reason) = (body.outcome.into(), body.reason);
     let decided = orders::decide_by_hand(&state.depot, &caller, id, verdict, reason, key.as_ref()).await?;

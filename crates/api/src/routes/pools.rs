@@ -3,7 +3,7 @@
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, get, patch, post, web};
 use simdepot_application::pools;
-use simdepot_domain::channel::{PoolName, Scope};
+use simdepot_domain::channel::PoolName;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::reply::{Answer, page, position};
@@ -27,6 +27,7 @@ pub(super) fn configure(config: &mut ServiceConfig) {
 /// Create a pool
 #[utoipa::path(
     tag = "Pools",
+    security(("bearer" = ["stock"])),
     params(IdempotencyHeaderDoc),
     request_body = PoolRequest,
     responses(
@@ -44,7 +45,6 @@ async fn create_pool(
     Authenticated(caller): Authenticated,
     asked: Idempotent<PoolRequest>,
 ) -> ApiResult<HttpResponse> {
-    caller.require(Scope::Stock)?;
     let (pool, replayed) =
         pools::create(&state.depot, &caller, asked.body.into(), asked.key.as_ref()).await?;
     let location = Some(format!("/v1/pools/{}", pool.settings.pool));
@@ -54,6 +54,7 @@ async fn create_pool(
 /// List pools
 #[utoipa::path(
     tag = "Pools",
+    security(("bearer" = ["stock"])),
     params(PoolsQuery),
     responses((status = 200, description = "A page of pools, by name.", body = Page<Pool>,
         headers(("Link" = String, description = "The next page, `rel=\"next\"`."))))
@@ -61,11 +62,10 @@ async fn create_pool(
 #[get("/v1/pools")]
 async fn list_pools(
     state: web::Data<AppState>,
-    Authenticated(caller): Authenticated,
+    _: Authenticated,
     ValidQuery(query): ValidQuery<PoolsQuery>,
     request: HttpRequest,
 ) -> ApiResult<HttpResponse> {
-    caller.require(Scope::Stock)?;
     let after: Option<PoolName> = position(query.cursor.as_deref())?;
     let mut found = pools::list(&state.depot).await?;
     found.retain(|pool| after.as_ref().is_none_or(|after| pool.settings.pool > *after));
@@ -75,22 +75,23 @@ async fn list_pools(
 /// Get a pool
 #[utoipa::path(
     tag = "Pools",
+    security(("bearer" = ["stock"])),
     params(PoolPath),
     responses((status = 200, description = "The pool.", body = Pool))
 )]
 #[get("/v1/pools/{pool}")]
 async fn get_pool(
     state: web::Data<AppState>,
-    Authenticated(caller): Authenticated,
+    _: Authenticated,
     PathParam(name): PathParam<PoolName>,
 ) -> ApiResult<HttpResponse> {
-    caller.require(Scope::Stock)?;
     Ok(HttpResponse::Ok().json(Pool::from(pools::get(&state.depot, name).await?)))
 }
 
 /// Change a pool
 #[utoipa::path(
     tag = "Pools",
+    security(("bearer" = ["stock"])),
     params(PoolPath),
     request_body = PoolPatch,
     responses((status = 200, description = "The pool as it is now.", body = Pool))
@@ -98,11 +99,10 @@ async fn get_pool(
 #[patch("/v1/pools/{pool}")]
 async fn update_pool(
     state: web::Data<AppState>,
-    Authenticated(caller): Authenticated,
+    _: Authenticated,
     PathParam(name): PathParam<PoolName>,
     ValidJson(patch): ValidJson<PoolPatch>,
 ) -> ApiResult<HttpResponse> {
-    caller.require(Scope::Stock)?;
     Ok(HttpResponse::Ok().json(Pool::from(pools::change(&state.depot, name, patch.into()).await?)))
 }
 
@@ -111,16 +111,16 @@ async fn update_pool(
 /// Profiles by status, and how many of them could be sold now.
 #[utoipa::path(
     tag = "Pools",
+    security(("bearer" = ["stock"])),
     params(PoolPath),
     responses((status = 200, description = "The counts.", body = PoolStock))
 )]
 #[get("/v1/pools/{pool}/stock")]
 async fn get_pool_stock(
     state: web::Data<AppState>,
-    Authenticated(caller): Authenticated,
+    _: Authenticated,
     PathParam(name): PathParam<PoolName>,
 ) -> ApiResult<HttpResponse> {
-    caller.require(Scope::Stock)?;
     Ok(HttpResponse::Ok().json(PoolStock::from(pools::stock(&state.depot, name).await?)))
 }
 
@@ -129,16 +129,16 @@ async fn get_pool_stock(
 /// How many profiles an order could take now, the safety buffer left out.
 #[utoipa::path(
     tag = "Pools",
+    security(("bearer" = ["storefront"])),
     params(PoolPath),
     responses((status = 200, description = "How many may be sold.", body = Availability))
 )]
 #[get("/v1/pools/{pool}/availability")]
 async fn get_pool_availability(
     state: web::Data<AppState>,
-    Authenticated(caller): Authenticated,
+    _: Authenticated,
     PathParam(name): PathParam<PoolName>,
 ) -> ApiResult<HttpResponse> {
-    caller.require(Scope::Storefront)?;
     let available = pools::availability(&state.depot, name.clone()).await?;
     Ok(HttpResponse::Ok().json(Availability { pool: name, available }))
 }

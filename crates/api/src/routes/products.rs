@@ -3,7 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse, get, web};
 use simdepot_application::pools;
 use simdepot_application::products::{self, ProductFilter};
-use simdepot_domain::channel::{AccountName, Scope};
+use simdepot_domain::channel::AccountName;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::reply::{page, position};
@@ -23,6 +23,7 @@ pub(super) fn configure(config: &mut ServiceConfig) {
 /// `fetched_at`; an older one is served while the carrier cannot be asked.
 #[utoipa::path(
     tag = "Products",
+    security(("bearer" = ["storefront"])),
     params(ProductsQuery),
     responses(
         (status = 200, description = "A page of products.", body = Page<Product>,
@@ -34,11 +35,10 @@ pub(super) fn configure(config: &mut ServiceConfig) {
 #[get("/v1/products")]
 async fn list_products(
     state: web::Data<AppState>,
-    Authenticated(caller): Authenticated,
+    _: Authenticated,
     ValidQuery(query): ValidQuery<ProductsQuery>,
     request: HttpRequest,
 ) -> ApiResult<HttpResponse> {
-    caller.require(Scope::Storefront)?;
     let after: Option<(AccountName, String)> = position(query.cursor.as_deref())?;
     let account = match query.pool {
         Some(pool) => Some(pools::get(&state.depot, pool).await?.settings.carrier_account),

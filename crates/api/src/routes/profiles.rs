@@ -8,7 +8,7 @@ use simdepot_domain::channel::Scope;
 use simdepot_domain::iccid::Iccid;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use super::reply::{Answer, page, position, require_either};
+use super::reply::{Answer, page, position};
 use crate::dto::headers::{IdempotencyHeader as IdempotencyHeaderDoc, ProfilePath};
 use crate::dto::profile::{MoveRequest, Profile, ProfilePatch, ProfilesQuery};
 use crate::dto::timeline::Timeline;
@@ -33,6 +33,7 @@ pub(super) fn configure(config: &mut ServiceConfig) {
 /// The whole stock, oldest first, without activation codes.
 #[utoipa::path(
     tag = "Profiles",
+    security(("bearer" = ["stock"])),
     params(ProfilesQuery),
     responses(
         (status = 200, description = "A page of profiles.", body = Page<Profile>,
@@ -44,11 +45,10 @@ pub(super) fn configure(config: &mut ServiceConfig) {
 #[get("/v1/profiles")]
 async fn search_profiles(
     state: web::Data<AppState>,
-    Authenticated(caller): Authenticated,
+    _: Authenticated,
     ValidQuery(query): ValidQuery<ProfilesQuery>,
     request: HttpRequest,
 ) -> ApiResult<HttpResponse> {
-    caller.require(Scope::Stock)?;
     let (limit, after) = (query.limit, position(query.cursor.as_deref())?);
     let found = profiles::search(&state.depot, query.into_search(after), limit.with_one_more()).await?;
     page(&request, limit, found, |last| last.profile.id, |view| Profile::new(view, true))
@@ -59,6 +59,7 @@ async fn search_profiles(
 /// A stock keeper sees every profile, a storefront those allocated to its own channel. Never shows the activation code.
 #[utoipa::path(
     tag = "Profiles",
+    security(("bearer" = ["storefront"]), ("bearer" = ["stock"])),
     params(ProfilePath),
     responses((status = 200, description = "The profile.", body = Profile))
 )]
@@ -68,7 +69,6 @@ async fn get_profile(
     Authenticated(caller): Authenticated,
     PathParam(iccid): PathParam<Iccid>,
 ) -> ApiResult<HttpResponse> {
-    require_either(&caller, Scope::Storefront, Scope::Stock)?;
     let view = profiles::get(&state.depot, &caller, iccid).await?;
     Ok(HttpResponse::Ok().json(Profile::new(view, caller.may(Scope::Stock))))
 }
@@ -79,6 +79,7 @@ async fn get_profile(
 /// storefront sees the story of its own order and the delivery. Never shows the activation code.
 #[utoipa::path(
     tag = "Profiles",
+    security(("bearer" = ["storefront"]), ("bearer" = ["stock"])),
     params(ProfilePath),
     responses((status = 200, description = "The story, in one page.", body = Timeline))
 )]
@@ -88,7 +89,6 @@ async fn get_timeline(
     Authenticated(caller): Authenticated,
     PathParam(iccid): PathParam<Iccid>,
 ) -> ApiResult<HttpResponse> {
-    require_either(&caller, Scope::Storefront, Scope::Stock)?;
     let story = timeline::get(&state.depot, &caller, iccid).await?;
     Ok(HttpResponse::Ok().json(Timeline::from(story)))
 }
@@ -98,6 +98,7 @@ async fn get_timeline(
 /// Its pool, tags, note and last day of sale. Where it stands in the stock is changed by commands alone.
 #[utoipa::path(
     tag = "Profiles",
+    security(("bearer" = ["stock"])),
     params(ProfilePath),
     request_body = ProfilePatch,
     responses(
@@ -109,11 +110,10 @@ async fn get_timeline(
 #[patch("/v1/profiles/{iccid}")]
 async fn update_profile(
     state: web::Data<AppState>,
-    Authenticated(caller): Authenticated,
+    _: Authenticated,
     PathParam(iccid): PathParam<Iccid>,
     ValidJson(patch): ValidJson<ProfilePatch>,
 ) -> ApiResult<HttpResponse> {
-    caller.require(Scope::Stock)?;
     let view = profiles::edit(&state.depot, iccid, patch.into()).await?;
     Ok(HttpResponse::Ok().json(Profile::new(view, true)))
 }
@@ -125,7 +125,6 @@ async fn command(
     asked: Move,
     request: Idempotent<MoveRequest>,
 ) -> ApiResult<HttpResponse> {
-    caller.require(Scope::Stock)?;
     let Idempotent { body, key } = request;
     let (view, replayed) =
         profiles::command(&state.depot, caller, iccid, asked, body.reason, key.as_ref()).await?;
@@ -137,6 +136,7 @@ async fn command(
 /// Sets it aside: it is not sold until a person releases it.
 #[utoipa::path(
     tag = "Profiles",
+    security(("bearer" = ["stock"])),
     params(ProfilePath, IdempotencyHeaderDoc),
     request_body = MoveRequest,
     responses(
@@ -161,6 +161,7 @@ async fn quarantine_profile(
 /// Puts a quarantined profile back on sale.
 #[utoipa::path(
     tag = "Profiles",
+    security(("bearer" = ["stock"])),
     params(ProfilePath, IdempotencyHeaderDoc),
     request_body = MoveRequest,
     responses(
@@ -185,6 +186,7 @@ async fn release_profile(
 /// Takes it out of the stock for good.
 #[utoipa::path(
     tag = "Profiles",
+    security(("bearer" = ["stock"])),
     params(ProfilePath, IdempotencyHeaderDoc),
     request_body = MoveRequest,
     responses(

@@ -3,7 +3,6 @@
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, post, web};
 use simdepot_application::replacements;
-use simdepot_domain::channel::Scope;
 use simdepot_domain::iccid::Iccid;
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -26,6 +25,7 @@ pub(super) fn configure(config: &mut ServiceConfig) {
 /// otherwise; what the carrier has placed on it stays there.
 #[utoipa::path(
     tag = "Profiles",
+    security(("bearer" = ["stock"])),
     params(ProfilePath, IdempotencyHeaderDoc),
     request_body = MoveRequest,
     responses(
@@ -44,7 +44,6 @@ async fn replace_profile(
     PathParam(iccid): PathParam<Iccid>,
     request: Idempotent<MoveRequest>,
 ) -> ApiResult<HttpResponse> {
-    caller.require(Scope::Stock)?;
     let Idempotent { body, key } = request;
     let made = replacements::replace(&state.depot, &caller, iccid, body.reason, key.as_ref()).await?;
     let location = Some(format!("/v1/profiles/{}", made.profile.profile.iccid));

@@ -1,12 +1,10 @@
-//! What several handlers share: answers of POSTs, pages, scopes.
+//! What several handlers share: answers of POSTs, pages.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use simdepot_application::{AppError, Caller};
-use simdepot_domain::channel::Scope;
 use utoipa::ToSchema;
 
 use crate::pagination::{Limit, cursor_decode, page_response};
@@ -14,11 +12,6 @@ use crate::problem::{ApiResult, Problem};
 
 /// Says that an answer repeats what an earlier request with the same `Idempotency-Key` did.
 const REPLAYED: &str = "Idempotency-Replayed";
-
-/// Demands one of two scopes; the refusal names the first.
-pub(super) fn require_either(caller: &Caller, first: Scope, second: Scope) -> Result<(), AppError> {
-    if caller.may(second) { Ok(()) } else { caller.require(first) }
-}
 
 /// The answer to a POST.
 pub(super) struct Answer {

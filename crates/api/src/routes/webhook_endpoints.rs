@@ -3,7 +3,6 @@
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post, web};
 use simdepot_application::webhooks::{endpoints, replay};
-use simdepot_domain::channel::Scope;
 use simdepot_domain::id::WebhookEndpointId;
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -41,6 +40,7 @@ pub(super) fn configure(config: &mut ServiceConfig) {
 /// has at most 20 endpoints, unless the operator set another number.
 #[utoipa::path(
     tag = "Webhooks",
+    security(("bearer" = ["events"])),
     params(IdempotencyHeaderDoc),
     request_body = WebhookEndpointRequest,
     responses(
@@ -58,7 +58,6 @@ async fn create_webhook_endpoint(
     Authenticated(caller): Authenticated,
     asked: Idempotent<WebhookEndpointRequest>,
 ) -> ApiResult<HttpResponse> {
-    caller.require(Scope::Events)?;
     let (made, replayed) =
         endpoints::create(&state.depot, &caller, asked.body.into(), asked.key.as_ref()).await?;
     let location = Some(format!("/v1/webhook-endpoints/{}", made.endpoint.id));
@@ -71,6 +70,7 @@ async fn create_webhook_endpoint(
 /// Those of the key's channel.
 #[utoipa::path(
     tag = "Webhooks",
+    security(("bearer" = ["events"])),
     params(WebhookEndpointsQuery),
     responses((status = 200, description = "A page of endpoints, newest first.", body = Page<WebhookEndpoint>,
         headers(("Link" = String, description = "The next page, `rel=\"next\"`."))))
@@ -82,7 +82,6 @@ async fn list_webhook_endpoints(
     ValidQuery(query): ValidQuery<WebhookEndpointsQuery>,
     request: HttpRequest,
 ) -> ApiResult<HttpResponse> {
-    caller.require(Scope::Events)?;
     let before = position(query.cursor.as_deref())?;
     let found = endpoints::list(&state.depot, &caller, before, query.limit.with_one_more()).await?;
     let now = state.depot.now();
@@ -92,6 +91,7 @@ async fn list_webhook_endpoints(
 /// Get a webhook endpoint
 #[utoipa::path(
     tag = "Webhooks",
+    security(("bearer" = ["events"])),
     params(WebhookEndpointPath),
     responses((status = 200, description = "The endpoint.", body = WebhookEndpoint))
 )]
@@ -101,7 +101,6 @@ async fn get_webhook_endpoint(
     Authenticated(caller): Authenticated,
     PathParam(id): PathParam<WebhookEndpointId>,
 ) -> ApiResult<HttpResponse> {
-    caller.require(Scope::Events)?;
     let endpoint = endpoints::get(&state.depot, &caller, id).await?;
     Ok(HttpResponse::Ok().json(WebhookEndpoint::new(endpoint, state.depot.now())))
 }
@@ -111,6 +110,7 @@ async fn get_webhook_endpoint(
 /// A disabled endpoint gets nothing; enabled again it goes on where it stood.
 #[utoipa::path(
     tag = "Webhooks",
+    security(("bearer" = ["events"])),
     params(WebhookEndpointPath),
     request_body = WebhookEndpointPatch,
     responses((status = 200, description = "The endpoint as it is now.", body = WebhookEndpoint))
@@ -122,7 +122,6 @@ async fn update_webhook_endpoint(
     PathParam(id): PathParam<WebhookEndpointId>,
     ValidJson(patch): ValidJson<WebhookEndpointPatch>,
 ) -> ApiResult<HttpResponse> {
-    caller.require(Scope::Events)?;
     let endpoint = endpoints::change(&state.depot, &caller, id, patch.into()).await?;
     Ok(HttpResponse::Ok().json(WebhookEndpoint::new(endpoint, state.depot.now())))
 }
@@ -132,6 +131,7 @@ async fn update_webhook_endpoint(
 /// With its deliveries: what is pending is not sent.
 #[utoipa::path(
     tag = "Webhooks",
+    security(("bearer" = ["events"])),
     params(WebhookEndpointPath),
     responses((status = 204, description = "It is gone."))
 )]
@@ -141,7 +141,6 @@ async fn delete_webhook_endpoint(
     Authenticated(caller): Authenticated,
     PathParam(id): PathParam<WebhookEndpointId>,
 ) -> ApiResult<HttpResponse> {
-    caller.require(Scope::Events)?;
     endpoints::delete(&state.depot, &caller, id).await?;
     Ok(HttpResponse::NoContent().finish())
 }
@@ -152,6 +151,7 @@ async fn delete_webhook_endpoint(
 /// The new secret is in this answer and nowhere else.
 #[utoipa::path(
     tag = "Webhooks",
+    security(("bearer" = ["events"])),
     params(WebhookEndpointPath, IdempotencyHeaderDoc),
     request_body = Option<RotateSecretRequest>,
     responses(
@@ -168,7 +168,6 @@ async fn rotate_webhook_secret(
     PathParam(id): PathParam<WebhookEndpointId>,
     asked: IdempotentEmpty<RotateSecretRequest>,
 ) -> ApiResult<HttpResponse> {
-    caller.require(Scope::Events)?;
     let (made, replayed) = endpoints::rotate_secret(&state.depot, &caller, id, asked.key.as_ref()).await?;
     let body = NewWebhookEndpoint::new(made, state.depot.now());
     Ok(Answer { status: StatusCode::OK, location: None, replayed }.json(&body))
@@ -179,6 +178,7 @@ async fn rotate_webhook_secret(
 /// Queues them again, with the `webhook-id` that they had.
 #[utoipa::path(
     tag = "Webhooks",
+    security(("bearer" = ["events"])),
     params(WebhookEndpointPath, IdempotencyHeaderDoc),
     request_body = WebhookReplayRequest,
     responses(
@@ -195,7 +195,6 @@ async fn replay_webhooks(
     PathParam(id): PathParam<WebhookEndpointId>,
     asked: Idempotent<WebhookReplayRequest>,
 ) -> ApiResult<HttpResponse> {
-    caller.require(Scope::Events)?;
     let what = asked.body.asked().ok_or_else(|| {
         Problem::invalid_field("", "required", "must name event_id, or from_seq and to_seq")
     })?;
@@ -209,6 +208,7 @@ async fn replay_webhooks(
 /// What was sent, waits or was given up. `status=failed` lists what may be replayed.
 #[utoipa::path(
     tag = "Webhooks",
+    security(("bearer" = ["events"])),
     params(WebhookEndpointPath, WebhookDeliveriesQuery),
     responses((status = 200, description = "A page of deliveries, newest first.", body = Page<WebhookDelivery>,
         headers(("Link" = String, description = "The next page, `rel=\"next\"`."))))
@@ -221,7 +221,6 @@ async fn list_webhook_deliveries(
     ValidQuery(query): ValidQuery<WebhookDeliveriesQuery>,
     request: HttpRequest,
 ) -> ApiResult<HttpResponse> {
-    caller.require(Scope::Events)?;
     let (status, before) = (query.status.map(Into::into), position(query.cursor.as_deref())?);
     let limit = query.limit.with_one_more();
     let found = endpoints::log(&state.depot, &caller, id, status, before, limit).await?;

@@ -45,7 +45,7 @@ async fn state(folder: &TempDir, settings: ApiSettings) -> web::Data<AppState> {
 /// A macro, because the service's request type has no name outside actix-http.
 macro_rules! served {
     ($state:expr) => {
-        init_service(app($state, Arc::new(Unrouted::of_document(&crate::openapi::document())))).await
+        init_service(app($state, Arc::new(Served::of_document(&crate::openapi::document()).unwrap()))).await
     };
 }
 
@@ -252,6 +252,46 @@ async fn a_stop_answers_those_who_wait() {
     assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
     assert!(answer.ends_with("{\"data\":[],\"next_cursor\":null}"), "{answer}");
     assert!(stopping.elapsed() < Duration::from_secs(5), "{:?}", stopping.elapsed());
+}
+
+/// Nothing is read any more on behalf of a client that has gone away.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_has_gone_is_not_waited_for() {
+    let folder = TempDir::new().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let depot = depot(&folder).await;
+    let after = feed::read(&depot, 0, 200, Duration::ZERO).await.unwrap().len();
+    let options = ApplicationOptions { depot, settings: ApiSettings::default(), listener, workers: 1 };
+    let application = Application::start(options).unwrap();
+    let address = application.base_url.strip_prefix("http://").unwrap().to_owned();
+    let begin = || {
+        let mut stream = TcpStream::connect(&address).unwrap();
+        write!(
+            stream,
+            "GET /v1/events?after={after} HTTP/1.1\r\nHost: x\r\nPrefer: wait=60\r\nAuthorization: Bearer {KEY}\r\n\r\n"
+        )
+        .unwrap();
+        stream
+    };
+    let asked = address.clone();
+    tokio::task::spawn_blocking(move || ask(&asked, "/livez")).await.unwrap();
+    // Each request at work holds the state.
+    let held = || Arc::strong_count(&application.state);
+    let idle = held();
+    let waiting: Vec<TcpStream> = (0..8).map(|_| begin()).collect();
+    let patience = std::time::Instant::now() + Duration::from_secs(20);
+    while held() < idle + 8 {
+        assert!(std::time::Instant::now() < patience, "the requests wait");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let busy = held();
+    drop(waiting);
+    while held() + 8 > busy {
+        assert!(std::time::Instant::now() < patience, "{} held, {busy} while they waited", held());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    application.stop().await.unwrap();
 }
 
 /// A rotation that is not at its end is told where supervision looks.

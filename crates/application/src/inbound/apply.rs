@@ -7,16 +7,18 @@ use simdepot_domain::channel::AccountName;
 use simdepot_domain::observation::Source;
 use simdepot_domain::sim::SimStatus;
 use simdepot_domain::stock::StockStatus;
+use simdepot_persistence::bundles::{self, Bundle};
 use simdepot_persistence::carrier_events::{self, TakenEvent};
 use simdepot_persistence::profiles::{self, Profile};
-use simdepot_persistence::{Conn, StoreError, bundles, pools};
+use simdepot_persistence::{Conn, StoreError, pools};
 
+use crate::adoption::{self, Met, Stranger};
 use crate::bundle_sightings::{self, Told};
 use crate::depot::Depot;
-use crate::drifts::unexpected_bundle;
 use crate::error::AppError;
 use crate::observations::{Sightings, learn_from};
 use crate::operations::{self, Heard};
+use crate::reconciliation::sweep;
 use crate::stock_watch;
 
 /// Events per step.
@@ -206,11 +208,12 @@ fn hear_bundle(
 ) -> Result<bool, AppError> {
     // In this order: an operation that ends in between has made its bundle known by then.
     let open = simdepot_persistence::operations::open_of(conn, profile.id)?.is_some();
-    let known = bundles::of_subscription(conn, &event.account, &news.subscription_id)?;
+    let told = Told::news(news, at, event.received_at);
+    let known = known_or_named(conn, depot, event, profile, news, now)?;
     if let Some(bundle) = known {
         if bundle.profile_id == profile.id {
-            let told = Told::news(news, at, event.received_at);
             bundle_sightings::tell(conn, depot, &profile.iccid, &bundle, &told, now)?;
+            adoption::settle(conn, depot, profile, &bundle, news.status, now)?;
         } else {
             tracing::warn!(bundle = %bundle.id, "the carrier tells of a bundle on another SIM than ours");
         }
@@ -224,9 +227,37 @@ fn hear_bundle(
         carrier_events::put_off(conn, event, again)?;
         return Ok(false);
     }
-    let (id, product) = (news.subscription_id.as_str(), news.product.as_deref());
-    unexpected_bundle(conn, depot, profile, id, product, news.status, now)?;
+    let stranger = Stranger {
+        subscription_id: &news.subscription_id,
+        product: news.product.as_deref(),
+        reference: news.reference.as_deref(),
+        told: &told,
+    };
+    if adoption::meet(conn, depot, &event.account, profile, stranger, now)? == Met::MayBeUnnamed {
+        sweep::look_soon(conn, profile.id)?;
+    }
     Ok(true)
+}
+
+/// The bundle that an event is about: by its id, or by the reference of an operation that a person called done without
+/// naming it.
+fn known_or_named(
+    conn: &mut Conn<'_>,
+    depot: &Depot,
+    event: &TakenEvent,
+    profile: &Profile,
+    news: &BundleNews,
+    now: DateTime<Utc>,
+) -> Result<Option<Bundle>, AppError> {
+    let id = news.subscription_id.as_str();
+    if let Some(known) = bundles::of_subscription(conn, &event.account, id)? {
+        return Ok(Some(known));
+    }
+    let reference = news.reference.as_deref();
+    if let Some(unnamed) = operations::unnamed_by(conn, &event.account, profile.id, reference)? {
+        operations::name(conn, depot, profile, &unnamed, id, now)?;
+    }
+    Ok(bundles::of_subscription(conn, &event.account, id)?)
 }
 
 /// What an event shows, in the form that reads have.

@@ -14,6 +14,7 @@ use simdepot_persistence::operations::{self, Operation, OperationChange};
 use simdepot_persistence::{Conn, StoreError, allocations, profiles};
 use uuid::Uuid;
 
+use super::naming;
 use super::substitute::set_refused_aside;
 use super::writes::{change_bundle, change_operation, lock_order, roll_up_order, signal, step};
 use crate::depot::Depot;
@@ -200,7 +201,7 @@ pub(super) fn record(
 /// What an event's echo of an operation's id led to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Concluded {
-    /// The operation is done by it.
+    /// The operation is done by it, or was done and has the subscription from it.
     Done,
     /// The operation had ended already.
     Ended,
@@ -230,6 +231,9 @@ pub async fn conclude_by_event(
     let Some(operation) = operation.filter(|operation| operation.profile_id == profile_id) else {
         return Ok(Concluded::NotEvidence);
     };
+    if operation.status == OperationStatus::Done {
+        return name_by_event(depot, &operation, news).await;
+    }
     // What is over, or not finished, is looked at in the carrier's list.
     if news.status.is_some_and(|status| status.is_final() || status == BundleStatus::Unknown) {
         return Ok(Concluded::Ended);
@@ -250,4 +254,27 @@ pub async fn conclude_by_event(
     }
     let done = conclude(depot, &operation, None, Found::in_event(news)).await?;
     Ok(if done { Concluded::Done } else { Concluded::NotEvidence })
+}
+
+/// What an event tells of an operation that is done: the carrier's id of its bundle, if a person had called it done
+/// without naming that.
+async fn name_by_event(
+    depot: &Depot,
+    operation: &Operation,
+    news: &BundleNews,
+) -> Result<Concluded, AppError> {
+    let (work, operation, news) = (depot.clone(), operation.clone(), news.clone());
+    let write = depot.write_again(move |conn| {
+        let now = work.now();
+        let profile = profiles::lock(conn, operation.profile_id)?;
+        let (account, reference) = (&operation.carrier_account, operation.id.to_string());
+        let claimed = bundles::of_subscription(conn, account, &news.subscription_id)?;
+        let unnamed = naming::unnamed_by(conn, account, profile.id, Some(&reference))?;
+        let Some(unnamed) = unnamed.filter(|_| claimed.is_none()) else {
+            return Ok(Concluded::Ended);
+        };
+        naming::name(conn, &work, &profile, &unnamed, &news.subscription_id, now)?;
+        Ok(Concluded::Done)
+    });
+    write.await
 }

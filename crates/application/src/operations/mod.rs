@@ -14,6 +14,7 @@ mod conclude;
 mod deferral;
 mod evidence;
 mod gather;
+mod naming;
 mod outcome;
 mod resolve;
 mod send;
@@ -21,22 +22,22 @@ mod substitute;
 mod writes;
 
 use chrono::TimeDelta;
-use simdepot_domain::channel::{AccountName, Scope};
+use simdepot_domain::channel::AccountName;
 use simdepot_domain::iccid::Iccid;
 use simdepot_domain::id::OperationId;
 use simdepot_domain::operation::OperationStatus;
 use simdepot_persistence::operations::{self, Lease, Operation};
-use simdepot_persistence::{Conn, bundles, profiles};
+use simdepot_persistence::{Conn, profiles};
 
 pub use by_hand::{Verdict, decide_by_hand};
 pub(crate) use cancel::cancel_pending;
 pub use conclude::{Concluded, conclude_by_event};
 pub(crate) use evidence::{Heard, hear_of_bundle};
+pub(crate) use naming::{is_unnamed, name, name_listed, unnamed_by, unnamed_of};
 pub(crate) use outcome::mark_unknown;
 pub use resolve::step as resolve_step;
 pub(crate) use substitute::{Place, Refilled, replaced};
 
-use crate::caller::Caller;
 use crate::depot::Depot;
 use crate::error::AppError;
 
@@ -57,35 +58,18 @@ fn view(conn: &mut Conn<'_>, operation: Operation) -> Result<OperationView, AppE
     Ok(OperationView { operation, iccid })
 }
 
-/// An operation: any for who keeps the stock or operates lines, those of its own bundles for a storefront.
+/// An operation.
 ///
 /// # Errors
-/// [`AppError::NotFound`], also for one that the caller may not see.
-pub async fn get(depot: &Depot, caller: &Caller, id: OperationId) -> Result<OperationView, AppError> {
-    let caller = caller.clone();
+/// [`AppError::NotFound`].
+pub async fn get(depot: &Depot, id: OperationId) -> Result<OperationView, AppError> {
     depot
         .store
         .read(move |conn| {
             let operation = operations::find(conn, id)?.ok_or(AppError::NotFound { what: "operation" })?;
-            if !sees_all(&caller) && !is_own(conn, &caller, &operation)? {
-                return Err(AppError::NotFound { what: "operation" });
-            }
             view(conn, operation)
         })
         .await
-}
-
-/// Whether the caller may see every operation.
-pub fn sees_all(caller: &Caller) -> bool {
-    caller.sees_all_stock() || caller.may(Scope::Lines)
-}
-
-fn is_own(conn: &mut Conn<'_>, caller: &Caller, operation: &Operation) -> Result<bool, AppError> {
-    let bundle = match operation.bundle {
-        Some(id) => bundles::find(conn, id)?,
-        None => None,
-    };
-    Ok(caller.may(Scope::Storefront) && bundle.is_some_and(|bundle| bundle.channel == caller.channel))
 }
 
 /// A page of operations, newest first.

@@ -17,11 +17,13 @@ use simdepot_persistence::profiles::{self, Profile};
 use simdepot_persistence::{Conn, bundles, drifts, operations, pools};
 
 use super::readings::{Readings, read};
+use crate::adoption::{self, Met, Stranger};
 use crate::bundle_sightings::{self, Told};
 use crate::depot::Depot;
-use crate::drifts::{Difference, close, found, found_over, unexpected_bundle};
+use crate::drifts::{Difference, close, found, found_over};
 use crate::error::AppError;
 use crate::observations::{self, ESIM, SIM, Sightings};
+use crate::operations::name_listed;
 use crate::stock_watch;
 
 /// What a whole SIM is suspected of.
@@ -160,6 +162,7 @@ impl Judge<'_, '_> {
     /// Compares the bundles with the carrier's complete list.
     fn bundles(&mut self, listed: &[BundleReading], asked_at: DateTime<Utc>) -> Result<(), AppError> {
         let busy = operations::open_of(self.conn, self.profile.id)?.is_some();
+        name_listed(self.conn, self.depot, self.account, &self.profile, listed, self.now)?;
         for reading in listed {
             let id = reading.subscription_id.as_str();
             match bundles::of_subscription(self.conn, self.account, id)? {
@@ -175,7 +178,7 @@ impl Judge<'_, '_> {
                             self.now,
                         )?;
                     }
-                    self.close(DriftKind::UnexpectedBundle, DriftStatus::Healed, |about| about == id)?;
+                    self.settle(&bundle, reading)?;
                     self.close(DriftKind::MissingBundle, DriftStatus::Gone, |about| about == id)?;
                     drifts::clear(self.conn, self.profile.id, DriftKind::MissingBundle, id)?;
                 }
@@ -185,7 +188,7 @@ impl Judge<'_, '_> {
                         let now = self.conn.now()?;
                         operations::nudge(self.conn, self.profile.id, now)?;
                     } else {
-                        self.unexpected(reading)?;
+                        self.unexpected(reading, asked_at)?;
                     }
                 }
             }
@@ -200,23 +203,36 @@ impl Judge<'_, '_> {
         Ok(())
     }
 
-    fn unexpected(&mut self, reading: &BundleReading) -> Result<(), AppError> {
-        let (id, product) = (reading.subscription_id.as_str(), Some(reading.product.as_str()));
-        let differs = unexpected_bundle(
-            self.conn,
-            self.depot,
-            &mut self.profile,
-            id,
-            product,
-            Some(reading.status),
-            self.now,
-        )?;
-        if differs {
-            self.compared.found.push(DriftKind::UnexpectedBundle);
-        } else {
-            self.open.retain(|drift| drift.kind != DriftKind::UnexpectedBundle || drift.subject != id);
+    fn unexpected(&mut self, reading: &BundleReading, asked_at: DateTime<Utc>) -> Result<(), AppError> {
+        let told = Told::reading(reading, asked_at);
+        let stranger = Stranger::listed(reading, &told);
+        let met = adoption::meet(self.conn, self.depot, self.account, &mut self.profile, stranger, self.now)?;
+        match met {
+            Met::Differs | Met::MayBeUnnamed => self.compared.found.push(DriftKind::UnexpectedBundle),
+            Met::Adopted => {
+                self.compared.found.push(DriftKind::UnexpectedBundle);
+                self.compared.healed += 1;
+                self.forget(&reading.subscription_id);
+            }
+            Met::Over => self.forget(&reading.subscription_id),
         }
         Ok(())
+    }
+
+    /// What a subscription that is a bundle of ours may have been thought to be.
+    fn settle(&mut self, bundle: &Bundle, reading: &BundleReading) -> Result<(), AppError> {
+        let status = Some(reading.status);
+        if adoption::settle(self.conn, self.depot, &mut self.profile, bundle, status, self.now)? {
+            self.compared.found.push(DriftKind::UnexpectedBundle);
+        } else {
+            self.forget(&reading.subscription_id);
+        }
+        Ok(())
+    }
+
+    /// A difference about a subscription is closed.
+    fn forget(&mut self, id: &str) {
+        self.open.retain(|drift| drift.kind != DriftKind::UnexpectedBundle || drift.subject != id);
     }
 
     /// A bundle of ours that a complete list leaves out. One list may be wrong; the next one must leave it out as well.

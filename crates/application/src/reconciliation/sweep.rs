@@ -83,6 +83,15 @@ pub async fn step(depot: &Depot) -> Result<bool, AppError> {
     Ok(true)
 }
 
+/// Has a profile compared at the next turn.
+///
+/// # Errors
+/// When the store refuses.
+pub(crate) fn look_soon(conn: &mut Conn<'_>, profile_id: i64) -> Result<(), AppError> {
+    let now = conn.now()?;
+    Ok(profile_checks::look_by(conn, profile_id, now, NOT_WATCHED)?)
+}
+
 /// Takes the turn, notes new sales, and picks a profile. `None` when another process has taken the turn.
 fn pick(
     conn: &mut Conn<'_>,

@@ -130,6 +130,12 @@ impl Kind for Bundles {
                     && channel.as_str() == bundle.channel
                     && *reference == bundle.reference
             }
+            Some(Fact::BundleAdopted { iccid, product, channel, .. }) => {
+                Some(iccid.as_str()) == bundle.iccid.as_deref()
+                    && *product == bundle.product
+                    && channel.as_str() == bundle.channel
+                    && (bundle.order, &bundle.reference) == (None, &None)
+            }
             _ => false,
         };
         if !same {
@@ -137,11 +143,25 @@ impl Kind for Bundles {
                 "bundle {id} has another profile, product, order, channel or reference than its events say"
             ));
         }
+        // What was learned of the carrier's id besides an operation's answer is told by an event.
+        let named = story.iter().find_map(|event| match &event.fact {
+            Fact::BundleAdopted { subscription_id, .. } | Fact::BundleIdentified { subscription_id, .. } => {
+                Some(subscription_id)
+            }
+            _ => None,
+        });
+        if named.is_some() && named != bundle.subscription_id.as_ref() {
+            return Some(format!("bundle {id} is another subscription than its events say"));
+        }
+        let begins = match story.first().map(|event| &event.fact) {
+            Some(Fact::BundleAdopted { status, .. }) => *status,
+            _ => BundleStatus::Ordering,
+        };
         let moves = story.iter().filter_map(|event| match &event.fact {
             Fact::BundleStatusChanged { from, to, .. } => Some((event.id, Some(*from), *to)),
             _ => None,
         });
-        status_differs(&format!("bundle {id}"), &bundle.status, follow(Some(BundleStatus::Ordering), moves))
+        status_differs(&format!("bundle {id}"), &bundle.status, follow(Some(begins), moves))
     }
 
     fn count(report: &mut Report, _: &VerifiedBundle) {

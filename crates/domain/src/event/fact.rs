@@ -41,7 +41,7 @@ pub enum Fact {
         #[serde(skip_serializing_if = "Option::is_none", default)]
         carrier_account: Option<AccountName>,
     },
-    /// A pool's stock fell below a threshold.
+    /// A pool's stock fell to a threshold, or below it.
     #[serde(rename = "pool.stock_low")]
     #[strum(serialize = "pool.stock_low")]
     PoolStockLow {
@@ -273,6 +273,30 @@ pub enum Fact {
         /// A top-up's reference.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         reference: Option<String>,
+    },
+    /// A bundle that was not ordered here was found on a sold profile and taken into the books.
+    #[serde(rename = "bundle.adopted")]
+    #[strum(serialize = "bundle.adopted")]
+    BundleAdopted {
+        /// On which profile.
+        iccid: Iccid,
+        /// Which product.
+        product: String,
+        /// Whose profile it is.
+        channel: ChannelName,
+        /// The carrier's id of it.
+        subscription_id: String,
+        /// Where it stood.
+        status: BundleStatus,
+    },
+    /// The carrier's id of a bundle became known, which a person had called done without naming it.
+    #[serde(rename = "bundle.identified")]
+    #[strum(serialize = "bundle.identified")]
+    BundleIdentified {
+        /// On which profile.
+        iccid: Iccid,
+        /// The carrier's id of it.
+        subscription_id: String,
     },
     /// A bundle came to another status.
     #[serde(rename = "bundle.status_changed")]

@@ -56,6 +56,12 @@ pub fn sentence(fact: &Fact, about: About<'_>) -> Option<String> {
         }
         Fact::BundleOrdered { product, order: Some(_), .. } => format!("{product} ordered with the profile"),
         Fact::BundleOrdered { product, order: None, .. } => format!("{product} ordered as a top-up"),
+        Fact::BundleAdopted { product, .. } => {
+            format!("{product} was found on the line, not ordered here, and taken into the books")
+        }
+        Fact::BundleIdentified { subscription_id, .. } => {
+            format!("{what} is the carrier's subscription {subscription_id}")
+        }
         Fact::BundleStatusChanged { to, .. } => bundle_sentence(*to, what),
         Fact::OperationStatusChanged { from, to, order_type, code, .. } => {
             operation_sentence(*from, *to, *order_type, code.as_deref(), what)

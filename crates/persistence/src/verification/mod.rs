@@ -68,8 +68,14 @@ const INVARIANTS: &[(&str, &str)] = &[
     ),
     (
         "a bundle that the carrier took has a finished operation",
-        "SELECT COUNT(*) AS n FROM bundles b WHERE b.subscription_id IS NOT NULL AND NOT EXISTS \
+        "SELECT COUNT(*) AS n FROM bundles b WHERE b.subscription_id IS NOT NULL \
+         AND (b.order_id IS NOT NULL OR b.reference IS NOT NULL) AND NOT EXISTS \
          (SELECT 1 FROM operations x WHERE x.bundle_id = b.id AND x.status = 'done')",
+    ),
+    (
+        "a bundle that was found at the carrier names its subscription and has no operation",
+        "SELECT COUNT(*) AS n FROM bundles b WHERE b.order_id IS NULL AND b.reference IS NULL \
+         AND (b.subscription_id IS NULL OR EXISTS (SELECT 1 FROM operations x WHERE x.bundle_id = b.id))",
     ),
     (
         "a profile with an activation code index has an activation code",

@@ -110,6 +110,8 @@ pub struct VerifiedBundle {
     pub reference: Option<String>,
     /// The carrier's product.
     pub product: String,
+    /// The carrier's id of it.
+    pub subscription_id: Option<String>,
     /// Where it stands.
     pub status: BundleStatus,
     /// How many events it has had.
@@ -223,13 +225,15 @@ pub fn bundles_after(
         reference: Option<String>,
         #[diesel(sql_type = Text)]
         product: String,
+        #[diesel(sql_type = Nullable<Text>)]
+        subscription_id: Option<String>,
         #[diesel(sql_type = Text)]
         status: String,
         #[diesel(sql_type = BigInt)]
         version: i64,
     }
     let rows: Vec<Row> = diesel::sql_query(
-        "SELECT b.id, p.iccid, b.order_id, b.channel, b.reference, b.product, b.status, b.version \
+        "SELECT b.id, p.iccid, b.order_id, b.channel, b.reference, b.product, b.subscription_id, b.status, b.version \
          FROM bundles b LEFT JOIN profiles p ON p.id = b.profile_id WHERE b.id > $1 ORDER BY b.id LIMIT $2",
     )
     .bind::<Id, _>(after_id(after.map(|id| id.0)))
@@ -244,6 +248,7 @@ pub fn bundles_after(
                 channel: row.channel,
                 reference: row.reference,
                 product: row.product,
+                subscription_id: row.subscription_id,
                 status: parse_column("bundles", "status", row.id.0, &row.status)?,
                 version: row.version,
             })

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::bail;
 use serde_json::json;
 use simdepot_application::reconciliation::{self, ReconciliationView};
 use simdepot_application::{Depot, api_keys};
@@ -17,6 +18,12 @@ const LOOK_AGAIN: Duration = Duration::from_millis(300);
 
 pub(super) async fn run(as_json: bool) -> anyhow::Result<Outcome> {
     let config = setup::config()?;
+    if config.is_sandbox() {
+        bail!(
+            "no carrier account is configured, so there is nobody to compare with: is simdepot.toml missing here? \
+             SIMDEPOT_CONFIG names it. A sandbox compares itself with its twin while it runs: POST /v1/reconciliations"
+        );
+    }
     let depot = setup::depot(&config).await?;
     let started = reconciliation::start(&depot, &api_keys::command_line()?, None).await;
     let (view, _) = started.map_err(output::explained)?;
