@@ -70,7 +70,7 @@ pub enum Guard {
     AbsenceIsSeenTwice,
     /// What a person wants sent again waits until the first sending cannot take effect any more. *Database.*
     RetryByHandWaits,
-    /// A person's decision is the end of it. *Database.*
+    /// What a person decided is kept as it was said. *Database.*
     DecisionIsKept,
     /// A replaced profile is not sold again. *Database.*
     ReplacedIsNotOnSale,
@@ -109,10 +109,10 @@ impl Guard {
                  UPDATE operations SET run_at = 0 WHERE id = NEW.id; END"
             }
             Self::DecisionIsKept => {
-                "CREATE TRIGGER broken AFTER UPDATE OF status ON operations \
-                 WHEN OLD.status IN ('unknown', 'needs_attention') AND NEW.status IN ('done', 'refused') \
-                 AND json_extract(NEW.evidence, '$.source') = 'person' BEGIN \
-                 UPDATE operations SET status = 'pending', run_at = 0 WHERE id = NEW.id; END"
+                "CREATE TRIGGER broken AFTER UPDATE OF subscription_id ON bundles \
+                 WHEN NEW.subscription_id IS NOT NULL AND EXISTS (SELECT 1 FROM operations x \
+                 WHERE x.bundle_id = NEW.id AND json_extract(x.evidence, '$.source') = 'person') BEGIN \
+                 UPDATE bundles SET subscription_id = NULL WHERE id = NEW.id; END"
             }
             Self::ReplacedIsNotOnSale => {
                 "CREATE TRIGGER broken AFTER INSERT ON events \

@@ -144,7 +144,7 @@ pub(super) fn every_plan_is_accounted_for(history: &History, end: &EndState, ver
         let guess = |plan: &CarrierPlan| {
             let same = |other: &&CarrierPlan| strange(other) && other.product == plan.product;
             let nameless = |x: &&Bundle| x.iccid == line.iccid && x.product == plan.product && is_nameless(x);
-            ordered.iter().any(|x| nameless(x)) && line.plans.iter().filter(same).count() > 1
+            ordered.iter().any(nameless) && line.plans.iter().filter(same).count() > 1
         };
         let sold = end.profiles.iter().any(|x| x.iccid == line.iccid && x.stock_status == "allocated");
         let at_work = end

@@ -43,6 +43,12 @@ pub(super) fn sendings(raw: &mut SqliteConnection) -> Result<i64> {
     count(raw, "SELECT COALESCE(SUM(attempts), 0) AS n FROM operations")
 }
 
+/// Operations that were sent and have no outcome so far.
+pub(super) fn under_way(raw: &mut SqliteConnection) -> Result<Vec<String>> {
+    let found = ids(raw, "SELECT id FROM operations WHERE status = 'sent' ORDER BY id")?;
+    Ok(found.into_iter().map(|id| OperationId(id).to_string()).collect())
+}
+
 /// Comparisons of everything with the carrier: how many are under way, and how many are over.
 pub(super) fn comparisons(raw: &mut SqliteConnection) -> Result<(i64, i64)> {
     let running = count(raw, "SELECT COUNT(*) AS n FROM reconciliations WHERE status = 'running'")?;

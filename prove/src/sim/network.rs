@@ -155,6 +155,11 @@ impl Network {
         self.inside().interrupted.clone()
     }
 
+    /// Their process stands still: it may come too late to its answers.
+    pub(super) fn interrupt(&self, operations: Vec<String>) {
+        self.inside().interrupted.extend(operations);
+    }
+
     /// How many orders went out so far.
     pub(super) fn orders_sent(&self) -> u64 {
         self.inside().orders_sent

@@ -232,18 +232,18 @@ impl Weather {
             Guard::LostIsNotResent | Guard::LostIsNotRefused | Guard::LostIsNotDone => {
                 at(Fault::DropAfterApply)
             }
-            Guard::FailedReadIsNotNothing => {
+            Guard::FailedReadIsNotNothing | Guard::DecisionIsKept => {
                 self.inventory = 700;
                 at(Fault::DropAfterApply)
             }
-            Guard::EvidenceFits | Guard::DecisionIsKept => at(Fault::DropBeforeApply),
+            Guard::EvidenceFits => at(Fault::DropBeforeApply),
             Guard::ResolverWaits | Guard::RetryByHandWaits => held_up(6_000),
             Guard::DriftIsTold => held_up(70_000),
             // Found only when it is looked for again: when the first look came, it was hidden.
             Guard::AbsenceIsSeenTwice => {
                 (self.stale, self.lag_ms) = (950, LONGEST_LAG_MS);
                 (self.clock_steps, self.pauses) = (0, 0);
-                held_up(16_900)
+                held_up(19_200)
             }
             Guard::SentIsKept
             | Guard::SoldIsNotOnSale

@@ -188,7 +188,7 @@ fn tell_of_health(endpoint: &Endpoint, health: Health) {
             tracing::info!(endpoint = %id, %until, "a webhook endpoint fails; it is tried now and then");
         }
         (true, _) if !health.is_failing() => {
-            tracing::info!(endpoint = %id, "a webhook endpoint answers again")
+            tracing::info!(endpoint = %id, "a webhook endpoint answers again");
         }
         _ => {}
     }

@@ -90,7 +90,13 @@ fn decisions_by_hand() {
     bad(rule, |story| judge(story, named("s2"), "done"));
     bad(rule, |story| judge(story, named("s1"), "unknown"));
     bad(rule, |story| judge(story, Judged::Refused, "refused"));
-    bad(&["decided is decided", "fulfilled is fulfilled", "nothing is sent twice"], |story| {
+    let all = [
+        "decided is decided",
+        "every plan is accounted for",
+        "fulfilled is fulfilled",
+        "nothing is sent twice",
+    ];
+    bad(&all, |story| {
         judge(story, named("s1"), "done");
         story.end.operations.clear();
     });

@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use super::{MILLISECOND, World};
 use crate::history::What;
+use crate::sim::end_state;
 
 impl World {
     pub(super) fn begin_processes(&mut self) -> Result<()> {
@@ -89,6 +90,8 @@ impl World {
         if let Some(process) = self.processes.get_mut(process) {
             process.stands_still_until = until;
         }
+        // Others take an answer for lost that waits in a process that stands still.
+        self.network.interrupt(end_state::under_way(&mut self.raw).unwrap_or_default());
         self.history().count("process paused");
         self.tell(What::Paused { process, ms });
     }
