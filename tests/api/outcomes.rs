@@ -77,7 +77,7 @@ async fn a_profile_that_was_used_elsewhere_is_replaced_in_the_same_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stop_finishes_the_request_at_work() {
+async fn a_stop_answers_who_waits_and_finishes_what_is_at_work() {
     let db = simdepot_tests::TestDatabase::sqlite();
     let Some(mut app) = TestApp::in_process(db, AppOptions::default()).await else { return };
     let lines = app.deliver(1).await;
@@ -90,8 +90,10 @@ async fn a_stop_finishes_the_request_at_work() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     app.stop().await;
-    let placed = at_work.await.unwrap().expect_status(201).json();
-    assert_eq!(placed["lines"][0]["profiles"][0]["activation"]["lpa"], lines[0].lpa());
+    // The order is taken and goes on: the next process tells its end.
+    let placed = at_work.await.unwrap().expect_status(202).json();
+    assert_eq!(placed["status"], "in_progress");
+    assert_eq!(app.twin().unwrap().orders_of(&lines[0].msisdn).await.len(), 1);
     late.try_send().await.expect_err("nobody listens any more");
     app.finish().await;
 }

@@ -9,6 +9,7 @@ use simdepot_domain::bundle::BundleStatus;
 use simdepot_domain::id::BundleId;
 use simdepot_domain::order::OrderStatus;
 use simdepot_domain::stock::StockStatus;
+use simdepot_persistence::bundles::Bundle;
 use simdepot_tests::depot::{OTHER_PRODUCT, PRODUCT, profiles_of, stock_keeper, storefront};
 use simdepot_tests::{TestDepot, on_both_databases};
 
@@ -110,7 +111,7 @@ on_both_databases! {
         let view = reconcile(&test).await;
         assert_eq!((view.reconciliation.counts.drifts, view.reconciliation.counts.healed), (2, 1));
         assert_eq!(view.open_drifts[0].1.subject, second, "of the other product none was lost");
-        let adopted: Vec<_> = stored(&test, &line).await.into_iter().filter(|bundle| bundle.is_adopted()).collect();
+        let adopted: Vec<_> = stored(&test, &line).await.into_iter().filter(Bundle::is_adopted).collect();
         let ids: Vec<_> = adopted.iter().filter_map(|bundle| bundle.subscription_id.clone()).collect();
         assert_eq!(ids, [second.clone(), other]);
         sweep_profiles(&mut test, 1).await;
@@ -130,7 +131,7 @@ on_both_databases! {
         test.order_with_product("ref-1", 1).await.unwrap();
         test.work_until_settled().await;
         let ours = test.operations(None).await[0].id.to_string();
-        let [told, listed, somebody] = [PRODUCT, OTHER_PRODUCT, OTHER_PRODUCT].map(|product| product.to_owned());
+        let [told, listed, somebody] = [PRODUCT, OTHER_PRODUCT, OTHER_PRODUCT].map(str::to_owned);
         let told = buy_in_portal(&test, &line, &told).await;
         tell(&test, &with_reference(product(&line, "PRELOADED", now(), &told), &ours)).await;
         let listed = buy_in_portal(&test, &line, &listed).await;

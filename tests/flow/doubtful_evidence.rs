@@ -72,8 +72,8 @@ async fn look_for(test: &TestDepot, time: Duration) {
 
 /// The order is not decided and nothing is sent while the carrier distorts; it is fulfilled by the one bundle that is
 /// there when the carrier tells the truth.
-async fn undecided_until_the_truth(test: TestDepot, carrier: &Distorting, id: OrderId, sent: u64) {
-    look_for(&test, MANY_LOOKS).await;
+async fn undecided_until_the_truth(test: &TestDepot, carrier: &Distorting, id: OrderId, sent: u64) {
+    look_for(test, MANY_LOOKS).await;
     assert_eq!(test.read_order(id).await.order.status, OrderStatus::InProgress);
     assert_eq!(test.order_requests(), sent, "sent again on a list that proves nothing");
     let open = test.operations(Some(OperationStatus::Unknown)).await.remove(0);
@@ -82,7 +82,6 @@ async fn undecided_until_the_truth(test: TestDepot, carrier: &Distorting, id: Or
     test.resolve_until_settled().await;
     assert_eq!(test.read_order(id).await.order.status, OrderStatus::Fulfilled);
     assert_eq!(test.order_requests(), sent);
-    test.finish().await;
 }
 
 fn long_ago(listed: Listed) -> Listed {
@@ -130,7 +129,8 @@ on_both_databases! {
         let carrier = distort(&mut test, lists(long_ago));
         meet(&test, Fault::DropAfterApply);
         let id = order(&test, "ref-1").await;
-        undecided_until_the_truth(test, &carrier, id, 1).await;
+        undecided_until_the_truth(&test, &carrier, id, 1).await;
+        test.finish().await;
     }
 
     async fn what_is_not_finished_is_not_delivered(db: TestDatabase) {
@@ -139,7 +139,8 @@ on_both_databases! {
         let carrier = distort(&mut test, lists(unfinished));
         meet(&test, Fault::Status504AfterApply);
         let id = order(&test, "ref-1").await;
-        undecided_until_the_truth(test, &carrier, id, 1).await;
+        undecided_until_the_truth(&test, &carrier, id, 1).await;
+        test.finish().await;
     }
 
     async fn a_line_that_was_known_is_not_unknown_now(db: TestDatabase) {
@@ -148,7 +149,8 @@ on_both_databases! {
         meet(&test, Fault::DropAfterApply);
         let id = order(&test, "ref-1").await;
         let carrier = distort(&mut test, lists(unknown));
-        undecided_until_the_truth(test, &carrier, id, 1).await;
+        undecided_until_the_truth(&test, &carrier, id, 1).await;
+        test.finish().await;
     }
 
     /// A list that lacks what was there before the sending may lack what came of it, too.
@@ -186,7 +188,8 @@ on_both_databases! {
         // The list does not show it, however often it is read.
         carrier.distortions.lock().unwrap().bundles = Some(empty);
         let id = order(&test, "ref-2").await;
-        undecided_until_the_truth(test, &carrier, id, 2).await;
+        undecided_until_the_truth(&test, &carrier, id, 2).await;
+        test.finish().await;
     }
 
     /// The line changed after a sending whose answer was lost: perhaps by that sending.

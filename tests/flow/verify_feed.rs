@@ -97,7 +97,7 @@ on_both_databases! {
 
     /// Somebody cuts the end off everywhere in the database: tables, events, feed and position agree again.
     async fn a_removed_tail_is_found_by_the_checkpoint_file(db: TestDatabase) {
-        let (test, file, seq) = with_checkpoint(db).await;
+        let (test, file, seq) = Box::pin(with_checkpoint(db)).await;
         let gone = "SELECT id FROM orders WHERE reference = 'before'";
         let first = test.db.raw().number(
             "SELECT MIN(f.seq) AS value FROM feed f JOIN events e ON e.id = f.event_id \
@@ -134,7 +134,7 @@ on_both_databases! {
     }
 
     async fn another_past_is_found_by_the_checkpoint_file(db: TestDatabase) {
-        let (test, file, seq) = with_checkpoint(db).await;
+        let (test, file, seq) = Box::pin(with_checkpoint(db)).await;
         let text = std::fs::read_to_string(&file).unwrap();
         let (before, hash) = text.split_once("\"hash\":\"").unwrap();
         let other = format!("{before}\"hash\":\"{}{}", if hash.starts_with('0') { '1' } else { '0' }, &hash[1..]);
@@ -151,7 +151,7 @@ on_both_databases! {
 
     /// The file is what an attacker cannot change: that he takes it away, or its end, must not go unseen.
     async fn a_checkpoint_file_that_is_gone_or_shorter_is_found(db: TestDatabase) {
-        let (test, file, _) = with_checkpoint(db).await;
+        let (test, file, _) = Box::pin(with_checkpoint(db)).await;
         for (order, checkpoint) in [("second", 2), ("third", 3)] {
             test.order(order, 1).await.unwrap();
             test.number_all_events().await;
@@ -181,7 +181,7 @@ on_both_databases! {
 
     /// The server does not make a file anew out of the database that the file is to guard.
     async fn the_past_is_not_written_to_a_file(db: TestDatabase) {
-        let (test, file, _) = with_checkpoint(db).await;
+        let (test, file, _) = Box::pin(with_checkpoint(db)).await;
         let more = async || {
             test.deliver(1).await;
             test.number_all_events().await;

@@ -95,7 +95,7 @@ const SOLD: &str = "SELECT id FROM profiles WHERE stock_status = 'allocated'";
 
 on_both_databases! {
     async fn orders_that_were_wiped_out_are_found(db: TestDatabase) {
-        let (test, iccids) = whole(db).await;
+        let (test, iccids) = Box::pin(whole(db)).await;
         found(
             &test,
             &format!(
@@ -118,7 +118,7 @@ on_both_databases! {
     }
 
     async fn a_stolen_stock_is_found(db: TestDatabase) {
-        let (test, _) = whole(db).await;
+        let (test, _) = Box::pin(whole(db)).await;
         let unsold = "SELECT id FROM profiles WHERE stock_status = 'available' AND pool_id = \
                       (SELECT id FROM pools WHERE pool = 'world')";
         found(
@@ -150,7 +150,7 @@ on_both_databases! {
     }
 
     async fn a_forgotten_reveal_is_found(db: TestDatabase) {
-        let (test, iccids) = whole(db).await;
+        let (test, iccids) = Box::pin(whole(db)).await;
         let never = format!("profile {} was never revealed by its row, but its events say that it was", iccids[0]);
         found(&test, "UPDATE profiles SET revealed_at = NULL", &[&never]).await;
         let before = format!("profile {} was before revealed by its row", iccids[5]);
@@ -160,7 +160,7 @@ on_both_databases! {
     }
 
     async fn a_stock_in_another_pool_is_found(db: TestDatabase) {
-        let (test, iccids) = whole(db).await;
+        let (test, iccids) = Box::pin(whole(db)).await;
         found(
             &test,
             "UPDATE profiles SET pool_id = (SELECT id FROM pools WHERE pool = 'other') WHERE stock_status = 'available'",
@@ -191,7 +191,7 @@ on_both_databases! {
     }
 
     async fn another_last_moment_of_sale_is_found(db: TestDatabase) {
-        let (test, iccids) = whole(db).await;
+        let (test, iccids) = Box::pin(whole(db)).await;
         let later = day_later(&test.db, "sell_by");
         found(
             &test,
@@ -210,7 +210,7 @@ on_both_databases! {
     }
 
     async fn an_order_of_another_channel_is_found(db: TestDatabase) {
-        let (test, iccids) = whole(db).await;
+        let (test, iccids) = Box::pin(whole(db)).await;
         let differs = "has another channel, reference or quantity than its events say";
         found(
             &test,
@@ -249,7 +249,7 @@ on_both_databases! {
     }
 
     async fn a_key_that_nobody_made_is_found(db: TestDatabase) {
-        let (test, _) = whole(db).await;
+        let (test, _) = Box::pin(whole(db)).await;
         found(
             &test,
             "UPDATE api_keys SET revoked_at = NULL WHERE revoked_at IS NOT NULL",
@@ -284,7 +284,7 @@ on_both_databases! {
     }
 
     async fn a_webhook_to_somewhere_else_is_found(db: TestDatabase) {
-        let (test, _) = whole(db).await;
+        let (test, _) = Box::pin(whole(db)).await;
         let differs = "has another channel, address or types than its events say";
         found(&test, "UPDATE webhook_endpoints SET url = 'https://mine.example.com/'", &[differs]).await;
         found(&test, "UPDATE webhook_endpoints SET status = 'disabled', url = 'https://shop.example.com/hook'",
@@ -302,7 +302,7 @@ on_both_databases! {
     }
 
     async fn another_status_of_a_bundle_or_an_operation_is_found(db: TestDatabase) {
-        let (test, _) = whole(db).await;
+        let (test, _) = Box::pin(whole(db)).await;
         found(
             &test,
             "UPDATE bundles SET status = 'terminated'",
@@ -326,7 +326,7 @@ on_both_databases! {
     }
 
     async fn a_code_that_does_not_open_is_found(db: TestDatabase) {
-        let (test, iccids) = whole(db).await;
+        let (test, iccids) = Box::pin(whole(db)).await;
         let row = |iccid: &str| format!("profile_id = (SELECT id FROM profiles WHERE iccid = '{iccid}')");
         let code = zeros(&test.db, 60);
         found(

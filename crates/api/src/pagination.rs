@@ -98,8 +98,9 @@ pub fn page_response<T: Serialize + ToSchema>(
     data: Vec<T>,
     next_cursor: Option<String>,
 ) -> HttpResponse {
-    let next = next_cursor.as_deref().map(|next| ("cursor", next));
-    page_response_at(req, next.as_slice(), data, next_cursor.clone())
+    let cursor = next_cursor.clone();
+    let next = cursor.as_deref().map(|next| ("cursor", next));
+    page_response_at(req, next.as_slice(), data, next_cursor)
 }
 
 /// As [`page_response`], for a list whose pages begin at query parameters of its own; none when this is the last page.

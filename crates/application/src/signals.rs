@@ -169,10 +169,10 @@ mod tests {
     }
 
     impl Looked {
-        async fn after(&self, seq: i64) -> Result<Option<i64>, Infallible> {
+        fn after(&self, seq: i64) -> std::future::Ready<Result<Option<i64>, Infallible>> {
             self.looks.fetch_add(1, Ordering::SeqCst);
             let entries = self.entries.load(Ordering::SeqCst);
-            Ok((entries > seq).then_some(entries))
+            std::future::ready(Ok((entries > seq).then_some(entries)))
         }
 
         fn looks(&self) -> usize {
