@@ -155,7 +155,7 @@ impl Network {
         self.inside().interrupted.clone()
     }
 
-    /// Their process stands still: it may come too late to its answers.
+    /// Their process stands still or is gone: it may come too late to its answers, or never write them down.
     pub(super) fn interrupt(&self, operations: Vec<String>) {
         self.inside().interrupted.extend(operations);
     }

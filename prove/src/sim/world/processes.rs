@@ -81,6 +81,8 @@ impl World {
             return;
         }
         self.history().count("process killed");
+        // Its answers may have come and not been written down yet.
+        self.network.interrupt(end_state::under_way(&mut self.raw).unwrap_or_default());
         let under_way = self.end_process(process);
         self.tell(What::Killed { process, under_way });
     }
