@@ -92,7 +92,7 @@ CREATE TABLE operations (
     attempts          INTEGER NOT NULL DEFAULT 0,
     deferrals         INTEGER NOT NULL DEFAULT 0,
     -- An answer of it was lost: whatever was decided since, the carrier may still carry that sending out.
-    answer_lost       INTEGER NOT NULL DEFAULT 0 CHECK (answer_lost IN (0, 1)),
+    answer_lost       INTEGER NOT NULL DEFAULT 0,
     -- Since when the carrier does not take it.
     waiting_since     INTEGER,
     run_at            INTEGER NOT NULL,
