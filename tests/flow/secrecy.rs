@@ -58,7 +58,7 @@ on_both_databases! {
         let test = TestDepot::start(db).await;
         let mut printed = Printed::default();
         let (keeper, shop) = (stock_keeper("default"), storefront("default"));
-        let lines = test.deliver(5).await;
+        let lines = test.deliver(6).await;
         let file = "ICCID;PIN;ActivationCode\n8988247000000000017;12;1$smdp.example$BAD-ROW-SESAME\n\
                     8988247000000000025;1234;9$smdp.example$BAD-CODE-SESAME\n";
         let skip = StartImport { on_error: OnError::Skip, ..test.import_of() };
