@@ -31,7 +31,7 @@ fn faults() -> Vec<(Fault, bool)> {
 on_both_databases! {
     async fn a_lost_answer_is_unknown_and_never_sent_again(db: TestDatabase) {
         let mut test = TestDepot::start_with(db, Duration::from_millis(900)).await;
-        test.pace(|pace| pace.resolve_margin = TimeDelta::milliseconds(100));
+        test.pace(|pace| pace.resolve_margin = TimeDelta::milliseconds(400));
         let faults = faults();
         let count = u32::try_from(faults.len()).unwrap();
         test.deliver(count + 1).await;
@@ -58,7 +58,7 @@ on_both_databases! {
             ids.push((order.order.id, entry.profile.iccid.clone()));
         }
         // Time passes, work goes on, the process is started again: still nothing.
-        tokio::time::sleep(Duration::from_millis(1_200)).await;
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
         let restarted = test.restarted();
         for _ in 0..5 {
             housekeeping::step(&test.depot).await.unwrap();

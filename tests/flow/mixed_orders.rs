@@ -192,6 +192,30 @@ on_both_databases! {
         test.finish().await;
     }
 
+    /// What the carrier took after a person had something mended says nothing of what it refused before that.
+    async fn a_refilled_place_blames_nobody_from_before(db: TestDatabase) {
+        let test = TestDepot::start(db).await;
+        let lines = test.deliver(5).await;
+        let refused = [0, 2, 3, 4];
+        for line in refused {
+            let fault = Fault::RefuseTitle { status: 400, title: "BAD_REQUEST".to_owned() };
+            let mut script = Script::once(CallName::Order, fault);
+            script.matches.iccid = Some(lines[line].iccid.to_string());
+            test.twin.twin().add_script(script);
+        }
+        let id = test.order_with_product("ref-1", 2).await.unwrap().order.order.id;
+        test.work_until_settled().await;
+        assert_eq!(test.read_order(id).await.order.status, OrderStatus::NeedsAttention);
+        resolve(&test, id, OrderVerdict::Refill).await.unwrap();
+        test.work_until_settled().await;
+        assert_eq!(test.read_order(id).await.order.status, OrderStatus::Fulfilled);
+        for line in refused {
+            let profile = test.profile(&lines[line].iccid).await;
+            assert_ne!(profile.stock_status, StockStatus::Quarantined, "{profile:?}");
+        }
+        test.finish().await;
+    }
+
     async fn only_what_failed_in_part_is_decided(db: TestDatabase) {
         let test = TestDepot::start(db).await;
         test.deliver(4).await;

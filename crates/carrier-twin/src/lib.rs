@@ -61,7 +61,7 @@ pub use line::LineSpec;
 pub use orders::RecordedOrder;
 pub use reply::TwinReply;
 pub use request::TwinRequest;
-pub use scripts::{CallName, Fault, Script};
+pub use scripts::{CallName, Fault, Matches, Script};
 pub use server::TwinServer;
 pub use state::Twin;
 pub use webhook::{Delivery, Webhook};
