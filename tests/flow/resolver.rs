@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use simdepot_application::operations::{self, Concluded, Verdict};
-use simdepot_application::{AppError, housekeeping};
+use simdepot_application::{AppError, cancellations, housekeeping};
 use simdepot_carrier_twin::{CallName, Fault, Script};
 use simdepot_domain::bundle::BundleStatus;
 use simdepot_domain::carrier_event::BundleNews;
 use simdepot_domain::operation::OperationStatus;
 use simdepot_domain::order::{OrderStatus, ProfileOutcome};
 use simdepot_domain::stock::StockStatus;
-use simdepot_tests::depot::{PRODUCT, profiles_of, stock_keeper};
+use simdepot_tests::depot::{PRODUCT, profiles_of, stock_keeper, storefront};
 use simdepot_tests::{TestDatabase, TestDepot, on_both_databases};
 
 /// Time-out of the calls; the twin is near, so a short one loses nothing.
@@ -278,6 +278,29 @@ on_both_databases! {
             .await
             .unwrap();
         work_until_fulfilled(&test, id).await;
+        assert_eq!((test.order_requests(), test.carrier_orders().len()), (1, 1));
+        test.finish().await;
+    }
+
+    /// The order is taken back meanwhile: what was on its way is found all the same, and cancelled with the order.
+    async fn a_retry_by_hand_of_an_order_that_is_taken_back_looks_first(db: TestDatabase) {
+        let test = start(db).await;
+        let id = lose(&test, Fault::ApplyLate { ms: 550 }).await;
+        let operation = test.operations(None).await.remove(0);
+        let by = stock_keeper("default");
+        operations::decide_by_hand(&test.depot, &by, operation.id, Verdict::Retry, "not there".to_owned(), None)
+            .await
+            .unwrap();
+        cancellations::cancel(&test.depot, &storefront("default"), id, None, None, Duration::ZERO).await.unwrap();
+        assert_eq!(test.read_order(id).await.order.status, OrderStatus::InProgress, "it may still take effect");
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+        while test.read_order(id).await.order.status != OrderStatus::Cancelled {
+            assert!(tokio::time::Instant::now() < deadline);
+            operations::step(&test.depot).await.unwrap();
+            cancellations::step(&test.depot).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(test.operations(None).await[0].status, OperationStatus::Done);
         assert_eq!((test.order_requests(), test.carrier_orders().len()), (1, 1));
         test.finish().await;
     }

@@ -276,7 +276,9 @@ fn give_back(
         return Err(changed());
     }
     if let Some(operation) = operations::open_of(conn, profile.id)? {
-        if operation.status != OperationStatus::Pending {
+        // What waits to be sent again after its answer was lost is its worker's to end, with one more look at the carrier:
+        // a person's word that nothing was taken may have come while the write was on its way.
+        if operation.status != OperationStatus::Pending || operation.answer_lost {
             return Ok(Decided::NotYet);
         }
         cancel_pending(conn, depot, &operation, None, &profile.iccid, now)?;

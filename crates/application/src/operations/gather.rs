@@ -105,7 +105,7 @@ pub(super) async fn gather(depot: &Depot, lease: &Lease) -> Result<Decision, App
             Ok::<_, AppError>((profile, pool.settings, cancelled))
         })
         .await?;
-    if cancelled {
+    if cancelled && !operation.answer_lost {
         return Ok(Decision::Cancel);
     }
     let account = match depot.account(&operation.carrier_account) {
@@ -117,7 +117,12 @@ pub(super) async fn gather(depot: &Depot, lease: &Lease) -> Result<Decision, App
     };
     // The lease ends while reads are slow; then another worker takes over and this one sends nothing.
     let budget = depot.lease_of(&account).to_std().unwrap_or_default().saturating_sub(account.timeout);
-    let reading = read(depot, account, profile, &pool, operation);
+    let reading = async {
+        if cancelled {
+            return Err(look_once_more(depot, &account, &profile, operation).await);
+        }
+        read(depot, account, profile, &pool, operation).await
+    };
     match tokio::time::timeout(budget.max(Duration::from_secs(1)), reading).await {
         Ok(Ok(plan)) => Ok(Decision::Send(Box::new(plan))),
         Ok(Err(Stop::Now(decision))) => Ok(decision),
@@ -128,6 +133,20 @@ pub(super) async fn gather(depot: &Depot, lease: &Lease) -> Result<Decision, App
             retry_after_ms: None,
         })),
     }
+}
+
+/// What is not sent again any more, but was sent: it ends as what the carrier has made of it, if it has made anything.
+async fn look_once_more(depot: &Depot, account: &Account, profile: &Profile, operation: &Operation) -> Stop {
+    let carrier = account.carrier.as_ref();
+    let look = async {
+        let line = read_line(carrier, profile).await?;
+        let msisdn = line.and_then(|line| line.msisdn).or_else(|| profile.msisdn.clone());
+        if let Some(msisdn) = msisdn {
+            read_inventory(depot, carrier, &msisdn, operation).await?;
+        }
+        Ok(())
+    };
+    look.await.err().unwrap_or(Stop::Now(Decision::Cancel))
 }
 
 /// An answer that makes no sense may do so later. One about a profile that is on its first sale is not waited for to
