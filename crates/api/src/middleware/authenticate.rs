@@ -2,7 +2,7 @@
 //! `/v1`. The scope comes before all else of the request: who lacks it learns nothing about what it sent.
 //!
 //! A request without a key that works counts against its address, so that keys cannot be guessed at speed; so does the
-//! first one of a key in this process, before the database is asked about it (see [`super::known_keys`]). Behind a
+//! first one of a key in this process, before the database is asked about it (see `known_keys`). Behind a
 //! proxy all of those share the proxy's address; requests with a known key do not.
 
 use std::net::{IpAddr, Ipv4Addr};

@@ -1,4 +1,4 @@
-//! The routes, one file per noun. A handler names its scope in its OpenAPI description (see [`crate::served`]), reads its
+//! The routes, one file per noun. A handler names its scope in its OpenAPI description (see `served`), reads its
 //! input through extractors, calls one use case and renders the answer; rules live further in.
 
 use utoipa_actix_web::service_config::ServiceConfig;
