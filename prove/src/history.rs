@@ -92,6 +92,8 @@ pub enum Ask {
         operation: String,
         /// How.
         judged: Judged,
+        /// When the person looked; nobody may be there to be asked for a while.
+        looked: Micros,
         /// The idempotency key.
         key: String,
     },

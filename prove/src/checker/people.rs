@@ -8,9 +8,9 @@ use crate::history::{Answer, Ask, Entry, History, Judged, Micros, What};
 /// How people judged operations, and when they looked; whether or not anybody answered them.
 pub(super) fn judgements(history: &History) -> BTreeMap<&str, Vec<(Micros, &Judged)>> {
     let mut judgements: BTreeMap<&str, Vec<(Micros, &Judged)>> = BTreeMap::new();
-    for Entry { at, what } in history.entries() {
-        if let What::Asked { ask: Ask::Resolve { operation, judged, .. }, .. } = what {
-            judgements.entry(operation).or_default().push((*at, judged));
+    for Entry { what, .. } in history.entries() {
+        if let What::Asked { ask: Ask::Resolve { operation, judged, looked, .. }, .. } = what {
+            judgements.entry(operation).or_default().push((*looked, judged));
         }
     }
     judgements

@@ -50,7 +50,7 @@ impl Request {
             Ask::Release { hold } => self.release(&hold).await,
             Ask::Cancel { order } => self.cancel(&order).await,
             Ask::Replace { iccid, key } => self.replace(&iccid, key).await,
-            Ask::Resolve { operation, judged, key } => self.resolve(&operation, judged, key).await,
+            Ask::Resolve { operation, judged, key, .. } => self.resolve(&operation, judged, key).await,
             Ask::Endpoint { endpoint, enabled } => self.endpoint(&endpoint, enabled).await,
             Ask::Compare => {
                 reconciliation::start(&self.depot, &self.caller, None).await.map(|_| Answer::Comparing)

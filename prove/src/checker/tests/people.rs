@@ -75,7 +75,7 @@ fn replacements() {
 
 fn judge(story: &mut Story, judged: Judged, status: &str) {
     let (operation, key) = ("op1".to_owned(), "k".to_owned());
-    story.history.push(61, asked(3, Ask::Resolve { operation: operation.clone(), judged, key }));
+    story.history.push(61, asked(3, Ask::Resolve { operation: operation.clone(), judged, looked: 55, key }));
     answer(story, 3, Answer::Resolved { operation, status: status.to_owned() });
 }
 
@@ -113,7 +113,7 @@ fn what_took_effect_after_somebody_refused_it_must_be_told() {
         story.history = History::default();
         story.history.push(applied_at.min(60), applied("op1", "s1", false));
         judge(story, Judged::Refused, "refused");
-        if applied_at > 60 {
+        if applied_at > 61 {
             story.history = History::default();
             judge(story, Judged::Refused, "refused");
             story.history.push(applied_at, applied("op1", "s1", false));
@@ -127,9 +127,12 @@ fn what_took_effect_after_somebody_refused_it_must_be_told() {
     };
     bad(&["every plan is accounted for", "refused is not done"], |story| refuse(story, 30));
     bad(&["every plan is accounted for"], |story| refuse(story, 90));
-    let mut story = Story::good();
-    refuse(&mut story, 90);
-    let (iccid, kind, about) = ("i1".to_owned(), "unexpected_bundle".to_owned(), "s1".to_owned());
-    story.end.drifts.push(Drift { iccid, kind, about, status: "open".to_owned() });
-    assert_eq!(story.rules(), Vec::<&str>::new());
+    // What counts is when they looked (at 55), not when somebody took their word (at 61).
+    for applied_at in [58, 90] {
+        let mut story = Story::good();
+        refuse(&mut story, applied_at);
+        let (iccid, kind, about) = ("i1".to_owned(), "unexpected_bundle".to_owned(), "s1".to_owned());
+        story.end.drifts.push(Drift { iccid, kind, about, status: "open".to_owned() });
+        assert_eq!(story.rules(), Vec::<&str>::new(), "applied at {applied_at}");
+    }
 }

@@ -118,7 +118,7 @@ impl World {
             None if self.rng.per_mille(300) => Judged::Refused,
             None => Judged::Retry,
         };
-        Ok(Some(Ask::Resolve { operation, judged, key: self.person.key() }))
+        Ok(Some(Ask::Resolve { operation, judged, looked: self.time.micros(), key: self.person.key() }))
     }
 
     /// An endpoint that is off is switched on again; one that is on is switched off and on when something waits long
