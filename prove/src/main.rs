@@ -13,6 +13,9 @@ use prove::runner::{self, Plan};
 use prove::sim::Templates;
 use strum::VariantArray as _;
 
+/// Seeds between two words on how far it is.
+const TOLD_EVERY: u64 = 500;
+
 /// Proves that simdepot keeps its promises (docs/PROOF.md).
 #[derive(Debug, Parser)]
 struct Cli {
@@ -147,10 +150,15 @@ fn really(plan: &RealPlan) -> Result<bool> {
 fn simulate(plan: Plan) -> Result<bool> {
     say(&format!("seeds from {} on (PROVE_SEED={} runs them again)", plan.first, plan.first));
     let templates = Templates::make()?;
-    let sum = runner::many(&templates, plan);
-    for failure in &sum.failures {
-        say(&failure.report);
-    }
+    let sum = runner::many(&templates, plan, |sum, failure| {
+        if let Some(failure) = failure {
+            say(&failure.report);
+        }
+        if sum.seeds % TOLD_EVERY == 0 {
+            let (done, failed, took) = (sum.seeds, sum.failures.len(), sum.took.as_secs());
+            say(&format!("{done} of {} seeds in {took} s: {failed} failed", plan.seeds));
+        }
+    });
     say(&sum.table());
     Ok(sum.failures.is_empty())
 }
@@ -181,7 +189,7 @@ fn guards(plan: Plan) -> Result<bool> {
     let all = plan.broken.map_or_else(|| Guard::VARIANTS.to_vec(), |guard| vec![guard]);
     let mut missed = 0;
     for guard in all {
-        let sum = runner::many(&templates, Plan { broken: Some(guard), failures: 1, ..plan });
+        let sum = runner::many(&templates, Plan { broken: Some(guard), failures: 1, ..plan }, |_, _| {});
         match sum.failures.first() {
             Some(failure) => {
                 let rules = failure.rules.join(", ");

@@ -101,8 +101,8 @@ pub fn report(seed: u64, broken: Option<Guard>, outcome: &Outcome) -> String {
     text
 }
 
-/// Runs seeds.
-pub fn many(templates: &Templates, plan: Plan) -> Sum {
+/// Runs seeds. `tell` hears of each when it has ended, with what the seeds add up to so far.
+pub fn many(templates: &Templates, plan: Plan, tell: impl Fn(&Sum, Option<&Failure>) + Sync) -> Sum {
     let begun = Instant::now();
     let (next, stop) = (AtomicU64::new(0), AtomicBool::new(false));
     let sum = Mutex::new(Sum::default());
@@ -118,7 +118,10 @@ pub fn many(templates: &Templates, plan: Plan) -> Sum {
                     let seed = plan.first.wrapping_add(number);
                     let ended = one(templates, seed, plan.broken);
                     let mut sum = sum.lock().unwrap_or_else(PoisonError::into_inner);
+                    let failures = sum.failures.len();
                     add(&mut sum, seed, plan.broken, ended);
+                    sum.took = begun.elapsed();
+                    tell(&sum, sum.failures.get(failures));
                     if sum.failures.len() >= plan.failures {
                         stop.store(true, Ordering::Relaxed);
                     }

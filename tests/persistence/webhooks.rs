@@ -3,8 +3,9 @@
 use chrono::TimeDelta;
 use simdepot_domain::id::{EventId, WebhookEndpointId};
 use simdepot_domain::webhook::{DeliveryStatus, EndpointStatus, Health, WebhookSecret};
-use simdepot_persistence::webhooks::deliveries::{self, Failing, Lease, NewDelivery, Next, Parallel, Tried};
+use simdepot_persistence::webhooks::deliveries::{self, NewDelivery};
 use simdepot_persistence::webhooks::endpoints::{self, Endpoint, EndpointSettings, NewEndpoint};
+use simdepot_persistence::webhooks::queue::{self, Failing, Lease, Next, Parallel, Tried};
 use simdepot_persistence::{Store, StoreError};
 use simdepot_tests::on_both_databases;
 
@@ -50,14 +51,13 @@ async fn queue(store: &Store, endpoint: &Endpoint, keys: &[&str]) {
 
 async fn lease(store: &Store, endpoint: &Endpoint) -> Option<Lease> {
     let (endpoint, token) = (endpoint.clone(), uuid());
-    let leased =
-        store.write(move |conn| deliveries::lease_next(conn, &endpoint, PARALLEL, token, now(), LEASE));
+    let leased = store.write(move |conn| queue::lease_next(conn, &endpoint, PARALLEL, token, now(), LEASE));
     leased.await.unwrap()
 }
 
 async fn record(store: &Store, lease: &Lease, next: Next) -> Result<(), StoreError> {
     let (lease, tried) = (lease.clone(), Tried { status: Some(200), error: None, next });
-    store.write(move |conn| deliveries::record(conn, &lease, &tried, now())).await
+    store.write(move |conn| queue::record(conn, &lease, &tried, now())).await
 }
 
 async fn set_health(store: &Store, endpoint: &Endpoint, health: Health) {
@@ -83,7 +83,7 @@ on_both_databases! {
         let again = lease(&store, &endpoint).await.unwrap();
         assert_eq!((text(&again), again.delivery.attempts), ("a1", 1));
         let returned = again.clone();
-        store.write(move |conn| deliveries::give_back(conn, &returned)).await.unwrap();
+        store.write(move |conn| queue::give_back(conn, &returned)).await.unwrap();
         assert!(is_race(&record(&store, &again, Next::Delivered).await), "its lease is over");
         let again = lease(&store, &endpoint).await.unwrap();
         record(&store, &again, Next::Failed).await.unwrap();
@@ -105,7 +105,7 @@ on_both_databases! {
         let endpoint = make(&store).await;
         queue(&store, &endpoint, &["a", "b", "c", "d", "e", "f"]).await;
         let work = |store: Store| async move {
-            store.read(|conn| deliveries::endpoints_with_work(conn, PARALLEL, Failing::Last, now(), 10)).await.unwrap()
+            store.read(|conn| queue::endpoints_with_work(conn, PARALLEL, Failing::Last, now(), 10)).await.unwrap()
         };
         assert_eq!(work(store.clone()).await, [endpoint.id]);
         let mut leases = Vec::new();
@@ -141,7 +141,7 @@ on_both_databases! {
             let store = store.clone();
             async move {
                 let look = move |conn: &mut simdepot_persistence::Conn<'_>| {
-                    deliveries::endpoints_with_work(conn, PARALLEL, failing, at, limit)
+                    queue::endpoints_with_work(conn, PARALLEL, failing, at, limit)
                 };
                 store.read(look).await.unwrap()
             }
@@ -159,7 +159,7 @@ on_both_databases! {
             let token = uuid();
             async move {
                 let take = move |conn: &mut simdepot_persistence::Conn<'_>| {
-                    deliveries::lease_next(conn, &paused, PARALLEL, token, at, LEASE)
+                    queue::lease_next(conn, &paused, PARALLEL, token, at, LEASE)
                 };
                 store.write(take).await.unwrap()
             }
@@ -212,7 +212,7 @@ on_both_databases! {
             db.raw().number("SELECT COUNT(*) AS value FROM webhook_deliveries WHERE run_at IS NOT NULL"),
             11
         );
-        let work = store.read(|conn| deliveries::endpoints_with_work(conn, PARALLEL, Failing::Last, now(), 10)).await.unwrap();
+        let work = store.read(|conn| queue::endpoints_with_work(conn, PARALLEL, Failing::Last, now(), 10)).await.unwrap();
         assert_eq!(work, [alive.id]);
     }
 }

@@ -6,18 +6,18 @@
 //! kept unique without lying in the database. Rotating the wrapping key re-wraps and never re-indexes. The key of the
 //! feed's hashes is derived from the index key, so that it too lies nowhere in clear.
 
+mod cipher;
+mod derived;
 mod rewrap;
+mod wrapping;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
-use aes_gcm::aead::{Aead, Payload};
-use aes_gcm::{Aes256Gcm, KeyInit, Nonce};
-use base64::Engine as _;
 use diesel::prelude::*;
-use hmac::{Hmac, Mac};
-use sha2::{Digest, Sha256};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
 use simdepot_domain::secret::Secret;
 use thiserror::Error;
 use uuid::Uuid;
@@ -28,7 +28,11 @@ use crate::schema::wrapped_keys;
 use crate::sql_types::{At, Uid};
 use crate::store::Conn;
 
+use cipher::{open, random, seal};
+
+pub use derived::{ChainKey, JournalKey};
 pub use rewrap::Wrapped;
+pub use wrapping::{WrappingKey, WrappingKeys};
 
 /// Encryption or decryption failed. No variant carries data.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -67,76 +71,6 @@ pub enum VaultError {
     /// The operating system gave no randomness.
     #[error("no randomness from the operating system")]
     Randomness,
-}
-
-/// An operator's key.
-pub struct WrappingKey {
-    bytes: Zeroizing<[u8; 32]>,
-    id: String,
-}
-
-impl WrappingKey {
-    /// From base64 of 32 bytes.
-    ///
-    /// # Errors
-    /// [`VaultError::KeyFormat`].
-    pub fn from_base64(text: &str) -> std::result::Result<Self, VaultError> {
-        let decoded = Zeroizing::new(
-            base64::engine::general_purpose::STANDARD
-                .decode(text.trim())
-                .map_err(|_| VaultError::KeyFormat)?,
-        );
-        let bytes: [u8; 32] = decoded.as_slice().try_into().map_err(|_| VaultError::KeyFormat)?;
-        Ok(Self::from_bytes(bytes))
-    }
-
-    /// From raw bytes.
-    pub fn from_bytes(bytes: [u8; 32]) -> Self {
-        let digest = Sha256::new().chain_update(b"simdepot wrapping key id").chain_update(bytes).finalize();
-        let id = hex::encode(digest.get(..8).unwrap_or_default());
-        Self { bytes: Zeroizing::new(bytes), id }
-    }
-
-    /// Names the key without giving it away.
-    pub fn id(&self) -> &str {
-        &self.id
-    }
-}
-
-impl fmt::Debug for WrappingKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "WrappingKey({})", self.id)
-    }
-}
-
-/// The operator's keys: what is wrapped from now on, and what older rows may still be wrapped with.
-#[derive(Debug)]
-pub struct WrappingKeys {
-    /// Wraps new keys.
-    pub current: WrappingKey,
-    /// Still opens older ones.
-    pub previous: Option<WrappingKey>,
-}
-
-impl WrappingKeys {
-    fn open(
-        &self,
-        key_id: &str,
-        row: Uuid,
-        wrapped: &[u8],
-    ) -> std::result::Result<Zeroizing<[u8; 32]>, VaultError> {
-        let key =
-            std::iter::once(&self.current).chain(&self.previous).find(|key| key.id == key_id).ok_or_else(
-                || VaultError::WrongKey { needed: key_id.to_owned(), given: self.current.id.clone() },
-            )?;
-        let opened = Zeroizing::new(open(&key.bytes, &wrap_context(row), wrapped)?);
-        let bytes: [u8; 32] = opened.as_slice().try_into().map_err(|_| VaultError::Sealed)?;
-        Ok(Zeroizing::new(bytes))
-    }
-}
-
-fn wrap_context(row: Uuid) -> String {
-    format!("wrapped_keys:{row}")
 }
 
 /// Seals the secrets of one batch.
@@ -206,103 +140,6 @@ impl DataKey {
         let opened = open(&self.bytes, &field.context(row), sealed)?;
         Ok(Secret::new(String::from_utf8(opened).map_err(|_| VaultError::Sealed)?))
     }
-}
-
-/// Tells the chain key from everything else that is made of the index key.
-const CHAIN_LABEL: &[u8] = b"simdepot feed chain 1";
-
-/// The key of the feed's hash chain.
-#[derive(Clone)]
-pub struct ChainKey(Hmac<Sha256>);
-
-impl fmt::Debug for ChainKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ChainKey")
-    }
-}
-
-impl ChainKey {
-    /// A key of its own, derived from the index key: it is wrapped with that one and as old as the database.
-    fn derive(index_key: &[u8; 32]) -> std::result::Result<Self, VaultError> {
-        let mac = |key: &[u8]| Hmac::<Sha256>::new_from_slice(key).map_err(|_| VaultError::Sealed);
-        let key = Zeroizing::new(mac(index_key)?.chain_update(CHAIN_LABEL).finalize().into_bytes().to_vec());
-        Ok(Self(mac(&key)?))
-    }
-
-    /// The hash of entry `seq`: over the hash before it, the number and the event.
-    pub(crate) fn link(&self, before: &[u8], seq: i64, event: &[u8]) -> Vec<u8> {
-        let mac = self.0.clone().chain_update(before).chain_update(seq.to_be_bytes()).chain_update(event);
-        mac.finalize().into_bytes().to_vec()
-    }
-}
-
-/// Seals the bodies of carrier events.
-pub struct JournalKey {
-    bytes: Zeroizing<[u8; 32]>,
-}
-
-impl fmt::Debug for JournalKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JournalKey")
-    }
-}
-
-impl JournalKey {
-    fn context(account: &str, event_id: &str) -> String {
-        format!("carrier_events:body:{account}:{event_id}")
-    }
-
-    /// Seals the body of an event of an account.
-    ///
-    /// # Errors
-    /// When the operating system gives no randomness.
-    pub fn seal(
-        &self,
-        account: &str,
-        event_id: &str,
-        body: &[u8],
-    ) -> std::result::Result<Vec<u8>, VaultError> {
-        seal(&self.bytes, &Self::context(account, event_id), body)
-    }
-
-    /// Opens the sealed body of an event of an account.
-    ///
-    /// # Errors
-    /// [`VaultError::Sealed`] when it was changed or belongs elsewhere.
-    pub fn open(
-        &self,
-        account: &str,
-        event_id: &str,
-        sealed: &[u8],
-    ) -> std::result::Result<Zeroizing<Vec<u8>>, VaultError> {
-        Ok(Zeroizing::new(open(&self.bytes, &Self::context(account, event_id), sealed)?))
-    }
-}
-
-/// Length of the random nonce before each sealed value.
-const NONCE: usize = 12;
-
-fn cipher(key: &[u8; 32]) -> std::result::Result<Aes256Gcm, VaultError> {
-    Aes256Gcm::new_from_slice(key).map_err(|_| VaultError::Sealed)
-}
-
-fn random<const N: usize>() -> std::result::Result<[u8; N], VaultError> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|_| VaultError::Randomness)?;
-    Ok(bytes)
-}
-
-fn seal(key: &[u8; 32], context: &str, plain: &[u8]) -> std::result::Result<Vec<u8>, VaultError> {
-    let nonce = random::<NONCE>()?;
-    let payload = Payload { msg: plain, aad: context.as_bytes() };
-    let sealed = cipher(key)?.encrypt(&Nonce::from(nonce), payload).map_err(|_| VaultError::Sealed)?;
-    Ok([nonce.as_slice(), &sealed].concat())
-}
-
-fn open(key: &[u8; 32], context: &str, sealed: &[u8]) -> std::result::Result<Vec<u8>, VaultError> {
-    let (nonce, sealed) = sealed.split_first_chunk::<NONCE>().ok_or(VaultError::Sealed)?;
-    let payload = Payload { msg: sealed, aad: context.as_bytes() };
-    cipher(key)?.decrypt(&Nonce::from(*nonce), payload).map_err(|_| VaultError::Sealed)
 }
 
 /// The keys of an open store.
@@ -395,17 +232,12 @@ impl Vault {
         ensure_affected("delete data key", 1, touched)
     }
 
-    /// The key that seals what carriers tell us until it is applied. Derived, so that events need no key row of their
-    /// own; it changes with the database alone. The zero byte keeps its label apart from every blind index.
+    /// The key that seals what carriers tell us until it is applied.
     ///
     /// # Errors
     /// Never with a working HMAC.
     pub fn journal_key(&self) -> std::result::Result<JournalKey, VaultError> {
-        let mac =
-            Hmac::<Sha256>::new_from_slice(self.index_key.as_slice()).map_err(|_| VaultError::Sealed)?;
-        let derived = mac.chain_update(b"\0simdepot carrier event journal").finalize().into_bytes();
-        let bytes: [u8; 32] = derived.as_slice().try_into().map_err(|_| VaultError::Sealed)?;
-        Ok(JournalKey { bytes: Zeroizing::new(bytes) })
+        JournalKey::derive(&self.index_key)
     }
 
     /// Keyed hash of `input`, in hex: the ledger keeps it of what must not be changed unseen but not be told either.
@@ -431,13 +263,13 @@ fn insert_key(conn: &mut Conn<'_>, keys: &WrappingKeys, purpose: &str) -> Result
     let bytes = Zeroizing::new(random::<32>()?);
     // The id is not secret and need not sort, so it comes from the same randomness as the key.
     let id = uuid::Builder::from_random_bytes(random()?).into_uuid();
-    let wrapped = seal(&keys.current.bytes, &wrap_context(id), bytes.as_slice())?;
+    let wrapped = keys.wrap(id, &bytes)?;
     let now = conn.now()?;
     diesel::insert_into(wrapped_keys::table)
         .values((
             wrapped_keys::id.eq(Uid(id)),
             wrapped_keys::purpose.eq(purpose),
-            wrapped_keys::key_id.eq(keys.current.id.as_str()),
+            wrapped_keys::key_id.eq(keys.current.id()),
             wrapped_keys::wrapped.eq(wrapped),
             wrapped_keys::created_at.eq(At(now)),
         ))
@@ -469,40 +301,8 @@ mod tests {
     }
 
     #[test]
-    fn a_link_hangs_on_all_that_goes_into_it() {
-        let chain = ChainKey::derive(&[1; 32]).unwrap();
-        let link = chain.link(&[0; 32], 1, b"event");
-        assert_eq!((link.len(), &link), (32, &chain.link(&[0; 32], 1, b"event")));
-        assert_ne!(link, chain.link(&[1; 32], 1, b"event"));
-        assert_ne!(link, chain.link(&[0; 32], 2, b"event"));
-        assert_ne!(link, chain.link(&[0; 32], 1, b"Event"));
-        assert_ne!(link, ChainKey::derive(&[2; 32]).unwrap().link(&[0; 32], 1, b"event"));
-        assert_eq!(format!("{chain:?}"), "ChainKey");
-    }
-
-    #[test]
-    fn a_carrier_event_opens_only_as_itself() {
-        let journal = |fill| JournalKey { bytes: Zeroizing::new([fill; 32]) };
-        let sealed = journal(1).seal("spc", "evt-1", b"{}").unwrap();
-        assert_eq!(journal(1).open("spc", "evt-1", &sealed).unwrap().as_slice(), b"{}");
-        assert!(journal(1).open("spc", "evt-2", &sealed).is_err());
-        assert!(journal(1).open("other", "evt-1", &sealed).is_err());
-        assert!(journal(2).open("spc", "evt-1", &sealed).is_err());
-    }
-
-    #[test]
     fn the_same_value_seals_differently() {
         let seal = || key(1).seal(SecretField::Pin, "1", "1234").unwrap();
         assert_ne!(seal(), seal());
-    }
-
-    #[test]
-    fn keys_are_checked_and_never_printed() {
-        assert!(WrappingKey::from_base64("QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVowMTIzNDU=").is_ok());
-        for bad in ["", "QUJD", "not base64!", "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVowMTIzNDU2"] {
-            assert_eq!(WrappingKey::from_base64(bad).unwrap_err(), VaultError::KeyFormat, "{bad}");
-        }
-        let key = WrappingKey::from_bytes([7; 32]);
-        assert_eq!(format!("{key:?}"), format!("WrappingKey({})", key.id()));
     }
 }

@@ -19,6 +19,7 @@ mod outcome;
 mod resolve;
 mod send;
 mod substitute;
+mod undecided;
 mod writes;
 
 use chrono::TimeDelta;
@@ -34,9 +35,9 @@ pub(crate) use cancel::cancel_pending;
 pub use conclude::{Concluded, conclude_by_event};
 pub(crate) use evidence::{Heard, hear_of_bundle};
 pub(crate) use naming::{is_unnamed, name, name_listed, unnamed_by, unnamed_of};
-pub(crate) use outcome::mark_unknown;
 pub use resolve::step as resolve_step;
 pub(crate) use substitute::{Place, Refilled, replaced};
+pub(crate) use undecided::mark_unknown;
 
 use crate::depot::Depot;
 use crate::error::AppError;
@@ -148,11 +149,11 @@ async fn carry_out(depot: &Depot, lease: Lease) -> Result<(), AppError> {
             conclude::conclude(depot, &lease.operation, Some(lease.token), found).await.map(drop)
         }
         gather::Decision::Defer(reason) => deferral::defer(depot, &lease, &reason).await,
-        gather::Decision::Doubt(doubt) => outcome::doubted(depot, &lease, doubt).await,
+        gather::Decision::Doubt(doubt) => undecided::doubted(depot, &lease, doubt).await,
         gather::Decision::Refuse(refusal, seen) => outcome::refuse_unsent(depot, lease, refusal, *seen).await,
         // The earlier sending may be why it cannot be sold any more.
         gather::Decision::Substitute(reason, _) if lease.operation.answer_lost => {
-            outcome::needs_person(depot, &lease, &substitute::unsellable(reason)).await
+            undecided::needs_person(depot, &lease, &substitute::unsellable(reason)).await
         }
         gather::Decision::Substitute(reason, seen) => {
             substitute::set_aside(depot, lease, reason, *seen, None).await

@@ -15,7 +15,7 @@ use simdepot_persistence::{allocations, profiles};
 
 use super::conclude::{Finding, Found, conclude, weigh};
 use super::deferral::backoff;
-use super::outcome::{self, standing};
+use super::undecided::{self, standing};
 use super::writes::{change_operation, lock_order, roll_up_order, signal, step as next};
 use crate::depot::Depot;
 use crate::error::AppError;
@@ -209,7 +209,7 @@ async fn give_up(depot: &Depot, lease: &Lease, looked: &Looked) -> Result<(), Ap
     let (work, leased, evidence) = (depot.clone(), lease.clone(), standing(&seen));
     depot
         .store
-        .write(move |conn| outcome::give_up(conn, &work, &leased, problem, evidence, "undecided"))
+        .write(move |conn| undecided::give_up(conn, &work, &leased, problem, evidence, "undecided"))
         .await?;
     signal(depot, operation);
     Ok(())

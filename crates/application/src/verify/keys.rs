@@ -6,7 +6,8 @@ use simdepot_domain::webhook::EndpointStatus;
 use simdepot_persistence::api_keys::{self, ApiKey};
 use simdepot_persistence::events::StoredEvent;
 use simdepot_persistence::reconciliations::{self, Reconciliation};
-use simdepot_persistence::webhooks::endpoints::{self, Endpoint};
+use simdepot_persistence::webhooks::endpoints::Endpoint;
+use simdepot_persistence::webhooks::secrets;
 use simdepot_persistence::{Conn, verification};
 
 use super::profiles::same_moment;
@@ -99,7 +100,7 @@ impl Kind for Endpoints {
         let listed = verification::endpoints_after(conn, after.map(|seen| seen.endpoint.id), CHUNK)?;
         let seen = listed.into_iter().map(|endpoint| {
             let fingerprint = crate::webhooks::endpoints::fingerprint(vault, &endpoint.settings)?;
-            let opens = endpoints::secrets_open(conn, vault, &endpoint)?;
+            let opens = secrets::all_open(conn, vault, &endpoint)?;
             Ok(SeenEndpoint { endpoint, fingerprint, opens })
         });
         seen.collect()

@@ -11,8 +11,9 @@ use simdepot_domain::id::WebhookEndpointId;
 use simdepot_domain::webhook::{
     EndpointStatus, Health, Parcel, Reply, Verdict, WebhookSecret, judge, signatures,
 };
-use simdepot_persistence::webhooks::deliveries::{self, Failing, Lease, Next, Parallel, Tried};
 use simdepot_persistence::webhooks::endpoints::{self, Endpoint, EndpointSettings};
+use simdepot_persistence::webhooks::queue::{self, Failing, Lease, Next, Parallel, Tried};
+use simdepot_persistence::webhooks::secrets;
 use simdepot_persistence::{Conn, StoreError, events};
 use tokio::time::Instant;
 
@@ -45,8 +46,7 @@ struct Job {
 pub async fn step(depot: &Depot) -> Result<bool, AppError> {
     // Looked for without a write transaction first: idle workers must not queue for SQLite's only writer.
     let (now, failing) = (depot.now(), failing(depot));
-    let look =
-        move |conn: &mut Conn<'_>| deliveries::endpoints_with_work(conn, PARALLEL, failing, now, LOOKED_AT);
+    let look = move |conn: &mut Conn<'_>| queue::endpoints_with_work(conn, PARALLEL, failing, now, LOOKED_AT);
     for id in depot.store.read(look).await? {
         let started = Instant::now();
         match take(depot, id).await {
@@ -92,11 +92,11 @@ async fn take(depot: &Depot, id: WebhookEndpointId) -> Result<Option<Job>, AppEr
             if is_failing && probe.is_none() {
                 return Ok(None);
             }
-            let lease = deliveries::lease_next(conn, &endpoint, PARALLEL, token, now, work.work.lease)?;
+            let lease = queue::lease_next(conn, &endpoint, PARALLEL, token, now, work.work.lease)?;
             let Some(lease) = lease else {
                 return Ok(None);
             };
-            let secrets = endpoints::secrets(conn, work.store.vault(), &endpoint, now)?;
+            let secrets = secrets::signing(conn, work.store.vault(), &endpoint, now)?;
             Ok(Some(Job { endpoint, secrets, lease, _probe: probe }))
         })
         .await
@@ -106,7 +106,7 @@ async fn carry_out(depot: &Depot, job: Job, started: Instant) -> Result<(), AppE
     let timeout = depot.work.webhook_timeout;
     // A worker that was paused since it took the lease may find it with another by the time of the answer.
     if started.elapsed() + timeout > depot.work.lease.to_std().unwrap_or_default() {
-        return depot.store.write(move |conn| Ok(deliveries::give_back(conn, &job.lease)?)).await;
+        return depot.store.write(move |conn| Ok(queue::give_back(conn, &job.lease)?)).await;
     }
     let (id, timestamp) = (job.lease.delivery.event.to_string(), depot.now().timestamp());
     let signature = signatures(&job.secrets, &id, timestamp, &job.lease.body);
@@ -146,7 +146,7 @@ fn record(conn: &mut Conn<'_>, depot: &Depot, job: &Job, reply: &Reply) -> Resul
         Reply::Answered { .. } => None,
         Reply::Failed { reason } => Some(reason.chars().take(REASON).collect()),
     };
-    deliveries::record(conn, &job.lease, &Tried { status: reply.status(), error, next }, now)?;
+    queue::record(conn, &job.lease, &Tried { status: reply.status(), error, next }, now)?;
     tell(job, reply, next);
     // What came back says something about the endpoint as it was; its owner may have changed it meanwhile.
     if endpoint.version != job.endpoint.version {

@@ -8,6 +8,7 @@ use simdepot_domain::webhook::{
 use simdepot_persistence::vault::Vault;
 use simdepot_persistence::webhooks::deliveries::{self, Delivery};
 use simdepot_persistence::webhooks::endpoints::{self, Endpoint, EndpointSettings};
+use simdepot_persistence::webhooks::{queue, secrets};
 use simdepot_persistence::{Conn, events, feed};
 use zeroize::Zeroizing;
 
@@ -283,7 +284,7 @@ pub async fn change(
             let (health, at_once) = change.health(&endpoint, &settings);
             if at_once {
                 // What waits for its next try waits for the endpoint as it was.
-                deliveries::hurry(conn, id, now)?;
+                queue::hurry(conn, id, now)?;
             }
             if names.is_empty() {
                 endpoints::set_health(conn, &endpoint, health)?;
@@ -362,7 +363,7 @@ async fn rotate(
             let endpoint = own_locked(conn, &caller, id)?;
             idempotency::record(conn, &work, &caller, key.as_ref(), 200, &id.to_string())?;
             let now = work.now();
-            let version = endpoints::rotate(conn, work.store.vault(), &endpoint, &kept, now + OVERLAP, now)?;
+            let version = secrets::rotate(conn, work.store.vault(), &endpoint, &kept, now + OVERLAP, now)?;
             let fact = Fact::WebhookSecretRotated {};
             events::append(conn, &[work.event(now, Subject::WebhookEndpoint(id), version, fact)])?;
             own(conn, &caller, id)

@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 
-use super::{Vault, VaultError, WrappedKey, seal, wrap_context};
+use super::{Vault, VaultError, WrappedKey};
 use crate::error::{Result, ensure_affected};
 use crate::schema::wrapped_keys;
 use crate::store::Conn;
@@ -39,9 +39,9 @@ impl Vault {
         let mut wrapped = Wrapped::default();
         for count in counts {
             let keys = number(&count);
-            if count.key_id == self.keys.current.id {
+            if count.key_id == self.keys.current.id() {
                 wrapped.current += keys;
-            } else if self.keys.previous.as_ref().is_some_and(|previous| previous.id == count.key_id) {
+            } else if self.keys.previous.as_ref().is_some_and(|previous| previous.id() == count.key_id) {
                 wrapped.previous += keys;
             } else {
                 return Err(VaultError::KeyMissing { needed: count.key_id, keys, total }.into());
@@ -59,18 +59,18 @@ impl Vault {
     pub fn rewrap(&self, conn: &mut Conn<'_>, limit: i64) -> Result<u64> {
         let current = &self.keys.current;
         let old: Vec<WrappedKey> = wrapped_keys::table
-            .filter(wrapped_keys::key_id.ne(&current.id))
+            .filter(wrapped_keys::key_id.ne(current.id()))
             .order(wrapped_keys::id)
             .limit(limit)
             .load(conn.db)?;
         for row in &old {
             let bytes = self.keys.open(&row.key_id, row.id.0, &row.wrapped)?;
-            let wrapped = seal(&current.bytes, &wrap_context(row.id.0), bytes.as_slice())?;
+            let wrapped = self.keys.wrap(row.id.0, &bytes)?;
             let guard = wrapped_keys::table
                 .filter(wrapped_keys::id.eq(row.id))
                 .filter(wrapped_keys::key_id.eq(&row.key_id));
             let touched = diesel::update(guard)
-                .set((wrapped_keys::key_id.eq(&current.id), wrapped_keys::wrapped.eq(wrapped)))
+                .set((wrapped_keys::key_id.eq(current.id()), wrapped_keys::wrapped.eq(wrapped)))
                 .execute(conn.db)?;
             ensure_affected("wrap key again", 1, touched)?;
         }

@@ -7,8 +7,8 @@ use diesel::prelude::*;
 use simdepot_domain::channel::ChannelName;
 use simdepot_domain::id::WebhookEndpointId;
 use simdepot_domain::webhook::{EndpointStatus, Health, WebhookSecret};
-use uuid::Uuid;
 
+use super::secrets::Sealed;
 use crate::dialect::{self, Lock, Passing};
 use crate::error::{Result, StoreError, document, ensure_affected, parse_column, parse_document};
 use crate::schema::webhook_endpoints;
@@ -59,20 +59,7 @@ pub struct Endpoint {
     pub created_at: DateTime<Utc>,
     /// When its owner last changed it.
     pub updated_at: DateTime<Utc>,
-    sealed: Sealed,
-}
-
-#[derive(Clone)]
-struct Sealed {
-    key: Uuid,
-    secret: Vec<u8>,
-    previous: Option<Vec<u8>>,
-}
-
-impl fmt::Debug for Sealed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[sealed]")
-    }
+    pub(super) sealed: Sealed,
 }
 
 #[derive(Insertable, Queryable)]
@@ -284,26 +271,6 @@ pub(crate) fn all_after(conn: &mut Conn<'_>, after: WebhookEndpointId, limit: i6
     rows.into_iter().map(Endpoint::try_from).collect()
 }
 
-/// Whether the sealed secrets open.
-///
-/// # Errors
-/// When the key cannot be read.
-pub fn secrets_open(conn: &mut Conn<'_>, vault: &Vault, endpoint: &Endpoint) -> Result<bool> {
-    let key = match vault.data_key(conn, endpoint.sealed.key) {
-        Ok(key) => key,
-        Err(StoreError::Vault(_) | StoreError::Database(diesel::result::Error::NotFound)) => {
-            return Ok(false);
-        }
-        Err(error) => return Err(error),
-    };
-    let row = endpoint.id.to_string();
-    let sealed = std::iter::once(&endpoint.sealed.secret).chain(&endpoint.sealed.previous);
-    Ok(sealed.into_iter().all(|sealed| {
-        key.open(SecretField::WebhookSecret, &row, sealed)
-            .is_ok_and(|text| WebhookSecret::parse(text.expose()).is_ok())
-    }))
-}
-
 /// Enabled endpoints that have not seen the feed up to `last`.
 ///
 /// # Errors
@@ -381,64 +348,6 @@ pub fn set_health(conn: &mut Conn<'_>, endpoint: &Endpoint, health: Health) -> R
         ))
         .execute(conn.db)?;
     ensure_affected("note health of webhook endpoint", 1, touched)
-}
-
-/// Gives an endpoint another secret; the present one signs as well until `until`, an older one no more.
-///
-/// # Errors
-/// [`StoreError::RowsAffected`] when somebody else changed it.
-pub fn rotate(
-    conn: &mut Conn<'_>,
-    vault: &Vault,
-    endpoint: &Endpoint,
-    secret: &WebhookSecret,
-    until: DateTime<Utc>,
-    now: DateTime<Utc>,
-) -> Result<i64> {
-    let key = vault.data_key(conn, endpoint.sealed.key)?;
-    let sealed = key.seal(SecretField::WebhookSecret, &endpoint.id.to_string(), secret.text().expose())?;
-    let version = endpoint.version + 1;
-    let guard = webhook_endpoints::table
-        .filter(webhook_endpoints::id.eq(Uid(endpoint.id.0)))
-        .filter(webhook_endpoints::version.eq(endpoint.version));
-    let touched = diesel::update(guard)
-        .set((
-            webhook_endpoints::secret.eq(sealed),
-            webhook_endpoints::previous_secret.eq(Some(endpoint.sealed.secret.clone())),
-            webhook_endpoints::previous_until.eq(Some(At(until))),
-            webhook_endpoints::version.eq(version),
-            webhook_endpoints::updated_at.eq(At(now)),
-        ))
-        .execute(conn.db)?;
-    ensure_affected("rotate webhook secret", 1, touched)?;
-    Ok(version)
-}
-
-/// The secrets that sign at `now`, the present one first.
-///
-/// # Errors
-/// When one does not open.
-pub fn secrets(
-    conn: &mut Conn<'_>,
-    vault: &Vault,
-    endpoint: &Endpoint,
-    now: DateTime<Utc>,
-) -> Result<Vec<WebhookSecret>> {
-    let key = vault.data_key(conn, endpoint.sealed.key)?;
-    let row = endpoint.id.to_string();
-    let previous = endpoint.sealed.previous.as_ref();
-    let previous = previous.filter(|_| endpoint.previous_until.is_some_and(|until| until > now));
-    std::iter::once(&endpoint.sealed.secret)
-        .chain(previous)
-        .map(|sealed| {
-            let text = key.open(SecretField::WebhookSecret, &row, sealed)?;
-            WebhookSecret::parse(text.expose()).map_err(|_| StoreError::Inconsistency {
-                table: "webhook_endpoints",
-                column: "secret",
-                row: row.clone(),
-            })
-        })
-        .collect()
 }
 
 /// Removes an endpoint that is still at its version, with its deliveries and the key of its secrets, which seals

@@ -6,3 +6,5 @@
 
 pub mod deliveries;
 pub mod endpoints;
+pub mod queue;
+pub mod secrets;
