@@ -153,8 +153,8 @@ fn holder(conn: &mut Conn<'_>, profile: &Profile) -> Result<Option<ChannelName>,
     Ok(orders::find(conn, live.order)?.map(|order| order.channel))
 }
 
-/// Whether it may be a purchase of our own: it says so, or a sending of the same product whose answer was lost may have
-/// been carried out again.
+/// Whether it may be a purchase of our own: it says so, or the same product was sent for here. Whatever became of that
+/// sending, the carrier may have carried it out once more, and has no means to tell.
 fn may_be_bought_twice(
     conn: &mut Conn<'_>,
     profile_id: i64,
@@ -168,7 +168,7 @@ fn may_be_bought_twice(
     }
     Ok(operations::of_profile(conn, profile_id)?.iter().any(|operation| {
         let OperationRequest::PlaceBundle { product: ordered, .. } = &operation.request;
-        operation.answer_lost && ordered == product
+        operation.first_sent_at.is_some() && ordered == product
     }))
 }
 
