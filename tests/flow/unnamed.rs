@@ -98,8 +98,12 @@ impl Carrier for Echo {
 
 /// Orders one profile whose answer is lost after the carrier has taken it, and has a person call it done.
 pub(super) async fn done_by_hand(test: &TestDepot) -> LineSpec {
+    called_done(test, Fault::DropAfterApply).await
+}
+
+async fn called_done(test: &TestDepot, fault: Fault) -> LineSpec {
     let line = test.deliver(1).await.remove(0);
-    test.twin.twin().add_script(Script::once(CallName::Order, Fault::DropAfterApply));
+    test.twin.twin().add_script(Script::once(CallName::Order, fault));
     test.order_with_product("ref-1", 1).await.unwrap();
     test.work_until_settled().await;
     let operation = test.operations(None).await.remove(0);
@@ -231,6 +235,20 @@ on_both_databases! {
         assert_ne!(ours, portal);
         assert_eq!(stored(&test, &line).await[0].subscription_id, Some(ours));
         assert_eq!(drifts(&test)[0], "unexpected_bundle healed");
+        test.finish().await;
+    }
+
+    /// A person may be wrong: what was never taken is missed, until something on the line can be it.
+    async fn what_was_never_taken_is_missed(db: TestDatabase) {
+        let mut test = TestDepot::start(db).await;
+        let line = called_done(&test, Fault::DropBeforeApply).await;
+        let view = reconcile(&test).await;
+        let [bundle] = stored(&test, &line).await.try_into().unwrap();
+        let missed: Vec<_> = view.open_drifts.iter().map(|(_, drift)| (drift.kind, drift.subject.clone())).collect();
+        assert_eq!(missed, [(DriftKind::MissingBundle, bundle.id.to_string())]);
+        let bought = buy_in_portal(&test, &line, PRODUCT).await;
+        sweep_profiles(&mut test, 1).await;
+        assert_eq!((named(&test, &line).await, drifts(&test)), (Some(bought), vec!["missing_bundle gone".to_owned()]));
         test.finish().await;
     }
 }

@@ -34,7 +34,7 @@ pub use by_hand::{Verdict, decide_by_hand};
 pub(crate) use cancel::cancel_pending;
 pub use conclude::{Concluded, conclude_by_event};
 pub(crate) use evidence::{Heard, hear_of_bundle};
-pub(crate) use naming::{is_unnamed, name, name_listed, unnamed_by, unnamed_of};
+pub(crate) use naming::{Unnamed, is_unnamed, name, name_listed, unnamed_by, unnamed_of};
 pub use resolve::step as resolve_step;
 pub(crate) use substitute::{Place, Refilled, replaced};
 pub(crate) use undecided::mark_unknown;

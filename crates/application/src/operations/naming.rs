@@ -35,6 +35,11 @@ impl Unnamed {
             .map(|operation| Self { operation, bundle }))
     }
 
+    /// The bundle.
+    pub(crate) fn bundle(&self) -> &Bundle {
+        &self.bundle
+    }
+
     /// Whether a subscription that nobody has may be this one: of its product, not there before, and not known to be
     /// another's.
     pub(crate) fn may_be(&self, id: &str, product: Option<&str>, reference: Option<&str>) -> bool {

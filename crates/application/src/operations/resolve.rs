@@ -149,6 +149,7 @@ async fn nothing_there(depot: &Depot, lease: &Lease, looked: Looked) -> Result<(
     }
     count("not_taken");
     tracing::info!(operation = %lease.operation.id, "a lost answer was found out: surely not taken; sent again");
+    let evidence = standing(&having_looked(&lease.operation, &looked)?);
     let (work, leased) = (depot.clone(), lease.clone());
     depot
         .store
@@ -159,6 +160,7 @@ async fn nothing_there(depot: &Depot, lease: &Lease, looked: Looked) -> Result<(
             let iccid = profiles::get(conn, operation.profile_id)?.iccid;
             let change = OperationChange {
                 deferred_to: Some(now),
+                evidence: Some(evidence.clone()),
                 ..OperationChange::to(next(operation, OperationStep::PutBack)?)
             };
             let code = Some("surely_not_taken".to_owned());
@@ -201,7 +203,7 @@ async fn give_up(depot: &Depot, lease: &Lease, looked: &Looked) -> Result<(), Ap
     count("needs_attention");
     let operation = &lease.operation;
     tracing::error!(operation = %operation.id, reads = operation.reads, "an open outcome cannot be decided; a person must");
-    let seen = Operation { resolution: Some(document(looked)?), ..operation.clone() };
+    let seen = having_looked(operation, looked)?;
     let problem = json!({
         "code": "undecided",
         "detail": "the carrier could not tell whether it took the order; decide with POST /v1/operations/{id}/resolve",
@@ -213,6 +215,11 @@ async fn give_up(depot: &Depot, lease: &Lease, looked: &Looked) -> Result<(), Ap
         .await?;
     signal(depot, operation);
     Ok(())
+}
+
+/// The operation as it is after the latest look.
+fn having_looked(operation: &Operation, looked: &Looked) -> Result<Operation, AppError> {
+    Ok(Operation { resolution: Some(document(looked)?), ..operation.clone() })
 }
 
 fn document(looked: &Looked) -> Result<Json, AppError> {

@@ -23,7 +23,7 @@ use crate::depot::Depot;
 use crate::drifts::{Difference, close, found, found_over};
 use crate::error::AppError;
 use crate::observations::{self, ESIM, SIM, Sightings};
-use crate::operations::name_listed;
+use crate::operations::{Unnamed, name_listed};
 use crate::stock_watch;
 
 /// What a whole SIM is suspected of.
@@ -162,7 +162,8 @@ impl Judge<'_, '_> {
     /// Compares the bundles with the carrier's complete list.
     fn bundles(&mut self, listed: &[BundleReading], asked_at: DateTime<Utc>) -> Result<(), AppError> {
         let busy = operations::open_of(self.conn, self.profile.id)?.is_some();
-        name_listed(self.conn, self.depot, self.account, &self.profile, listed, self.now)?;
+        let unnamed = name_listed(self.conn, self.depot, self.account, &self.profile, listed, self.now)?;
+        let mut strangers = Vec::new();
         for reading in listed {
             let id = reading.subscription_id.as_str();
             match bundles::of_subscription(self.conn, self.account, id)? {
@@ -179,11 +180,12 @@ impl Judge<'_, '_> {
                         )?;
                     }
                     self.settle(&bundle, reading)?;
-                    self.close(DriftKind::MissingBundle, DriftStatus::Gone, |about| about == id)?;
-                    drifts::clear(self.conn, self.profile.id, DriftKind::MissingBundle, id)?;
+                    self.is_there(id)?;
+                    self.is_there(&bundle.id.to_string())?;
                 }
                 // The operation may have placed it: its outcome is decided by who knows what was there before.
                 None => {
+                    strangers.push(reading);
                     if busy {
                         let now = self.conn.now()?;
                         operations::nudge(self.conn, self.profile.id, now)?;
@@ -200,7 +202,28 @@ impl Judge<'_, '_> {
                 self.missing(&bundle, &id)?;
             }
         }
+        for unnamed in &unnamed {
+            self.unnamed(unnamed, &strangers)?;
+        }
         Ok(())
+    }
+
+    /// A bundle that a person called done without naming it. When nothing on the line can be it, that person was wrong.
+    fn unnamed(&mut self, unnamed: &Unnamed, strangers: &[&BundleReading]) -> Result<(), AppError> {
+        let id = unnamed.bundle().id.to_string();
+        let may_be = |reading: &&BundleReading| {
+            unnamed.may_be(&reading.subscription_id, Some(&reading.product), reading.reference.as_deref())
+        };
+        if strangers.iter().any(may_be) {
+            return self.is_there(&id);
+        }
+        self.missing(unnamed.bundle(), &id)
+    }
+
+    /// What was missing is not.
+    fn is_there(&mut self, about: &str) -> Result<(), AppError> {
+        drifts::clear(self.conn, self.profile.id, DriftKind::MissingBundle, about)?;
+        self.close(DriftKind::MissingBundle, DriftStatus::Gone, |missing| missing == about)
     }
 
     fn unexpected(&mut self, reading: &BundleReading, asked_at: DateTime<Utc>) -> Result<(), AppError> {
@@ -235,12 +258,12 @@ impl Judge<'_, '_> {
         self.open.retain(|drift| drift.kind != DriftKind::UnexpectedBundle || drift.subject != id);
     }
 
-    /// A bundle of ours that a complete list leaves out. One list may be wrong; the next one must leave it out as well.
+    /// A bundle of ours that a complete list leaves out, under its subscription, or under its own id when nobody named
+    /// that. One list may be wrong; the next one must leave it out as well.
     fn missing(&mut self, bundle: &Bundle, id: &str) -> Result<(), AppError> {
         let kind = DriftKind::MissingBundle;
         if bundle.status.is_final() || bundle.carrier_account != *self.account {
-            drifts::clear(self.conn, self.profile.id, kind, id)?;
-            return self.close(kind, DriftStatus::Gone, |about| about == id);
+            return self.is_there(id);
         }
         if !self.suspected_twice(kind, id)? {
             return Ok(());
