@@ -33,7 +33,7 @@ impl Exchange for InProcess {
         let request = TwinRequest { method: method.to_owned(), path, query, headers, body };
         match self.0.lock().unwrap().handle(SystemClock.now(), &request) {
             TwinReply::Answer { status, headers, body, .. } => Ok(ExchangeAnswer { status, headers, body }),
-            TwinReply::Drop { .. } => Err(Failure::Lost(Lost { reason: "dropped".to_owned() })),
+            TwinReply::Drop { .. } => Err(Failure::Lost(Lost::silent("dropped"))),
         }
     }
 }

@@ -11,6 +11,7 @@ mod deliveries;
 mod doubtful_evidence;
 mod feed;
 mod first_sale;
+mod hints;
 mod hold_races;
 mod holds;
 mod import_again;

@@ -7,19 +7,20 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use simdepot_application::operations::{self, Concluded, Verdict};
 use simdepot_application::{AppError, cancellations, housekeeping};
-use simdepot_carrier_twin::{CallName, Fault, Script};
+use simdepot_carrier_twin::{CallName, Fault, LineSpec, Script};
 use simdepot_domain::bundle::BundleStatus;
 use simdepot_domain::carrier_event::BundleNews;
 use simdepot_domain::operation::OperationStatus;
 use simdepot_domain::order::{OrderStatus, ProfileOutcome};
 use simdepot_domain::stock::StockStatus;
+use simdepot_persistence::operations::Operation;
 use simdepot_tests::depot::{PRODUCT, profiles_of, stock_keeper, storefront};
 use simdepot_tests::{TestDatabase, TestDepot, on_both_databases};
 
 /// Time-out of the calls; the twin is near, so a short one loses nothing.
 const TIMEOUT: Duration = Duration::from_millis(600);
 
-async fn start(db: TestDatabase) -> TestDepot {
+pub(super) async fn start(db: TestDatabase) -> TestDepot {
     let mut test = TestDepot::start_with(db, TIMEOUT).await;
     test.pace(|pace| {
         pace.resolve_margin = TimeDelta::milliseconds(400);
@@ -30,19 +31,39 @@ async fn start(db: TestDatabase) -> TestDepot {
 }
 
 /// Orders one profile with a product, whose order to the carrier meets `fault`.
-async fn lose(test: &TestDepot, fault: Fault) -> simdepot_domain::id::OrderId {
-    test.deliver(1).await;
+pub(super) async fn lose(test: &TestDepot, fault: Fault) -> simdepot_domain::id::OrderId {
+    lose_on(test, fault).await.0
+}
+
+/// And the line that it is for.
+pub(super) async fn lose_on(test: &TestDepot, fault: Fault) -> (simdepot_domain::id::OrderId, LineSpec) {
+    let line = test.deliver(1).await.remove(0);
     test.twin.twin().add_script(Script::once(CallName::Order, fault));
     let id = test.order_with_product("ref-1", 1).await.unwrap().order.order.id;
     test.work_until_settled().await;
-    id
+    (id, line)
 }
 
-async fn work_until_fulfilled(test: &TestDepot, id: simdepot_domain::id::OrderId) {
+pub(super) async fn work_until_fulfilled(test: &TestDepot, id: simdepot_domain::id::OrderId) {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
     while test.read_order(id).await.order.status != OrderStatus::Fulfilled {
         assert!(tokio::time::Instant::now() < deadline);
         test.work_until_settled().await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Lets worker and resolver go on until a person must decide.
+pub(super) async fn until_a_person_must(test: &TestDepot) -> Operation {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    loop {
+        test.work_until_settled().await;
+        while operations::resolve_step(&test.depot).await.unwrap() {}
+        let operation = test.operations(None).await.remove(0);
+        if operation.status == OperationStatus::NeedsAttention {
+            return operation;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{operation:#?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -240,13 +261,22 @@ on_both_databases! {
         test.finish().await;
     }
 
-    /// Refused after a sending whose answer was lost: the carrier might still carry that one out.
+    /// Refused after a sending whose answer was lost: the carrier might still carry that one out, or the credit was used
+    /// up by it.
     async fn a_refusal_after_a_lost_answer_is_no_proof(db: TestDatabase) {
         let test = start(db).await;
         let id = lose(&test, Fault::DropBeforeApply).await;
-        let refuse = Fault::RefuseTitle { status: 400, title: "PRODUCT_NOT_FOUND".to_owned() };
+        let refuse = Fault::RefuseTitle { status: 400, title: "INSUFFICIENT_FUND".to_owned() };
         test.twin.twin().add_script(Script::once(CallName::Order, refuse));
-        test.resolve_until_settled().await;
+        let operation = until_a_person_must(&test).await;
+        let problem = operation.problem.unwrap();
+        assert_eq!(problem["code"], "INSUFFICIENT_FUND");
+        assert!(problem["detail"].as_str().unwrap().contains("an earlier sending was lost"), "{problem}");
+        assert!(operation.evidence.unwrap()["earlier"]["looked"].is_object());
+        let by = stock_keeper("default");
+        operations::decide_by_hand(&test.depot, &by, operation.id, Verdict::Refused, "nothing".to_owned(), None)
+            .await
+            .unwrap();
         let order = test.read_order(id).await;
         assert_eq!(order.order.status, OrderStatus::Failed);
         assert_eq!(profiles_of(&order)[0].stock_status, StockStatus::Quarantined);

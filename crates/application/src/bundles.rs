@@ -23,7 +23,7 @@ use crate::caller::Caller;
 use crate::depot::Depot;
 use crate::error::AppError;
 use crate::idempotency::{self, IdempotencyKey};
-use crate::operations::{is_unnamed, name_listed};
+use crate::operations::{Seen, is_unnamed, name_listed};
 use crate::orders::{OrderBundle, PlacedAs, order_bundle};
 use crate::{products, profiles};
 
@@ -335,7 +335,7 @@ pub(crate) fn observe(
 ) -> Result<(), AppError> {
     let now = depot.now();
     // In this order: an operation that ends in between has made its bundle known by then.
-    let busy = operations::open_of(conn, profile.id)?.is_some();
+    let open = operations::open_of(conn, profile.id)?;
     name_listed(conn, depot, account, &profile, listed, now)?;
     for reading in listed {
         let told = Told::reading(reading, asked_at);
@@ -346,12 +346,15 @@ pub(crate) fn observe(
             }
             // On another SIM than ours.
             Some(_) => {}
-            // What is seen on a profile that nobody has is for a comparison to judge.
-            None if busy || profile.stock_status != StockStatus::Allocated => {}
-            None => {
-                let stranger = Stranger::listed(reading, &told);
-                adoption::meet(conn, depot, account, &mut profile, stranger, now)?;
-            }
+            None => match &open {
+                Some(operation) => Seen::listed(reading).tell(conn, operation)?,
+                // What is seen on a profile that nobody has is for a comparison to judge.
+                None if profile.stock_status != StockStatus::Allocated => {}
+                None => {
+                    let stranger = Stranger::listed(reading, &told);
+                    adoption::meet(conn, depot, account, &mut profile, stranger, now)?;
+                }
+            },
         }
     }
     for bundle in bundles::of_profile(conn, profile.id)?.iter().filter(|bundle| is_unnamed(bundle)) {

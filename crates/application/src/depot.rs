@@ -54,6 +54,9 @@ pub struct WorkSettings {
     pub absence_gap: TimeDelta,
     /// How often the carrier is asked for an open outcome before a person must decide, once `give_up` has passed.
     pub resolve_reads: u32,
+    /// How often an order is sent whose answers are all lost, while the carrier shows nothing of it, before a person must
+    /// decide.
+    pub sends: u32,
     /// Longest pause between two tries.
     pub backoff_cap: TimeDelta,
     /// A carrier that cannot be reached for this long fails the operation.
@@ -83,6 +86,7 @@ impl Default for WorkSettings {
             resolve_margin: TimeDelta::seconds(5),
             absence_gap: TimeDelta::seconds(5),
             resolve_reads: 10,
+            sends: 6,
             backoff_cap: TimeDelta::seconds(15),
             give_up: TimeDelta::minutes(30),
             catalogue_age: TimeDelta::minutes(10),

@@ -142,6 +142,21 @@ impl AppError {
         matches!(self, Self::Store(StoreError::Busy | StoreError::Unreachable(_)))
     }
 
+    /// Whether the same write may succeed later: the database did not take it, and it was not about what the rows say.
+    /// A database in the middle of a fail-over, or with a full disk, is more than busy.
+    pub fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            Self::Store(
+                StoreError::Busy
+                    | StoreError::Unreachable(_)
+                    | StoreError::Database(_)
+                    | StoreError::GaveWay(_)
+                    | StoreError::Aborted(_)
+            )
+        )
+    }
+
     /// Whether somebody else changed the same thing in between: read again, then decide again.
     pub fn is_race(&self) -> bool {
         matches!(

@@ -27,7 +27,7 @@ pub(crate) fn read(answer: ExchangeAnswer, now: DateTime<Utc>) -> Answer {
 
 /// The request may have arrived.
 pub(crate) fn lost(reason: &str) -> Failure {
-    Failure::Lost(Lost { reason: reason.to_owned() })
+    Failure::Lost(Lost::silent(reason))
 }
 
 fn header<'a>(answer: &'a ExchangeAnswer, name: &str) -> Option<&'a str> {

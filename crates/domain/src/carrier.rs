@@ -268,6 +268,16 @@ pub struct Unavailable {
 pub struct Lost {
     /// What was seen instead of an answer, without secrets.
     pub reason: String,
+    /// What spoke for its having been taken, when it was answered as a success all the same: the carrier's id of the
+    /// order, or the status of the answer.
+    pub taken_as: Option<String>,
+}
+
+impl Lost {
+    /// An answer that never came, or that says nothing.
+    pub fn silent(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), taken_as: None }
+    }
 }
 
 /// A read that failed. A failed read is never "nothing there".

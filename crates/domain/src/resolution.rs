@@ -62,6 +62,8 @@ pub enum Doubt {
     Unfinished,
     /// The bundle is there, but it is over already.
     Over,
+    /// Nothing of it is listed, but something else spoke for its having been taken.
+    Hinted,
 }
 
 impl Doubt {
@@ -71,6 +73,9 @@ impl Doubt {
             Self::Incomplete => "the carrier's list lacks what was on the line before the sending",
             Self::Unfinished => "the carrier lists the bundle, but not as finished",
             Self::Over => "the carrier lists the bundle as over already",
+            Self::Hinted => {
+                "the carrier does not list it, but acknowledged it, or somebody saw such a bundle on the line"
+            }
             Self::Misdated => {
                 "a new bundle of this product is dated before the sending: the clocks differ, or it is not ours"
             }

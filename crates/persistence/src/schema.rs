@@ -186,6 +186,7 @@ tables! {
         first_sent_at -> Nullable<Moment>,
         resolve_after -> Nullable<Moment>,
         before_set -> Nullable<Document>,
+        hints -> Nullable<Document>,
         reads -> Integer,
         resolution -> Nullable<Document>,
         evidence -> Nullable<Document>,

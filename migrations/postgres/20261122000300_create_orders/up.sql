@@ -108,6 +108,8 @@ CREATE TABLE operations (
     resolve_after     timestamptz,
     -- Subscriptions known on the line before the send.
     before_set        jsonb,
+    -- What speaks for its having been taken, whatever a list shows: then it is not sent again by itself.
+    hints             jsonb,
     -- How often the carrier was asked for the outcome, and what was seen last.
     reads             integer NOT NULL DEFAULT 0,
     resolution        jsonb,

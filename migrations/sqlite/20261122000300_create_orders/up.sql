@@ -108,6 +108,8 @@ CREATE TABLE operations (
     resolve_after     INTEGER,
     -- Subscriptions known on the line before the send.
     before_set        TEXT,
+    -- What speaks for its having been taken, whatever a list shows: then it is not sent again by itself.
+    hints             TEXT,
     -- How often the carrier was asked for the outcome, and what was seen last.
     reads             INTEGER NOT NULL DEFAULT 0,
     resolution        TEXT,

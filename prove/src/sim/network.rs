@@ -362,7 +362,7 @@ impl Drop for Waiting<'_> {
 }
 
 fn lost(reason: &str) -> Failure {
-    Failure::Lost(Lost { reason: reason.to_owned() })
+    Failure::Lost(Lost::silent(reason))
 }
 
 fn to_twin(request: ExchangeRequest) -> TwinRequest {

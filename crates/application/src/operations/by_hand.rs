@@ -128,6 +128,8 @@ fn send_again(
     // While the carrier may still be working on the first sending, not even a person sends it again.
     let change = OperationChange {
         deferred_to: Some(now.max(settled_at(depot, operation).unwrap_or(now))),
+        // The person has looked at what speaks for it.
+        forget_hints: true,
         evidence: Some(evidence),
         reason: Some(reason.to_owned()),
         ..OperationChange::to(step(operation, OperationStep::PutBack)?)

@@ -111,7 +111,7 @@ pub(super) fn weigh(
     operation: &Operation,
     inventory: Option<&[BundleReading]>,
 ) -> Result<Finding, AppError> {
-    let Some(first_sent_at) = operation.first_sent_at else {
+    let Some(first_sent_at) = operation.first_sent_at.filter(|_| may_be_taken(operation)) else {
         return Ok(Finding::Nothing);
     };
     let bundles = inventory.unwrap_or_default();
@@ -132,8 +132,23 @@ pub(super) fn weigh(
             Finding::Taken(Box::new(Weighed { bundle: bundle.clone(), exact, more }))
         }
         Evidence::Doubtful(doubt) => Finding::Doubtful(doubt),
+        Evidence::Nothing if is_hinted(conn, operation)? => Finding::Doubtful(Doubt::Hinted),
         Evidence::Nothing => Finding::Nothing,
     })
+}
+
+/// Whether a sending of it may have been taken: what the carrier surely has not taken made nothing that is on the line.
+fn may_be_taken(operation: &Operation) -> bool {
+    operation.answer_lost || !operation.hints.is_empty()
+}
+
+/// Whether anything speaks for its having been taken that is not another bundle's. Asked for anew: it may have been seen
+/// since the operation was read.
+fn is_hinted(conn: &mut Conn<'_>, operation: &Operation) -> Result<bool, AppError> {
+    let current = operations::find(conn, operation.id)?.ok_or(AppError::NotFound { what: "operation" })?;
+    let hints = current.hints;
+    let claimed = bundles::claimed_subscriptions(conn, &operation.carrier_account, &hints, operation.bundle)?;
+    Ok(hints.iter().any(|hint| !claimed.contains(hint)))
 }
 
 /// Records that an operation is done, on evidence. `false` when the evidence turned out to be another bundle's.

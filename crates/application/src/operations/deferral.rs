@@ -6,7 +6,7 @@ use simdepot_domain::operation::{OperationStatus, OperationStep};
 use simdepot_persistence::operations::{self, Lease, OperationChange};
 use uuid::Uuid;
 
-use super::outcome::fail;
+use super::outcome::refuse_unsent;
 use super::writes::{change_alone, step};
 use crate::depot::Depot;
 use crate::error::AppError;
@@ -14,6 +14,8 @@ use crate::observations::Sightings;
 
 /// However long the carrier asks to be left alone: orders wait.
 const LONGEST_PAUSE: TimeDelta = TimeDelta::minutes(5);
+/// Fewer tries than this say nothing of the carrier, however long ago the first of them was.
+const TRIES: u32 = 3;
 /// First pause between two tries.
 const BACKOFF: TimeDelta = TimeDelta::milliseconds(500);
 
@@ -24,14 +26,16 @@ const BACKOFF: TimeDelta = TimeDelta::milliseconds(500);
 pub(super) async fn defer(depot: &Depot, lease: &Lease, unavailable: &Unavailable) -> Result<(), AppError> {
     let operation = &lease.operation;
     let now = depot.store.now().await?;
-    // Counted from the first try: one that only waited for its turn was not turned down by anybody.
-    if now - operation.waiting_since.unwrap_or(now) > depot.work.give_up {
+    // Counted from the first try, and not by the clock alone: one that only waited for its turn, or for this process, was
+    // not turned down by anybody.
+    let waited = now - operation.waiting_since.unwrap_or(now);
+    if waited > depot.work.give_up && operation.deferrals >= TRIES {
         let refusal = Refusal {
             code: "carrier_unavailable".to_owned(),
             detail: Some(unavailable.reason.clone()),
             concerns: Concern::Account,
         };
-        return fail(depot, lease.clone(), refusal, Sightings::default()).await;
+        return refuse_unsent(depot, lease.clone(), refusal, Sightings::default()).await;
     }
     let asked = unavailable.retry_after_ms.and_then(|ms| i64::try_from(ms).ok()).map(TimeDelta::milliseconds);
     let asked = asked.unwrap_or_default().min(LONGEST_PAUSE);

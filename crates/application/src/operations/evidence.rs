@@ -1,10 +1,11 @@
 //! What is heard of a bundle from elsewhere, weighed against the operation that may have placed it.
 
 use chrono::{DateTime, Utc};
+use simdepot_domain::carrier::BundleReading;
 use simdepot_domain::carrier_event::BundleNews;
 use simdepot_domain::channel::AccountName;
 use simdepot_domain::id::OperationId;
-use simdepot_domain::operation::OperationStatus;
+use simdepot_domain::operation::{OperationRequest, OperationStatus};
 use simdepot_persistence::operations::{self, Operation};
 use simdepot_persistence::profiles::Profile;
 use simdepot_persistence::{Conn, bundles};
@@ -64,18 +65,63 @@ pub(crate) async fn hear_of_bundle(
         return Ok(Heard::Unexpected);
     };
     let until = operation.resolve_after.filter(|until| is_awaited(&operation) && *until > now);
-    if operation.status == OperationStatus::Unknown {
-        depot.store.write(move |conn| nudge(conn, profile_id)).await?;
-    }
+    let news = news.clone();
+    depot.store.write(move |conn| Seen::told(&news).tell(conn, &operation)).await?;
     Ok(Heard::OpenOperation { until })
+}
+
+/// A subscription that nobody has, seen on the line of an open operation.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seen<'a> {
+    subscription_id: &'a str,
+    product: Option<&'a str>,
+    reference: Option<&'a str>,
+}
+
+impl<'a> Seen<'a> {
+    /// In an event.
+    fn told(news: &'a BundleNews) -> Self {
+        Self {
+            subscription_id: &news.subscription_id,
+            product: news.product.as_deref(),
+            reference: news.reference.as_deref(),
+        }
+    }
+
+    /// In a list.
+    pub(crate) fn listed(reading: &'a BundleReading) -> Self {
+        Self {
+            subscription_id: &reading.subscription_id,
+            product: Some(&reading.product),
+            reference: reading.reference.as_deref(),
+        }
+    }
+
+    /// Tells the operation, in the caller's transaction: an open outcome is looked into at once, and as the list that is
+    /// read for it may be older than what was seen here, it is kept.
+    ///
+    /// # Errors
+    /// When the store refuses.
+    pub(crate) fn tell(self, conn: &mut Conn<'_>, operation: &Operation) -> Result<(), AppError> {
+        if self.may_be_of(operation) {
+            operations::add_hint(conn, operation.id, self.subscription_id)?;
+        }
+        let now = conn.now()?;
+        operations::nudge(conn, operation.profile_id, now)?;
+        Ok(())
+    }
+
+    /// Whether the operation may have made it.
+    fn may_be_of(self, operation: &Operation) -> bool {
+        let OperationRequest::PlaceBundle { product, .. } = &operation.request;
+        let sent = operation.answer_lost || is_awaited(operation);
+        let before = operation.before_set.iter().flatten().any(|known| known == self.subscription_id);
+        sent && !before
+            && self.product.is_none_or(|told| told == product)
+            && self.reference.is_none_or(|echo| echo == operation.id.to_string())
+    }
 }
 
 fn is_awaited(operation: &Operation) -> bool {
     matches!(operation.status, OperationStatus::Sent | OperationStatus::Accepted)
-}
-
-fn nudge(conn: &mut Conn<'_>, profile_id: i64) -> Result<(), AppError> {
-    let now = conn.now()?;
-    operations::nudge(conn, profile_id, now)?;
-    Ok(())
 }

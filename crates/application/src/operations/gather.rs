@@ -123,7 +123,7 @@ pub(super) async fn gather(depot: &Depot, lease: &Lease) -> Result<Decision, App
         }
         read(depot, account, profile, &pool, operation).await
     };
-    match tokio::time::timeout(budget.max(Duration::from_secs(1)), reading).await {
+    match tokio::time::timeout(budget.max(Duration::from_secs(1)), Box::pin(reading)).await {
         Ok(Ok(plan)) => Ok(Decision::Send(Box::new(plan))),
         Ok(Err(Stop::Now(decision))) => Ok(decision),
         Ok(Err(Stop::Unreadable(what))) => Ok(unreadable(operation, what)),
@@ -139,8 +139,10 @@ pub(super) async fn gather(depot: &Depot, lease: &Lease) -> Result<Decision, App
 async fn look_once_more(depot: &Depot, account: &Account, profile: &Profile, operation: &Operation) -> Stop {
     let carrier = account.carrier.as_ref();
     let look = async {
-        let line = read_line(carrier, profile).await?;
-        let msisdn = line.and_then(|line| line.msisdn).or_else(|| profile.msisdn.clone());
+        let msisdn = match &profile.msisdn {
+            Some(msisdn) => Some(msisdn.clone()),
+            None => read_line(carrier, profile).await?.and_then(|line| line.msisdn),
+        };
         if let Some(msisdn) = msisdn {
             read_inventory(depot, carrier, &msisdn, operation).await?;
         }
@@ -169,12 +171,20 @@ async fn read(
 ) -> Result<Plan, Stop> {
     let OperationRequest::PlaceBundle { product, order_type: insisted, first_sale } = &operation.request;
     let carrier = account.carrier.as_ref();
+    // Before anything else: an earlier sending may have been taken and is listed only now. That must not wait for a line
+    // that cannot be read.
+    let early = match &profile.msisdn {
+        Some(msisdn) if operation.answer_lost => {
+            Some(read_inventory(depot, carrier, msisdn, operation).await?)
+        }
+        _ => None,
+    };
     let mut seen = Sightings { line: read_line(carrier, &profile).await?, ..Sightings::default() };
     let msisdn = seen.line.as_ref().and_then(|line| line.msisdn.clone()).or_else(|| profile.msisdn.clone());
-    // Before anything else: an earlier sending may have been taken and is listed only now.
-    let inventory = match &msisdn {
-        Some(msisdn) => read_inventory(depot, carrier, msisdn, operation).await?,
-        None => None,
+    let inventory = match (&msisdn, early) {
+        (Some(_), Some(listed)) if msisdn == profile.msisdn => listed,
+        (Some(msisdn), _) => read_inventory(depot, carrier, msisdn, operation).await?,
+        (None, _) => None,
     };
     if *first_sale {
         seen.esim = read_esim(carrier, &profile).await?;
@@ -280,7 +290,7 @@ fn choose(
 /// A fresh line carries nothing. What an earlier sending of this operation may have put there was weighed before.
 fn check_unused(operation: &Operation, listed: &[BundleReading], seen: &Sightings) -> Result<(), Stop> {
     let carries = listed.iter().any(|bundle| !bundle.status.is_final());
-    if operation.first_sent_at.is_none() && carries {
+    if !operation.answer_lost && carries {
         return Err(Stop::Now(Decision::Substitute(QuarantineReason::SeenInUse, Box::new(seen.clone()))));
     }
     Ok(())

@@ -33,7 +33,7 @@ use simdepot_persistence::{Conn, profiles};
 pub use by_hand::{Verdict, decide_by_hand};
 pub(crate) use cancel::cancel_pending;
 pub use conclude::{Concluded, conclude_by_event};
-pub(crate) use evidence::{Heard, hear_of_bundle};
+pub(crate) use evidence::{Heard, Seen, hear_of_bundle};
 pub(crate) use naming::{Unnamed, is_unnamed, name, name_listed, unnamed_by, unnamed_of};
 pub use resolve::step as resolve_step;
 pub(crate) use substitute::{Place, Refilled, replaced};
@@ -112,7 +112,7 @@ pub async fn step(depot: &Depot) -> Result<bool, AppError> {
     };
     // One signal wakes one worker; each wakes the next, so that the operations of one order go out side by side.
     depot.signals.work.notify_one();
-    match carry_out(depot, lease.clone()).await {
+    match Box::pin(carry_out(depot, lease.clone())).await {
         Ok(()) => Ok(true),
         // Somebody else changed the profile, the order or the operation between two of our transactions. What was not
         // sent goes back to the queue, and the next try starts from what is true then; what was sent stays sent.

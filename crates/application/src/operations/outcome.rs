@@ -31,14 +31,6 @@ use crate::observations::{self, Sightings};
 /// # Errors
 /// When the store refuses. The operation is then still `sent`, which is true.
 pub(super) async fn record(depot: &Depot, sent: Sent, placement: Placement) -> Result<(), AppError> {
-    let outcome = match &placement {
-        Placement::Done(_) => "done",
-        Placement::Refused(_) => "refused",
-        Placement::NotTaken(_) => "not_taken",
-        Placement::Unknown(_) => "unknown",
-    };
-    metrics::counter!("simdepot_operation_outcomes_total", "kind" => "place_bundle", "outcome" => outcome)
-        .increment(1);
     match placement {
         Placement::Done(receipt) => done(depot, sent, receipt).await,
         Placement::Refused(refusal) => refused(depot, sent, refusal).await,
@@ -58,7 +50,8 @@ async fn done(depot: &Depot, sent: Sent, receipt: BundleReceipt) -> Result<(), A
         // A subscription is evidence for one bundle only. A receipt that names another bundle's proves nothing.
         Err(AppError::Store(StoreError::Unique { .. })) => {
             let reason = "the receipt names a subscription that belongs to another bundle".to_owned();
-            unknown(depot, &sent.lease, Lost { reason }).await
+            let taken_as = late.order_id.or(late.subscription_id);
+            unknown(depot, &sent.lease, Lost { reason, taken_as }).await
         }
         // Others took the answer for lost. It is the best evidence that there is.
         Err(error) if error.is_race() => late_receipt(depot, &sent.lease.operation, &late, error).await,
@@ -140,11 +133,9 @@ async fn refused(depot: &Depot, sent: Sent, refusal: Refusal) -> Result<(), AppE
     let operation = &sent.lease.operation;
     let first_sale = is_first_sale(operation);
     match refusal.concerns {
-        // The sending whose answer was lost may have made the line what it is now: anything else that is bought in its
-        // stead is bought twice.
-        Concern::LineStatus | Concern::Profile | Concern::Request if operation.answer_lost => {
-            needs_person(depot, &sent.lease, &refusal).await
-        }
+        // The sending whose answer was lost may have made the line, or used up the credit, that is refused now: anything
+        // else that is bought in its stead is bought twice.
+        _ if operation.answer_lost => needs_person(depot, &sent.lease, &refusal).await,
         // A sure refusal: the line changed between the read and the order. Read again, and try the other type once.
         Concern::LineStatus if !sent.insisted && operation.refused_type.is_none() => {
             retry_other_type(depot, &sent.lease, sent.order.order_type, &refusal).await
@@ -178,9 +169,7 @@ pub(super) async fn refuse_unsent(
     seen: Sightings,
 ) -> Result<(), AppError> {
     match refusal.concerns {
-        Concern::LineStatus | Concern::Profile | Concern::Request if lease.operation.answer_lost => {
-            needs_person(depot, &lease, &refusal).await
-        }
+        _ if lease.operation.answer_lost => needs_person(depot, &lease, &refusal).await,
         // On sale with such a line it would refuse one order after the other.
         Concern::LineStatus if is_first_sale(&lease.operation) => {
             let reason = QuarantineReason::LineNotSellable;

@@ -22,6 +22,8 @@ use crate::error::AppError;
 
 /// Left of a lease for writing down what was read.
 const WRITING: TimeDelta = TimeDelta::seconds(2);
+/// The longest time for which nothing must be seen before an order is sent again.
+const LONGEST_GAP: TimeDelta = TimeDelta::minutes(1);
 
 /// What was seen of an open outcome so far; kept with the operation, for the next look and for a person.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -92,10 +94,6 @@ async fn look(depot: &Depot, lease: &Lease) -> Result<(), AppError> {
             conclude(depot, operation, Some(lease.token), evidence).await.map(drop)
         }
         Finding::Doubtful(doubt) => doubtful(depot, lease, listed, doubt.explain()).await,
-        // It was receipted, so it is there or will be: sending it again would buy it twice.
-        Finding::Nothing if operation.carrier_reference.is_some() => {
-            doubtful(depot, lease, listed, "the carrier acknowledged the order and does not list it").await
-        }
         Finding::Nothing => {
             nothing_there(depot, lease, Looked { listed, last_failure: None, ..before }).await
         }
@@ -142,10 +140,18 @@ async fn read(depot: &Depot, operation: &Operation) -> Result<Result<Listed, Str
 async fn nothing_there(depot: &Depot, lease: &Lease, looked: Looked) -> Result<(), AppError> {
     let now = depot.store.now().await?;
     let since = looked.nothing_since.unwrap_or(now);
-    if now - since < depot.work.absence_gap {
-        let again = since + depot.work.absence_gap;
+    let gap = absence_gap(depot.work.absence_gap, lease.operation.attempts);
+    if now - since < gap {
         let looked = Looked { nothing_since: Some(since), ..looked };
-        return look_again(depot, lease, &looked, again).await;
+        return look_again(depot, lease, &looked, since + gap).await;
+    }
+    if lease.operation.attempts >= depot.work.sends {
+        let detail = format!(
+            "no answer to {} sendings, and nothing of them at the carrier; decide with POST \
+             /v1/operations/{{id}}/resolve",
+            lease.operation.attempts
+        );
+        return give_up(depot, lease, &looked, "never_answered", &detail).await;
     }
     count("not_taken");
     tracing::info!(operation = %lease.operation.id, "a lost answer was found out: surely not taken; sent again");
@@ -180,7 +186,8 @@ async fn undecided(depot: &Depot, lease: &Lease, looked: Looked) -> Result<(), A
     let (now, operation) = (depot.store.now().await?, &lease.operation);
     let since = operation.sent_at.unwrap_or(operation.created_at);
     if now - since > depot.work.give_up && operation.reads >= depot.work.resolve_reads {
-        return give_up(depot, lease, &looked).await;
+        let detail = "the carrier could not tell whether it took the order; decide with POST /v1/operations/{id}/resolve";
+        return give_up(depot, lease, &looked, "undecided", detail).await;
     }
     let pause = backoff(operation.reads, depot.work.backoff_cap, depot.ids.uuid());
     look_again(depot, lease, &looked, now + pause).await
@@ -199,20 +206,27 @@ async fn look_again(
     Ok(write.await?)
 }
 
-async fn give_up(depot: &Depot, lease: &Lease, looked: &Looked) -> Result<(), AppError> {
+/// How long nothing must be seen. A carrier that loses one answer after the other is in trouble, and so may its lists be:
+/// twice as long each time, up to a minute.
+fn absence_gap(first: TimeDelta, attempts: u32) -> TimeDelta {
+    let longest = LONGEST_GAP.max(first);
+    first.checked_mul(1 << attempts.saturating_sub(1).min(16)).unwrap_or(longest).min(longest)
+}
+
+async fn give_up(
+    depot: &Depot,
+    lease: &Lease,
+    looked: &Looked,
+    code: &'static str,
+    detail: &str,
+) -> Result<(), AppError> {
     count("needs_attention");
     let operation = &lease.operation;
     tracing::error!(operation = %operation.id, reads = operation.reads, "an open outcome cannot be decided; a person must");
     let seen = having_looked(operation, looked)?;
-    let problem = json!({
-        "code": "undecided",
-        "detail": "the carrier could not tell whether it took the order; decide with POST /v1/operations/{id}/resolve",
-    });
+    let problem = json!({ "code": code, "detail": detail });
     let (work, leased, evidence) = (depot.clone(), lease.clone(), standing(&seen));
-    depot
-        .store
-        .write(move |conn| undecided::give_up(conn, &work, &leased, problem, evidence, "undecided"))
-        .await?;
+    depot.store.write(move |conn| undecided::give_up(conn, &work, &leased, problem, evidence, code)).await?;
     signal(depot, operation);
     Ok(())
 }
@@ -228,4 +242,17 @@ fn document(looked: &Looked) -> Result<Json, AppError> {
 
 fn count(outcome: &'static str) {
     metrics::counter!("simdepot_resolutions_total", "outcome" => outcome).increment(1);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_must_be_seen_for_longer_each_time() {
+        let gap = |attempts| absence_gap(TimeDelta::seconds(5), attempts).num_seconds();
+        assert_eq!([0, 1, 2, 3, 4, 5, 6, 40].map(gap), [5, 5, 10, 20, 40, 60, 60, 60]);
+        assert_eq!(absence_gap(TimeDelta::minutes(3), 9), TimeDelta::minutes(3), "as configured, never less");
+        assert_eq!(absence_gap(TimeDelta::zero(), 9), TimeDelta::zero());
+    }
 }

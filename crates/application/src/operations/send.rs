@@ -66,10 +66,11 @@ pub(super) async fn send(depot: &Depot, lease: Lease, plan: Plan, started: Insta
 /// Transaction 3, again and again while the database is away: what is known now is worth more than all that could be
 /// found out later. From `until` on others look for the outcome.
 async fn record(depot: &Depot, sent: Sent, placement: Placement, until: Instant) -> Result<(), AppError> {
+    count(&placement);
     let mut pause = FIRST_PAUSE;
     loop {
         match outcome::record(depot, sent.clone(), placement.clone()).await {
-            Err(error) if error.is_outage() && Instant::now() + pause < until => {
+            Err(error) if error.may_pass() && Instant::now() + pause < until => {
                 tracing::warn!(operation = %sent.lease.operation.id, %error, "an outcome cannot be recorded yet");
             }
             Err(error) => {
@@ -84,12 +85,23 @@ async fn record(depot: &Depot, sent: Sent, placement: Placement, until: Instant)
     }
 }
 
+fn count(placement: &Placement) {
+    let outcome = match placement {
+        Placement::Done(_) => "done",
+        Placement::Refused(_) => "refused",
+        Placement::NotTaken(_) => "not_taken",
+        Placement::Unknown(_) => "unknown",
+    };
+    metrics::counter!("simdepot_operation_outcomes_total", "kind" => "place_bundle", "outcome" => outcome)
+        .increment(1);
+}
+
 /// The call itself. The adapter has its own time-out; this one only guards against an adapter that hangs.
 async fn call(account: &crate::depot::Account, order: &BundleOrder) -> Placement {
     let limit = account.timeout + Duration::from_secs(1);
     match tokio::time::timeout(limit, account.carrier.place_bundle(order)).await {
         Ok(placement) => placement,
-        Err(_) => Placement::Unknown(Lost { reason: "the adapter did not answer in time".to_owned() }),
+        Err(_) => Placement::Unknown(Lost::silent("the adapter did not answer in time")),
     }
 }
 

@@ -9,7 +9,7 @@ use simdepot_domain::operation::OperationStep;
 use simdepot_domain::order::ProfileOutcome;
 use simdepot_domain::resolution::Doubt;
 use simdepot_persistence::bundles::BundleChange;
-use simdepot_persistence::operations::{Lease, Operation, OperationChange};
+use simdepot_persistence::operations::{self, Lease, Operation, OperationChange};
 use simdepot_persistence::{Conn, allocations, profiles};
 use uuid::Uuid;
 
@@ -19,7 +19,7 @@ use crate::error::AppError;
 
 /// The answer was lost. The operation says so, and nothing sends it again.
 pub(super) async fn unknown(depot: &Depot, lease: &Lease, lost: Lost) -> Result<(), AppError> {
-    record_lost(depot, lease, Losing::answer(lost.reason)).await
+    record_lost(depot, lease, Losing::answer(lost)).await
 }
 
 /// A receipt that does not name the subscription. What was ordered is looked for at once, and never sent again by
@@ -32,6 +32,7 @@ pub(super) async fn acknowledged(
     let lost = Losing {
         code: "receipt_without_subscription",
         reason: "the carrier took the order and did not say as which subscription".to_owned(),
+        hint: Some(receipt.order_id.clone().unwrap_or_else(|| "receipt".to_owned())),
         carrier_reference: receipt.order_id.clone(),
         resolve_after: Some(depot.store.now().await?),
     };
@@ -46,6 +47,7 @@ pub(super) async fn doubted(depot: &Depot, lease: &Lease, doubt: Doubt) -> Resul
     let lost = Losing {
         code: "in_doubt",
         reason: doubt.explain().to_owned(),
+        hint: None,
         carrier_reference: None,
         resolve_after: Some(depot.store.now().await? + depot.work.absence_gap),
     };
@@ -57,6 +59,8 @@ pub(super) async fn doubted(depot: &Depot, lease: &Lease, doubt: Doubt) -> Resul
 struct Losing {
     code: &'static str,
     reason: String,
+    /// What speaks for its having been taken all the same.
+    hint: Option<String>,
     /// The carrier's id of an order that it acknowledged.
     carrier_reference: Option<String>,
     /// When it may be looked into; as the sending said when absent.
@@ -64,8 +68,9 @@ struct Losing {
 }
 
 impl Losing {
-    fn answer(reason: String) -> Self {
-        Self { code: "answer_lost", reason, carrier_reference: None, resolve_after: None }
+    fn answer(lost: Lost) -> Self {
+        let Lost { reason, taken_as: hint } = lost;
+        Self { code: "answer_lost", reason, hint, carrier_reference: None, resolve_after: None }
     }
 }
 
@@ -88,7 +93,7 @@ pub(crate) fn mark_unknown(
     operation: &Operation,
     reason: &str,
 ) -> Result<(), AppError> {
-    lose(conn, depot, operation, None, &Losing::answer(reason.to_owned()))
+    lose(conn, depot, operation, None, &Losing::answer(Lost::silent(reason)))
 }
 
 fn lose(
@@ -108,6 +113,9 @@ fn lose(
         ..OperationChange::to(step(operation, OperationStep::Lose)?)
     };
     change_operation(conn, depot, operation, token, &change, &iccid, Some(lost.code.to_owned()), now)?;
+    if let Some(hint) = &lost.hint {
+        operations::add_hint(conn, operation.id, hint)?;
+    }
     let unknown = BundleChange { status: Some(BundleStatus::Unknown), ..BundleChange::default() };
     change_bundle(conn, depot, operation, &unknown, &iccid, now)?;
     if let Some(allocation) = operation.allocation_id {
@@ -144,6 +152,7 @@ pub(super) fn standing(operation: &Operation) -> Json {
         "first_sent_at": operation.first_sent_at,
         "on_the_line_before": operation.before_set,
         "reads": operation.reads,
+        "hints": operation.hints,
         "looked": operation.resolution,
         // What put it back, when it was sent more than once.
         "earlier": operation.evidence,

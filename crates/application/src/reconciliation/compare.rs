@@ -23,7 +23,7 @@ use crate::depot::Depot;
 use crate::drifts::{Difference, close, found, found_over};
 use crate::error::AppError;
 use crate::observations::{self, ESIM, SIM, Sightings};
-use crate::operations::{Unnamed, name_listed};
+use crate::operations::{Seen, Unnamed, name_listed};
 use crate::stock_watch;
 
 /// What a whole SIM is suspected of.
@@ -161,7 +161,7 @@ impl Judge<'_, '_> {
 
     /// Compares the bundles with the carrier's complete list.
     fn bundles(&mut self, listed: &[BundleReading], asked_at: DateTime<Utc>) -> Result<(), AppError> {
-        let busy = operations::open_of(self.conn, self.profile.id)?.is_some();
+        let busy = operations::open_of(self.conn, self.profile.id)?;
         let unnamed = name_listed(self.conn, self.depot, self.account, &self.profile, listed, self.now)?;
         let mut strangers = Vec::new();
         for reading in listed {
@@ -186,11 +186,9 @@ impl Judge<'_, '_> {
                 // The operation may have placed it: its outcome is decided by who knows what was there before.
                 None => {
                     strangers.push(reading);
-                    if busy {
-                        let now = self.conn.now()?;
-                        operations::nudge(self.conn, self.profile.id, now)?;
-                    } else {
-                        self.unexpected(reading, asked_at)?;
+                    match &busy {
+                        Some(operation) => Seen::listed(reading).tell(self.conn, operation)?,
+                        None => self.unexpected(reading, asked_at)?,
                     }
                 }
             }

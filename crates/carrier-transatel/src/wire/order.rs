@@ -47,30 +47,43 @@ struct Receipt {
     transaction_reference: Option<String>,
 }
 
-/// Reads the answer to `order`. A success without its evidence is unknown: it was taken, but as what?
+/// Reads the answer to `order`. A success without its evidence is unknown: it was taken, but as what? Only a page that a
+/// gateway shows instead says nothing.
 pub(crate) fn parse(answer: &Answer, order: &BundleOrder) -> Placement {
-    let lost =
-        |reason: &str| Placement::Unknown(Lost { reason: format!("HTTP {}, {reason}", answer.status) });
-    if !matches!(answer.status, 200 | 201) {
+    if !(200..300).contains(&answer.status) {
         return problem::placement(answer);
     }
+    let unclear = |id: Option<String>, reason: &str| {
+        let status = format!("HTTP {}", answer.status);
+        let reason = format!("{status}, {reason}");
+        let taken_as = (!is_page(answer)).then(|| id.unwrap_or(status));
+        Placement::Unknown(Lost { reason, taken_as })
+    };
+    if !matches!(answer.status, 200 | 201) {
+        return unclear(None, "which is no answer to an order");
+    }
     let Ok(receipt) = serde_json::from_slice::<Receipt>(&answer.body) else {
-        return lost("but the receipt cannot be understood");
+        return unclear(None, "but the receipt cannot be understood");
     };
     if receipt.id.is_none() && receipt.subscription_id.is_none() {
-        return lost("but the receipt has neither id nor subscriptionId");
+        return unclear(None, "but the receipt has neither id nor subscriptionId");
     }
     if receipt.status.is_some_and(|status| !status.eq_ignore_ascii_case("done")) {
-        return lost("but the order is not reported as done");
+        return unclear(receipt.id.or(receipt.subscription_id), "but the order is not reported as done");
     }
     if receipt.transaction_reference.is_some_and(|echo| echo != order.reference.trim()) {
-        return lost("but the receipt is that of another order");
+        return unclear(None, "but the receipt is that of another order");
     }
     Placement::Done(BundleReceipt {
         order_id: receipt.id,
         subscription_id: receipt.subscription_id,
         order_type: order.order_type,
     })
+}
+
+/// The page of a gateway that answers 200 for a carrier that is away. It begins with `<`, and no receipt does.
+fn is_page(answer: &Answer) -> bool {
+    answer.status == 200 && answer.body.trim_ascii_start().starts_with(b"<")
 }
 
 #[cfg(test)]

@@ -128,7 +128,7 @@ fn turned_away(problem: &Problem) -> String {
 /// What an answer other than success says about a write.
 pub(crate) fn placement(answer: &Answer) -> Placement {
     let problem = Problem::of(answer);
-    let lost = || Placement::Unknown(Lost { reason: format!("HTTP {} {}", answer.status, problem.code()) });
+    let lost = || Placement::Unknown(Lost::silent(format!("HTTP {} {}", answer.status, problem.code())));
     match answer.status {
         401 => Placement::NotTaken(Unavailable {
             reason: "a fresh access token was turned away".into(),

@@ -32,6 +32,8 @@ pub struct OperationChange {
     pub resolve_after: Option<DateTime<Utc>>,
     /// Subscriptions known on the line before the send. Those known before an earlier send stay in it.
     pub before_set: Option<Vec<String>>,
+    /// What spoke for its having been taken counts no more: a person has looked.
+    pub forget_hints: bool,
     /// What the outcome was decided on.
     pub evidence: Option<Json>,
     /// The carrier's id of it.
@@ -56,6 +58,7 @@ impl OperationChange {
             sent_at: None,
             resolve_after: None,
             before_set: None,
+            forget_hints: false,
             evidence: None,
             carrier_reference: None,
             problem: None,
@@ -83,6 +86,7 @@ struct Changes {
     resolution: Option<Option<Doc>>,
     resolve_after: Option<At>,
     before_set: Option<Doc>,
+    hints: Option<Option<Doc>>,
     evidence: Option<Doc>,
     carrier_reference: Option<Option<String>>,
     problem: Option<Option<Doc>>,
@@ -147,6 +151,7 @@ pub fn change(
         resolution: (change.sent || change.status == OperationStatus::Unknown).then_some(None),
         resolve_after: change.resolve_after.or(change.sent_at.map(|(_, resolve)| resolve)).map(At),
         before_set: change.before_set.as_ref().map(|set| known_before(operation, set)).transpose()?,
+        hints: change.forget_hints.then_some(None),
         evidence: change.evidence.clone().map(Doc),
         // A receipt does not count for the next sending.
         carrier_reference: match (&change.carrier_reference, change.status) {

@@ -1,6 +1,7 @@
 //! Operations as leased work, and their outcomes.
 
 mod change;
+mod hints;
 mod lease;
 
 use chrono::{DateTime, Utc};
@@ -11,6 +12,7 @@ use simdepot_domain::bundle::OrderType;
 use simdepot_domain::channel::AccountName;
 use simdepot_domain::id::{BundleId, OperationId, OrderId};
 use simdepot_domain::operation::{OperationRequest, OperationStatus};
+use uuid::Uuid;
 
 use crate::dialect::{INSERT_CHUNK, both};
 use crate::error::{Result, StoreError, document, ensure_affected, parse_column, parse_document};
@@ -19,6 +21,7 @@ use crate::sql_types::{At, Doc, Uid};
 use crate::store::Conn;
 
 pub use change::{OperationChange, change};
+pub use hints::add_hint;
 pub use lease::{
     Lease, any_unknown_due, due_accounts, lease_next, lease_unknown, look_again, nudge, put_off,
 };
@@ -64,6 +67,9 @@ pub struct Operation {
     pub resolve_after: Option<DateTime<Utc>>,
     /// Subscriptions known on the line before the send.
     pub before_set: Option<Vec<String>>,
+    /// What speaks for its having been taken, whatever a list shows: subscriptions that others saw, success answers that
+    /// could not be read. While there is any, it is not sent again by itself.
+    pub hints: Vec<String>,
     /// How often the carrier was asked for the outcome.
     pub reads: u32,
     /// What was seen of the open outcome so far.
@@ -106,6 +112,7 @@ struct Row {
     first_sent_at: Option<At>,
     resolve_after: Option<At>,
     before_set: Option<Doc>,
+    hints: Option<Doc>,
     reads: i32,
     resolution: Option<Doc>,
     evidence: Option<Doc>,
@@ -147,6 +154,7 @@ impl TryFrom<Row> for Operation {
                 .before_set
                 .map(|document| parse_document("operations", "before_set", key, &document.0))
                 .transpose()?,
+            hints: parse_hints(key, row.hints)?,
             reads: u32::try_from(row.reads).unwrap_or_default(),
             resolution: row.resolution.map(|document| document.0),
             evidence: row.evidence.map(|document| document.0),
@@ -157,6 +165,11 @@ impl TryFrom<Row> for Operation {
             updated_at: row.updated_at.0,
         })
     }
+}
+
+fn parse_hints(key: Uuid, hints: Option<Doc>) -> Result<Vec<String>> {
+    let hints = hints.map(|document| parse_document("operations", "hints", key, &document.0)).transpose()?;
+    Ok(hints.unwrap_or_default())
 }
 
 /// A new operation, waiting for a worker.
@@ -214,6 +227,7 @@ fn new_row(new: &NewOperation, now: DateTime<Utc>) -> Result<Row> {
         first_sent_at: None,
         resolve_after: None,
         before_set: None,
+        hints: None,
         reads: 0,
         resolution: None,
         evidence: None,
