@@ -9,9 +9,10 @@ use simdepot_application::reconciliation::{self, ReconciliationView, sweep};
 use simdepot_carrier_twin::{CallName, Fault, LineSpec, Script};
 use simdepot_domain::bundle::OrderType;
 use simdepot_domain::carrier::{
-    BundleOrder, BundleReading, Carrier, EsimReading, FleetPage, LineReading, Placement, Probe, ReadError,
-    Unavailable,
+    BundleOrder, BundleReading, Carrier, EsimReading, EventRefused, FleetPage, LineReading, Placement, Probe,
+    ReadError, Unavailable, UnreadableEvent,
 };
+use simdepot_domain::carrier_event::CarrierEvent;
 use simdepot_domain::clock::{Clock, SystemClock};
 use simdepot_domain::esim::EsimStatus;
 use simdepot_domain::iccid::Iccid;
@@ -27,7 +28,7 @@ use simdepot_tests::{TestDepot, on_both_databases};
 
 /// How a carrier's list of bundles is seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Seen {
+pub(super) enum Seen {
     AsItIs,
     Empty,
     Unreadable,
@@ -35,13 +36,13 @@ enum Seen {
 }
 
 /// A carrier whose lists of bundles can be hidden; everything else passes.
-struct Lens {
+pub(super) struct Lens {
     inner: Arc<dyn Carrier>,
     seen: Mutex<Seen>,
 }
 
 impl Lens {
-    fn see(&self, seen: Seen) {
+    pub(super) fn see(&self, seen: Seen) {
         *self.seen.lock().unwrap() = seen;
     }
 }
@@ -87,10 +88,18 @@ impl Carrier for Lens {
     async fn fleet(&self, page: u32) -> Result<FleetPage, ReadError> {
         self.inner.fleet(page).await
     }
+
+    fn authenticate(&self, header: &dyn Fn(&str) -> Option<String>, body: &[u8]) -> Result<(), EventRefused> {
+        self.inner.authenticate(header, body)
+    }
+
+    fn event(&self, body: &[u8]) -> Result<CarrierEvent, UnreadableEvent> {
+        self.inner.event(body)
+    }
 }
 
 /// Puts a lens before the carrier.
-fn look_through(test: &mut TestDepot) -> Arc<Lens> {
+pub(super) fn look_through(test: &mut TestDepot) -> Arc<Lens> {
     let mut kept = None;
     test.wrap_carrier(|inner| {
         let lens = Arc::new(Lens { inner, seen: Mutex::new(Seen::AsItIs) });
@@ -125,7 +134,7 @@ async fn get(test: &TestDepot, id: ReconciliationId) -> ReconciliationView {
 }
 
 /// A minute and more passes, as far as second looks and put-off steps go.
-fn pass_time(test: &TestDepot) {
+pub(super) fn pass_time(test: &TestDepot) {
     let earlier = match test.db.backend() {
         Backend::Postgres => "- INTERVAL '90 seconds'",
         Backend::Sqlite => "- 90000000",

@@ -15,6 +15,7 @@ use simdepot_domain::carrier::{
     ReadError, UnreadableEvent,
 };
 use simdepot_domain::carrier_event::{BundleNews, CarrierEvent};
+use simdepot_domain::drift::DriftKind;
 use simdepot_domain::iccid::Iccid;
 use simdepot_domain::msisdn::Msisdn;
 use simdepot_domain::operation::OperationStatus;
