@@ -170,7 +170,9 @@ fn may_be_bought_twice(
     Ok(operations::of_profile(conn, profile_id)?.iter().any(|operation| {
         let OperationRequest::PlaceBundle { product: ordered, .. } = &operation.request;
         let mut before = operation.before_set.iter().flatten();
-        operation.first_sent_at.is_some() && ordered == product && !before.any(|known| known == subscription_id)
+        operation.first_sent_at.is_some()
+            && ordered == product
+            && !before.any(|known| known == subscription_id)
     }))
 }
 
