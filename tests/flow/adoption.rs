@@ -13,7 +13,7 @@ use simdepot_tests::depot::{OTHER_PRODUCT, PRODUCT, profiles_of, stock_keeper, s
 use simdepot_tests::{TestDepot, on_both_databases};
 
 use super::inbound::{count, drifts, now, product, sold, tell};
-use super::reconciliation::{reconcile, sweep_profiles};
+use super::reconciliation::{Seen, look_through, pass_time, reconcile, sweep_profiles};
 use super::unnamed::{Echo, buy_in_portal, done_by_hand, stored, subscriptions};
 
 /// An event of a bundle with the reference that it echoes.
@@ -118,6 +118,58 @@ on_both_databases! {
         assert_eq!(reconcile(&test).await.open_drifts.len(), 1, "it is told every time");
         tell(&test, &product(&line, "EXPIRED", now(), &second)).await;
         assert_eq!(drifts(&test)[0], "unexpected_bundle gone");
+        test.finish().await;
+    }
+
+    /// A list that leaves it out for once takes the report of it away neither for now nor for good.
+    async fn a_purchase_made_twice_is_told_until_it_ends(db: TestDatabase) {
+        let mut test = TestDepot::start(db).await;
+        let lens = look_through(&mut test);
+        let line = test.deliver(1).await.remove(0);
+        test.order_with_product("ref-1", 1).await.unwrap();
+        test.work_until_settled().await;
+        let second = buy_in_portal(&test, &line, PRODUCT).await;
+        tell(&test, &product(&line, "PRELOADED", now(), &second)).await;
+        assert_eq!(drifts(&test), ["unexpected_bundle open"]);
+        lens.see(Seen::Empty);
+        sweep_profiles(&mut test, 1).await;
+        assert_eq!(drifts(&test), ["unexpected_bundle open"]);
+        // Both of them are missed then, and are there again.
+        pass_time(&test);
+        sweep_profiles(&mut test, 1).await;
+        assert_eq!(drifts(&test), ["unexpected_bundle open", "missing_bundle open", "missing_bundle open"]);
+        lens.see(Seen::AsItIs);
+        sweep_profiles(&mut test, 1).await;
+        assert_eq!(drifts(&test), ["unexpected_bundle open", "missing_bundle gone", "missing_bundle gone"]);
+        // Closed by mistake, it is told again by the next list, event or reading, and by each of them once.
+        for open in 2..5 {
+            test.db.raw().execute("UPDATE drifts SET status = 'gone'");
+            match open {
+                2 => sweep_profiles(&mut test, 1).await,
+                3 => tell(&test, &product(&line, "PRELOADED", now(), &second)).await,
+                _ => drop(bundles::list(&test.depot, &storefront("default"), line.iccid.clone()).await.unwrap()),
+            }
+            sweep_profiles(&mut test, 2).await;
+            let told = drifts(&test).iter().filter(|drift| *drift == "unexpected_bundle open").count();
+            assert_eq!((told, count(&test, "profile.drift_found")), (1, open + 2), "{:?}", drifts(&test));
+        }
+        // Its end closes it, whatever an old list says.
+        tell(&test, &product(&line, "EXPIRED", now(), &second)).await;
+        sweep_profiles(&mut test, 2).await;
+        assert!(drifts(&test).iter().all(|drift| drift.ends_with("gone")), "{:?}", drifts(&test));
+        test.finish().await;
+    }
+
+    /// What was on the line before anything was sent for is not ours.
+    async fn what_was_there_before_was_not_bought_twice(db: TestDatabase) {
+        let mut test = TestDepot::start(db).await;
+        let line = sold(&test).await;
+        buy_in_portal(&test, &line, PRODUCT).await;
+        sweep_profiles(&mut test, 1).await;
+        test.top_up(&line.iccid, "more", PRODUCT).await.unwrap();
+        test.work_until_settled().await;
+        sweep_profiles(&mut test, 2).await;
+        assert_eq!((stored(&test, &line).await.len(), drifts(&test)), (2, vec!["unexpected_bundle healed".to_owned()]));
         test.finish().await;
     }
 

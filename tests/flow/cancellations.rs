@@ -412,6 +412,29 @@ on_both_databases! {
         test.finish().await;
     }
 
+    /// More of them than a step takes cannot be decided on: the next order does not wait behind them.
+    async fn what_cannot_be_decided_blocks_nobody(db: TestDatabase) {
+        let test = TestDepot::start(db).await;
+        let lines = test.deliver(44).await;
+        let broken = quiet_order(&test, "broken", 22).await;
+        test.db.raw().execute("UPDATE profiles SET msisdn = 'x' || msisdn WHERE stock_status = 'allocated'");
+        assert!(cancel(&test, broken).await.is_err(), "it is being cancelled, and cannot be shown");
+        assert!(!cancellations::step(&test.depot).await.unwrap(), "none of them");
+        let next = quiet_order(&test, "next", 22).await;
+        // The request decides on as many as a step; the last two are behind the others.
+        assert!(cancel(&test, next).await.unwrap().order.order.cancelling_since.is_some());
+        step_until_idle(&test).await;
+        assert_eq!(test.read_order(next).await.order.status, OrderStatus::Cancelled);
+        // Mended, they are decided on as well.
+        test.db.raw().execute("UPDATE profiles SET msisdn = substr(msisdn, 2) WHERE msisdn LIKE 'x%'");
+        step_until_idle(&test).await;
+        cancelled(&test, broken).await;
+        for line in &lines {
+            assert_on_sale(&test, &line.iccid).await;
+        }
+        test.finish().await;
+    }
+
     /// Either the code was shown, and the profile is not sold again, or it goes back on sale, and was not shown.
     async fn a_reveal_and_a_cancellation_do_not_cross(db: TestDatabase) {
         let test = TestDepot::start(db).await;

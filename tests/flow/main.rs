@@ -4,6 +4,7 @@
 
 mod activation;
 mod adoption;
+mod by_hand;
 mod cancellations;
 mod carrier_account;
 mod carriers;

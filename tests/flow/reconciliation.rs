@@ -134,7 +134,7 @@ async fn get(test: &TestDepot, id: ReconciliationId) -> ReconciliationView {
 }
 
 /// A minute and more passes, as far as second looks and put-off steps go.
-fn pass_time(test: &TestDepot) {
+pub(super) fn pass_time(test: &TestDepot) {
     let earlier = match test.db.backend() {
         Backend::Postgres => "- INTERVAL '90 seconds'",
         Backend::Sqlite => "- 90000000",

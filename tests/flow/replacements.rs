@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use simdepot_application::orders::{OrderVerdict, OrderView};
 use simdepot_application::replacements::{self, Replacement};
 use simdepot_application::{AppError, activation, cancellations, orders, refunds};
 use simdepot_carrier_twin::{CallName, Fault, Script};
 use simdepot_domain::clock::{Clock, SystemClock};
 use simdepot_domain::iccid::Iccid;
+use simdepot_domain::id::OrderId;
 use simdepot_domain::order::{OrderStatus, ProfileOutcome};
 use simdepot_domain::profile::QuarantineReason;
 use simdepot_domain::refund::RefundReason;
@@ -35,7 +37,78 @@ fn delete(test: &TestDepot, iccid: &Iccid) {
     twin.simulate_delete(iccid, now).unwrap();
 }
 
+/// An order of one profile that was delivered with its code, replaced, and whose replacement the carrier refuses.
+async fn delivered_and_lost(test: &TestDepot, reference: &str) -> OrderView {
+    let order = test.order_with_product(reference, 1).await.unwrap().order;
+    test.work_until_settled().await;
+    let sold = test.read_order(order.order.id).await.lines[0].profiles[0].profile.iccid.clone();
+    activation::reveal(&test.depot, &storefront("default"), sold.clone()).await.unwrap();
+    lose_replacement(test, order.order.id, &sold).await
+}
+
+async fn lose_replacement(test: &TestDepot, id: OrderId, sold: &Iccid) -> OrderView {
+    let fault = Fault::RefuseTitle { status: 402, title: "INSUFFICIENT_FUND".to_owned() };
+    test.twin.twin().add_script(Script::once(CallName::Order, fault));
+    replace(test, sold).await.unwrap();
+    test.work_until_settled().await;
+    let order = test.read_order(id).await;
+    let [entry] = &order.lines[0].profiles[..] else { panic!("{order:#?}") };
+    assert_eq!((order.order.status, entry.outcome), (OrderStatus::NeedsAttention, ProfileOutcome::Failed));
+    assert_eq!(order.order.problem.as_ref().unwrap()["code"], "INSUFFICIENT_FUND");
+    order
+}
+
+async fn resolve(test: &TestDepot, id: OrderId, verdict: OrderVerdict) -> OrderView {
+    let reason = "the customer waits".to_owned();
+    let decided =
+        orders::decide_by_hand(&test.depot, &stock_keeper("other"), id, verdict, reason, None).await;
+    decided.unwrap().order
+}
+
+async fn cancel(test: &TestDepot, id: OrderId) -> OrderView {
+    let caller = storefront("default");
+    cancellations::cancel(&test.depot, &caller, id, None, None, Duration::ZERO).await.unwrap().order
+}
+
 on_both_databases! {
+    /// What was delivered once is not `failed`, whatever becomes of its replacement: a person fills the place again, or
+    /// gives it up.
+    async fn a_replacement_that_fails_leaves_a_delivered_order_to_a_person(db: TestDatabase) {
+        let test = TestDepot::start(db).await;
+        test.deliver(4).await;
+        let id = delivered_and_lost(&test, "ref-1").await.order.id;
+        // Its creation, asked for again, is no refusal by the carrier.
+        let again = test.order_with_product("ref-1", 1).await.unwrap().order;
+        assert_eq!((again.order.id, again.order.status), (id, OrderStatus::NeedsAttention));
+        let refilled = resolve(&test, id, OrderVerdict::Refill).await;
+        assert_eq!((refilled.order.status, refilled.lines[0].profiles.len()), (OrderStatus::InProgress, 1));
+        test.work_until_settled().await;
+        let order = test.read_order(id).await;
+        assert_eq!((order.order.status, order.order.problem.clone()), (OrderStatus::Fulfilled, None));
+        let sold = order.lines[0].profiles[0].profile.iccid.clone();
+        activation::reveal(&test.depot, &storefront("default"), sold.clone()).await.unwrap();
+        // And once more, until they give it up.
+        lose_replacement(&test, id, &sold).await;
+        let accepted = resolve(&test, id, OrderVerdict::Accept).await.order;
+        assert_eq!((accepted.status, accepted.accepted_at.is_some()), (OrderStatus::Fulfilled, true));
+        assert_eq!(accepted.problem.unwrap()["code"], "INSUFFICIENT_FUND");
+        let shown = orders::get(&test.depot, &storefront("default"), id, true).await.unwrap();
+        assert!(shown.lines[0].profiles.iter().all(|entry| entry.activation.is_none()), "it has no profile");
+        let refund = refunds::eligibility(&test.depot, &storefront("default"), id).await.unwrap();
+        assert_eq!(refund.evidence.len(), 2, "both that the customer had");
+        assert_eq!(cancel(&test, id).await.order.status, OrderStatus::Cancelled);
+        test.finish().await;
+    }
+
+    async fn a_delivered_order_whose_replacement_failed_is_taken_back(db: TestDatabase) {
+        let test = TestDepot::start(db).await;
+        test.deliver(2).await;
+        let id = delivered_and_lost(&test, "ref-1").await.order.id;
+        assert_eq!(cancel(&test, id).await.order.status, OrderStatus::Cancelled);
+        assert_eq!(cancel(&test, id).await.order.status, OrderStatus::Cancelled, "asked again");
+        test.finish().await;
+    }
+
     async fn a_deleted_profile_is_retired_and_the_product_placed_anew(db: TestDatabase) {
         let test = TestDepot::start(db).await;
         let lines = test.deliver(3).await;

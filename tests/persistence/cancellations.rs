@@ -22,7 +22,7 @@ async fn read(stock: &Stock, id: OrderId) -> Order {
 }
 
 async fn decidable(stock: &Stock, order: Option<OrderId>) -> Vec<i64> {
-    let places = stock.store.read(move |conn| cancellations::decidable(conn, order, 100)).await.unwrap();
+    let places = stock.store.read(move |conn| cancellations::decidable(conn, order, 0, 100)).await.unwrap();
     places.into_iter().map(|place| place.profile_id).collect()
 }
 
@@ -91,7 +91,21 @@ on_both_databases! {
         assert_eq!(decidable(&stock, None).await, free);
         assert_eq!(decidable(&stock, Some(order.id)).await, free);
         assert!(decidable(&stock, Some(OrderId(uuid()))).await.is_empty());
-        let first = stock.store.read(|conn| cancellations::decidable(conn, None, 1)).await.unwrap();
+        // What waits to be sent again after its answer was lost is its worker's.
+        let put_back = new_operation(&profiles[5]);
+        let id = put_back.id;
+        open(&stock, put_back, OperationStatus::Unknown).await;
+        let write = stock.store.write(move |conn| {
+            let lost = operations::find(conn, id)?.unwrap();
+            operations::change(conn, &lost, None, &OperationChange::to(OperationStatus::Pending), now())?;
+            Ok::<_, StoreError>(operations::find(conn, id)?.unwrap())
+        });
+        let put_back = write.await.unwrap();
+        assert_eq!((put_back.status, put_back.answer_lost), (OperationStatus::Pending, true));
+        assert_eq!(decidable(&stock, None).await, free[..2]);
+        let second = stock.store.read(|conn| cancellations::decidable(conn, None, 1, 5)).await.unwrap();
+        assert_eq!(second.iter().map(|place| place.profile_id).collect::<Vec<_>>(), free[1..2]);
+        let first = stock.store.read(|conn| cancellations::decidable(conn, None, 0, 1)).await.unwrap();
         assert_eq!((first.len(), first[0].order, first[0].profile_id), (1, order.id, profiles[0].id));
         // What has left the order is decided.
         let allocation = first[0].allocation_id;
@@ -100,7 +114,7 @@ on_both_databases! {
             .write(move |conn| allocations::end(conn, allocation, ProfileOutcome::Cancelled, now()))
             .await
             .unwrap();
-        assert_eq!(decidable(&stock, None).await, free[1..]);
+        assert_eq!(decidable(&stock, None).await, free[1..2]);
     }
 
     async fn the_open_operation_and_the_live_profiles_are_found(db: TestDatabase) {

@@ -89,7 +89,7 @@ pub(crate) fn meet(
     let Some(product) = product else {
         return Ok(Met::Differs);
     };
-    let suspected = may_be_bought_twice(conn, profile.id, product, reference)?;
+    let suspected = may_be_bought_twice(conn, profile.id, subscription_id, product, reference)?;
     let bundle = Bundle {
         id: BundleId::generate(depot.ids.as_ref()),
         profile_id: profile.id,
@@ -153,11 +153,12 @@ fn holder(conn: &mut Conn<'_>, profile: &Profile) -> Result<Option<ChannelName>,
     Ok(orders::find(conn, live.order)?.map(|order| order.channel))
 }
 
-/// Whether it may be a purchase of our own: it says so, or the same product was sent for here. Whatever became of that
-/// sending, the carrier may have carried it out once more, and has no means to tell.
+/// Whether it may be a purchase of our own: it says so, or the same product was sent for here when it was not on the line
+/// yet. Whatever became of that sending, the carrier may have carried it out once more, and has no means to tell.
 fn may_be_bought_twice(
     conn: &mut Conn<'_>,
     profile_id: i64,
+    subscription_id: &str,
     product: &str,
     reference: Option<&str>,
 ) -> Result<bool, AppError> {
@@ -168,12 +169,34 @@ fn may_be_bought_twice(
     }
     Ok(operations::of_profile(conn, profile_id)?.iter().any(|operation| {
         let OperationRequest::PlaceBundle { product: ordered, .. } = &operation.request;
-        operation.first_sent_at.is_some() && ordered == product
+        let mut before = operation.before_set.iter().flatten();
+        operation.first_sent_at.is_some()
+            && ordered == product
+            && !before.any(|known| known == subscription_id)
     }))
 }
 
+/// What was told of a subscription that is a bundle of ours.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Known<'a> {
+    /// The bundle, as it was before.
+    pub(crate) bundle: &'a Bundle,
+    /// The reference that it was ordered with, where the carrier echoes it.
+    pub(crate) reference: Option<&'a str>,
+    /// Its status, where it was told.
+    pub(crate) status: Option<BundleStatus>,
+}
+
+impl<'a> Known<'a> {
+    /// One that the carrier's list shows.
+    pub(crate) fn listed(bundle: &'a Bundle, reading: &'a BundleReading) -> Self {
+        Self { bundle, reference: reading.reference.as_deref(), status: Some(reading.status) }
+    }
+}
+
 /// Settles the difference that a subscription may have been, now that it is a bundle of ours: it is none, unless it was
-/// adopted under suspicion. Then it is one until the subscription ends. Returns whether it still differs.
+/// adopted under suspicion. Then it is one until the subscription ends, whenever it is seen, also when its report was
+/// closed meanwhile. Returns whether it still differs.
 ///
 /// # Errors
 /// As [`meet`].
@@ -181,22 +204,23 @@ pub(crate) fn settle(
     conn: &mut Conn<'_>,
     depot: &Depot,
     profile: &mut Profile,
-    bundle: &Bundle,
-    status: Option<BundleStatus>,
+    known: Known<'_>,
     now: DateTime<Utc>,
 ) -> Result<bool, AppError> {
+    let Known { bundle, reference, status } = known;
     let Some(id) = bundle.subscription_id.as_deref() else {
         return Ok(false);
     };
     let open = drifts::of_profile(conn, profile.id)?.into_iter().any(|drift| {
         drift.kind == DriftKind::UnexpectedBundle && drift.subject == id && drift.status == DriftStatus::Open
     });
-    if !open {
-        return Ok(false);
-    }
     if bundle.is_adopted() {
-        return unexpected_bundle(conn, depot, profile, id, Some(&bundle.product), status, now);
+        let over = bundle.status.is_final() || status.is_some_and(BundleStatus::is_final);
+        if open || (!over && may_be_bought_twice(conn, profile.id, id, &bundle.product, reference)?) {
+            return unexpected_bundle(conn, depot, profile, id, Some(&bundle.product), status, now);
+        }
+    } else if open {
+        expected_bundle(conn, depot, profile, id, now)?;
     }
-    expected_bundle(conn, depot, profile, id, now)?;
     Ok(false)
 }

@@ -17,7 +17,7 @@ use simdepot_persistence::operations::{self, NewOperation};
 use simdepot_persistence::profiles::{Profile, lock};
 use simdepot_persistence::{Conn, StoreError, allocations, events, orders, pools};
 
-use crate::adoption::{self, Stranger};
+use crate::adoption::{self, Known, Stranger};
 use crate::bundle_sightings::{self, Told};
 use crate::caller::Caller;
 use crate::depot::Depot;
@@ -342,7 +342,7 @@ pub(crate) fn observe(
         match bundles::of_subscription(conn, account, &reading.subscription_id)? {
             Some(bundle) if bundle.profile_id == profile.id => {
                 bundle_sightings::tell(conn, depot, &profile.iccid, &bundle, &told, now)?;
-                adoption::settle(conn, depot, &mut profile, &bundle, Some(reading.status), now)?;
+                adoption::settle(conn, depot, &mut profile, Known::listed(&bundle, reading), now)?;
             }
             // On another SIM than ours.
             Some(_) => {}

@@ -139,21 +139,38 @@ pub async fn step(depot: &Depot) -> Result<bool, AppError> {
     advance(depot, None).await
 }
 
+/// Decides on up to [`BATCH`] profiles. Those that could not be decided are passed over, so that however many of them
+/// there are, those behind them have their turn.
 async fn advance(depot: &Depot, order: Option<OrderId>) -> Result<bool, AppError> {
-    let places = depot.store.read(move |conn| cancellations::decidable(conn, order, BATCH)).await?;
-    let mut decided = false;
-    for place in places {
-        match decide(depot, place).await {
-            Ok(done) => decided |= done,
-            Err(error) if error.is_outage() => return Err(error),
-            // Whatever is wrong with this one, the others must not wait behind it.
-            Err(error) => {
-                let (order, profile) = (place.order, place.profile_id);
-                tracing::error!(%order, profile, %error, "a profile of a cancelled order cannot be decided on");
+    let (mut decided, mut passed) = (0, 0);
+    loop {
+        let left = BATCH - decided;
+        let places =
+            depot.store.read(move |conn| cancellations::decidable(conn, order, passed, left)).await?;
+        let was_last = i64::try_from(places.len()).is_ok_and(|found| found < left);
+        for place in places {
+            if try_to_decide(depot, place).await? {
+                decided += 1;
+            } else {
+                passed += 1;
             }
         }
+        if was_last || decided >= BATCH {
+            return Ok(decided > 0);
+        }
     }
-    Ok(decided)
+}
+
+async fn try_to_decide(depot: &Depot, place: Place) -> Result<bool, AppError> {
+    match decide(depot, place).await {
+        Err(error) if !error.is_outage() => {
+            // Whatever is wrong with this one, the others must not wait behind it.
+            let (order, profile) = (place.order, place.profile_id);
+            tracing::error!(%order, profile, %error, "a profile of a cancelled order cannot be decided on");
+            Ok(false)
+        }
+        tried => tried,
+    }
 }
 
 /// What is known of a profile before the carrier is asked.

@@ -89,11 +89,12 @@ pub struct OrderLine {
     pub carrier_parameters: Option<serde_json::Value>,
 }
 
-/// Status of an order from the outcomes of its live profiles (substituted ones do not count).
+/// Status of an order from the outcomes of its live profiles (substituted ones do not count). `sold_before`: a profile of
+/// it was sold and replaced later.
 ///
-/// A refund decision hangs on this: `failed` is said only when nothing was delivered, `fulfilled` only when all was.
+/// A refund decision hangs on this: `failed` is said only when nothing was delivered, ever, `fulfilled` only when all was.
 /// What failed on its way and what was taken back are both not delivered: together they are `cancelled`.
-pub fn roll_up(outcomes: impl IntoIterator<Item = ProfileOutcome>) -> OrderStatus {
+pub fn roll_up(outcomes: impl IntoIterator<Item = ProfileOutcome>, sold_before: bool) -> OrderStatus {
     use ProfileOutcome as P;
     let (mut open, mut attention, mut fulfilled, mut failed, mut cancelled) = (0, 0, 0, 0, 0);
     for outcome in outcomes {
@@ -110,7 +111,7 @@ pub fn roll_up(outcomes: impl IntoIterator<Item = ProfileOutcome>) -> OrderStatu
         (open, ..) if open > 0 => OrderStatus::InProgress,
         (_, 0, _, 0, 0) => OrderStatus::Fulfilled,
         (_, 0, 0, _, cancelled) if cancelled > 0 => OrderStatus::Cancelled,
-        (_, 0, 0, ..) => OrderStatus::Failed,
+        (_, 0, 0, ..) if !sold_before => OrderStatus::Failed,
         _ => OrderStatus::NeedsAttention,
     }
 }
@@ -136,7 +137,46 @@ mod tests {
             (vec![Cancelled, Substituted], OrderStatus::Cancelled),
             (vec![Cancelled, Fulfilled], OrderStatus::NeedsAttention),
         ] {
-            assert_eq!(roll_up(outcomes.clone()), status, "{outcomes:?}");
+            assert_eq!(roll_up(outcomes.clone(), false), status, "{outcomes:?}");
+        }
+    }
+
+    /// Every set of outcomes, by what it has of each.
+    fn every_set() -> impl Iterator<Item = Vec<ProfileOutcome>> {
+        let all = ProfileOutcome::VARIANTS;
+        (0..1u32 << all.len()).map(move |set| {
+            let chosen = all.iter().enumerate().filter(move |(bit, _)| set & (1 << bit) != 0);
+            chosen.map(|(_, outcome)| *outcome).collect()
+        })
+    }
+
+    #[test]
+    fn what_was_sold_before_is_never_failed() {
+        let mut saved = Vec::new();
+        for outcomes in every_set() {
+            let (new, sold) = (roll_up(outcomes.clone(), false), roll_up(outcomes.clone(), true));
+            assert_ne!(sold, OrderStatus::Failed, "{outcomes:?}");
+            if new == OrderStatus::Failed {
+                assert_eq!(sold, OrderStatus::NeedsAttention, "{outcomes:?}");
+                saved.push(outcomes);
+            } else {
+                assert_eq!(sold, new, "{outcomes:?}");
+            }
+        }
+        // That it was said to have failed means that nothing else was there.
+        assert_eq!(saved, [vec![Failed], vec![Failed, Substituted]]);
+    }
+
+    #[test]
+    fn what_is_open_is_in_progress_and_only_what_is_whole_is_fulfilled() {
+        for outcomes in every_set() {
+            for sold_before in [false, true] {
+                let status = roll_up(outcomes.clone(), sold_before);
+                let open = outcomes.iter().any(|outcome| matches!(outcome, Pending | Unknown));
+                assert_eq!(status == OrderStatus::InProgress, open, "{outcomes:?}");
+                let whole = outcomes.iter().all(|outcome| matches!(outcome, Fulfilled | Substituted));
+                assert_eq!(status == OrderStatus::Fulfilled, whole, "{outcomes:?}");
+            }
         }
     }
 }

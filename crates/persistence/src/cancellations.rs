@@ -40,27 +40,30 @@ impl From<Row> for Place {
     }
 }
 
-/// Places that can be decided now, oldest request first: the profile has nothing at the carrier whose outcome is open.
-/// The first condition on operations is that of the index of open ones, word for word.
+/// Places that can be decided now, oldest request first: the profile has nothing at the carrier whose outcome is open, and
+/// nothing that waits to be sent again after its answer was lost: that one is its worker's to end. The first condition on
+/// operations is that of the index of open ones, word for word.
 const DECIDABLE: &str = "SELECT a.id, a.profile_id, a.order_id FROM orders o \
      JOIN allocations a ON a.order_id = o.id AND a.ended_at IS NULL \
      WHERE o.cancelling_since IS NOT NULL AND NOT EXISTS (SELECT 1 FROM operations x WHERE x.profile_id = a.profile_id \
-     AND x.status IN ('pending', 'sent', 'accepted', 'unknown', 'needs_attention') AND x.status <> 'pending')";
+     AND x.status IN ('pending', 'sent', 'accepted', 'unknown', 'needs_attention') AND (x.status <> 'pending' OR x.answer_lost))";
 
-/// Up to `limit` places that can be decided now, of one order or of all.
+/// Up to `limit` places that can be decided now, of one order or of all, behind the first `passed` of them.
 ///
 /// # Errors
 /// When they cannot be read.
-pub fn decidable(conn: &mut Conn<'_>, order: Option<OrderId>, limit: i64) -> Result<Vec<Place>> {
+pub fn decidable(conn: &mut Conn<'_>, order: Option<OrderId>, passed: i64, limit: i64) -> Result<Vec<Place>> {
     const SORTED: &str = "ORDER BY o.cancelling_since, a.id LIMIT";
     let rows: Vec<Row> = match order {
-        Some(order) => diesel::sql_query(format!("{DECIDABLE} AND o.id = $1 {SORTED} $2"))
+        Some(order) => diesel::sql_query(format!("{DECIDABLE} AND o.id = $1 {SORTED} $2 OFFSET $3"))
             .bind::<Id, _>(Uid(order.0))
             .bind::<BigInt, _>(limit)
+            .bind::<BigInt, _>(passed)
             .load(conn.db)?,
-        None => {
-            diesel::sql_query(format!("{DECIDABLE} {SORTED} $1")).bind::<BigInt, _>(limit).load(conn.db)?
-        }
+        None => diesel::sql_query(format!("{DECIDABLE} {SORTED} $1 OFFSET $2"))
+            .bind::<BigInt, _>(limit)
+            .bind::<BigInt, _>(passed)
+            .load(conn.db)?,
     };
     Ok(rows.into_iter().map(Place::from).collect())
 }

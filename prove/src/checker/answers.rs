@@ -110,8 +110,8 @@ pub(super) fn what_is_told_is_true(history: &History, end: &EndState, verdict: &
                 let now = end.order(id).map(|order| order.status.as_str()).unwrap_or_default();
                 let replaced = end.replacements.iter().any(|replaced| replaced.order == *id);
                 let may_become = match status.as_str() {
-                    // The place of a replaced profile may come to nothing.
-                    "fulfilled" if replaced && matches!(now, "failed" | "in_progress") => true,
+                    // The place of a replaced profile is filled anew; that it was sold once is never taken back.
+                    "fulfilled" if replaced && now == "in_progress" => true,
                     "fulfilled" => matches!(now, "fulfilled" | "cancelled" | "needs_attention"),
                     "failed" => matches!(now, "failed" | "cancelled"),
                     "cancelled" => now == "cancelled",

@@ -218,7 +218,10 @@ pub(super) fn attention_is_needed(end: &EndState, verdict: &mut Verdict) {
             .filter(|a| a.order == order.id && a.outcome != "substituted")
             .map(|a| a.outcome.as_str())
             .collect();
-        if !outcomes.contains("needs_attention") && outcomes.len() < 2 {
+        // What replaced a sold profile may fail alone.
+        let replaced = end.replacements.iter().any(|replaced| replaced.order == order.id);
+        let failed = replaced && outcomes.contains("failed");
+        if !outcomes.contains("needs_attention") && outcomes.len() < 2 && !failed {
             verdict.find(RULE, format!("{} needs attention, but all of it is {outcomes:?}", order.id));
         }
     }

@@ -54,7 +54,7 @@ words! {
     }
 
     /// Status of an order: `failed` means that nothing was delivered, `fulfilled` that all was; `needs_attention`
-    /// that some profiles failed or that an outcome could not be decided.
+    /// that some profiles failed, or one that replaced a sold one, or that an outcome could not be decided.
     OrderStatus = order::OrderStatus { InProgress, Fulfilled, NeedsAttention, Failed, Cancelled }
 
     /// What a profile's standing comes down to.

@@ -136,9 +136,10 @@ async fn get_order(
 
 /// Decide about an order that failed in part
 ///
-/// For an order of any channel that `needs_attention` because some of its profiles failed and the others did not. `accept`
-/// gives the failed ones up: the order is `fulfilled` with the others, whose codes can then be revealed; the failed ones
-/// stay `failed`. `refill` takes another profile of the pool for each of them, all or none, and places the product again.
+/// For an order of any channel that `needs_attention` because some of its profiles failed and the others did not, or because
+/// one that replaced a sold one failed. `accept` gives the failed ones up: the order is `fulfilled` with the others, whose
+/// codes can then be revealed; the failed ones stay `failed`. `refill` takes another profile of the pool for each of them,
+/// all or none, and places the product again.
 #[utoipa::path(
     tag = "Orders",
     security(("bearer" = ["stock"])),

@@ -12,7 +12,7 @@ use simdepot_persistence::carrier_events::{self, TakenEvent};
 use simdepot_persistence::profiles::{self, Profile};
 use simdepot_persistence::{Conn, StoreError, pools};
 
-use crate::adoption::{self, Met, Stranger};
+use crate::adoption::{self, Known, Met, Stranger};
 use crate::bundle_sightings::{self, Told};
 use crate::depot::Depot;
 use crate::error::AppError;
@@ -213,7 +213,8 @@ fn hear_bundle(
     if let Some(bundle) = known {
         if bundle.profile_id == profile.id {
             bundle_sightings::tell(conn, depot, &profile.iccid, &bundle, &told, now)?;
-            adoption::settle(conn, depot, profile, &bundle, news.status, now)?;
+            let known = Known { bundle: &bundle, reference: news.reference.as_deref(), status: news.status };
+            adoption::settle(conn, depot, profile, known, now)?;
         } else {
             tracing::warn!(bundle = %bundle.id, "the carrier tells of a bundle on another SIM than ours");
         }

@@ -10,6 +10,7 @@ use simdepot_persistence::operations::{self, Operation, OperationChange};
 use simdepot_persistence::{Conn, StoreError, allocations, profiles};
 
 use super::conclude::{Found, record};
+use super::line_check::check_named;
 use super::outcome::refuse;
 use super::writes::{change_operation, lock_order, roll_up_order, signal, step};
 use super::{OperationView, get};
@@ -33,11 +34,11 @@ pub enum Verdict {
 }
 
 /// Decides an operation that is `unknown` or `needs_attention`. The second value tells whether an earlier request
-/// with the key did it.
+/// with the key did it; then the carrier is not asked again.
 ///
 /// # Errors
 /// [`AppError::NotFound`]; [`AppError::InvalidTransition`] from any other status; [`AppError::Invalid`] when the
-/// subscription is evidence for another bundle.
+/// subscription is not on the line, or evidence for another bundle.
 pub async fn decide_by_hand(
     depot: &Depot,
     caller: &Caller,
@@ -49,6 +50,9 @@ pub async fn decide_by_hand(
     let decided = idempotency::once(depot, caller, key, || {
         let (work, caller, key) = (depot.clone(), caller.clone(), key.cloned());
         async move {
+            if let Verdict::Done { subscription_id: Some(named) } = &verdict {
+                check_named(&work, id, named).await?;
+            }
             let write = depot.write_again(move |conn| {
                 idempotency::record(conn, &work, &caller, key.as_ref(), 200, &id.to_string())?;
                 decide(conn, &work, &caller, id, &verdict, &reason)
@@ -64,10 +68,14 @@ pub async fn decide_by_hand(
         }
     })
     .await?;
+    let replayed = matches!(decided, Once::Replayed(_));
+    if !replayed {
+        metrics::counter!("simdepot_resolutions_total", "outcome" => "by_hand").increment(1);
+    }
     let view = get(depot, id).await?;
     signal(depot, &view.operation);
     depot.signals.work.notify_one();
-    Ok((view, matches!(decided, Once::Replayed(_))))
+    Ok((view, replayed))
 }
 
 fn decide(
@@ -86,7 +94,6 @@ fn decide(
             detail: "only an operation that is unknown or needs_attention is decided by hand".to_owned(),
         });
     }
-    metrics::counter!("simdepot_resolutions_total", "outcome" => "by_hand").increment(1);
     let by = json!({ "source": "person", "key": caller.key, "reason": reason, "seen": operation.resolution });
     match verdict {
         Verdict::Done { subscription_id } => {

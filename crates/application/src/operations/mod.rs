@@ -14,6 +14,7 @@ mod conclude;
 mod deferral;
 mod evidence;
 mod gather;
+mod line_check;
 mod naming;
 mod outcome;
 mod resolve;

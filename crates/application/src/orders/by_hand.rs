@@ -1,4 +1,5 @@
-//! A person decides about an order of which some was fulfilled and some failed.
+//! A person decides about an order of which some was fulfilled and some failed, also when what was fulfilled was replaced
+//! later and the replacement failed.
 //!
 //! Nothing moves such an order by itself: whether the customer takes what there is, or the rest is tried again, no rule
 //! can know. What is fulfilled on it is paid at the carrier, so it must not be lost to a cancellation.
@@ -24,7 +25,7 @@ use crate::operations::Place;
 /// What a person decided about the places of an order that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OrderVerdict {
-    /// They are given up: the order is fulfilled with what it has.
+    /// They are given up: the order is fulfilled with what it has, or had.
     Accept,
     /// Each gets another profile, with the product again: all of them, or none.
     Refill,
@@ -48,7 +49,8 @@ pub struct OrderDecided {
     pub replayed: bool,
 }
 
-/// Decides about an order of any channel that needs attention because some of its profiles failed and some did not.
+/// Decides about an order of any channel that needs attention because some of its profiles failed and some did not, or
+/// because one that replaced a sold one failed.
 ///
 /// # Errors
 /// [`AppError::NotFound`]; [`AppError::InvalidTransition`] from any other status, while it is being cancelled, and while

@@ -17,7 +17,7 @@ use simdepot_persistence::profiles::{self, Profile};
 use simdepot_persistence::{Conn, bundles, drifts, operations, pools};
 
 use super::readings::{Readings, read};
-use crate::adoption::{self, Met, Stranger};
+use crate::adoption::{self, Known, Met, Stranger};
 use crate::bundle_sightings::{self, Told};
 use crate::depot::Depot;
 use crate::drifts::{Difference, close, found, found_over};
@@ -194,8 +194,16 @@ impl Judge<'_, '_> {
             }
         }
         let is_listed = |id: &str| listed.iter().any(|reading| reading.subscription_id == id);
-        self.close(DriftKind::UnexpectedBundle, DriftStatus::Gone, |about| !is_listed(about))?;
-        for bundle in bundles::of_profile(self.conn, self.profile.id)? {
+        let ours = bundles::of_profile(self.conn, self.profile.id)?;
+        // What was adopted under suspicion ends with the bundle. That a list leaves it out is told as a missing bundle.
+        let may_be_paid_twice = |id: &str| {
+            let of_id = |bundle: &&Bundle| bundle.subscription_id.as_deref() == Some(id);
+            ours.iter().find(of_id).is_some_and(|bundle| bundle.is_adopted() && !bundle.status.is_final())
+        };
+        self.close(DriftKind::UnexpectedBundle, DriftStatus::Gone, |about| {
+            !is_listed(about) && !may_be_paid_twice(about)
+        })?;
+        for bundle in ours {
             if let Some(id) = bundle.subscription_id.clone().filter(|id| !is_listed(id)) {
                 self.missing(&bundle, &id)?;
             }
@@ -242,8 +250,8 @@ impl Judge<'_, '_> {
 
     /// What a subscription that is a bundle of ours may have been thought to be.
     fn settle(&mut self, bundle: &Bundle, reading: &BundleReading) -> Result<(), AppError> {
-        let status = Some(reading.status);
-        if adoption::settle(self.conn, self.depot, &mut self.profile, bundle, status, self.now)? {
+        let known = Known::listed(bundle, reading);
+        if adoption::settle(self.conn, self.depot, &mut self.profile, known, self.now)? {
             self.compared.found.push(DriftKind::UnexpectedBundle);
         } else {
             self.forget(&reading.subscription_id);

@@ -73,6 +73,22 @@ fn replacements() {
     });
 }
 
+#[test]
+fn a_replacement_that_fails() {
+    let ended = |status: &str| {
+        let mut story = replaced();
+        story.end.orders[0].status = status.to_owned();
+        let taken = story.end.allocations.last_mut().unwrap();
+        (taken.outcome, taken.ended) = ("failed".to_owned(), Some(70));
+        story.rules()
+    };
+    let (needless, untrue) = ("attention is needed", "what is told is true");
+    let waits = ended("needs_attention");
+    assert!(!waits.contains(&needless) && !waits.contains(&untrue), "{waits:?}");
+    // It was told to be fulfilled, and something of it was delivered.
+    assert!(ended("failed").contains(&untrue));
+}
+
 fn judge(story: &mut Story, judged: Judged, status: &str) {
     let (operation, key) = ("op1".to_owned(), "k".to_owned());
     story.history.push(61, asked(3, Ask::Resolve { operation: operation.clone(), judged, looked: 55, key }));
