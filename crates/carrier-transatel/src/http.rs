@@ -188,7 +188,7 @@ mod tests {
     async fn what_keeps_from_the_carrier_is_told_apart() {
         // Longer than a name may be, so that nobody is asked for it.
         let name = format!("{}.invalid", "a".repeat(64));
-        let unknown = told(&format!("https://{name}")).await;
+        let unknown = told(&format!("http://{name}")).await;
         assert_eq!(
             unknown,
             format!("no connection to the carrier: the name {name} cannot be resolved to an address")
