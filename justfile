@@ -35,7 +35,7 @@ test *arguments:
 test-pg *arguments:
     CI=true scripts/with-postgres cargo test --workspace --locked {{ arguments }}
 
-# Write docs/LIFECYCLE.md anew from the domain
+# Write docs/LIFECYCLE.md and docs/EVENTS.md anew from the domain
 docs:
     UPDATE_DOCS=1 cargo test -p simdepot-domain the_page
 

@@ -79,6 +79,8 @@ async fn a_top_up_that_cannot_be_is_refused() {
         (json!({"reference": "r", "product": "NO_SUCH_PRODUCT"}), ("/product", "unknown")),
         (json!({"reference": "r"}), ("/product", "required")),
         (json!({"product": PRODUCT}), ("/reference", "required")),
+        (json!({"reference": " ", "product": PRODUCT}), ("/reference", "format")),
+        (json!({"reference": "a\u{2066}b", "product": PRODUCT}), ("/reference", "format")),
         (json!({"reference": "r", "product": PRODUCT, "order_type": "gift"}), ("/order_type", "unknown")),
         (json!({"reference": "r", "product": PRODUCT, "quantity": 2}), ("/quantity", "unknown-field")),
     ] {

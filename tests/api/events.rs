@@ -65,6 +65,9 @@ on_both_databases! {
         let rows = wait_for(&app, before, "order.status_changed", &subject).await;
         for (row, seq) in rows.iter().zip(before + 1..) {
             assert_eq!(row["seq"], seq, "dense");
+            // What docs/EVENTS.md says of every type.
+            let kind = text(row, "/subject").split('/').next().unwrap().to_owned();
+            assert!(text(row, "/type").starts_with(&format!("{kind}.")), "{row}");
         }
         let own: Vec<&Json> = rows.iter().filter(|row| row["subject"] == subject.as_str()).collect();
         assert_eq!((&own[0]["type"], &own[0]["version"]), (&"order.created".into(), &1.into()));

@@ -71,8 +71,21 @@ on_both_databases! {
         let other = order_out_of(&made, &unique("order"), &app.pool, 1);
         let taken = app.post("/v1/orders", &other).send().await.expect_problem(409, "invalid-transition");
         assert_eq!((&taken["from"], &taken["command"]), (&json!("converted"), &json!("convert")));
-        app.delete(&path).send().await.expect_problem(409, "invalid-transition");
-        app.patch(&path, &json!({"ttl_seconds": 60})).send().await.expect_problem(409, "invalid-transition");
+        let own = text(&placed, "/id");
+        let given_back = app.delete(&path).send().await.expect_problem(409, "invalid-transition");
+        let extended = app.patch(&path, &json!({"ttl_seconds": 60})).send().await;
+        let extended = extended.expect_problem(409, "invalid-transition");
+        for (problem, word) in [(&taken, "another hold"), (&given_back, "cancel"), (&extended, "no deadline")] {
+            let detail = text(problem, "/detail");
+            assert!(detail.contains(&format!("became the order {own}")) && detail.contains(word), "{detail}");
+            assert!(!detail.contains("command"), "{detail}");
+        }
+        // The order that it became is its own channel's business.
+        let (_, elsewhere) = app.new_key(&unique("channel"), &["storefront"]).await;
+        for ask in [app.delete(&path), app.post("/v1/orders", &other)] {
+            let hidden = ask.key(&elsewhere).send().await.expect_problem(404, "not-found");
+            assert!(!hidden.to_string().contains(&own), "{hidden}");
+        }
         app.finish().await;
     }
 
@@ -89,6 +102,7 @@ on_both_databases! {
         let late = app.post("/v1/orders", &order_out_of(&made, &reference, &app.pool, 1)).send().await;
         let late = late.expect_problem(409, "hold-expired");
         assert_eq!((&late["hold_id"], &late["retryable"]), (&made["id"], &json!(false)));
+        assert!(text(&late, "/detail").contains("make another hold"), "{late}");
         assert_body!(&app, "hold_expired", &late);
         app.patch(&path, &json!({"ttl_seconds": 60})).send().await.expect_problem(409, "hold-expired");
         assert_eq!(app.delete(&path).send().await.expect_status(200).json()["status"], "expired");

@@ -1,5 +1,7 @@
 //! Placing and reading orders.
 
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 use simdepot_tests::app::{text, unique};
 use simdepot_tests::{TestApp, on_both_databases};
@@ -145,6 +147,12 @@ async fn what_cannot_be_ordered_is_named() {
             vec![("/lines/1/quantity", "range"), ("/reference", "length")],
         ),
         (json!({"reference": "a\u{0}b", "lines": [line]}), vec![("/reference", "format")]),
+        (json!({"reference": " \u{a0}", "lines": [line]}), vec![("/reference", "format")]),
+        (json!({"reference": "a\u{202e}b", "lines": [line]}), vec![("/reference", "format")]),
+        (
+            json!({"reference": "r", "lines": [{"pool": pool, "quantity": 1.5}]}),
+            vec![("/lines/0/quantity", "type")],
+        ),
         (
             json!({"reference": "r", "lines": [{"pool": pool, "quantity": 1, "carrier_parameters": {}}]}),
             vec![("/lines/0/carrier_parameters", "unsupported")],
@@ -186,6 +194,64 @@ async fn the_answer_comes_when_the_client_wants_it() {
             assert_eq!(done["lines"][0]["profiles"][0]["bundle"]["status"], "preloaded");
             assert_eq!(twin.orders_of(&line.msisdn).await.len(), 1);
         }
+    }
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn an_order_is_waited_for_where_it_is_read() {
+    let app = TestApp::start().await;
+    let lines = app.deliver(1).await;
+    if let Some(twin) = app.twin() {
+        twin.fail_order(&lines[0].iccid, &json!({"slow": {"ms": 1500}})).await;
+        let body = order_with(PRODUCT, &unique("order"), &app.pool, 1);
+        let placed = app.post("/v1/orders", &body).header("Prefer", "wait=0").send().await.expect_status(202);
+        let path = placed.header("location").unwrap().to_owned();
+        // Without a preference at once.
+        let early = app.get(&path).send().await.expect_status(200);
+        assert_eq!(
+            (early.header("preference-applied"), &early.json()["status"]),
+            (None, &json!("in_progress"))
+        );
+        // Whose it is not does not wait for it.
+        let (_, other) = app.new_key(&unique("channel"), &["storefront"]).await;
+        let asked = Instant::now();
+        app.get(&path).header("Prefer", "wait=30").key(&other).send().await.expect_problem(404, "not-found");
+        // As soon as there is an outcome, codes included where they are asked for.
+        let plain = app.get(&path).header("Prefer", "wait=30").send();
+        let revealed = app.get(&format!("{path}?reveal=true")).header("Prefer", "wait=99").send();
+        let (plain, revealed) = tokio::join!(plain, revealed);
+        assert!(asked.elapsed() < Duration::from_secs(20), "{:?}", asked.elapsed());
+        assert_eq!(plain.header("preference-applied"), Some("wait=30"));
+        assert_eq!(revealed.header("preference-applied"), Some("wait=60"), "no longer than for a POST");
+        assert_eq!(plain.expect_status(200).json()["status"], "fulfilled");
+        let revealed = revealed.expect_status(200).json();
+        assert_eq!(revealed["lines"][0]["profiles"][0]["activation"]["lpa"], lines[0].lpa());
+        // What has an outcome is not waited for.
+        let asked = Instant::now();
+        let done = app.get(&path).header("Prefer", "wait=30").send().await.expect_status(200);
+        assert_eq!(done.json()["status"], "fulfilled");
+        assert!(asked.elapsed() < Duration::from_secs(10));
+    }
+    app.finish().await;
+}
+
+/// A wait that ends before the order does is no error.
+#[tokio::test]
+async fn a_wait_that_was_too_short_answers_with_what_there_is() {
+    let app = TestApp::start().await;
+    let lines = app.deliver(1).await;
+    if let Some(twin) = app.twin() {
+        twin.fail_order(&lines[0].iccid, &json!("drop_after_apply")).await;
+        let body = order_with(PRODUCT, &unique("order"), &app.pool, 1);
+        let placed = app.post("/v1/orders", &body).header("Prefer", "wait=0").send().await.expect_status(202);
+        let path = placed.header("location").unwrap().to_owned();
+        let asked = Instant::now();
+        let open = app.get(&path).header("Prefer", "wait=1").send().await.expect_status(200).json();
+        assert_eq!(open["status"], "in_progress");
+        assert!(asked.elapsed() >= Duration::from_secs(1));
+        let early = app.get(&format!("{path}?reveal=true")).header("Prefer", "wait=0").send().await;
+        early.expect_problem(409, "invalid-transition");
     }
     app.finish().await;
 }

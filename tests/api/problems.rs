@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value as Json, json};
 use simdepot_tests::TestApp;
-use simdepot_tests::app::{Contract, unique};
+use simdepot_tests::app::{Contract, text, unique};
 
 use crate::checked::assert_body;
 use crate::{fields_of, order};
@@ -33,6 +33,28 @@ async fn a_body_that_is_none_is_told_from_a_wrong_one() {
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     let deep = send("application/json", &deep).await;
     assert!(matches!(deep.status, 400 | 422), "{deep:?}");
+    app.finish().await;
+}
+
+/// What cannot be an id is no secret to anybody: the answer tells what one looks like.
+#[tokio::test]
+async fn what_a_path_lacks_is_said() {
+    let app = TestApp::start().await;
+    for (path, words) in [
+        ("/v1/orders/ORD_1", "the id in the path is not valid: expected an id such as ord_"),
+        (
+            "/v1/holds/ord_01h455vb4pex5vsknk084sn02q",
+            "the id in the path is not valid: expected an id such as hold_",
+        ),
+        ("/v1/profiles/%ff", "the iccid in the path is not valid: ICCID "),
+        ("/v1/pools/%E2%82%AC", "the pool in the path is not valid: a pool name is 1 to 63 characters"),
+        ("/v1/nothing", "there is no such path"),
+    ] {
+        let problem = app.get(path).send().await.expect_problem(404, "not-found");
+        let detail = text(&problem, "/detail");
+        assert!(detail.starts_with(words), "{path}: {detail}");
+        assert!(!detail.contains("ORD_1") && !detail.contains('€'), "{path}: {detail}");
+    }
     app.finish().await;
 }
 

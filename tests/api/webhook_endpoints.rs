@@ -153,6 +153,15 @@ async fn what_cannot_be_an_endpoint_is_named() {
         let problem = app.post(PATH, &body).send().await.expect_problem(422, "validation-failed");
         assert_eq!(fields_of(&problem), [wrong], "{body}");
     }
+    for (misspelt, types) in [
+        ("hold.creatd", "there is hold.created, hold.extended, hold.ended"),
+        ("ordr.created", "order.created"),
+    ] {
+        let mut body = body();
+        body["types"] = json!([misspelt]);
+        let problem = app.post(PATH, &body).send().await.expect_problem(422, "validation-failed");
+        assert!(text(&problem, "/errors/0/message").contains(types), "{problem:#}");
+    }
     let made = app.post(PATH, &body()).send().await.expect_status(201).json();
     let path = format!("{PATH}/{}", text(&made, "/id"));
     let problem = app.patch(&path, &json!({"url": "https://10.0.0.1/"})).send().await;

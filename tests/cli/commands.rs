@@ -62,9 +62,40 @@ fn verify_neither_makes_nor_migrates_a_database() {
     assert!(error.contains("migrat"), "{error}");
 }
 
+/// A depot with an account that nobody answers for: what works on the store asks no carrier.
+fn with_an_account(key: &str) -> Place {
+    let place = Place::new()
+        .with("SIMDEPOT_ENCRYPTION_KEY", key)
+        .with("SIMDEPOT_CARRIER_SPC_CLIENT_SECRET", "sandbox-secret");
+    place.write(
+        "simdepot.toml",
+        "[[carriers]]\naccount = \"spc\"\nkind = \"transatel\"\nbase_url = \"http://127.0.0.1:1\"\nclient_id = \"c\"\n\
+         mvno_ref = \"M\"\ncos = \"C\"\n",
+    );
+    place
+}
+
+#[test]
+fn a_sandbox_is_what_has_neither_accounts_nor_a_key() {
+    let place = Place::new();
+    assert!(place.run(&["doctor"]).good().contains("would run as a sandbox"));
+    let place = place.with("SIMDEPOT_ENCRYPTION_KEY", KEY);
+    for command in [["doctor"].as_slice(), &CREATE, &["serve"]] {
+        let refused = place.run(command).bad();
+        assert!(refused.contains("no carrier account is configured"), "{command:?}: {refused}");
+        assert!(refused.contains("SIMDEPOT_CONFIG") && !refused.contains(KEY), "{command:?}: {refused}");
+    }
+    assert!(place.files().is_empty(), "no database is made: {:?}", place.files());
+    // What needs no account works without one.
+    for command in ["migrate", "verify"] {
+        place.run(&[command]).good();
+    }
+    assert!(place.run(&["keys", "rotate-encryption"]).good().contains("0 keys wrapped again"));
+}
+
 #[test]
 fn a_key_is_printed_alone() {
-    let place = Place::new().with("SIMDEPOT_ENCRYPTION_KEY", KEY);
+    let place = with_an_account(KEY);
     let ran = place.run(&CREATE);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let key = ran.out.strip_suffix('\n').unwrap();
@@ -79,7 +110,7 @@ fn a_key_is_printed_alone() {
 
 #[test]
 fn another_encryption_key_is_refused() {
-    let place = Place::new().with("SIMDEPOT_ENCRYPTION_KEY", KEY);
+    let place = with_an_account(KEY);
     place.run(&CREATE).good();
     let place = place.with("SIMDEPOT_ENCRYPTION_KEY", OTHER_KEY);
     for command in [CREATE.as_slice(), &["serve"], &["verify"], &["migrate"]] {

@@ -53,6 +53,15 @@ fn a_depot_does_not_become_a_sandbox() {
         refused.contains("SIMDEPOT_ENCRYPTION_KEY is set") && refused.contains("SIMDEPOT_CONFIG"),
         "{refused}"
     );
+    // What is run before going live, and what makes keys: neither takes this for a sandbox.
+    let before = place.files();
+    for command in [["doctor"].as_slice(), &create] {
+        let refused = place.run(command);
+        assert_eq!((refused.code, refused.out.as_str()), (Some(1), ""), "{command:?}: {refused:?}");
+        assert!(refused.err.contains("SIMDEPOT_ENCRYPTION_KEY is set"), "{command:?}: {refused:?}");
+        assert!(!refused.err.contains(ENCRYPTION_KEY), "{refused:?}");
+    }
+    assert_eq!(place.files(), before, "nothing is made");
     // Without anybody to ask there is nothing to compare: said once, not once a profile.
     let alone = place.run(&["reconcile"]);
     assert_eq!(alone.code, Some(1), "{alone:?}");
@@ -61,6 +70,8 @@ fn a_depot_does_not_become_a_sandbox() {
     let other = place.with("SIMDEPOT_ENCRYPTION_KEY", "");
     let refused = other.run(&["serve"]).bad();
     assert!(refused.contains("was made with encryption key"), "{refused}");
+    assert!(refused.contains("SIMDEPOT_ENCRYPTION_KEY is not set") && refused.contains("simdepot.toml"));
+    assert!(!refused.contains("SIMDEPOT_ENCRYPTION_KEY is e"), "{refused}");
     let place = other.with("SIMDEPOT_ENCRYPTION_KEY", ENCRYPTION_KEY);
     assert!(place.run(&["verify"]).good().contains("no difference"));
 }
@@ -99,7 +110,10 @@ fn an_account_from_its_configuration_to_an_order() {
     let again = place.run(&["import", "good.csv", "--pool", "world"]).good();
     assert!(again.contains("this file was imported before"), "{again}");
     let error = place.run(&["import", "good.csv", "--pool", "nowhere"]).bad();
-    assert!(error.contains("--pool there is no such pool"), "{error}");
+    assert!(
+        error.contains("--pool: there is no pool nowhere") && error.contains("POST /v1/pools"),
+        "{error}"
+    );
     let error = place.run(&["import", "none.csv", "--pool", "world"]).bad();
     assert!(error.contains("none.csv"), "{error}");
 

@@ -126,9 +126,9 @@ impl Problem {
         Self::invalid(vec![FieldError::new(pointer, code, message).into()])
     }
 
-    /// `not-found`. `what` in words: "profile".
-    pub fn not_found(what: &str) -> Self {
-        Self::new(ProblemCode::NotFound, format!("{what} not found"))
+    /// `not-found`, of a path that nothing is served at.
+    pub fn no_such_path() -> Self {
+        Self::new(ProblemCode::NotFound, "there is no such path")
     }
 
     /// The problem behind a status that the framework answered by itself.

@@ -119,7 +119,7 @@ pub(crate) async fn answer(req: HttpRequest, served: web::Data<Served>) -> ApiRe
             let detail = format!("this path is served by {allowed}");
             Problem::new(ProblemCode::MethodNotAllowed, detail).header(header::ALLOW, &allowed)
         }
-        None => Problem::not_found("this path"),
+        None => Problem::no_such_path(),
     })
 }
 

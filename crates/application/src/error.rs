@@ -67,7 +67,9 @@ pub enum AppError {
     #[error("a pool of that name exists")]
     PoolExists,
     /// The hold reserves nothing any more.
-    #[error("the hold {hold} reserves nothing any more: it is {status}")]
+    #[error(
+        "the hold {hold} reserves nothing any more, it is {status}: make another hold, or order from the pool without one"
+    )]
     HoldExpired {
         /// Which.
         hold: HoldId,

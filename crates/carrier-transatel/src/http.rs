@@ -10,7 +10,7 @@ use std::io;
 
 use async_trait::async_trait;
 use reqwest::header::HeaderValue;
-use reqwest::{Client, Method, RequestBuilder, redirect, retry};
+use reqwest::{Client, Method, RequestBuilder, Url, redirect, retry};
 use simdepot_domain::carrier::Unavailable;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
@@ -126,21 +126,81 @@ fn failure_of(error: &reqwest::Error) -> Failure {
     if error.is_builder() {
         return unwritable();
     }
-    let cause = io_kind(error).map(|kind| format!(" ({kind})")).unwrap_or_default();
     // Name resolution, TCP and TLS come before the first byte of the request.
     if error.is_connect() {
-        return not_sent(format!("no connection to the carrier{cause}"), true);
+        return not_sent(format!("no connection to the carrier: {}", connecting(error)), true);
     }
+    let cause = io_error(error).map(|cause| format!(" ({})", cause.kind())).unwrap_or_default();
     lost(&format!("the connection ended before the answer{cause}"))
 }
 
-fn io_kind(error: &reqwest::Error) -> Option<io::ErrorKind> {
-    let mut source = error.source();
-    while let Some(cause) = source {
-        if let Some(io) = cause.downcast_ref::<io::Error>() {
-            return Some(io.kind());
-        }
-        source = cause.source();
+/// Where on the way to the carrier it went wrong. Of the URL only the host is told.
+fn connecting(error: &reqwest::Error) -> String {
+    let host = error.url().and_then(Url::host_str).unwrap_or("the host of base_url");
+    // hyper-util has no type for it, and no other text of its own begins so.
+    if causes(error).any(|cause| cause.to_string().starts_with("dns error")) {
+        return format!("the name {host} cannot be resolved to an address");
     }
-    None
+    if let Some(cause) = causes(error).find_map(tls_error) {
+        return format!("TLS with {host} failed ({cause})");
+    }
+    match io_error(error).map(io::Error::kind) {
+        Some(io::ErrorKind::ConnectionRefused) => format!("{host} refused it"),
+        Some(io::ErrorKind::TimedOut) => format!("{host} did not take it in time"),
+        None if error.is_timeout() => format!("{host} did not take it in time"),
+        Some(kind) => format!("{host} cannot be reached ({kind})"),
+        None => format!("{host} cannot be reached"),
+    }
+}
+
+fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    std::iter::successors(error.source(), |cause| (*cause).source())
+}
+
+fn io_error(error: &reqwest::Error) -> Option<&io::Error> {
+    causes(error).find_map(|cause| cause.downcast_ref())
+}
+
+/// An I/O error does not count what it wraps among its causes.
+fn tls_error<'a>(cause: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    let wrapped = |io: &'a io::Error| io.get_ref().and_then(|inner| tls_error(inner));
+    cause.downcast_ref().or_else(|| cause.downcast_ref().and_then(wrapped))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// Tries to connect, and tells what is said of it.
+    async fn told(url: &str) -> String {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = Client::builder().no_proxy().build().unwrap();
+        let request = client.get(format!("{url}/lines?msisdn=33755000021"));
+        let Err(Failure::NotSent { why, carrier_down }) = send(request).await else { panic!("a connection") };
+        assert!(carrier_down && !why.reason.contains("33755"), "{}", why.reason);
+        why.reason
+    }
+
+    #[tokio::test]
+    async fn what_keeps_from_the_carrier_is_told_apart() {
+        // Longer than a name may be, so that nobody is asked for it.
+        let name = format!("{}.invalid", "a".repeat(64));
+        let unknown = told(&format!("http://{name}")).await;
+        assert_eq!(
+            unknown,
+            format!("no connection to the carrier: the name {name} cannot be resolved to an address")
+        );
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let plain =
+            std::thread::spawn(move || listener.accept().unwrap().0.write_all(b"HTTP/1.0 400 No\r\n\r\n"));
+        let no_tls = told(&format!("https://{address}")).await;
+        assert!(no_tls.starts_with("no connection to the carrier: TLS with 127.0.0.1 failed ("), "{no_tls}");
+        plain.join().unwrap().unwrap();
+        let closed = told(&format!("https://{address}")).await;
+        assert_eq!(closed, "no connection to the carrier: 127.0.0.1 refused it");
+    }
 }

@@ -4,6 +4,8 @@
 //! so that the order within a subject does not depend on time or id.
 
 mod fact;
+#[cfg(test)]
+mod page;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};

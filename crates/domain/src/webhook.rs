@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use strum::{AsRefStr, Display, EnumString, IntoStaticStr, VariantArray};
 
 pub use courier::{Courier, Parcel, Reply};
-pub use event_types::{event_types, is_event_type, order_key, wants};
+pub use event_types::{event_types, is_event_type, order_key, suggested_types, wants};
 pub use health::Health;
 pub use retry::{TRIES, Verdict, judge};
 pub use signature::{BadSecret, OVERLAP, WebhookSecret, signatures};

@@ -19,8 +19,12 @@ use super::words::{BalanceUnit, BundleStatus, OperationStatus, OrderType};
 pub struct TopUpRequest {
     /// Your own reference, unique among the top-ups of your channel for ever: the same request again answers the same
     /// bundle.
-    #[validate(length(min = 1, max = 255), custom(function = "text::single_line"))]
-    #[schema(min_length = 1, max_length = 255, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]+$")]
+    #[validate(length(min = 1, max = 255), custom(function = "text::reference"))]
+    #[schema(
+        min_length = 1,
+        max_length = 255,
+        pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f\\u202a-\\u202e\\u2066-\\u2069]*[^\\s\\u0000-\\u001f\\u007f-\\u009f\\u202a-\\u202e\\u2066-\\u2069][^\\u0000-\\u001f\\u007f-\\u009f\\u202a-\\u202e\\u2066-\\u2069]*$"
+    )]
     pub reference: String,
     /// The product, by its id in the catalogue.
     #[validate(length(min = 1, max = 255), custom(function = "text::single_line"))]

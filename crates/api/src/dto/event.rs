@@ -64,7 +64,7 @@ pub struct Event {
     /// Its id.
     #[schema(value_type = identifiers::EventId)]
     pub id: id::EventId,
-    /// Its type, for example `order.created`. Types are only added.
+    /// Its type, for example `order.created`; `docs/EVENTS.md` lists them all with their data. Types are only added.
     #[serde(rename = "type")]
     pub type_name: String,
     /// When it became true.
@@ -75,7 +75,7 @@ pub struct Event {
     /// How many events the subject has had with this one: the order of a subject's events.
     #[schema(minimum = 1)]
     pub version: i64,
-    /// What is true now; its form depends on the type. Fields are only added.
+    /// What is true now; its form depends on the type, as `docs/EVENTS.md` tells. Fields are only added.
     #[schema(value_type = Object)]
     pub data: Json,
 }

@@ -41,6 +41,16 @@ pub struct PollHeader {
     pub prefer: String,
 }
 
+/// How long to wait for an order's outcome while reading it.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Header)]
+pub struct SettledHeader {
+    /// `wait=<seconds>` (0 to 60, default 0; RFC 7240): how long to wait while the order is `in_progress`. What was applied
+    /// comes back in `Preference-Applied`.
+    #[param(rename = "Prefer", required = false, example = "wait=20")]
+    pub prefer: String,
+}
+
 macro_rules! paths {
     ($($name:ident { $field:ident: $schema:ident, $description:literal })*) => {$(
         #[doc = $description]

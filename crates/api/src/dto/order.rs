@@ -29,8 +29,12 @@ use crate::pagination::Limit;
 }))]
 pub struct OrderRequest {
     /// Your own reference, unique in your channel for ever: the same order again answers the same profiles.
-    #[validate(length(min = 1, max = 255), custom(function = "text::single_line"))]
-    #[schema(min_length = 1, max_length = 255, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]+$")]
+    #[validate(length(min = 1, max = 255), custom(function = "text::reference"))]
+    #[schema(
+        min_length = 1,
+        max_length = 255,
+        pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f\\u202a-\\u202e\\u2066-\\u2069]*[^\\s\\u0000-\\u001f\\u007f-\\u009f\\u202a-\\u202e\\u2066-\\u2069][^\\u0000-\\u001f\\u007f-\\u009f\\u202a-\\u202e\\u2066-\\u2069]*$"
+    )]
     pub reference: String,
     /// What you want. All of it is handed out, or nothing; 1000 profiles at most over all lines.
     #[validate(length(min = 1, max = 50), nested)]
@@ -305,6 +309,8 @@ mod tests {
             ("reference", format!(r#"{{"reference": "", "lines": [{line}]}}"#)),
             ("reference", format!(r#"{{"reference": "{}", "lines": [{line}]}}"#, "é".repeat(256))),
             ("reference", format!(r#"{{"reference": "a\u0000", "lines": [{line}]}}"#)),
+            ("reference", format!(r#"{{"reference": " ", "lines": [{line}]}}"#)),
+            ("reference", format!(r#"{{"reference": "a\u202eb", "lines": [{line}]}}"#)),
         ] {
             let error = request(&body).unwrap_err();
             assert!(error.contains(what), "{body}: {error}");

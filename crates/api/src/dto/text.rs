@@ -22,6 +22,23 @@ pub fn single_line(text: &str) -> Result<(), ValidationError> {
     Ok(())
 }
 
+/// A storefront's own name for something: a single line that people can read and tell from another.
+///
+/// # Errors
+/// `format` when it is blank, has a control character, or one that turns the direction of text: shown in a list or a log,
+/// that would make one reference look like another.
+pub fn reference(text: &str) -> Result<(), ValidationError> {
+    single_line(text)?;
+    if text.chars().any(|letter| matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')) {
+        return Err(refused("format", "must not contain characters that change the direction of text"));
+    }
+    // The length of an empty one is told elsewhere.
+    if !text.is_empty() && text.chars().all(char::is_whitespace) {
+        return Err(refused("format", "must not be blank"));
+    }
+    Ok(())
+}
+
 /// Text of several lines: of the control characters only tab and line ends.
 ///
 /// # Errors
@@ -82,6 +99,16 @@ mod tests {
         }
         assert!(lines("a\r\n\tb").is_ok());
         assert!(lines("a\0").is_err());
+    }
+
+    #[test]
+    fn a_reference_can_be_read() {
+        for good in ["shop-1042", "commande n° 1", " a ", "طلب ١", "", "\u{200f}a"] {
+            assert!(reference(good).is_ok(), "{good:?}");
+        }
+        for bad in [" ", "\u{a0}\u{3000}", "a\u{202e}b", "\u{202a}", "\u{2066}a\u{2069}", "a\nb", "\0"] {
+            assert_eq!(reference(bad).unwrap_err().code, "format", "{bad:?}");
+        }
     }
 
     #[test]

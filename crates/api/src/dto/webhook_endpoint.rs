@@ -31,7 +31,8 @@ pub struct WebhookEndpointRequest {
     #[validate(length(min = 1, max = 255), custom(function = "text::single_line"))]
     #[schema(min_length = 1, max_length = 255, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]+$")]
     pub description: Option<String>,
-    /// Event types that it gets, with `.*` for all of a kind, such as `order.*`. All when absent.
+    /// Event types that it gets (`docs/EVENTS.md` lists them), with `.*` for all of a kind, such as `order.*`. All when
+    /// absent.
     #[validate(length(min = 1, max = 100), custom(function = "short_types"))]
     #[schema(min_items = 1, max_items = 100)]
     pub types: Option<Vec<String>>,

@@ -9,7 +9,7 @@ use actix_web::http::header;
 use actix_web::web::{Bytes, BytesMut};
 use actix_web::{HttpMessage, HttpRequest};
 use futures_util::StreamExt;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use validator::Validate;
 
 use super::objects::Objects;
@@ -85,7 +85,7 @@ pub(crate) fn require_json(req: &HttpRequest) -> Result<(), Problem> {
 pub(crate) fn parse<T: DeserializeOwned + Validate>(body: &[u8]) -> Result<T, Problem> {
     let mut json = serde_json::Deserializer::from_slice(body);
     let value: T = serde_path_to_error::deserialize(Objects(&mut json)).map_err(|error| {
-        if error.inner().is_data() {
+        if error.inner().is_data() || is_json(body) {
             Problem::invalid(vec![violation::of_json(&error)])
         } else {
             malformed(error.inner())
@@ -94,6 +94,13 @@ pub(crate) fn parse<T: DeserializeOwned + Validate>(body: &[u8]) -> Result<T, Pr
     json.end().map_err(|error| malformed(&error))?;
     value.validate().map_err(|errors| Problem::invalid(violation::of_validation(&errors, "/")))?;
     Ok(value)
+}
+
+/// Whether it is JSON, for whatever type. Reading it into one stops as at a broken text where a number is too large for
+/// any type of ours, and where something else stands in the place of one of a few words.
+fn is_json(body: &[u8]) -> bool {
+    // What is skipped is not looked at for UTF-8.
+    std::str::from_utf8(body).is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok())
 }
 
 fn malformed(error: &serde_json::Error) -> Problem {

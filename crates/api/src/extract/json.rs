@@ -45,6 +45,15 @@ mod tests {
         reference: String,
         #[validate(nested, length(min = 1))]
         lines: Vec<Line>,
+        #[serde(rename = "shade")]
+        _shade: Option<Shade>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Shade {
+        Dark,
+        Light,
     }
 
     #[derive(Debug, Serialize, Deserialize, Validate)]
@@ -105,12 +114,47 @@ mod tests {
             (r#"["r",[{"pool":"p","quantity":1}]]"#, "", "type"),
             (r#"{"reference":"r","lines":[["p",1]]}"#, "/lines/0", "type"),
             ("null", "", "type"),
+            (r#"{"reference":"r","lines":[{"pool":"p","quantity":1e400}]}"#, "/lines/0/quantity", "range"),
+            (r#"{"reference":"r","lines":[{"pool":"p","quantity":1.5}]}"#, "/lines/0/quantity", "type"),
+            (r#"{"reference":"r","lines":[],"colour":5}"#, "/colour", "unknown-field"),
         ];
         for (body, pointer, code) in cases {
             let (status, problem, fields) = refused(body).await;
             assert_eq!((status, problem.as_str()), (422, "validation-failed"), "{body}");
             assert_eq!(fields, [(pointer.to_owned(), code.to_owned())], "{body}");
         }
+    }
+
+    /// A client knows JSON, and not the language that we are written in.
+    #[actix_web::test]
+    async fn says_what_is_expected_in_the_words_of_json() {
+        for (quantity, message) in [
+            (r#""2""#, "must be an integer"),
+            ("1.5", "must be an integer"),
+            ("[]", "must be an integer"),
+            ("null", "must be an integer"),
+            ("-1", "must be an integer from 0 to 4294967295"),
+            ("4294967296", "must be an integer from 0 to 4294967295"),
+            ("4294967296.0", "must be an integer from 0 to 4294967295"),
+            ("1e30", "must be an integer"),
+            ("1e400", "is out of range"),
+        ] {
+            let body = format!(r#"{{"reference":"r","lines":[{{"pool":"p","quantity":{quantity}}}]}}"#);
+            let (_, problem) = send("application/json", body).await.unwrap_err();
+            assert_eq!(problem["errors"][0]["message"], message, "{quantity}");
+        }
+        for (body, message) in [
+            (r#"{"reference":5,"lines":[]}"#, "must be a string"),
+            (r#"{"reference":"r","lines":{}}"#, "must be an array"),
+            (r#"{"reference":"r","lines":[5]}"#, "must be an object"),
+            (r#"{"reference":"r","lines":[],"shade":5}"#, "is not of the expected type"),
+            (r#"{"reference":"r","lines":[],"shade":"blue"}"#, "must be `dark` or `light`"),
+        ] {
+            let (status, problem) = send("application/json", body).await.unwrap_err();
+            assert_eq!((status, &problem["errors"][0]["message"]), (422, &json!(message)), "{body}");
+        }
+        let whole = r#"{"reference":"r","lines":[{"pool":"p","quantity":2.0}]}"#;
+        assert_eq!(send("application/json", whole).await.unwrap().lines[0].quantity, 2);
     }
 
     #[actix_web::test]

@@ -1,5 +1,7 @@
 //! A struct is a JSON object. The code that serde derives takes an array for it too, value by value in the order of the
 //! source: then the order of our fields would be part of the contract, and `["a", "b"]` would be a request.
+//!
+//! And an integer is any number without a fraction, as JSON and its schemas have it: `1.0` is one, and so is `1e2`.
 
 use std::fmt;
 
@@ -9,6 +11,15 @@ use serde::de::{
 
 /// A deserializer, and whatever serde makes of it on the way in, that reads structs from objects alone, at any depth.
 pub(crate) struct Objects<T>(pub(crate) T);
+
+/// The same for what asks for an integer.
+macro_rules! ask_integer {
+    ($($method:ident;)*) => {$(
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+            self.0.$method(Integer(visitor))
+        }
+    )*};
+}
 
 /// Hands a type's question on, so that what comes of it is watched too.
 macro_rules! ask {
@@ -31,19 +42,22 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Objects<D> {
         self.0.deserialize_map(Objects(visitor))
     }
 
+    ask_integer! {
+        deserialize_i8;
+        deserialize_i16;
+        deserialize_i32;
+        deserialize_i64;
+        deserialize_i128;
+        deserialize_u8;
+        deserialize_u16;
+        deserialize_u32;
+        deserialize_u64;
+        deserialize_u128;
+    }
+
     ask! {
         deserialize_any();
         deserialize_bool();
-        deserialize_i8();
-        deserialize_i16();
-        deserialize_i32();
-        deserialize_i64();
-        deserialize_i128();
-        deserialize_u8();
-        deserialize_u16();
-        deserialize_u32();
-        deserialize_u64();
-        deserialize_u128();
         deserialize_f32();
         deserialize_f64();
         deserialize_char();
@@ -66,6 +80,42 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Objects<D> {
 
     fn is_human_readable(&self) -> bool {
         self.0.is_human_readable()
+    }
+}
+
+/// What waits for an integer, and gets one also where a number is written with a fraction of nothing.
+struct Integer<V>(V);
+
+impl<'de, V: Visitor<'de>> Visitor<'de> for Integer<V> {
+    type Value = V::Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.expecting(f)
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<V::Value, E> {
+        self.0.visit_i64(value)
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<V::Value, E> {
+        self.0.visit_u64(value)
+    }
+
+    fn visit_i128<E: Error>(self, value: i128) -> Result<V::Value, E> {
+        self.0.visit_i128(value)
+    }
+
+    fn visit_u128<E: Error>(self, value: u128) -> Result<V::Value, E> {
+        self.0.visit_u128(value)
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<V::Value, E> {
+        // By its digits, so that nothing is rounded on the way; what fits no integer stays a fraction to the visitor.
+        let digits = (value.fract() == 0.0).then(|| format!("{value:.0}"));
+        match digits.and_then(|digits| digits.parse().ok()) {
+            Some(whole) => self.0.visit_i64(whole),
+            None => self.0.visit_f64(value),
+        }
     }
 }
 
@@ -278,6 +328,32 @@ mod tests {
         ] {
             assert_eq!(read(text).unwrap(), serde_json::from_str(text).unwrap(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_number_without_a_fraction_is_an_integer() {
+        for (text, a) in [
+            ("1.0", 1),
+            ("1e2", 100),
+            ("-0.0", 0),
+            ("-3.0", -3),
+            ("12e-1", 0),
+            ("1e300", 0),
+            ("1e18", 10i64.pow(18)),
+        ] {
+            let read = read(&format!(r#"{{"optional": {{"a": {text}}}}}"#));
+            match a {
+                0 if text != "-0.0" => assert!(read.unwrap_err().contains("floating point"), "{text}"),
+                a => assert_eq!(read.unwrap().optional, Some(Inner { a }), "{text}"),
+            }
+        }
+        assert_eq!(
+            read(r#"{"free": 1.0}"#).unwrap().free,
+            serde_json::json!(1.0),
+            "what is free stays as it is"
+        );
+        assert!(read(r#"{"scalars": [true, 256.0, 1, 1.0, "c", "t"]}"#).unwrap_err().contains("expected u8"));
+        assert!(read(r#"{"scalars": [true, 1, 1, 2.0, "c", "t"]}"#).is_ok());
     }
 
     #[test]

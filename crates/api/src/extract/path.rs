@@ -1,25 +1,31 @@
 //! The dynamic part of a path.
 
+use std::fmt::Display;
 use std::future::{Ready, ready};
 use std::str::FromStr;
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
 
-use crate::problem::Problem;
+use crate::problem::{Problem, ProblemCode};
 
-/// The first dynamic segment of the path. A text that cannot be one is 404: there is no such thing.
+/// The first dynamic segment of the path. A text that cannot be one is 404: there is no such thing. The answer tells what
+/// one looks like, and does not repeat the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PathParam<T>(pub T);
 
-impl<T: FromStr> FromRequest for PathParam<T> {
+impl<T: FromStr<Err: Display>> FromRequest for PathParam<T> {
     type Error = Problem;
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let segment = req.match_info().iter().next().map(|(_, text)| text);
-        let parsed = segment.and_then(|text| text.parse().ok());
-        ready(parsed.map(Self).ok_or_else(|| Problem::not_found("this")))
+        let found = req.match_info().iter().next();
+        ready(found.ok_or_else(Problem::no_such_path).and_then(|(name, text)| {
+            text.parse().map(Self).map_err(|error| {
+                let detail = format!("the {name} in the path is not valid: {error}");
+                Problem::new(ProblemCode::NotFound, detail)
+            })
+        }))
     }
 }
 
@@ -27,6 +33,7 @@ impl<T: FromStr> FromRequest for PathParam<T> {
 mod tests {
     use actix_web::test::TestRequest;
     use simdepot_domain::iccid::Iccid;
+    use simdepot_domain::id::OrderId;
 
     use super::*;
 
@@ -39,5 +46,17 @@ mod tests {
         assert_eq!(extract("8988247000000000013").await.unwrap().0.as_str(), "8988247000000000013");
         assert_eq!(extract("12AB").await, Err(404));
         assert_eq!(extract("").await, Err(404));
+    }
+
+    #[actix_web::test]
+    async fn what_the_path_lacks_is_said() {
+        let request = TestRequest::get().param("id", "ORD_1").to_http_request();
+        let problem = PathParam::<OrderId>::extract(&request).await.unwrap_err();
+        let detail = serde_json::to_value(problem.details()).unwrap()["detail"].as_str().unwrap().to_owned();
+        assert!(
+            detail.starts_with("the id in the path is not valid: expected an id such as ord_"),
+            "{detail}"
+        );
+        assert!(!detail.contains("ORD_1"), "{detail}");
     }
 }

@@ -12,10 +12,61 @@ pub(crate) fn of_json(error: &serde_path_to_error::Error<serde_json::Error>) -> 
     let text = error.inner().to_string();
     // Where in the text is of no use to whoever built the body from objects.
     let message = text.split(" at line ").next().unwrap_or(&text);
-    let field = at(&pointer(error.path()), "/", message);
-    // The names of our structs say nothing to a client.
-    let no_object = field.code == "type" && message.contains(", expected struct ");
-    if no_object { ProblemField { message: "must be an object".to_owned(), ..field } } else { field }
+    at(&pointer(error.path()), "/", message)
+}
+
+/// What is expected, as JSON and not as our source has it, with a stable code. Where JSON itself went wrong for the field,
+/// the text is JSON all the same: a number that no type of ours can hold, or no text where one of a few words belongs.
+fn in_words(message: &str) -> (&'static str, String) {
+    if let Some((_, words)) =
+        message.strip_prefix("unknown variant ").and_then(|rest| rest.split_once(", expected "))
+    {
+        return ("unknown", format!("must be {words}"));
+    }
+    let (code, told) = match message {
+        "number out of range" => ("range", "is out of range"),
+        "expected value" => ("type", "is not of the expected type"),
+        "recursion limit exceeded" => ("format", "is nested too deeply"),
+        _ => ("format", message),
+    };
+    let expected = message.rsplit_once(", expected ").map(|(_, expected)| expected);
+    match expected {
+        Some(expected) if message.starts_with("invalid type: ") => {
+            ("type", format!("must be {}", kind_of(expected)))
+        }
+        Some(expected) if message.starts_with("invalid value: ") => {
+            let bounds = bounds_of(expected).map(|bounds| format!(" from {bounds}")).unwrap_or_default();
+            ("format", format!("must be {}{bounds}", kind_of(expected)))
+        }
+        Some(_) | None => (code, told.to_owned()),
+    }
+}
+
+/// What serde expected, in the words of JSON.
+fn kind_of(expected: &str) -> &str {
+    match expected {
+        "i8" | "i16" | "i32" | "i64" | "u8" | "u16" | "u32" | "u64" => "an integer",
+        "f32" | "f64" => "a number",
+        "a sequence" => "an array",
+        "a map" => "an object",
+        // The names of our structs say nothing to a client.
+        _ if expected.starts_with("struct ") => "an object",
+        _ if expected.starts_with("a ") || expected.starts_with("an ") => expected,
+        _ => "of another type",
+    }
+}
+
+/// The least and the greatest of an integer type.
+fn bounds_of(expected: &str) -> Option<String> {
+    macro_rules! bounds {
+        ($($name:ident)*) => {
+            match expected {
+                $(stringify!($name) => Some(format!("{} to {}", $name::MIN, $name::MAX)),)*
+                _ => None,
+            }
+        };
+    }
+    bounds!(i8 i16 i32 i64 u8 u16 u32 u64)
 }
 
 /// A query that is not what was asked for.
@@ -45,14 +96,8 @@ fn at(parent: &str, separator: &str, message: &str) -> ProblemField {
     if let Some(name) = named("duplicate field `") {
         return field(child(&name), "duplicate-field", "is given more than once");
     }
-    let code = if message.starts_with("invalid type") {
-        "type"
-    } else if message.starts_with("unknown variant") {
-        "unknown"
-    } else {
-        "format"
-    };
-    field(parent.to_owned(), code, message)
+    let (code, told) = in_words(message);
+    field(parent.to_owned(), code, &told)
 }
 
 fn pointer(path: &Path) -> String {

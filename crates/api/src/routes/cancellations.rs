@@ -25,7 +25,9 @@ pub(super) fn configure(config: &mut ServiceConfig) {
 /// From here on nothing of it is sent and no code of it is revealed. What is in flight at the carrier comes to its end
 /// first: until then the answer is 202 and the order says `cancelling`. A profile goes back on sale only with proof that
 /// nobody can have used it: its code was never shown, no device has it, and nothing is on it. What the carrier has
-/// placed stays there. Asking again answers the same.
+/// placed stays there: whoever has the profile installed goes on using it, with its bundle and every top-up that was paid
+/// for. Your channel does not see it any more: the profile, its bundles and its top-ups are `not-found`. Ask
+/// `refund-eligibility` before, not after. Asking again answers the same.
 #[utoipa::path(
     tag = "Orders",
     security(("bearer" = ["storefront"])),

@@ -8,7 +8,9 @@ use simdepot_domain::order::OrderStatus;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::reply::{Answer, page, position};
-use crate::dto::headers::{IdempotencyHeader as IdempotencyHeaderDoc, OrderPath, PreferHeader};
+use crate::dto::headers::{
+    IdempotencyHeader as IdempotencyHeaderDoc, OrderPath, PreferHeader, SettledHeader,
+};
 use crate::dto::order::{Order, OrderQuery, OrderRequest, OrdersQuery};
 use crate::dto::order_resolution::ResolveOrderRequest;
 use crate::extract::{Authenticated, Idempotent, PathParam, PreferWait, ValidQuery};
@@ -23,8 +25,8 @@ pub(super) fn configure(config: &mut ServiceConfig) {
 /// Place an order
 ///
 /// Takes profiles out of pools, puts the products on them through the carrier, and answers with the activation codes.
-/// All lines are taken or none. The order goes on when the client stops waiting: read it again, or send the same
-/// request again with the same `reference`.
+/// All lines are taken or none. The order goes on when the client stops waiting: read it at `Location`, which waits as
+/// well with `Prefer: wait=`, or send the same request again with the same `reference`.
 #[utoipa::path(
     tag = "Orders",
     security(("bearer" = ["storefront"])),
@@ -45,7 +47,7 @@ pub(super) fn configure(config: &mut ServiceConfig) {
             content_type = "application/problem+json"),
         (status = 409, description = "`out-of-stock` (`requested`, `available`): nothing was taken; `reference-conflict`; \
             `hold-expired` (`hold_id`, `from`): the hold reserves nothing any more; `invalid-transition`: it became another \
-            order; `idempotency-in-flight`.", body = Problem, content_type = "application/problem+json"),
+            order, which `detail` names; `idempotency-in-flight`.", body = Problem, content_type = "application/problem+json"),
         (status = 502, description = "`carrier-refused` (`order_id`, `carrier_code`): the order failed within the wait.",
             body = Problem, content_type = "application/problem+json"),
     )
@@ -111,11 +113,12 @@ async fn list_orders(
 
 /// Get an order
 ///
-/// Without activation codes, unless `reveal=true` asks for those of a fulfilled order.
+/// Without activation codes, unless `reveal=true` asks for those of a fulfilled order. With `Prefer: wait=` the answer comes
+/// as soon as the order is no longer `in_progress`, or when the wait is over.
 #[utoipa::path(
     tag = "Orders",
     security(("bearer" = ["storefront"])),
-    params(OrderPath, OrderQuery),
+    params(OrderPath, OrderQuery, SettledHeader),
     responses(
         (status = 200, description = "The order.", body = Order),
         (status = 409, description = "`invalid-transition`: codes were asked for and the order is not fulfilled, or is being \
@@ -129,8 +132,9 @@ async fn get_order(
     Authenticated(caller): Authenticated,
     PathParam(id): PathParam<OrderId>,
     ValidQuery(query): ValidQuery<OrderQuery>,
+    PreferWait(wait): PreferWait<0>,
 ) -> ApiResult<HttpResponse> {
-    let view = orders::get(&state.depot, &caller, id, query.reveal).await?;
+    let view = orders::get_settled(&state.depot, &caller, id, query.reveal, wait).await?;
     Ok(HttpResponse::Ok().json(Order::new(view, &state.settings.public_url)))
 }
 

@@ -71,18 +71,35 @@ pub async fn release(depot: &Depot, caller: &Caller, id: HoldId) -> Result<HoldV
 
 /// What the rules say to a command now. The caller has locked the hold.
 pub(crate) fn decide(conn: &mut Conn<'_>, hold: &Hold, command: HoldCommand) -> Result<HoldStatus, AppError> {
-    apply(hold.state(), command, conn.now()?).map_err(|error| refused(hold.id, error))
+    apply(hold.state(), command, conn.now()?).map_err(|error| refused(hold, error))
 }
 
-fn refused(id: HoldId, error: HoldError) -> AppError {
+/// The hold is the caller's, and the order that it became is of the same channel: the caller may read of it.
+fn refused(hold: &Hold, error: HoldError) -> AppError {
     match error.reason {
-        HoldRefusal::Over => AppError::HoldExpired { hold: id, status: error.from },
+        HoldRefusal::Over => AppError::HoldExpired { hold: hold.id, status: error.from },
         HoldRefusal::WrongStatus => AppError::InvalidTransition {
             from: error.from.to_string(),
             command: error.command.to_string(),
-            detail: error.to_string(),
+            detail: hold
+                .order
+                .map_or_else(|| error.to_string(), |order| became(hold.id, order, error.command)),
         },
     }
+}
+
+/// Why nothing can be asked of a hold that became an order, and what can be done instead.
+fn became(hold: HoldId, order: OrderId, command: HoldCommand) -> String {
+    let instead = match command {
+        HoldCommand::Convert => {
+            "read that order, or repeat its request with its own reference; another order needs another hold, or none"
+        }
+        HoldCommand::Extend | HoldCommand::Expire => {
+            "its profiles are that order's, and have no deadline any more"
+        }
+        HoldCommand::Release => "to give its profiles back, cancel that order",
+    };
+    format!("the hold {hold} became the order {order}: {instead}")
 }
 
 /// Ends a hold that becomes no order: all that it still has goes back.

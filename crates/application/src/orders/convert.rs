@@ -29,11 +29,11 @@ pub(super) fn check_bounds(
         .into_iter()
         .map(|wrong| match wrong {
             OutOfBounds::Pool { line } => {
-                let message = format!("the hold is of the pool {pool}");
+                let message = format!("must be {pool}, the pool of the hold");
                 FieldError::new(format!("/lines/{line}/pool"), "hold", message)
             }
             OutOfBounds::Quantity { line, left } => {
-                let message = format!("the hold has {left} profiles for this line");
+                let message = format!("must be at most {left}, which is what the hold has for this line");
                 FieldError::new(format!("/lines/{line}/quantity"), "hold", message)
             }
         })

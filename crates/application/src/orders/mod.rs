@@ -11,6 +11,6 @@ mod take;
 pub use by_hand::{OrderDecided, OrderVerdict, decide_by_hand};
 pub(crate) use made_bundle::BundleOnProfile;
 pub use place::{PlaceOrder, Placed, PlacedAs, place};
-pub use read::{ListOrders, OrderBundle, OrderLineView, OrderProfile, OrderView, get, list};
+pub use read::{ListOrders, OrderBundle, OrderLineView, OrderProfile, OrderView, get, get_settled, list};
 pub(crate) use read::{order_bundle, own, read};
 pub(crate) use roll_up::roll_up;

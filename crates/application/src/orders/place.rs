@@ -90,7 +90,7 @@ pub async fn place(
 }
 
 /// Waits until the order is no longer in progress.
-async fn settle(depot: &Depot, id: OrderId, wait: Duration) -> Result<(), AppError> {
+pub(super) async fn settle(depot: &Depot, id: OrderId, wait: Duration) -> Result<(), AppError> {
     let look = || async {
         let order = depot.store.read(move |conn| orders::find(conn, id)).await?;
         Ok::<_, AppError>(order.filter(|order| order.status != OrderStatus::InProgress))

@@ -1,6 +1,7 @@
 //! Reading orders, and revealing the codes of fulfilled ones.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use simdepot_domain::activation_code::ActivationCode;
@@ -14,6 +15,7 @@ use simdepot_persistence::orders::{self, Order, OrderFilter};
 use simdepot_persistence::profiles::{self, Profile};
 use simdepot_persistence::{Conn, allocations, pools};
 
+use super::place::settle;
 use crate::activation;
 use crate::caller::Caller;
 use crate::depot::Depot;
@@ -84,6 +86,26 @@ pub async fn get(depot: &Depot, caller: &Caller, id: OrderId, reveal: bool) -> R
         return Err(activation::not_fulfilled(&found.order));
     }
     reveal_all(depot, caller, found).await
+}
+
+/// The same, once the order is no longer in progress, or after `wait` as it is then.
+///
+/// # Errors
+/// Those of [`get`], which are not waited for.
+pub async fn get_settled(
+    depot: &Depot,
+    caller: &Caller,
+    id: OrderId,
+    reveal: bool,
+    wait: Duration,
+) -> Result<OrderView, AppError> {
+    if !wait.is_zero() {
+        // Whose it is comes first: nobody holds a connection for what is not his.
+        let channel = caller.channel.clone();
+        depot.store.read(move |conn| own(conn, &channel, id)).await?;
+        settle(depot, id, wait).await?;
+    }
+    get(depot, caller, id, reveal).await
 }
 
 /// An order of the caller's channel, without codes.

@@ -4,6 +4,7 @@ use simdepot_domain::event::{Fact, Subject};
 use simdepot_domain::id::WebhookEndpointId;
 use simdepot_domain::webhook::{
     DeliveryStatus, EndpointStatus, Health, OVERLAP, TargetError, Targets, WebhookSecret, is_event_type,
+    suggested_types,
 };
 use simdepot_persistence::vault::Vault;
 use simdepot_persistence::webhooks::deliveries::{self, Delivery};
@@ -143,7 +144,8 @@ fn check(targets: Targets, settings: &EndpointSettings) -> Result<(), AppError> 
     }
     for (index, pattern) in settings.types.iter().flatten().enumerate() {
         if !is_event_type(pattern) {
-            let message = "is no event type; a kind of events is named with .*, such as order.*";
+            let known = suggested_types(pattern).join(", ");
+            let message = format!("is no event type, nor a kind with .*, such as order.*; there is {known}");
             errors.push(FieldError::new(format!("/types/{index}"), "unknown", message));
         }
     }

@@ -19,6 +19,13 @@ pub fn is_event_type(pattern: &str) -> bool {
     }
 }
 
+/// What may stand in the place of a filter that names no type: the types of its kind, or all when it names no kind.
+pub fn suggested_types(pattern: &str) -> Vec<&'static str> {
+    let kind = pattern.split('.').next().unwrap_or_default();
+    let of_kind: Vec<_> = event_types().iter().copied().filter(|known| is_of(kind, known)).collect();
+    if of_kind.is_empty() { event_types().to_vec() } else { of_kind }
+}
+
 /// Whether an endpoint with this filter wants an event; without a filter it wants all.
 pub fn wants(filter: Option<&[String]>, event_type: &str) -> bool {
     filter.is_none_or(|patterns| {
@@ -59,6 +66,17 @@ mod tests {
         }
         for unknown in ["", "*", ".*", "order", "ord.*", "order.creat*", "order.created.*", "Order.created"] {
             assert!(!is_event_type(unknown), "{unknown}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_filter_is_answered_with_what_there_is() {
+        let holds = ["hold.created", "hold.extended", "hold.ended"];
+        for pattern in ["hold.creatd", "hold", "hold.*.*"] {
+            assert_eq!(suggested_types(pattern), holds, "{pattern}");
+        }
+        for pattern in ["hol.created", "", "*"] {
+            assert_eq!(suggested_types(pattern), event_types(), "{pattern}");
         }
     }
 

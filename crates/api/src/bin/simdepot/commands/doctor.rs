@@ -12,6 +12,7 @@ use crate::setup;
 
 pub(super) async fn run() -> anyhow::Result<Outcome> {
     let config = setup::config()?;
+    setup::require_no_key_of_worth(&config)?;
     if config.is_sandbox() {
         output::line("no carrier account is configured: simdepot would run as a sandbox")?;
         return Ok(Outcome::Good);

@@ -4,11 +4,12 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use simdepot_application::api_keys;
 use simdepot_application::imports::{self, ImportView, StartImport, StartedAs};
+use simdepot_application::{AppError, FieldError, api_keys};
+use simdepot_domain::channel::PoolName;
 use simdepot_domain::import::ImportStatus;
 
 use crate::cli::ImportArgs;
@@ -22,6 +23,7 @@ pub(super) async fn run(args: ImportArgs) -> anyhow::Result<Outcome> {
     let sha256 = tokio::task::spawn_blocking(move || sha256(&path)).await?;
     let sha256 = sha256.with_context(|| format!("{} cannot be read", args.file.display()))?;
     let depot = setup::depot(&config).await?;
+    let pool = args.pool.clone();
     let start = StartImport {
         pool: args.pool,
         format: args.format,
@@ -31,7 +33,7 @@ pub(super) async fn run(args: ImportArgs) -> anyhow::Result<Outcome> {
         file_name: file_name(&args.file),
     };
     let started = imports::start(&depot, &api_keys::command_line()?, start, &sha256, None).await;
-    let (view, started_as) = started.map_err(output::explained)?;
+    let (view, started_as) = started.map_err(|error| explained(error, &pool))?;
     let id = view.import.id;
     if started_as == StartedAs::Created {
         let bar = ImportBar::new();
@@ -42,6 +44,21 @@ pub(super) async fn run(args: ImportArgs) -> anyhow::Result<Outcome> {
     let view = imports::get(&depot, id).await?;
     output::line(&if args.json { document(&view) } else { text(&view, started_as) })?;
     Ok((view.import.status == ImportStatus::Completed && view.import.counts.rejected == 0).into())
+}
+
+/// Pools are made through the API alone: whoever lacks one is told how.
+fn explained(error: AppError, pool: &PoolName) -> anyhow::Error {
+    let is_unknown = |errors: &[FieldError]| {
+        errors.iter().any(|error| error.pointer == "?pool" && error.code == "unknown")
+    };
+    match error {
+        AppError::Invalid(errors) if is_unknown(&errors) => anyhow!(
+            "--pool: there is no pool {pool} in this database. Make it with POST /v1/pools and a key with the scope stock: \
+             curl -d '{{\"pool\":\"{pool}\",\"carrier_account\":\"…\",\"name\":\"…\"}}' -H 'Content-Type: application/json' \
+             -H 'Authorization: Bearer sd_…' http://127.0.0.1:8080/v1/pools"
+        ),
+        error => output::explained(error),
+    }
 }
 
 fn file_name(path: &Path) -> Option<String> {
@@ -121,7 +138,6 @@ fn text(view: &ImportView, started_as: StartedAs) -> String {
 #[cfg(test)]
 mod tests {
     use chrono::DateTime;
-    use simdepot_domain::channel::PoolName;
     use simdepot_domain::delivery::Format;
     use simdepot_domain::id::ImportId;
     use simdepot_domain::import::{ImportCounts, OnError, RowResult};

@@ -12,6 +12,7 @@ use crate::setup;
 
 pub(super) async fn create(args: CreateKeyArgs) -> anyhow::Result<Outcome> {
     let config = setup::config()?;
+    setup::require_no_key_of_worth(&config)?;
     let depot = setup::depot(&config).await?;
     let new = NewApiKey {
         name: args.name,

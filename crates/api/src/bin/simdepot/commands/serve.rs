@@ -22,7 +22,7 @@ use crate::setup;
 pub(super) async fn run() -> anyhow::Result<Outcome> {
     let config = setup::config()?;
     let told_to_stop = signals::stop()?;
-    require_no_key_of_worth(&config)?;
+    setup::require_no_key_of_worth(&config)?;
     let key = key_to_make(&config)?;
     let listen = config.listen;
     let listener =
@@ -63,17 +63,6 @@ pub(super) async fn run() -> anyhow::Result<Outcome> {
         tokio::task::spawn_blocking(move || sandbox.stop()).await??;
     }
     Ok(Outcome::Good)
-}
-
-/// Who sets an encryption key keeps real codes: then a configuration that is missing was not left out on purpose.
-fn require_no_key_of_worth(config: &Config) -> anyhow::Result<()> {
-    if config.is_sandbox() && !config.uses_sandbox_encryption() {
-        bail!(
-            "SIMDEPOT_ENCRYPTION_KEY is set, and no carrier account is configured: is simdepot.toml missing here? \
-             SIMDEPOT_CONFIG names it. To run a sandbox unset SIMDEPOT_ENCRYPTION_KEY and give it a database of its own"
-        );
-    }
-    Ok(())
 }
 
 /// A process that does not find its configuration must not bring its own carrier to the stock of a real one.
@@ -134,15 +123,6 @@ mod tests {
     fn config(pairs: &[(&str, &str)]) -> Config {
         let pairs = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         Config::from_variables(pairs.collect::<BTreeMap<_, _>>()).unwrap()
-    }
-
-    #[test]
-    fn a_depot_with_a_key_is_no_sandbox() {
-        require_no_key_of_worth(&config(&[])).unwrap();
-        let key = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
-        let refused = require_no_key_of_worth(&config(&[("SIMDEPOT_ENCRYPTION_KEY", key)])).unwrap_err();
-        let text = refused.to_string();
-        assert!(text.contains("SIMDEPOT_CONFIG") && text.contains("unset") && !text.contains(key), "{text}");
     }
 
     #[test]
