@@ -110,7 +110,8 @@ fn decide(
         Verdict::Refused => {
             let refusal = Refusal {
                 code: "by_hand".to_owned(),
-                detail: Some(reason.to_owned()),
+                // The order shows it to the storefront; the reason is for the operator, in the event and the evidence.
+                detail: Some("decided by hand: the carrier has nothing of it".to_owned()),
                 concerns: Concern::Request,
             };
             refuse(conn, depot, &operation, &refusal, by, reason)

@@ -88,8 +88,8 @@ fn text(view: &ReconciliationView) -> String {
         text.push_str(&format!("{problem}\n"));
     }
     text.push_str(&format!(
-        "{} ({}): {} of {} profiles compared, {} could not be read; {} differences found, {} made right; \
-         {} lines are not in the stock",
+        "{} ({}): {} of {} profiles compared, {} could not be read; {} differences seen, {} made right, \
+         {} open; {} lines are not in the stock",
         reconciliation.id,
         reconciliation.status,
         counts.compared,
@@ -97,6 +97,7 @@ fn text(view: &ReconciliationView) -> String {
         counts.unread,
         counts.drifts,
         counts.healed,
+        view.open_drifts.len(),
         counts.unknown_lines
     ));
     text
