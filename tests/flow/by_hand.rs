@@ -9,8 +9,9 @@ use simdepot_persistence::operations::Operation;
 use simdepot_tests::depot::{PRODUCT, idempotency_key, stock_keeper};
 use simdepot_tests::{TestDepot, on_both_databases};
 
-use super::reconciliation::{Seen, look_through};
-use super::unnamed::subscriptions;
+use super::inbound::drifts;
+use super::reconciliation::{Seen, look_through, sweep_profiles};
+use super::unnamed::{buy_in_portal, done_by_hand, stored, subscriptions};
 
 async fn say(
     test: &TestDepot,
@@ -96,6 +97,53 @@ on_both_databases! {
             let (view, _) = say(&test, &operation, reference, None).await.unwrap();
             assert_eq!(view.operation.status, OperationStatus::Done, "{seen:?}");
         }
+        test.finish().await;
+    }
+
+    /// Called done without a name, and two may be it: the person says which, once, and the other is nobody's.
+    async fn what_was_done_without_a_name_takes_the_one_that_a_person_says(db: TestDatabase) {
+        let mut test = TestDepot::start(db).await;
+        let line = done_by_hand(&test).await;
+        let portal = buy_in_portal(&test, &line, PRODUCT).await;
+        sweep_profiles(&mut test, 1).await;
+        assert_eq!(drifts(&test), ["unexpected_bundle open", "unexpected_bundle open"]);
+        let operation = test.operations(None).await.remove(0);
+        assert_eq!((operation.status, told(say(&test, &operation, "mistyped", None).await).0.as_str()), (OperationStatus::Done, "not_on_line"));
+        let ours = subscriptions(&test, &line).remove(0);
+        let key = idempotency_key("key-1", "{}");
+        for replayed in [false, true] {
+            let (view, again) = say(&test, &operation, &ours, Some(&key)).await.unwrap();
+            assert_eq!((view.operation.status, again), (OperationStatus::Done, replayed));
+        }
+        assert_eq!(stored(&test, &line).await[0].subscription_id, Some(ours.clone()));
+        assert_eq!(drifts(&test), ["unexpected_bundle healed", "unexpected_bundle open"]);
+        let told = test.db.raw().texts("SELECT data AS value FROM events WHERE type_name = 'bundle.identified'");
+        assert!(told.len() == 1 && told[0].contains(&ours) && told[0].contains("in the portal"), "{told:?}");
+        let again = say(&test, &operation, &ours, None).await;
+        assert!(matches!(again, Err(AppError::InvalidTransition { .. })), "{again:?}");
+        // The other one may be a purchase made twice.
+        sweep_profiles(&mut test, 1).await;
+        let bundles = stored(&test, &line).await;
+        assert_eq!((bundles.len(), bundles[1].subscription_id.clone()), (2, Some(portal)));
+        assert_eq!(drifts(&test), ["unexpected_bundle healed", "unexpected_bundle open"]);
+        test.finish().await;
+    }
+
+    /// Only with a name, only one that is nobody else's, and only when there is nothing of the kind already.
+    async fn a_name_is_not_taken_from_another(db: TestDatabase) {
+        let test = TestDepot::start(db).await;
+        let (line, operation) = lost_top_up(&test, "ref-1").await;
+        let by = stock_keeper("default");
+        for is_refused in [false, true] {
+            let verdict = Verdict::Done { subscription_id: None };
+            let said = operations::decide_by_hand(&test.depot, &by, operation.id, verdict, "seen".to_owned(), None).await;
+            assert_eq!(matches!(said, Err(AppError::InvalidTransition { .. })), is_refused, "{said:?}");
+        }
+        let [first, second] = subscriptions(&test, &line).try_into().unwrap();
+        assert_eq!(told(say(&test, &operation, &first, None).await).0, "taken");
+        // Two people at once: one of them names it.
+        let (one, other) = tokio::join!(say(&test, &operation, &second, None), say(&test, &operation, &second, None));
+        assert_eq!(u8::from(one.is_ok()) + u8::from(other.is_ok()), 1, "{one:?} {other:?}");
         test.finish().await;
     }
 }

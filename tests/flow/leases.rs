@@ -62,6 +62,33 @@ on_both_databases! {
         test.finish().await;
     }
 
+    /// More of them than a step takes cannot be read: the one behind them is marked all the same, and the rest is done.
+    async fn what_cannot_be_marked_hides_nothing(db: TestDatabase) {
+        let test = TestDepot::start(db).await;
+        test.deliver(102).await;
+        test.order_with_product("ref-1", 102).await.unwrap();
+        let mut raw = test.db.raw();
+        raw.execute("UPDATE operations SET status = 'sent', sent_at = created_at, resolve_after = created_at");
+        raw.execute(
+            "UPDATE operations SET before_set = '5' \
+             WHERE profile_id <> (SELECT MAX(profile_id) FROM operations)",
+        );
+        drop(raw);
+        housekeeping::step(&test.depot).await.unwrap();
+        let count = |status: &str| {
+            let sql = format!("SELECT COUNT(*) AS value FROM operations WHERE status = '{status}'");
+            test.db.raw().number(&sql)
+        };
+        assert_eq!((count("unknown"), count("sent")), (1, 101));
+        // Read again, they are marked as well.
+        test.db.raw().execute("UPDATE operations SET before_set = '[]'");
+        housekeeping::step(&test.depot).await.unwrap();
+        assert_eq!((count("unknown"), count("sent")), (101, 1), "as many as a step takes");
+        housekeeping::step(&test.depot).await.unwrap();
+        assert_eq!((count("unknown"), count("sent")), (102, 0));
+        test.finish_broken();
+    }
+
     async fn a_worker_that_died_before_sent_is_replaced(db: TestDatabase) {
         let mut test = TestDepot::start(db).await;
         test.deliver(1).await;

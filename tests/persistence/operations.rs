@@ -6,7 +6,7 @@ use simdepot_domain::bundle::OrderType;
 use simdepot_domain::operation::OperationStatus;
 use simdepot_persistence::operations::{self, Lease, NewOperation, Operation, OperationChange};
 use simdepot_persistence::profiles::Profile;
-use simdepot_persistence::{Store, StoreError};
+use simdepot_persistence::{Store, StoreError, overdue};
 use simdepot_tests::on_both_databases;
 use uuid::Uuid;
 
@@ -231,7 +231,7 @@ on_both_databases! {
                 .await
                 .unwrap();
         }
-        let overdue = |seconds, limit| {
+        let found = |seconds, limit| {
             let store = stock.store.clone();
             async move {
                 let moment = start + TimeDelta::seconds(seconds);
@@ -239,12 +239,15 @@ on_both_databases! {
                 found.into_iter().map(|operation| operation.id).collect::<Vec<_>>()
             }
         };
-        assert_eq!(overdue(9, 10).await, vec![]);
-        assert_eq!(overdue(30, 10).await, [all[1].id, all[0].id]);
-        assert_eq!(overdue(90, 1).await, [all[1].id]);
+        assert_eq!(found(9, 10).await, vec![]);
+        assert_eq!(found(30, 10).await, [all[1].id, all[0].id]);
+        assert_eq!(found(90, 1).await, [all[1].id]);
+        let moment = start + TimeDelta::seconds(90);
+        let passed = stock.store.read(move |conn| overdue::ids(conn, moment, 1, 1)).await.unwrap();
+        assert_eq!(passed, [all[0].id]);
         let current = read(&stock.store, &all[1]).await;
         change(&stock.store, &current, None, OperationChange::to(OperationStatus::Unknown)).await.unwrap();
-        assert_eq!(overdue(90, 10).await, [all[0].id, all[2].id]);
+        assert_eq!(found(90, 10).await, [all[0].id, all[2].id]);
         let mut counts = stock.store.read(operations::open_counts).await.unwrap();
         counts.sort_by_key(|(status, _)| status.to_string());
         use OperationStatus as S;

@@ -2,8 +2,9 @@
 
 use chrono::TimeDelta;
 use simdepot_domain::drift::DriftKind;
+use simdepot_domain::id::OperationId;
 use simdepot_domain::operation::OperationStatus;
-use simdepot_persistence::{carrier_events, drifts, idempotency, imports, operations};
+use simdepot_persistence::{carrier_events, drifts, idempotency, imports, operations, overdue};
 use strum::VariantArray;
 
 use crate::depot::Depot;
@@ -60,23 +61,52 @@ async fn measure(depot: &Depot) -> Result<(), AppError> {
     Ok(())
 }
 
-/// A sent operation whose worker died has an unknown outcome, and says so.
+/// A sent operation whose worker died has an unknown outcome, and says so. One that cannot be marked is passed over: the
+/// others must not wait behind it.
 async fn overdue_operations(depot: &Depot) -> Result<(), AppError> {
-    let overdue = depot
-        .store
-        .read(|conn| {
+    let (mut marked, mut passed) = (0, 0);
+    loop {
+        let left = BATCH - marked;
+        let overdue = depot.store.read(move |conn| {
             let now = conn.now()?;
-            operations::overdue(conn, now, BATCH)
-        })
-        .await?;
-    for operation in overdue {
-        let (work, id, order) = (depot.clone(), operation.id, operation.order);
-        let reason = "the process ended between the send and the outcome";
-        match depot.store.write(move |conn| mark_unknown(conn, &work, &operation, reason)).await {
-            Ok(()) => tracing::warn!(operation = %id, "the outcome of a sent operation is unknown"),
-            Err(error) if error.is_race() => {}
-            Err(error) => return Err(error),
+            Ok::<_, AppError>(overdue::ids(conn, now, passed, left)?)
+        });
+        let overdue = overdue.await?;
+        let was_last = i64::try_from(overdue.len()).is_ok_and(|found| found < left);
+        for id in overdue {
+            match mark(depot, id).await {
+                Ok(()) => marked += 1,
+                Err(error) if error.is_outage() => return Err(error),
+                Err(error) => {
+                    passed += 1;
+                    // A race: its outcome came after all, or another process marks it.
+                    if !error.is_race() {
+                        tracing::error!(operation = %id, %error, "an overdue operation cannot be marked");
+                    }
+                }
+            }
         }
+        if was_last || marked >= BATCH {
+            return Ok(());
+        }
+    }
+}
+
+async fn mark(depot: &Depot, id: OperationId) -> Result<(), AppError> {
+    let work = depot.clone();
+    let write = depot.store.write(move |conn| {
+        let now = conn.now()?;
+        let operation = operations::find(conn, id)?.ok_or(AppError::NotFound { what: "operation" })?;
+        let overdue = operation.resolve_after.is_some_and(|until| until <= now);
+        if operation.status != OperationStatus::Sent || !overdue {
+            return Ok::<_, AppError>(None);
+        }
+        let reason = "the process ended between the send and the outcome";
+        mark_unknown(conn, &work, &operation, reason)?;
+        Ok(Some(operation.order))
+    });
+    if let Some(order) = write.await? {
+        tracing::warn!(operation = %id, "the outcome of a sent operation is unknown");
         if let Some(order) = order {
             depot.signals.changed(order.0);
         }

@@ -58,7 +58,8 @@ async fn get_operation(
 
 /// Decide an operation by hand
 ///
-/// For an operation that is `unknown` or `needs_attention`, after a look into the carrier's own records. `done`
+/// For an operation that is `unknown` or `needs_attention`, after a look into the carrier's own records; and, with `done` and
+/// a `subscription_id`, for one that is `done` while the subscription of its bundle is not known. `done`
 /// fulfils what waits for it; `refused` fails it and sets the profile aside; `retry` sends it again. A `subscription_id` that
 /// the carrier's complete list of the line does not have is refused (422, `not_on_line`, with what the line has); when the
 /// carrier cannot be read it is believed.

@@ -11,6 +11,7 @@ use simdepot_persistence::{Conn, StoreError, allocations, profiles};
 
 use super::conclude::{Found, record};
 use super::line_check::check_named;
+use super::naming::{name_by_hand, tell_identified};
 use super::outcome::refuse;
 use super::writes::{change_operation, lock_order, roll_up_order, signal, step};
 use super::{OperationView, get};
@@ -33,8 +34,8 @@ pub enum Verdict {
     Retry,
 }
 
-/// Decides an operation that is `unknown` or `needs_attention`. The second value tells whether an earlier request
-/// with the key did it; then the carrier is not asked again.
+/// Decides an operation that is `unknown` or `needs_attention`, or names the subscription of one that is done without.
+/// The second value tells whether an earlier request with the key did it; then the carrier is not asked again.
 ///
 /// # Errors
 /// [`AppError::NotFound`]; [`AppError::InvalidTransition`] from any other status; [`AppError::Invalid`] when the
@@ -68,14 +69,30 @@ pub async fn decide_by_hand(
         }
     })
     .await?;
-    let replayed = matches!(decided, Once::Replayed(_));
-    if !replayed {
-        metrics::counter!("simdepot_resolutions_total", "outcome" => "by_hand").increment(1);
-    }
+    // Counted when it is committed: a race repeats the transaction.
+    let replayed = match decided {
+        Once::Replayed(_) => true,
+        Once::Made(Decided::Outcome) => {
+            metrics::counter!("simdepot_resolutions_total", "outcome" => "by_hand").increment(1);
+            false
+        }
+        Once::Made(Decided::Name(named)) => {
+            tell_identified(id, &named);
+            false
+        }
+    };
     let view = get(depot, id).await?;
     signal(depot, &view.operation);
     depot.signals.work.notify_one();
     Ok((view, replayed))
+}
+
+/// What was decided.
+enum Decided {
+    /// What became of the operation.
+    Outcome,
+    /// As which subscription it was done.
+    Name(String),
 }
 
 fn decide(
@@ -85,13 +102,24 @@ fn decide(
     id: OperationId,
     verdict: &Verdict,
     reason: &str,
-) -> Result<(), AppError> {
+) -> Result<Decided, AppError> {
     let operation = operations::find(conn, id)?.ok_or(AppError::NotFound { what: "operation" })?;
+    if let (OperationStatus::Done, Verdict::Done { subscription_id: Some(named) }) =
+        (operation.status, verdict)
+    {
+        let now = depot.now();
+        if name_by_hand(conn, depot, &operation, named, reason, now)? {
+            return Ok(Decided::Name(named.clone()));
+        }
+    }
     if !matches!(operation.status, OperationStatus::Unknown | OperationStatus::NeedsAttention) {
         return Err(AppError::InvalidTransition {
             from: operation.status.to_string(),
             command: "resolve".to_owned(),
-            detail: "only an operation that is unknown or needs_attention is decided by hand".to_owned(),
+            detail:
+                "only an operation that is unknown or needs_attention, or done without its subscription, is \
+                     decided by hand"
+                    .to_owned(),
         });
     }
     let by = json!({ "source": "person", "key": caller.key, "reason": reason, "seen": operation.resolution });
@@ -105,7 +133,7 @@ fn decide(
                 reason: Some(reason.to_owned()),
             };
             let now = conn.now()?;
-            record(conn, depot, &operation, None, &found, now)
+            record(conn, depot, &operation, None, &found, now)?;
         }
         Verdict::Refused => {
             let refusal = Refusal {
@@ -114,10 +142,11 @@ fn decide(
                 detail: Some("decided by hand: the carrier has nothing of it".to_owned()),
                 concerns: Concern::Request,
             };
-            refuse(conn, depot, &operation, &refusal, by, reason)
+            refuse(conn, depot, &operation, &refusal, by, reason)?;
         }
-        Verdict::Retry => send_again(conn, depot, &operation, by, reason),
+        Verdict::Retry => send_again(conn, depot, &operation, by, reason)?,
     }
+    Ok(Decided::Outcome)
 }
 
 /// Puts it back, not before the last sending can have taken effect and be listed: the person looked at some moment,

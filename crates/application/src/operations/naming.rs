@@ -1,5 +1,5 @@
-//! Bundles that a person called done without naming the carrier's subscription. They take it when it becomes known:
-//! until then no event and no list can be about them, and the subscription itself looks like nobody's.
+//! Bundles that a person called done without naming the carrier's subscription. They take it when it becomes known,
+//! or when a person says it: until then no event and no list can be about them, and the subscription itself looks like nobody's.
 
 use chrono::{DateTime, Utc};
 use simdepot_domain::bundle::BundleStatus;
@@ -11,10 +11,11 @@ use simdepot_domain::operation::{OperationRequest, OperationStatus};
 use simdepot_domain::resolution::Case;
 use simdepot_persistence::bundles::{self, Bundle, BundleChange};
 use simdepot_persistence::operations::{self, Operation};
-use simdepot_persistence::profiles::Profile;
+use simdepot_persistence::profiles::{self, Profile};
 use simdepot_persistence::{Conn, events};
 
 use crate::depot::Depot;
+use crate::drifts::expected_bundle;
 use crate::error::AppError;
 
 /// A bundle that is at the carrier under an id that nobody has told us, with the operation that placed it.
@@ -139,15 +140,58 @@ pub(crate) fn name(
     subscription_id: &str,
     now: DateTime<Utc>,
 ) -> Result<(), AppError> {
-    let Unnamed { operation, bundle } = unnamed;
+    identify(conn, depot, profile, unnamed, subscription_id, None, now)?;
+    tell_identified(unnamed.operation.id, subscription_id);
+    Ok(())
+}
+
+/// Gives the unnamed bundle of a done operation the carrier's id of it as a person says it, in the caller's transaction.
+/// `false` when the operation has none.
+///
+/// # Errors
+/// As [`name`].
+pub(super) fn name_by_hand(
+    conn: &mut Conn<'_>,
+    depot: &Depot,
+    operation: &Operation,
+    subscription_id: &str,
+    reason: &str,
+    now: DateTime<Utc>,
+) -> Result<bool, AppError> {
+    let mut profile = profiles::lock(conn, operation.profile_id)?;
+    let reference = operation.id.to_string();
+    let Some(unnamed) = unnamed_by(conn, &operation.carrier_account, profile.id, Some(&reference))? else {
+        return Ok(false);
+    };
+    identify(conn, depot, &profile, &unnamed, subscription_id, Some(reason), now)?;
+    expected_bundle(conn, depot, &mut profile, subscription_id, now)?;
+    Ok(true)
+}
+
+/// Tells that a bundle has its id.
+pub(super) fn tell_identified(operation: OperationId, subscription_id: &str) {
+    tracing::info!(%operation, subscription_id, "the carrier's id of a bundle became known");
+    metrics::counter!("simdepot_bundles_identified_total").increment(1);
+}
+
+fn identify(
+    conn: &mut Conn<'_>,
+    depot: &Depot,
+    profile: &Profile,
+    Unnamed { bundle, .. }: &Unnamed,
+    subscription_id: &str,
+    reason: Option<&str>,
+    now: DateTime<Utc>,
+) -> Result<(), AppError> {
     let change =
         BundleChange { subscription_id: Some(subscription_id.to_owned()), ..BundleChange::default() };
     let version = bundles::change(conn, bundle, &change, now)?;
-    let fact =
-        Fact::BundleIdentified { iccid: profile.iccid.clone(), subscription_id: subscription_id.to_owned() };
+    let fact = Fact::BundleIdentified {
+        iccid: profile.iccid.clone(),
+        subscription_id: subscription_id.to_owned(),
+        reason: reason.map(str::to_owned),
+    };
     events::append(conn, &[depot.event(now, Subject::Bundle(bundle.id), version, fact)])?;
-    tracing::info!(operation = %operation.id, subscription_id, "the carrier's id of a bundle became known");
-    metrics::counter!("simdepot_bundles_identified_total").increment(1);
     Ok(())
 }
 

@@ -297,6 +297,9 @@ pub enum Fact {
         iccid: Iccid,
         /// The carrier's id of it.
         subscription_id: String,
+        /// A person's reason, when a person named it.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        reason: Option<String>,
     },
     /// A bundle came to another status.
     #[serde(rename = "bundle.status_changed")]
