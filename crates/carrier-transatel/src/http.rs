@@ -145,7 +145,7 @@ fn connecting(error: &reqwest::Error) -> String {
         return format!("TLS with {host} failed ({cause})");
     }
     match io_error(error).map(io::Error::kind) {
-        Some(io::ErrorKind::ConnectionRefused) => format!("{host} refused it"),
+        Some(io::ErrorKind::ConnectionRefused) => format!("connection refused by {host}"),
         Some(io::ErrorKind::TimedOut) => format!("{host} did not take it in time"),
         None if error.is_timeout() => format!("{host} did not take it in time"),
         Some(kind) => format!("{host} cannot be reached ({kind})"),
@@ -201,6 +201,6 @@ mod tests {
         assert!(no_tls.starts_with("no connection to the carrier: TLS with 127.0.0.1 failed ("), "{no_tls}");
         plain.join().unwrap().unwrap();
         let closed = told(&format!("https://{address}")).await;
-        assert_eq!(closed, "no connection to the carrier: 127.0.0.1 refused it");
+        assert_eq!(closed, "no connection to the carrier: connection refused by 127.0.0.1");
     }
 }
