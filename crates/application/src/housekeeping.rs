@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use simdepot_domain::drift::DriftKind;
 use simdepot_domain::id::OperationId;
 use simdepot_domain::operation::OperationStatus;
-use simdepot_persistence::{carrier_events, drifts, idempotency, imports, operations, overdue};
+use simdepot_persistence::{carrier_events, drifts, idempotency, imports, operations};
 use strum::VariantArray;
 
 use crate::depot::Depot;
@@ -69,7 +69,7 @@ async fn overdue_operations(depot: &Depot) -> Result<(), AppError> {
         let left = BATCH - marked;
         let overdue = depot.store.read(move |conn| {
             let now = conn.now()?;
-            Ok::<_, AppError>(overdue::ids(conn, now, passed, left)?)
+            Ok::<_, AppError>(operations::overdue(conn, now, passed, left)?)
         });
         let overdue = overdue.await?;
         let was_last = i64::try_from(overdue.len()).is_ok_and(|found| found < left);

@@ -25,7 +25,6 @@ pub mod idempotency;
 pub mod imports;
 pub mod operations;
 pub mod orders;
-pub mod overdue;
 pub mod pools;
 pub mod products;
 pub mod profile_checks;

@@ -3,6 +3,7 @@
 mod change;
 mod hints;
 mod lease;
+mod overdue;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -25,6 +26,7 @@ pub use hints::add_hint;
 pub use lease::{
     Lease, any_unknown_due, due_accounts, lease_next, lease_unknown, look_again, nudge, put_off,
 };
+pub use overdue::overdue;
 
 /// An operation as it is stored.
 #[derive(Debug, Clone, PartialEq)]
@@ -320,25 +322,6 @@ pub fn list(
         query = query.filter(operations::id.lt(Uid(before.0)));
     }
     query.load::<Row>(conn.db)?.into_iter().map(Operation::try_from).collect()
-}
-
-/// Sent operations whose answer is overdue: their worker died between the send and the outcome.
-///
-/// # Errors
-/// When they cannot be read.
-pub fn overdue(conn: &mut Conn<'_>, now: DateTime<Utc>, limit: i64) -> Result<Vec<Operation>> {
-    operations::table
-        // Spelled as the index of what is in flight has it.
-        .filter(diesel::dsl::sql::<diesel::sql_types::Bool>(
-            "status IN ('sent', 'accepted', 'unknown') AND status = 'sent'",
-        ))
-        .filter(operations::resolve_after.le(At(now)))
-        .order(operations::resolve_after)
-        .limit(limit)
-        .load::<Row>(conn.db)?
-        .into_iter()
-        .map(Operation::try_from)
-        .collect()
 }
 
 /// How many open operations stand where, for the metrics.

@@ -16,7 +16,7 @@ use crate::store::Conn;
 ///
 /// # Errors
 /// When they cannot be read.
-pub fn ids(conn: &mut Conn<'_>, now: DateTime<Utc>, passed: i64, limit: i64) -> Result<Vec<OperationId>> {
+pub fn overdue(conn: &mut Conn<'_>, now: DateTime<Utc>, passed: i64, limit: i64) -> Result<Vec<OperationId>> {
     let found: Vec<Uid> = operations::table
         // Spelled as the index of what is in flight has it.
         .filter(sql::<Bool>("status IN ('sent', 'accepted', 'unknown') AND status = 'sent'"))
