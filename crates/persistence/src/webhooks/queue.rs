@@ -204,7 +204,7 @@ struct Outcome {
 /// be locked.
 ///
 /// # Errors
-/// [`StoreError::RowsAffected`] when the lease ran out to somebody else, or the delivery is gone.
+/// [`crate::StoreError::RowsAffected`] when the lease ran out to somebody else, or the delivery is gone.
 pub fn record(conn: &mut Conn<'_>, lease: &Lease, tried: &Tried, now: DateTime<Utc>) -> Result<()> {
     let (status, run_at, finished_at) = match tried.next {
         Next::Delivered => (DeliveryStatus::Delivered, None, Some(At(now))),
