@@ -79,6 +79,8 @@ pub(super) struct World {
     phase_begun: Micros,
     looked_at: Micros,
     comparisons: i64,
+    /// What waited for its delivery when it was last looked at.
+    undelivered: i64,
 }
 
 /// What a run leaves behind.
@@ -167,6 +169,7 @@ impl World {
             phase_begun,
             looked_at: 0,
             comparisons: 0,
+            undelivered: i64::MAX,
         })
     }
 

@@ -11,7 +11,8 @@ use crate::sim::end_state;
 const STORM: Micros = 240 * SECOND;
 /// The longest that may be needed afterwards.
 const GRACE: Micros = 3_600 * SECOND;
-/// The longest that webhooks may take then: their owners see to it that nothing waits for its next try.
+/// The longest that may pass then without a change in what waits for delivery: their owners see to it that nothing waits
+/// for its next try. All of it may take longer: nothing goes on while a parcel is on its way, but time does.
 const PATIENCE: Micros = 300 * SECOND;
 
 /// Where a run stands.
@@ -94,8 +95,11 @@ impl World {
                 }
                 self.looked_at = now;
                 let enabled = end_state::enabled_endpoints(&mut self.raw)?.len();
-                let delivered =
-                    enabled == self.endpoints.len() && end_state::undelivered(&mut self.raw)? == 0;
+                let left = end_state::undelivered(&mut self.raw)?;
+                if left != self.undelivered {
+                    (self.undelivered, self.phase_begun) = (left, now);
+                }
+                let delivered = enabled == self.endpoints.len() && left == 0;
                 return Ok(delivered && self.person.is_free() || lasted > PATIENCE);
             }
         }
