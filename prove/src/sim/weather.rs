@@ -132,6 +132,8 @@ pub struct Weather {
     pub inventory: u16,
     /// Carrier events of a thousand that never come, come twice, or come late.
     pub event_troubles: u16,
+    /// No event of the carrier comes as long as things go wrong.
+    pub no_events: bool,
     /// Reads of a thousand that show the carrier as it was some time ago.
     pub stale: u16,
     /// How long ago at most, in milliseconds: less than what lies between two looks.
@@ -239,9 +241,9 @@ impl Weather {
             Guard::EvidenceFits => at(Fault::DropBeforeApply),
             Guard::ResolverWaits | Guard::RetryByHandWaits => held_up(6_000),
             Guard::DriftIsTold => held_up(70_000),
-            // Found only when it is looked for again: when the first look came, it was hidden.
+            // Found only when it is looked for again: when the first look came, it was hidden, and no event told of it.
             Guard::AbsenceIsSeenTwice => {
-                (self.stale, self.lag_ms) = (950, LONGEST_LAG_MS);
+                (self.stale, self.lag_ms, self.no_events) = (950, LONGEST_LAG_MS, true);
                 (self.clock_steps, self.pauses) = (0, 0);
                 held_up(19_200)
             }

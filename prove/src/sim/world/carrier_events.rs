@@ -14,6 +14,9 @@ impl World {
     /// The carrier tells what happened, some of it twice, late, or not at all; and somebody tells what did not.
     pub(super) fn bring_events(&mut self) {
         let Some(process) = self.alive() else { return };
+        if self.weather.no_events && self.phase == Phase::Storm {
+            return;
+        }
         let now = self.time.moment();
         let trouble = self.phase == Phase::Storm && self.rng.per_mille(self.weather.event_troubles);
         if let Some(delivery) = self.network.with_twin(|twin| twin.next_delivery(now)) {
