@@ -65,8 +65,11 @@ pub(crate) async fn hear_of_bundle(
         return Ok(Heard::Unexpected);
     };
     let until = operation.resolve_after.filter(|until| is_awaited(&operation) && *until > now);
-    let news = news.clone();
-    depot.store.write(move |conn| Seen::told(&news).tell(conn, &operation)).await?;
+    // An event that is put off comes again and again: only what has something to say to the operation takes the writer.
+    if operation.status == OperationStatus::Unknown || Seen::told(news).may_be_of(&operation) {
+        let news = news.clone();
+        depot.store.write(move |conn| Seen::told(&news).tell(conn, &operation)).await?;
+    }
     Ok(Heard::OpenOperation { until })
 }
 
