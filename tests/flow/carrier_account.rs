@@ -14,7 +14,7 @@ use simdepot_carrier_twin::{
 };
 use simdepot_domain::bundle::{BundleStatus, OrderType};
 use simdepot_domain::carrier::{BundleOrder, Carrier, EventRefused, Lost, Placement};
-use simdepot_domain::carrier_event::{CarrierEvent, News};
+use simdepot_domain::carrier_event::{CarrierEvent, LineChange, LineNews, News};
 use simdepot_domain::clock::{Clock, SystemClock};
 use simdepot_domain::esim::EsimStatus;
 use simdepot_domain::observation::Source;
@@ -140,6 +140,7 @@ async fn the_events_of_a_whole_life_are_understood() {
         other => panic!("{other:?}"),
     };
     let esim = |status| News::Esim(status, device.clone());
+    let told_line = |change, status| News::Line(LineNews::of(change, Some(status)));
     let told: Vec<News> = events.iter().map(|event| event.news.clone()).collect();
     let (lines, plans): (Vec<News>, Vec<News>) =
         told.into_iter().partition(|news| !matches!(news, News::Bundle(_)));
@@ -149,9 +150,9 @@ async fn the_events_of_a_whole_life_are_understood() {
             esim(EsimStatus::Downloaded),
             esim(EsimStatus::Installed),
             esim(EsimStatus::Enabled),
-            News::Line(SimStatus::Active),
-            News::Line(SimStatus::Suspended),
-            News::Line(SimStatus::Active),
+            told_line(LineChange::Activated, SimStatus::Active),
+            told_line(LineChange::Suspended, SimStatus::Suspended),
+            told_line(LineChange::Reactivated, SimStatus::Active),
             esim(EsimStatus::Disabled),
             esim(EsimStatus::Deleted),
         ]

@@ -138,6 +138,7 @@ pub(crate) fn new_operation(profile: &Profile) -> NewOperation {
         allocation_id: None,
         order: None,
         bundle: None,
+        sealed: None,
     }
 }
 

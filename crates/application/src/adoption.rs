@@ -11,7 +11,6 @@ use simdepot_domain::channel::{AccountName, ChannelName};
 use simdepot_domain::drift::{DriftKind, DriftStatus};
 use simdepot_domain::event::{Fact, Subject};
 use simdepot_domain::id::{BundleId, OperationId};
-use simdepot_domain::operation::OperationRequest;
 use simdepot_domain::stock::StockStatus;
 use simdepot_persistence::bundles::{self, Bundle};
 use simdepot_persistence::profiles::Profile;
@@ -168,10 +167,9 @@ fn may_be_bought_twice(
         return Ok(true);
     }
     Ok(operations::of_profile(conn, profile_id)?.iter().any(|operation| {
-        let OperationRequest::PlaceBundle { product: ordered, .. } = &operation.request;
         let mut before = operation.before_set.iter().flatten();
         operation.first_sent_at.is_some()
-            && ordered == product
+            && operation.request.places() == Some(product)
             && !before.any(|known| known == subscription_id)
     }))
 }

@@ -147,6 +147,7 @@ async fn take(
             allocation_id: None,
             order: None,
             bundle: Some(id),
+            sealed: None,
         };
         let now = bundle.created_at;
         let facts = events_of(&work, &profile, &bundle, operation.id, now);
@@ -207,6 +208,7 @@ fn events_of(
     let to = OperationStatus::Pending;
     let pending = Fact::OperationStatusChanged {
         iccid: iccid(),
+        kind: Some("place_bundle".to_owned()),
         from: None,
         to,
         order_type: None,
@@ -335,7 +337,7 @@ pub(crate) fn observe(
 ) -> Result<(), AppError> {
     let now = depot.now();
     // In this order: an operation that ends in between has made its bundle known by then.
-    let open = operations::open_of(conn, profile.id)?;
+    let open = operations::open_sale_of(conn, profile.id)?;
     name_listed(conn, depot, account, &profile, listed, now)?;
     for reading in listed {
         let told = Told::reading(reading, asked_at);

@@ -6,7 +6,8 @@ use simdepot_domain::event::{Fact, SubjectKind};
 use simdepot_domain::feed::in_version_order;
 use simdepot_domain::iccid::Iccid;
 use simdepot_domain::id::OrderId;
-use simdepot_domain::operation::OperationRequest;
+use simdepot_domain::line::LineCommand;
+use simdepot_domain::operation::{BundleCommand, OperationRequest};
 use simdepot_domain::stock::StockStatus;
 use simdepot_domain::timeline::{About, Diagnosis, Standing, diagnose, sentence};
 use simdepot_persistence::bundles::{self, Bundle};
@@ -185,8 +186,33 @@ fn concerns(fact: &Fact, iccid: &Iccid) -> bool {
 }
 
 fn what_it_asks(operation: &Operation) -> Option<String> {
-    match &operation.request {
-        OperationRequest::PlaceBundle { product, .. } => Some(product.clone()),
+    Some(match &operation.request {
+        OperationRequest::PlaceBundle { product, .. } => product.clone(),
+        OperationRequest::ChangeBundle { product, change: BundleCommand::CancelRenewal, .. } => {
+            format!("end {product} with its period")
+        }
+        OperationRequest::ChangeBundle { product, change: BundleCommand::Terminate, .. } => {
+            format!("end {product}")
+        }
+        OperationRequest::Line { command } => line_words(command),
+    })
+}
+
+/// What a line is told, after "The command to".
+fn line_words(command: &LineCommand) -> String {
+    match command {
+        LineCommand::Activate(_) => "activate the line".to_owned(),
+        LineCommand::Modify(_) => "modify the line".to_owned(),
+        LineCommand::Suspend => "suspend the line".to_owned(),
+        LineCommand::Reactivate => "reactivate the line".to_owned(),
+        LineCommand::Terminate => "terminate the line".to_owned(),
+        LineCommand::SwapSim { new_iccid } => format!("move the line to the SIM {new_iccid}"),
+        LineCommand::SwapMsisdn => "give the line another number".to_owned(),
+        LineCommand::TariffHoliday => "pause the line".to_owned(),
+        LineCommand::LeaveTariffHoliday => "end the line's pause".to_owned(),
+        LineCommand::TestMode(_) => "begin the line's test period".to_owned(),
+        LineCommand::LeaveTestMode => "end the line's test period".to_owned(),
+        LineCommand::SetContact { .. } => "change the subscriber's contact data".to_owned(),
     }
 }
 

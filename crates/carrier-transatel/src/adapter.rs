@@ -12,6 +12,7 @@ use simdepot_domain::carrier::{
 use simdepot_domain::carrier_event::CarrierEvent;
 use simdepot_domain::clock::Clock;
 use simdepot_domain::iccid::Iccid;
+use simdepot_domain::line::LineDetails;
 use simdepot_domain::msisdn::Msisdn;
 use simdepot_domain::observation::Source;
 use simdepot_domain::product::Product;
@@ -114,7 +115,9 @@ impl Transatel {
     /// Neither source dates the status, so the time of the reply stands for it.
     fn reading(&self, line: Line, source: Source) -> LineReading {
         let Line { msisdn, sim_status } = line;
-        LineReading { msisdn, sim_status, observed_at: self.clock.now(), dated_by_carrier: false, source }
+        let observed_at = self.clock.now();
+        let details = LineDetails::default();
+        LineReading { msisdn, sim_status, observed_at, dated_by_carrier: false, source, details }
     }
 }
 

@@ -15,12 +15,16 @@ use crate::activation_code::ActivationCode;
 use crate::bundle::{Balance, BundleStatus, OrderType};
 use crate::carrier_event::CarrierEvent;
 use crate::channel::AccountName;
+use crate::country::CountryCode;
 use crate::eid::Eid;
 use crate::esim::EsimStatus;
 use crate::iccid::Iccid;
+use crate::line::{Contact, LineCommand, LineDetails, LineRules};
 use crate::msisdn::Msisdn;
 use crate::observation::Source;
+use crate::operation::BundleCommand;
 use crate::product::Product;
+use crate::secret::Secret;
 use crate::sim::SimStatus;
 
 /// One carrier account.
@@ -51,7 +55,42 @@ pub trait Carrier: Send + Sync {
     /// One page of every line of the account, from 1, from an index that lags. Carriers without one deny it.
     async fn fleet(&self, page: u32) -> Result<FleetPage, ReadError> {
         let _ = page;
-        Err(ReadError::Denied { code: "unsupported".to_owned() })
+        Err(ReadError::Denied { code: UNSUPPORTED.to_owned() })
+    }
+
+    /// What the account's lines may be told; `None` for a carrier without line operations.
+    fn line_rules(&self) -> Option<LineRules> {
+        None
+    }
+
+    /// Tells a line something. Sent once: the adapter never repeats it by itself.
+    async fn command_line(&self, order: &LineOrder) -> Commanded {
+        let _ = order;
+        Commanded::Refused(unsupported())
+    }
+
+    /// Changes a bundle that is on a line. Sent once: the adapter never repeats it by itself.
+    async fn change_bundle(&self, order: &BundleChangeOrder) -> Commanded {
+        let _ = order;
+        Commanded::Refused(unsupported())
+    }
+
+    /// How a command stands that the carrier acknowledged; `None` when the carrier does not know it.
+    async fn transaction(&self, id: &str) -> Result<Option<TransactionReading>, ReadError> {
+        let _ = id;
+        Err(ReadError::Denied { code: UNSUPPORTED.to_owned() })
+    }
+
+    /// What the SIM card itself is, with its security codes; `None` when the carrier does not know it.
+    async fn sim_card(&self, iccid: &Iccid) -> Result<Option<SimCard>, ReadError> {
+        let _ = iccid;
+        Err(ReadError::Denied { code: UNSUPPORTED.to_owned() })
+    }
+
+    /// What a line has used in a period, where the carrier counts it beside the bundles' balances.
+    async fn usage(&self, asked: &UsageQuery) -> Result<Vec<UsageReading>, ReadError> {
+        let _ = asked;
+        Err(ReadError::Denied { code: UNSUPPORTED.to_owned() })
     }
 
     /// Whether an event really comes from the carrier, by the raw bytes of its body. `header` looks a header up by
@@ -72,6 +111,14 @@ pub trait Carrier: Send + Sync {
         let _ = body;
         Err(UnreadableEvent { what: "an event of a carrier that sends none".to_owned() })
     }
+}
+
+/// The code of what a carrier does not have.
+pub const UNSUPPORTED: &str = "unsupported";
+
+fn unsupported() -> Refusal {
+    let detail = Some("this carrier has no such operation".to_owned());
+    Refusal { code: UNSUPPORTED.to_owned(), detail, concerns: Concern::Account }
 }
 
 /// A page of an account's lines.
@@ -132,6 +179,155 @@ pub struct LineReading {
     pub dated_by_carrier: bool,
     /// [`Source::Read`] from the system of record, [`Source::Search`] from an index that lags.
     pub source: Source,
+    /// What else it says.
+    pub details: LineDetails,
+}
+
+/// A command to a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LineOrder {
+    /// The SIM.
+    pub iccid: Iccid,
+    /// The rate plan that goes with every command.
+    pub rate_plan: String,
+    /// What the line is told.
+    pub command: LineCommand,
+    /// With [`LineCommand::SetContact`].
+    pub contact: Option<Contact>,
+}
+
+/// A change of a bundle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BundleChangeOrder {
+    /// The line's number.
+    pub msisdn: Msisdn,
+    /// The carrier's product id.
+    pub product: String,
+    /// The carrier's id of the subscription.
+    pub subscription_id: String,
+    /// What becomes of it.
+    pub change: BundleCommand,
+    /// Our reference, at most 255 characters.
+    pub reference: String,
+}
+
+/// The carrier's word on a command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CommandReceipt {
+    /// It works on it, under this id.
+    Accepted {
+        /// The carrier's id of the transaction; absent when it gives none.
+        transaction: Option<String>,
+    },
+    /// It is done.
+    Done {
+        /// The carrier's id of it.
+        reference: Option<String>,
+    },
+}
+
+/// How a command ended.
+pub type Commanded = Answered<CommandReceipt>;
+
+/// How an acknowledged command stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TransactionReading {
+    /// The carrier works on it.
+    Pending,
+    /// It is done.
+    Done,
+    /// It failed: the line is as before.
+    Failed(Refusal),
+    /// A word that no document and no setting names.
+    Unrecognised {
+        /// The word.
+        status: String,
+    },
+}
+
+/// A SIM card.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SimCard {
+    /// The line's number, if it has one.
+    pub msisdn: Option<Msisdn>,
+    /// Who made the card.
+    pub manufacturer: Option<String>,
+    /// Reference of the electrical profile.
+    pub electrical_profile: Option<String>,
+    /// Which SIM applications it takes.
+    pub application_compatibility: Option<String>,
+    /// Release of the carrier's applet.
+    pub applet_release: Option<String>,
+    /// Type of the card.
+    pub card_type: Option<String>,
+    /// Its codes.
+    pub codes: SecurityCodes,
+}
+
+/// Security codes of a SIM card.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SecurityCodes {
+    /// PIN 1.
+    pub pin1: Option<Secret>,
+    /// PUK 1.
+    pub puk1: Option<Secret>,
+    /// PIN 2.
+    pub pin2: Option<Secret>,
+    /// PUK 2.
+    pub puk2: Option<Secret>,
+}
+
+/// What is asked of a line's usage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsageQuery {
+    /// The SIM.
+    pub iccid: Iccid,
+    /// Its number, if it has one.
+    pub msisdn: Option<Msisdn>,
+    /// From this moment.
+    pub from: DateTime<Utc>,
+    /// To this moment, not included.
+    pub to: DateTime<Utc>,
+    /// By which interval.
+    pub by: UsageInterval,
+}
+
+/// An interval of usage.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    AsRefStr,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum UsageInterval {
+    /// By the hour.
+    Hour,
+    /// By the day.
+    Day,
+    /// By the month.
+    Month,
+}
+
+/// What was used in one interval.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsageReading {
+    /// Where the interval begins.
+    pub from: DateTime<Utc>,
+    /// In which country, when the carrier tells them apart.
+    pub country: Option<CountryCode>,
+    /// Data, in bytes.
+    pub data_bytes: u64,
 }
 
 /// What the SM-DP+ says of an eSIM.
@@ -186,10 +382,13 @@ pub struct BundleReading {
 }
 
 /// How a bundle order ended.
+pub type Placement = Answered<BundleReceipt>;
+
+/// How a write ended; `T` is what the carrier says when it took it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Placement {
+pub enum Answered<T> {
     /// The carrier took it.
-    Done(BundleReceipt),
+    Done(T),
     /// The carrier surely did nothing, and says why.
     Refused(Refusal),
     /// The carrier surely did nothing and may take it later: not sent, or turned away at the gate.

@@ -8,6 +8,7 @@ use crate::bundle::BundleStatus;
 use crate::eid::Eid;
 use crate::esim::EsimStatus;
 use crate::iccid::Iccid;
+use crate::line::SuspendedBy;
 use crate::msisdn::Msisdn;
 use crate::sim::SimStatus;
 
@@ -70,14 +71,62 @@ pub struct CarrierEvent {
 /// What an event says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum News {
-    /// The line is in this status.
-    Line(SimStatus),
+    /// Something happened to the line.
+    Line(LineNews),
     /// The eSIM is in this status; at which device, when it says so.
     Esim(EsimStatus, Option<Eid>),
     /// Something happened to a bundle.
     Bundle(BundleNews),
     /// A type that says nothing for us.
     Nothing,
+}
+
+/// What an event says of a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LineNews {
+    /// What happened.
+    pub change: LineChange,
+    /// The line's status now; `None` when the event does not tell.
+    pub sim_status: Option<SimStatus>,
+    /// Who stopped it, when it was stopped and the event tells.
+    pub suspended_by: Option<SuspendedBy>,
+    /// The carrier's id of the transaction that did it.
+    pub transaction: Option<String>,
+    /// The carrier's words when the transaction failed: then nothing happened.
+    pub failed: Option<String>,
+}
+
+impl LineNews {
+    /// A line that came to a status by itself.
+    pub fn of(change: LineChange, sim_status: Option<SimStatus>) -> Self {
+        Self { change, sim_status, suspended_by: None, transaction: None, failed: None }
+    }
+}
+
+/// What happened to a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, AsRefStr, Display, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum LineChange {
+    /// It was attached to the network for the first use.
+    Preactivated,
+    /// It came into service.
+    Activated,
+    /// Options, rate plan, references or contact data changed.
+    Modified,
+    /// It was stopped.
+    Suspended,
+    /// It works again.
+    Reactivated,
+    /// It ended.
+    Terminated,
+    /// It has another SIM.
+    SimSwapped,
+    /// It has another number.
+    MsisdnSwapped,
+    /// It entered its test period.
+    TestMode,
+    /// It was paused.
+    TariffHoliday,
 }
 
 /// What an event says of a bundle.

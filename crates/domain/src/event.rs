@@ -14,7 +14,8 @@ use strum::{AsRefStr, Display, EnumString, IntoStaticStr, VariantArray};
 use crate::channel::PoolName;
 use crate::iccid::Iccid;
 use crate::id::{
-    ApiKeyId, BundleId, EventId, HoldId, ImportId, OperationId, OrderId, ReconciliationId, WebhookEndpointId,
+    ApiKeyId, BundleId, EventId, HoldId, ImportId, LineJobId, OperationId, OrderId, ReconciliationId,
+    WebhookEndpointId,
 };
 
 pub use fact::{Fact, SellByMoved};
@@ -58,6 +59,12 @@ pub enum SubjectKind {
     WebhookEndpoint,
     /// A reconciliation.
     Reconciliation,
+    /// A line job.
+    LineJob,
+    /// A rate plan's options, by its name.
+    RatePlan,
+    /// A service profile, by its name.
+    ServiceProfile,
     /// The feed itself.
     Feed,
 }
@@ -85,6 +92,12 @@ pub enum Subject {
     WebhookEndpoint(WebhookEndpointId),
     /// A reconciliation.
     Reconciliation(ReconciliationId),
+    /// A line job.
+    LineJob(LineJobId),
+    /// A rate plan's options.
+    RatePlan(String),
+    /// A service profile.
+    ServiceProfile(String),
     /// The feed itself.
     Feed,
 }
@@ -103,6 +116,9 @@ impl Subject {
             Self::Hold(_) => SubjectKind::Hold,
             Self::WebhookEndpoint(_) => SubjectKind::WebhookEndpoint,
             Self::Reconciliation(_) => SubjectKind::Reconciliation,
+            Self::LineJob(_) => SubjectKind::LineJob,
+            Self::RatePlan(_) => SubjectKind::RatePlan,
+            Self::ServiceProfile(_) => SubjectKind::ServiceProfile,
             Self::Feed => SubjectKind::Feed,
         }
     }
@@ -120,6 +136,8 @@ impl Subject {
             Self::Hold(id) => id.to_string(),
             Self::WebhookEndpoint(id) => id.to_string(),
             Self::Reconciliation(id) => id.to_string(),
+            Self::LineJob(id) => id.to_string(),
+            Self::RatePlan(name) | Self::ServiceProfile(name) => name.clone(),
             Self::Feed => "feed".to_owned(),
         }
     }

@@ -128,6 +128,8 @@ typed_ids! {
     WebhookEndpointId = "whe";
     /// Id of a reconciliation.
     ReconciliationId = "rec";
+    /// Id of a line job.
+    LineJobId = "job";
 }
 
 #[cfg(test)]

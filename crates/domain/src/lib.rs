@@ -31,6 +31,8 @@ pub mod hold;
 pub mod id;
 pub mod import;
 pub mod lifecycle_doc;
+pub mod line;
+pub mod line_job;
 pub mod observation;
 pub mod operation;
 pub mod order;

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use strum::VariantArray;
 
 use crate::esim::EsimStatus;
+use crate::line::{LineAction, LineRules, Offer};
 use crate::observation::Lifecycle;
 use crate::operation::{OperationStatus, OperationStep};
 use crate::sim::SimStatus;
@@ -23,11 +24,20 @@ pub fn page() -> String {
          The carrier's axis. A move that is not marked is stored, flagged as drift and counted. The newer date wins; a\n\
          delivery file's word has none, and gives way to whatever the carrier dated itself, however long ago, and to\n\
          whatever was read since.\n\n{}\n\
+         ## Line: what the statuses mean\n\n{}\n\
+         A suspension says by whom (`suspended_by`): the `customer`, a usage threshold (`automatic`), or the carrier\n\
+         (`operator`), whose suspension only the carrier lifts.\n\n\
+         ## Line: offer, status and command\n\n\
+         A cell is the status after the command, `✓` leaves the status as it is, and anything else is the rule that\n\
+         forbids it: then the answer is `invalid-transition`, and the carrier is not called. Statuses from which an\n\
+         account may terminate beyond these are a setting (`also_terminate`), because no document says.\n\n{}\
          ## eSIM: moves that carriers document\n\n\
          Notifications may be lost, so jumps forward are allowed.\n\n{}",
         stock_matrix(),
         operation_matrix(),
         moves(SimStatus::VARIANTS),
+        line_statuses(),
+        line_matrices(),
         moves(EsimStatus::VARIANTS),
     )
 }
@@ -56,6 +66,33 @@ pub fn operation_matrix() -> String {
         (status.to_string(), cells.collect())
     });
     table("status", &OperationStep::VARIANTS.iter().map(ToString::to_string).collect::<Vec<_>>(), rows)
+}
+
+/// What every status of a line means.
+fn line_statuses() -> String {
+    let rows = SimStatus::VARIANTS.iter().map(|status| {
+        let meaning = status.meaning();
+        (status.to_string(), vec![meaning.network.to_owned(), meaning.billing.to_owned()])
+    });
+    table("status", &["network".to_owned(), "billing".to_owned()], rows)
+}
+
+/// Every command against every status, by offer.
+pub fn line_matrices() -> String {
+    let matrix = |offer: &Offer| {
+        let rules = LineRules::of(*offer);
+        let rows = LineAction::VARIANTS.iter().map(|action| {
+            let cells = SimStatus::VARIANTS.iter().map(|from| match rules.check(*action, *from, None) {
+                Ok(Some(to)) => format!("**{to}**"),
+                Ok(None) => "✓".to_owned(),
+                Err(broken) => broken.rule.to_owned(),
+            });
+            (action.to_string(), cells.collect())
+        });
+        let statuses: Vec<String> = SimStatus::VARIANTS.iter().map(ToString::to_string).collect();
+        format!("### {}\n\n{}\n", offer.title(), table("command \\ status", &statuses, rows))
+    };
+    Offer::VARIANTS.iter().map(matrix).collect()
 }
 
 fn moves<S: Lifecycle + std::fmt::Display>(all: &[S]) -> String {

@@ -8,6 +8,7 @@ use strum::{AsRefStr, Display, EnumString, IntoStaticStr, VariantArray};
 use thiserror::Error;
 
 use crate::bundle::OrderType;
+use crate::line::LineCommand;
 
 /// Status of an operation.
 #[derive(
@@ -133,6 +134,70 @@ pub enum OperationRequest {
         /// The first sale of the profile: it must be fresh.
         first_sale: bool,
     },
+    /// Change a bundle that the carrier has.
+    ChangeBundle {
+        /// The carrier's id of it.
+        subscription_id: String,
+        /// The carrier's product id.
+        product: String,
+        /// What becomes of it.
+        change: BundleCommand,
+    },
+    /// Tell the profile's line something.
+    Line {
+        /// What.
+        command: LineCommand,
+    },
+}
+
+/// What can be asked of a bundle that the carrier has.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    AsRefStr,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum BundleCommand {
+    /// Let it end with its present period.
+    CancelRenewal,
+    /// End it at once.
+    Terminate,
+}
+
+/// How an operation is carried out. Both kinds share the rule that a profile has one open operation at most.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    AsRefStr,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum Lane {
+    /// One by one: sold products, each with its order.
+    Sale,
+    /// Side by side in batches: commands that leave a line or a bundle in a certain state.
+    Line,
 }
 
 impl OperationRequest {
@@ -140,7 +205,31 @@ impl OperationRequest {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::PlaceBundle { .. } => "place_bundle",
+            Self::ChangeBundle { change: BundleCommand::CancelRenewal, .. } => "cancel_renewal",
+            Self::ChangeBundle { change: BundleCommand::Terminate, .. } => "terminate_bundle",
+            Self::Line { command } => command.action().into(),
         }
+    }
+
+    /// How it is carried out.
+    pub fn lane(&self) -> Lane {
+        match self {
+            Self::PlaceBundle { .. } => Lane::Sale,
+            Self::ChangeBundle { .. } | Self::Line { .. } => Lane::Line,
+        }
+    }
+
+    /// The product that it places; none for an operation that places nothing.
+    pub fn places(&self) -> Option<&str> {
+        match self {
+            Self::PlaceBundle { product, .. } => Some(product),
+            Self::ChangeBundle { .. } | Self::Line { .. } => None,
+        }
+    }
+
+    /// Whether it is the first sale of its profile.
+    pub fn is_first_sale(&self) -> bool {
+        matches!(self, Self::PlaceBundle { first_sale: true, .. })
     }
 }
 

@@ -173,6 +173,7 @@ impl PoolSettings {
 mod tests {
     use super::*;
     use crate::iccid::Iccid;
+    use crate::line::LineDetails;
     use crate::observation::Source;
 
     fn pool() -> PoolSettings {
@@ -201,6 +202,7 @@ mod tests {
             observed_at: at(0),
             dated_by_carrier: false,
             source: Source::Read,
+            details: LineDetails::default(),
         }
     }
 

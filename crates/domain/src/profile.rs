@@ -69,6 +69,8 @@ pub enum QuarantineReason {
     SeenInUse,
     /// Came back from an order without the proof that it was never used.
     ReturnedUnproven,
+    /// Taken into use by a command to its line.
+    InService,
     /// Set aside by a person.
     Manual,
 }

@@ -46,7 +46,31 @@ pub enum SimStatus {
     Ceased,
 }
 
+/// What a status of a line means for its owner (Transatel, Subscriber Management and IoT statuses pages).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Meaning {
+    /// Whether the network serves it.
+    pub network: &'static str,
+    /// Whether it is billed.
+    pub billing: &'static str,
+}
+
 impl SimStatus {
+    /// What it means.
+    pub fn meaning(self) -> Meaning {
+        let (network, billing) = match self {
+            Self::Available | Self::Loaded => ("off", "off"),
+            Self::Preactivated => ("on, limited: the first use activates the line", "off"),
+            Self::Active => ("on", "on"),
+            Self::Suspended => ("off", "on"),
+            Self::TestMode => ("on, up to a quota", "off"),
+            Self::TariffHoliday => ("off", "off"),
+            Self::Terminated => ("off, for ever", "off"),
+            Self::Ceased => ("off", "off"),
+        };
+        Meaning { network, billing }
+    }
+
     /// Reads a carrier's spelling: case, punctuation and French accents do not matter.
     ///
     /// `None` for a text that no carrier document names; callers keep the text and go on.

@@ -168,6 +168,7 @@ tables! {
         id -> Id,
         carrier_account -> Text,
         request -> Document,
+        lane -> Text,
         profile_id -> BigInt,
         allocation_id -> Nullable<BigInt>,
         order_id -> Nullable<Id>,
@@ -187,6 +188,7 @@ tables! {
         resolve_after -> Nullable<Moment>,
         before_set -> Nullable<Document>,
         hints -> Nullable<Document>,
+        sealed -> Nullable<Binary>,
         reads -> Integer,
         resolution -> Nullable<Document>,
         evidence -> Nullable<Document>,
@@ -358,5 +360,66 @@ tables! {
         last_error -> Nullable<Text>,
         created_at -> Moment,
         finished_at -> Nullable<Moment>,
+    }
+    lines (profile_id) {
+        profile_id -> BigInt,
+        suspended_by -> Nullable<Text>,
+        rate_plan -> Nullable<Text>,
+        options -> Nullable<Document>,
+        line_group -> Nullable<Text>,
+        external_reference -> Nullable<Text>,
+        activated_at -> Nullable<Moment>,
+        modified_at -> Nullable<Moment>,
+        contract_ends_at -> Nullable<Moment>,
+        source -> Text,
+        observed_at -> Moment,
+    }
+    sim_swaps (old_profile_id) {
+        old_profile_id -> BigInt,
+        new_profile_id -> BigInt,
+        operation_id -> Id,
+        swapped_at -> Moment,
+    }
+    rate_plans (rate_plan) {
+        rate_plan -> Text,
+        options -> Document,
+        version -> BigInt,
+        created_at -> Moment,
+        updated_at -> Moment,
+    }
+    service_profiles (name) {
+        name -> Text,
+        rate_plan -> Nullable<Text>,
+        options -> Document,
+        description -> Nullable<Text>,
+        version -> BigInt,
+        created_at -> Moment,
+        updated_at -> Moment,
+    }
+    line_jobs (id) {
+        id -> Id,
+        channel -> Text,
+        operation -> Text,
+        status -> Text,
+        total -> BigInt,
+        done -> BigInt,
+        refused -> BigInt,
+        needs_attention -> BigInt,
+        run_at -> Moment,
+        lease_token -> Nullable<Id>,
+        lease_until -> Nullable<Moment>,
+        version -> BigInt,
+        created_at -> Moment,
+        updated_at -> Moment,
+        finished_at -> Nullable<Moment>,
+    }
+    line_job_rows (job_id, position) {
+        job_id -> Id,
+        position -> BigInt,
+        iccid -> Text,
+        command -> Document,
+        status -> Text,
+        operation_id -> Nullable<Id>,
+        problem -> Nullable<Document>,
     }
 }

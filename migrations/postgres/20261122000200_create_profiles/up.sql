@@ -51,7 +51,7 @@ CREATE TABLE profiles (
     stock_status      text NOT NULL CHECK (stock_status IN ('available', 'held', 'allocated', 'quarantined', 'retired')),
     quarantine_reason text CHECK (quarantine_reason IN ('code_missing', 'status_not_sellable', 'line_not_sellable',
         'profile_not_released', 'device_bound', 'unknown_to_carrier', 'refused_by_carrier', 'seen_in_use',
-        'returned_unproven', 'manual')),
+        'returned_unproven', 'in_service', 'manual')),
     sell_by           timestamptz NOT NULL,
     msisdn            text,
     eid               text,

@@ -3,7 +3,8 @@ CREATE TABLE events (
     id           uuid PRIMARY KEY,
     at           timestamptz NOT NULL,
     subject_kind text NOT NULL CHECK (subject_kind IN ('profile', 'order', 'bundle', 'operation', 'import', 'pool',
-        'api_key', 'hold', 'webhook_endpoint', 'reconciliation', 'feed')),
+        'api_key', 'hold', 'webhook_endpoint', 'reconciliation',
+        'line_job', 'rate_plan', 'service_profile', 'feed')),
     subject_id   text NOT NULL,
     -- Counts the events of a subject from 1: the order within a subject.
     version      bigint NOT NULL CHECK (version > 0),

@@ -51,7 +51,7 @@ CREATE TABLE profiles (
     stock_status      TEXT NOT NULL CHECK (stock_status IN ('available', 'held', 'allocated', 'quarantined', 'retired')),
     quarantine_reason TEXT CHECK (quarantine_reason IN ('code_missing', 'status_not_sellable', 'line_not_sellable',
         'profile_not_released', 'device_bound', 'unknown_to_carrier', 'refused_by_carrier', 'seen_in_use',
-        'returned_unproven', 'manual')),
+        'returned_unproven', 'in_service', 'manual')),
     sell_by           INTEGER NOT NULL,
     msisdn            TEXT,
     eid               TEXT,

@@ -83,6 +83,8 @@ CREATE TABLE operations (
     id                BLOB NOT NULL PRIMARY KEY,
     carrier_account   TEXT NOT NULL,
     request           TEXT NOT NULL,
+    -- How it is carried out: sales one by one, commands to lines in batches.
+    lane              TEXT NOT NULL CHECK (lane IN ('sale', 'line')),
     profile_id        INTEGER NOT NULL REFERENCES profiles (id),
     allocation_id     INTEGER REFERENCES allocations (id),
     order_id          BLOB REFERENCES orders (id),
@@ -110,6 +112,8 @@ CREATE TABLE operations (
     before_set        TEXT,
     -- What speaks for its having been taken, whatever a list shows: then it is not sent again by itself.
     hints             TEXT,
+    -- Personal data that the carrier needs, encrypted; forgotten when the operation ends.
+    sealed            BLOB,
     -- How often the carrier was asked for the outcome, and what was seen last.
     reads             INTEGER NOT NULL DEFAULT 0,
     resolution        TEXT,
@@ -126,8 +130,10 @@ CREATE TABLE operations (
 CREATE UNIQUE INDEX operations_one_open ON operations (profile_id)
     WHERE status IN ('pending', 'sent', 'accepted', 'unknown', 'needs_attention');
 -- By account first: a carrier that is down must not keep another's operations waiting.
-CREATE INDEX operations_queue ON operations (carrier_account, run_at, id) WHERE status = 'pending';
-CREATE INDEX operations_in_flight ON operations (resolve_after) WHERE status IN ('sent', 'accepted', 'unknown');
+CREATE INDEX operations_queue ON operations (lane, carrier_account, run_at, id) WHERE status = 'pending';
+CREATE INDEX operations_in_flight ON operations (lane, status, resolve_after) WHERE status IN ('sent', 'accepted', 'unknown');
+-- Events name the carrier's transaction.
+CREATE INDEX operations_by_reference ON operations (carrier_account, carrier_reference) WHERE lane = 'line' AND carrier_reference IS NOT NULL;
 CREATE INDEX operations_by_order ON operations (order_id) WHERE order_id IS NOT NULL;
 CREATE INDEX bundles_by_order ON bundles (order_id) WHERE order_id IS NOT NULL;
 CREATE INDEX operations_by_bundle ON operations (bundle_id) WHERE bundle_id IS NOT NULL;

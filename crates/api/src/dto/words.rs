@@ -50,7 +50,7 @@ words! {
     /// Why a profile is set aside.
     QuarantineReason = profile::QuarantineReason {
         CodeMissing, StatusNotSellable, LineNotSellable, ProfileNotReleased, DeviceBound, UnknownToCarrier,
-        RefusedByCarrier, SeenInUse, ReturnedUnproven, Manual
+        RefusedByCarrier, SeenInUse, ReturnedUnproven, InService, Manual
     }
 
     /// Status of an order: `failed` means that nothing was delivered, `fulfilled` that all was; `needs_attention`

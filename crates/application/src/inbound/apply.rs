@@ -4,6 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use simdepot_domain::carrier::{EsimReading, LineReading};
 use simdepot_domain::carrier_event::{BundleNews, CarrierEvent, CarrierEventStatus, News, try_again_after};
 use simdepot_domain::channel::AccountName;
+use simdepot_domain::line::LineDetails;
 use simdepot_domain::observation::Source;
 use simdepot_domain::sim::SimStatus;
 use simdepot_domain::stock::StockStatus;
@@ -207,7 +208,7 @@ fn hear_bundle(
     now: DateTime<Utc>,
 ) -> Result<bool, AppError> {
     // In this order: an operation that ends in between has made its bundle known by then.
-    let open = simdepot_persistence::operations::open_of(conn, profile.id)?.is_some();
+    let open = simdepot_persistence::operations::open_sale_of(conn, profile.id)?.is_some();
     let told = Told::news(news, at, event.received_at);
     let known = known_or_named(conn, depot, event, profile, news, now)?;
     if let Some(bundle) = known {
@@ -265,7 +266,8 @@ fn known_or_named(
 fn sightings(profile: &Profile, told: &CarrierEvent, received_at: DateTime<Utc>) -> Sightings {
     let observed_at = told.at.unwrap_or(received_at);
     let sim_status = match &told.news {
-        News::Line(status) => Some(*status),
+        News::Line(news) if news.failed.is_none() => news.sim_status,
+        News::Line(_) => None,
         News::Esim(..) | News::Bundle(_) | News::Nothing => None,
     };
     // A number fills a gap. It does not replace one: the event may be older than a swap.
@@ -276,6 +278,7 @@ fn sightings(profile: &Profile, told: &CarrierEvent, received_at: DateTime<Utc>)
         observed_at,
         dated_by_carrier: told.at.is_some(),
         source: Source::Event,
+        details: LineDetails::default(),
     });
     let esim = match &told.news {
         News::Esim(status, eid) => Some(EsimReading {

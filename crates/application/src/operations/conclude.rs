@@ -6,7 +6,7 @@ use simdepot_domain::bundle::{BundleStatus, OrderType};
 use simdepot_domain::carrier::{BundleReading, BundleReceipt};
 use simdepot_domain::carrier_event::BundleNews;
 use simdepot_domain::id::OperationId;
-use simdepot_domain::operation::{OperationRequest, OperationStatus, OperationStep};
+use simdepot_domain::operation::{OperationStatus, OperationStep};
 use simdepot_domain::order::ProfileOutcome;
 use simdepot_domain::resolution::{Case, Doubt, Evidence};
 use simdepot_persistence::bundles::{self, BundleChange};
@@ -118,10 +118,9 @@ pub(super) fn weigh(
     let listed: Vec<String> = bundles.iter().map(|bundle| bundle.subscription_id.clone()).collect();
     let claimed =
         bundles::claimed_subscriptions(conn, &operation.carrier_account, &listed, operation.bundle)?;
-    let OperationRequest::PlaceBundle { product, .. } = &operation.request;
     let case = Case {
         reference: &operation.id.to_string(),
-        product,
+        product: operation.request.places().unwrap_or_default(),
         before: operation.before_set.as_deref(),
         claimed: &claimed,
         first_sent_at,

@@ -5,7 +5,7 @@ use simdepot_domain::carrier::BundleReading;
 use simdepot_domain::carrier_event::BundleNews;
 use simdepot_domain::channel::AccountName;
 use simdepot_domain::id::OperationId;
-use simdepot_domain::operation::{OperationRequest, OperationStatus};
+use simdepot_domain::operation::OperationStatus;
 use simdepot_persistence::operations::{self, Operation};
 use simdepot_persistence::profiles::Profile;
 use simdepot_persistence::{Conn, bundles};
@@ -45,7 +45,7 @@ pub(crate) async fn hear_of_bundle(
         .store
         .read(move |conn| {
             // In this order: an operation that ends in between has made its bundle known by then.
-            let open = operations::open_of(conn, profile_id)?;
+            let open = operations::open_sale_of(conn, profile_id)?;
             let known = bundles::of_subscription(conn, &account, &id)?.is_some();
             Ok::<_, AppError>((known, open, conn.now()?))
         })
@@ -116,11 +116,10 @@ impl<'a> Seen<'a> {
 
     /// Whether the operation may have made it.
     fn may_be_of(self, operation: &Operation) -> bool {
-        let OperationRequest::PlaceBundle { product, .. } = &operation.request;
         let sent = operation.answer_lost || is_awaited(operation);
         let before = operation.before_set.iter().flatten().any(|known| known == self.subscription_id);
         sent && !before
-            && self.product.is_none_or(|told| told == product)
+            && self.product.is_none_or(|told| operation.request.places() == Some(told))
             && self.reference.is_none_or(|echo| echo == operation.id.to_string())
     }
 }

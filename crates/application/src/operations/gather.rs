@@ -6,6 +6,7 @@ use simdepot_domain::bundle::OrderType;
 use simdepot_domain::carrier::{
     BundleReading, Carrier, Concern, EsimReading, LineReading, ReadError, Refusal, Unavailable,
 };
+use simdepot_domain::line::LineDetails;
 use simdepot_domain::msisdn::Msisdn;
 use simdepot_domain::observation::Source;
 use simdepot_domain::operation::OperationRequest;
@@ -19,7 +20,6 @@ use simdepot_persistence::profiles::{self, Profile};
 
 use super::cancel::order_of;
 use super::conclude::{self, Finding};
-use super::outcome::is_first_sale;
 use crate::depot::{Account, Depot};
 use crate::error::AppError;
 use crate::observations::Sightings;
@@ -154,7 +154,7 @@ async fn look_once_more(depot: &Depot, account: &Account, profile: &Profile, ope
 /// An answer that makes no sense may do so later. One about a profile that is on its first sale is not waited for to
 /// the end: it would be the next order's profile, too.
 fn unreadable(operation: &Operation, what: String) -> Decision {
-    if is_first_sale(operation) && operation.deferrals >= UNREADABLE {
+    if operation.request.is_first_sale() && operation.deferrals >= UNREADABLE {
         let code = "carrier_answer_unreadable".to_owned();
         let refusal = Refusal { code, detail: Some(what), concerns: Concern::Request };
         return Decision::Refuse(refusal, Box::default());
@@ -169,7 +169,10 @@ async fn read(
     pool: &PoolSettings,
     operation: &Operation,
 ) -> Result<Plan, Stop> {
-    let OperationRequest::PlaceBundle { product, order_type: insisted, first_sale } = &operation.request;
+    let OperationRequest::PlaceBundle { product, order_type: insisted, first_sale } = &operation.request
+    else {
+        return Err(Stop::Error(AppError::Internal(format!("operation {} sells nothing", operation.id))));
+    };
     let carrier = account.carrier.as_ref();
     // Before anything else: an earlier sending may have been taken and is listed only now. That must not wait for a line
     // that cannot be read.
@@ -224,6 +227,7 @@ fn last_known(profile: &Profile) -> LineReading {
         observed_at: known.map_or(profile.created_at, |seen| seen.observed_at),
         dated_by_carrier: known.is_some_and(|seen| seen.dated_by_carrier),
         source: known.map_or(Source::Import, |seen| seen.source),
+        details: LineDetails::default(),
     }
 }
 

@@ -7,7 +7,7 @@ use simdepot_domain::carrier::BundleReading;
 use simdepot_domain::channel::AccountName;
 use simdepot_domain::event::{Fact, Subject};
 use simdepot_domain::id::OperationId;
-use simdepot_domain::operation::{OperationRequest, OperationStatus};
+use simdepot_domain::operation::OperationStatus;
 use simdepot_domain::resolution::Case;
 use simdepot_persistence::bundles::{self, Bundle, BundleChange};
 use simdepot_persistence::operations::{self, Operation};
@@ -58,10 +58,9 @@ impl Unnamed {
     ) -> Result<Option<BundleReading>, AppError> {
         let ids: Vec<String> = listed.iter().map(|bundle| bundle.subscription_id.clone()).collect();
         let claimed = bundles::claimed_subscriptions(conn, &self.bundle.carrier_account, &ids, None)?;
-        let OperationRequest::PlaceBundle { product, .. } = &self.operation.request;
         let case = Case {
             reference: &self.operation.id.to_string(),
-            product,
+            product: self.operation.request.places().unwrap_or_default(),
             before: self.operation.before_set.as_deref(),
             claimed: &claimed,
             first_sent_at: self.operation.first_sent_at.unwrap_or(self.operation.created_at),
@@ -213,7 +212,7 @@ pub(crate) fn name_listed(
     if left.is_empty() {
         return Ok(left);
     }
-    let busy = operations::open_of(conn, profile.id)?.is_some();
+    let busy = operations::open_sale_of(conn, profile.id)?.is_some();
     // What one of them takes may leave another a single one to choose from.
     let mut again = true;
     while again {

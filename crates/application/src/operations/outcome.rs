@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 use simdepot_domain::bundle::{BundleStatus, OrderType};
 use simdepot_domain::carrier::{BundleReceipt, Concern, Lost, Placement, Refusal};
 use simdepot_domain::event::{Fact, Subject};
-use simdepot_domain::operation::{OperationRequest, OperationStep};
+use simdepot_domain::operation::OperationStep;
 use simdepot_domain::order::ProfileOutcome;
 use simdepot_domain::profile::QuarantineReason;
 use simdepot_domain::stock::{ReturnProof, StockCommand, StockStatus, apply};
@@ -131,7 +131,7 @@ fn complete(
 
 async fn refused(depot: &Depot, sent: Sent, refusal: Refusal) -> Result<(), AppError> {
     let operation = &sent.lease.operation;
-    let first_sale = is_first_sale(operation);
+    let first_sale = operation.request.is_first_sale();
     match refusal.concerns {
         // The sending whose answer was lost may have made the line, or used up the credit, that is refused now: anything
         // else that is bought in its stead is bought twice.
@@ -153,11 +153,6 @@ async fn refused(depot: &Depot, sent: Sent, refusal: Refusal) -> Result<(), AppE
     }
 }
 
-pub(super) fn is_first_sale(operation: &Operation) -> bool {
-    let OperationRequest::PlaceBundle { first_sale, .. } = &operation.request;
-    *first_sale
-}
-
 /// Refuses an operation that was never sent.
 ///
 /// # Errors
@@ -171,11 +166,11 @@ pub(super) async fn refuse_unsent(
     match refusal.concerns {
         _ if lease.operation.answer_lost => needs_person(depot, &lease, &refusal).await,
         // On sale with such a line it would refuse one order after the other.
-        Concern::LineStatus if is_first_sale(&lease.operation) => {
+        Concern::LineStatus if lease.operation.request.is_first_sale() => {
             let reason = QuarantineReason::LineNotSellable;
             substitute::set_aside(depot, lease, reason, seen, Some(refusal)).await
         }
-        Concern::Request if is_first_sale(&lease.operation) => {
+        Concern::Request if lease.operation.request.is_first_sale() => {
             substitute::try_another(depot, lease, seen, refusal).await
         }
         Concern::LineStatus | Concern::Profile | Concern::Product | Concern::Account | Concern::Request => {

@@ -142,6 +142,7 @@ async fn commit_sent(depot: &Depot, lease: Lease, plan: Plan) -> Result<(Lease, 
             let order_type = Some(plan.order_type);
             let fact = Fact::OperationStatusChanged {
                 iccid,
+                kind: Some(operation.request.kind().to_owned()),
                 from: Some(operation.status),
                 to: status,
                 order_type,

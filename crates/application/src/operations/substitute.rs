@@ -8,7 +8,7 @@ use simdepot_domain::carrier::{Concern, Refusal};
 use simdepot_domain::channel::PoolName;
 use simdepot_domain::event::{Fact, Subject};
 use simdepot_domain::iccid::Iccid;
-use simdepot_domain::operation::{OperationRequest, OperationStatus, OperationStep};
+use simdepot_domain::operation::{OperationStatus, OperationStep};
 use simdepot_domain::order::ProfileOutcome;
 use simdepot_domain::pool::MAX_SUBSTITUTIONS;
 use simdepot_domain::profile::QuarantineReason;
@@ -135,8 +135,8 @@ fn swap(
 
     // Whether another profile takes the place decides how the old one is remembered.
     let tried = tried(conn, &allocation)?;
-    let OperationRequest::PlaceBundle { product, .. } = &operation.request;
-    let place = Place { allocation: &allocation, pool_id: profile.pool_id, product: Some(product) };
+    let product = operation.request.places();
+    let place = Place { allocation: &allocation, pool_id: profile.pool_id, product };
     // An order that is being taken back needs no other profile.
     let by = if u32::try_from(tried.len()).is_ok_and(|tried| tried < MAX_SUBSTITUTIONS) && !cancelled {
         place.refill(conn, depot, &tried, now)?.taken()

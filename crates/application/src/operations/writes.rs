@@ -64,6 +64,7 @@ pub(super) fn change_operation(
     let version = operations::change(conn, operation, token, change, now)?;
     let fact = Fact::OperationStatusChanged {
         iccid: iccid.clone(),
+        kind: Some(operation.request.kind().to_owned()),
         from: Some(operation.status),
         to: change.status,
         order_type: change.order_type,

@@ -62,6 +62,7 @@ impl BundleOnProfile<'_> {
             allocation_id: Some(self.allocation_id),
             order: Some(self.order.id),
             bundle: Some(bundle.id),
+            sealed: None,
         };
         MadeBundle { bundle, operation }
     }
@@ -84,6 +85,7 @@ impl MadeBundle {
         };
         let pending = Fact::OperationStatusChanged {
             iccid: iccid(),
+            kind: Some(self.operation.request.kind().to_owned()),
             from: None,
             to: OperationStatus::Pending,
             order_type: None,

@@ -161,7 +161,7 @@ impl Judge<'_, '_> {
 
     /// Compares the bundles with the carrier's complete list.
     fn bundles(&mut self, listed: &[BundleReading], asked_at: DateTime<Utc>) -> Result<(), AppError> {
-        let busy = operations::open_of(self.conn, self.profile.id)?;
+        let busy = operations::open_sale_of(self.conn, self.profile.id)?;
         let unnamed = name_listed(self.conn, self.depot, self.account, &self.profile, listed, self.now)?;
         let mut strangers = Vec::new();
         for reading in listed {

@@ -107,7 +107,7 @@ fn pick(
         let Some((id, checks)) = profile_checks::take_due(conn, now, now + AGAIN)? else {
             return next_of_stock(conn);
         };
-        if operations::open_of(conn, id)?.is_none() {
+        if operations::open_sale_of(conn, id)?.is_none() {
             return Ok(Some(Picked { profile: profiles::get(conn, id)?, watched: Some(checks) }));
         }
     }
@@ -144,7 +144,7 @@ fn next_of_stock(conn: &mut Conn<'_>) -> Result<Option<Picked>, AppError> {
             },
         };
         after = next.id;
-        let free = operations::open_of(conn, next.id)?.is_none();
+        let free = operations::open_sale_of(conn, next.id)?.is_none();
         if next.stock_status != StockStatus::Retired && free {
             picked = Some(Picked { profile: next, watched: None });
             break;

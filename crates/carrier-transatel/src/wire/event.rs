@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use simdepot_domain::bundle::BundleStatus;
 use simdepot_domain::carrier::UnreadableEvent;
-use simdepot_domain::carrier_event::{BundleNews, CarrierEvent, News};
+use simdepot_domain::carrier_event::{BundleNews, CarrierEvent, LineChange, LineNews, News};
 use simdepot_domain::eid::Eid;
 use simdepot_domain::esim::EsimStatus;
 use simdepot_domain::iccid::Iccid;
@@ -133,7 +133,7 @@ fn news_of(event_type: &str, body: Body) -> News {
             None => News::Nothing,
         },
         ["CONNECTIVITY-MANAGEMENT", "SUBSCRIBER", suffix] if !did_not_happen(&body) => {
-            line_status(suffix).map_or(News::Nothing, News::Line)
+            line_news(suffix).map_or(News::Nothing, News::Line)
         }
         _ => News::Nothing,
     }
@@ -177,13 +177,15 @@ fn bundle_news(status: BundleStatus, body: Body) -> News {
     })
 }
 
-fn line_status(suffix: &str) -> Option<SimStatus> {
-    match suffix {
-        "ACTIVATED" | "REACTIVATED" => Some(SimStatus::Active),
-        "SUSPENDED" => Some(SimStatus::Suspended),
-        "TERMINATED" => Some(SimStatus::Terminated),
-        _ => None,
-    }
+fn line_news(suffix: &str) -> Option<LineNews> {
+    let (change, status) = match suffix {
+        "ACTIVATED" => (LineChange::Activated, SimStatus::Active),
+        "REACTIVATED" => (LineChange::Reactivated, SimStatus::Active),
+        "SUSPENDED" => (LineChange::Suspended, SimStatus::Suspended),
+        "TERMINATED" => (LineChange::Terminated, SimStatus::Terminated),
+        _ => return None,
+    };
+    Some(LineNews::of(change, Some(status)))
 }
 
 /// Whether the event tells of a transaction that failed, or has not ended.

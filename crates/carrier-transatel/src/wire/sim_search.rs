@@ -99,7 +99,17 @@ fn row_of(row: Value, now: DateTime<Utc>) -> Option<(Iccid, LineReading)> {
     let Line { msisdn, sim_status } =
         subscriber::line_of(item.msisdn.as_deref(), item.status.as_deref()).ok()?;
     let (observed_at, source) = (now, Source::Search);
-    Some((iccid, LineReading { msisdn, sim_status, observed_at, dated_by_carrier: false, source }))
+    Some((
+        iccid,
+        LineReading {
+            msisdn,
+            sim_status,
+            observed_at,
+            dated_by_carrier: false,
+            source,
+            details: simdepot_domain::line::LineDetails::default(),
+        },
+    ))
 }
 
 #[cfg(test)]

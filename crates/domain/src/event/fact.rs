@@ -10,8 +10,10 @@ use crate::drift::{DriftKind, DriftStatus};
 use crate::esim::EsimStatus;
 use crate::hold::HoldStatus;
 use crate::iccid::Iccid;
-use crate::id::{ApiKeyId, HoldId, OrderId};
+use crate::id::{ApiKeyId, HoldId, OperationId, OrderId};
 use crate::import::ImportCounts;
+use crate::line::SuspendedBy;
+use crate::line_job::LineJobStatus;
 use crate::observation::Source;
 use crate::operation::OperationStatus;
 use crate::order::OrderStatus;
@@ -173,6 +175,49 @@ pub enum Fact {
         /// Who said so.
         source: Source,
     },
+    /// What the carrier tells of the line beside its status has changed.
+    #[serde(rename = "profile.line_changed")]
+    #[strum(serialize = "profile.line_changed")]
+    LineChanged {
+        /// Names of what changed: `suspended_by`, `rate_plan`, `options`, `group`, `external_reference`, and dates.
+        fields: Vec<String>,
+        /// Who stopped it, while it is stopped.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        suspended_by: Option<SuspendedBy>,
+        /// Its rate plan now.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        rate_plan: Option<String>,
+        /// Its group now.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        group: Option<String>,
+        /// The owner's reference now.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        external_reference: Option<String>,
+        /// Who said so.
+        source: Source,
+    },
+    /// The line moved to another SIM: this profile took it over, or gave it away.
+    #[serde(rename = "profile.sim_swapped")]
+    #[strum(serialize = "profile.sim_swapped")]
+    SimSwapped {
+        /// The SIM that had the line before.
+        out: Iccid,
+        /// The SIM that has it now.
+        by: Iccid,
+        /// By which operation.
+        operation: OperationId,
+        /// The order that the line belongs to, which goes with it.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        order: Option<OrderId>,
+    },
+    /// The PIN and PUK left simdepot.
+    #[serde(rename = "profile.security_codes_revealed")]
+    #[strum(serialize = "profile.security_codes_revealed")]
+    SecurityCodesRevealed {
+        /// To which key; absent for the command line.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        key: Option<ApiKeyId>,
+    },
     /// A person edited the profile.
     #[serde(rename = "profile.edited")]
     #[strum(serialize = "profile.edited")]
@@ -318,6 +363,9 @@ pub enum Fact {
     OperationStatusChanged {
         /// On which profile.
         iccid: Iccid,
+        /// What it asks of the carrier; absent in events of older versions.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        kind: Option<String>,
         /// Where it stood; absent when it was made.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         from: Option<OperationStatus>,
@@ -332,6 +380,61 @@ pub enum Fact {
         /// A person's reason, when a person decided.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         reason: Option<String>,
+    },
+    /// Little is left of a bundle's data.
+    #[serde(rename = "bundle.balance_low")]
+    #[strum(serialize = "bundle.balance_low")]
+    BundleBalanceLow {
+        /// On which profile.
+        iccid: Iccid,
+        /// How much of it is left, in percent.
+        percent_left: u32,
+        /// The pool's threshold, in percent.
+        threshold: u32,
+    },
+    /// A bundle ends soon.
+    #[serde(rename = "bundle.expires_soon")]
+    #[strum(serialize = "bundle.expires_soon")]
+    BundleExpiresSoon {
+        /// On which profile.
+        iccid: Iccid,
+        /// When.
+        expires_at: DateTime<Utc>,
+    },
+    /// A command for many lines was taken.
+    #[serde(rename = "line_job.created")]
+    #[strum(serialize = "line_job.created")]
+    LineJobCreated {
+        /// What the lines are told.
+        operation: String,
+        /// How many lines.
+        rows: u32,
+    },
+    /// A line job came to another status.
+    #[serde(rename = "line_job.status_changed")]
+    #[strum(serialize = "line_job.status_changed")]
+    LineJobStatusChanged {
+        /// Where it stood.
+        from: LineJobStatus,
+        /// Where it stands.
+        to: LineJobStatus,
+    },
+    /// An admin wrote down what a rate plan allows.
+    #[serde(rename = "rate_plan.options_set")]
+    #[strum(serialize = "rate_plan.options_set")]
+    RatePlanOptionsSet {
+        /// How many options it has.
+        options: u32,
+    },
+    /// An admin wrote a service profile.
+    #[serde(rename = "service_profile.set")]
+    #[strum(serialize = "service_profile.set")]
+    ServiceProfileSet {
+        /// Its rate plan.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        rate_plan: Option<String>,
+        /// How many options it sets.
+        options: u32,
     },
     /// Our books and the carrier's differ about a profile.
     #[serde(rename = "profile.drift_found")]

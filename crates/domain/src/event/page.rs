@@ -12,6 +12,8 @@ use crate::drift::{DriftKind, DriftStatus};
 use crate::esim::EsimStatus;
 use crate::hold::HoldStatus;
 use crate::import::ImportCounts;
+use crate::line::SuspendedBy;
+use crate::line_job::LineJobStatus;
 use crate::observation::Source;
 use crate::operation::OperationStatus;
 use crate::order::OrderStatus;
@@ -77,7 +79,7 @@ fn section(kind: SubjectKind, types: &[EventType]) -> String {
 fn id_of(kind: SubjectKind) -> &'static str {
     match kind {
         SubjectKind::Profile => "<iccid>",
-        SubjectKind::Pool => "<name>",
+        SubjectKind::Pool | SubjectKind::RatePlan | SubjectKind::ServiceProfile => "<name>",
         SubjectKind::Feed => "feed",
         SubjectKind::Order
         | SubjectKind::Bundle
@@ -86,7 +88,8 @@ fn id_of(kind: SubjectKind) -> &'static str {
         | SubjectKind::ApiKey
         | SubjectKind::Hold
         | SubjectKind::WebhookEndpoint
-        | SubjectKind::Reconciliation => "<id>",
+        | SubjectKind::Reconciliation
+        | SubjectKind::LineJob => "<id>",
     }
 }
 
@@ -109,6 +112,7 @@ fn words_for(kind: &str) -> String {
         "DateTime<Utc>" => "time",
         "Iccid" => "ICCID",
         "OrderId" => "order id",
+        "OperationId" => "operation id",
         "HoldId" => "hold id",
         "ApiKeyId" => "key id",
         "AccountName" => "account name",
@@ -143,6 +147,7 @@ fn word_lists() -> Vec<(&'static str, Vec<String>)> {
         ("drift status", all::<DriftStatus>()),
         ("esim status", all::<EsimStatus>()),
         ("hold status", all::<HoldStatus>()),
+        ("line job status", all::<LineJobStatus>()),
         ("operation status", all::<OperationStatus>()),
         ("order status", all::<OrderStatus>()),
         ("order type", all::<OrderType>()),
@@ -151,6 +156,7 @@ fn word_lists() -> Vec<(&'static str, Vec<String>)> {
         ("sim status", all::<SimStatus>()),
         ("source", all::<Source>()),
         ("stock status", all::<StockStatus>()),
+        ("suspended by", all::<SuspendedBy>()),
     ]
 }
 

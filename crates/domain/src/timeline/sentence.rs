@@ -63,8 +63,22 @@ pub fn sentence(fact: &Fact, about: About<'_>) -> Option<String> {
             format!("{what} is the carrier's subscription {subscription_id}")
         }
         Fact::BundleStatusChanged { to, .. } => bundle_sentence(*to, what),
-        Fact::OperationStatusChanged { from, to, order_type, code, .. } => {
-            operation_sentence(*from, *to, *order_type, code.as_deref(), what)
+        Fact::OperationStatusChanged { kind, from, to, order_type, code, .. } => {
+            let write = written(kind.as_deref(), *order_type, what);
+            operation_sentence(*from, *to, &write, code.as_deref(), what)
+        }
+        Fact::LineChanged { fields, source, .. } => {
+            format!("The carrier tells otherwise of the line ({source}): {}", fields.join(", "))
+        }
+        Fact::SimSwapped { out, by, .. } if by == about.iccid => {
+            format!("Took the line over from {out}")
+        }
+        Fact::SimSwapped { by, .. } => format!("Its line moved to {by}"),
+        Fact::SecurityCodesRevealed { key: Some(key) } => format!("PIN and PUK shown to key {key}"),
+        Fact::SecurityCodesRevealed { key: None } => "PIN and PUK shown on the command line".to_owned(),
+        Fact::BundleBalanceLow { percent_left, .. } => format!("{percent_left} % of {what} is left"),
+        Fact::BundleExpiresSoon { expires_at, .. } => {
+            format!("{what} ends at {}", expires_at.to_rfc3339_opts(SecondsFormat::Secs, true))
         }
         Fact::DriftFound { about, .. } => format!("Our books and the carrier's differ: {about}"),
         Fact::DriftClosed { about, .. } => format!("Our books and the carrier's no longer differ: {about}"),
@@ -84,6 +98,10 @@ pub fn sentence(fact: &Fact, about: About<'_>) -> Option<String> {
         | Fact::ReconciliationStarted {}
         | Fact::ReconciliationCompleted { .. }
         | Fact::ReconciliationFailed { .. }
+        | Fact::LineJobCreated { .. }
+        | Fact::LineJobStatusChanged { .. }
+        | Fact::RatePlanOptionsSet { .. }
+        | Fact::ServiceProfileSet { .. }
         | Fact::FeedCheckpoint { .. }
         | Fact::ApiKeyCreated { .. }
         | Fact::ApiKeyRevoked {} => return None,
@@ -134,6 +152,7 @@ fn quarantine_words(reason: QuarantineReason) -> &'static str {
         QuarantineReason::RefusedByCarrier => "the carrier refused to sell on it",
         QuarantineReason::SeenInUse => "seen in use without having been sold",
         QuarantineReason::ReturnedUnproven => "came back without proof that it was never used",
+        QuarantineReason::InService => "its line was taken into use",
         QuarantineReason::Manual => "by a person",
     }
 }
@@ -195,18 +214,23 @@ fn bundle_sentence(to: BundleStatus, what: &str) -> String {
     }
 }
 
+/// An operation as the beginning of a sentence.
+fn written(kind: Option<&str>, order_type: Option<OrderType>, what: &str) -> String {
+    match (order_type, kind) {
+        (Some(OrderType::Preload), _) => format!("Preload of {what}"),
+        (Some(OrderType::Subscribe), _) => format!("Subscription of {what}"),
+        (None, None | Some("place_bundle")) => format!("Order of {what}"),
+        (None, Some(_)) => format!("The command to {what}"),
+    }
+}
+
 fn operation_sentence(
     from: Option<OperationStatus>,
     to: OperationStatus,
-    order_type: Option<OrderType>,
+    write: &str,
     code: Option<&str>,
     what: &str,
 ) -> String {
-    let write = match order_type {
-        Some(OrderType::Preload) => format!("Preload of {what}"),
-        Some(OrderType::Subscribe) => format!("Subscription of {what}"),
-        None => format!("Order of {what}"),
-    };
     let code = code.map(|code| format!(" ({code})")).unwrap_or_default();
     match (from, to) {
         (None, OperationStatus::Pending) => format!("{write} waits to be sent to the carrier"),
@@ -250,6 +274,7 @@ mod tests {
         let order = OrderId(Uuid::nil());
         let operation = |from, to, order_type, code: Option<&str>| Fact::OperationStatusChanged {
             iccid: iccid.clone(),
+            kind: None,
             from,
             to,
             order_type,
@@ -326,7 +351,7 @@ mod tests {
         distinct(EsimStatus::VARIANTS.iter().map(|to| esim_sentence(*to).to_owned()).collect());
         distinct(OrderStatus::VARIANTS.iter().map(|to| order_sentence(*to).to_owned()).collect());
         distinct(QuarantineReason::VARIANTS.iter().map(|why| quarantine_words(*why).to_owned()).collect());
-        let operation = |to: &OperationStatus| operation_sentence(None, *to, None, None, "x");
+        let operation = |to: &OperationStatus| operation_sentence(None, *to, "Order of x", None, "x");
         distinct(OperationStatus::VARIANTS.iter().map(operation).collect());
     }
 }

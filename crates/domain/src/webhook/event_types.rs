@@ -113,6 +113,7 @@ mod tests {
         assert_eq!(order_key(SubjectKind::Bundle, "bdl_2", &ordered), key);
         let sent = data(&Fact::OperationStatusChanged {
             iccid: iccid.clone(),
+            kind: None,
             from: None,
             to: OperationStatus::Pending,
             order_type: None,

@@ -46,7 +46,7 @@ pub fn lease_next(
     until: DateTime<Utc>,
 ) -> Result<Option<Lease>> {
     let sql = format!(
-        "SELECT id FROM operations WHERE status = 'pending' AND carrier_account = $1 AND run_at <= $2 \
+        "SELECT id FROM operations WHERE status = 'pending' AND lane = 'sale' AND carrier_account = $1 AND run_at <= $2 \
          AND (lease_until IS NULL OR lease_until <= $2) ORDER BY run_at, id LIMIT $3{}",
         Lock::Skip.clause(conn.db)
     );
@@ -103,7 +103,9 @@ pub fn put_off(conn: &mut Conn<'_>, operation: &Operation, token: Uuid, run_at: 
 pub fn any_unknown_due(conn: &mut Conn<'_>, now: DateTime<Utc>) -> Result<bool> {
     // The index covers all three statuses; naming them lets the planner see that it fits.
     let found: Option<Uid> = operations::table
-        .filter(sql::<Bool>("status IN ('sent', 'accepted', 'unknown') AND status = 'unknown'"))
+        .filter(sql::<Bool>(
+            "lane = 'sale' AND status IN ('sent', 'accepted', 'unknown') AND status = 'unknown'",
+        ))
         .filter(operations::resolve_after.le(At(now)))
         .filter(operations::lease_until.is_null().or(operations::lease_until.le(At(now))))
         .order(operations::resolve_after)
@@ -207,8 +209,8 @@ pub fn lease_unknown(
     until: DateTime<Utc>,
 ) -> Result<Option<Lease>> {
     let sql = format!(
-        "SELECT id FROM operations WHERE status IN ('sent', 'accepted', 'unknown') AND status = 'unknown' \
-         AND resolve_after <= $1 AND (lease_until IS NULL OR lease_until <= $1) ORDER BY resolve_after LIMIT $2{}",
+        "SELECT id FROM operations WHERE lane = 'sale' AND status IN ('sent', 'accepted', 'unknown') \
+         AND status = 'unknown' AND resolve_after <= $1 AND (lease_until IS NULL OR lease_until <= $1) ORDER BY resolve_after LIMIT $2{}",
         Lock::Skip.clause(conn.db)
     );
     let found: Vec<IdRow> =

@@ -12,7 +12,7 @@ use serde_json::Value as Json;
 use simdepot_domain::bundle::OrderType;
 use simdepot_domain::channel::AccountName;
 use simdepot_domain::id::{BundleId, OperationId, OrderId};
-use simdepot_domain::operation::{OperationRequest, OperationStatus};
+use simdepot_domain::operation::{Lane, OperationRequest, OperationStatus};
 use uuid::Uuid;
 
 use crate::dialect::{INSERT_CHUNK, both};
@@ -72,6 +72,8 @@ pub struct Operation {
     /// What speaks for its having been taken, whatever a list shows: subscriptions that others saw, success answers that
     /// could not be read. While there is any, it is not sent again by itself.
     pub hints: Vec<String>,
+    /// Personal data that the carrier needs, encrypted.
+    pub sealed: Option<Vec<u8>>,
     /// How often the carrier was asked for the outcome.
     pub reads: u32,
     /// What was seen of the open outcome so far.
@@ -96,6 +98,7 @@ struct Row {
     id: Uid,
     carrier_account: String,
     request: Doc,
+    lane: String,
     profile_id: i64,
     allocation_id: Option<i64>,
     order_id: Option<Uid>,
@@ -115,6 +118,7 @@ struct Row {
     resolve_after: Option<At>,
     before_set: Option<Doc>,
     hints: Option<Doc>,
+    sealed: Option<Vec<u8>>,
     reads: i32,
     resolution: Option<Doc>,
     evidence: Option<Doc>,
@@ -157,6 +161,7 @@ impl TryFrom<Row> for Operation {
                 .map(|document| parse_document("operations", "before_set", key, &document.0))
                 .transpose()?,
             hints: parse_hints(key, row.hints)?,
+            sealed: row.sealed,
             reads: u32::try_from(row.reads).unwrap_or_default(),
             resolution: row.resolution.map(|document| document.0),
             evidence: row.evidence.map(|document| document.0),
@@ -191,6 +196,8 @@ pub struct NewOperation {
     pub order: Option<OrderId>,
     /// For which bundle.
     pub bundle: Option<BundleId>,
+    /// Personal data that the carrier needs, encrypted.
+    pub sealed: Option<Vec<u8>>,
 }
 
 /// Writes new operations.
@@ -211,6 +218,7 @@ fn new_row(new: &NewOperation, now: DateTime<Utc>) -> Result<Row> {
         id: Uid(new.id.0),
         carrier_account: new.carrier_account.to_string(),
         request: Doc(document(&new.request)?),
+        lane: new.request.lane().to_string(),
         profile_id: new.profile_id,
         allocation_id: new.allocation_id,
         order_id: new.order.map(|id| Uid(id.0)),
@@ -230,6 +238,7 @@ fn new_row(new: &NewOperation, now: DateTime<Utc>) -> Result<Row> {
         resolve_after: None,
         before_set: None,
         hints: None,
+        sealed: new.sealed.clone(),
         reads: 0,
         resolution: None,
         evidence: None,
@@ -290,6 +299,14 @@ pub fn open_of(conn: &mut Conn<'_>, profile_id: i64) -> Result<Option<Operation>
         .optional()?
         .map(Operation::try_from)
         .transpose()
+}
+
+/// The open sale on a profile, if there is one: while it is open, a new subscription may be its.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn open_sale_of(conn: &mut Conn<'_>, profile_id: i64) -> Result<Option<Operation>> {
+    Ok(open_of(conn, profile_id)?.filter(|operation| operation.request.lane() == Lane::Sale))
 }
 
 /// The operations on a profile, oldest first.

@@ -6,13 +6,14 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 use simdepot_domain::event::SubjectKind;
 use simdepot_domain::id::{
-    ApiKeyId, BundleId, HoldId, ImportId, OperationId, OrderId, ReconciliationId, WebhookEndpointId,
+    ApiKeyId, BundleId, HoldId, ImportId, LineJobId, OperationId, OrderId, ReconciliationId,
+    WebhookEndpointId,
 };
 
 use crate::error::Result;
 use crate::schema::{
-    api_keys, bundles, holds, imports, operations, orders, pools, profiles, reconciliations,
-    webhook_endpoints,
+    api_keys, bundles, holds, imports, line_jobs, operations, orders, pools, profiles, rate_plans,
+    reconciliations, service_profiles, webhook_endpoints,
 };
 use crate::sql_types::Uid;
 use crate::store::Conn;
@@ -97,6 +98,19 @@ pub fn existing(conn: &mut Conn<'_>, kind: SubjectKind, ids: &[String]) -> Resul
         SubjectKind::Hold => by_id!(holds, HoldId),
         SubjectKind::WebhookEndpoint => by_id!(webhook_endpoints, WebhookEndpointId),
         SubjectKind::Reconciliation => by_id!(reconciliations, ReconciliationId),
+        SubjectKind::LineJob => by_id!(line_jobs, LineJobId),
+        SubjectKind::RatePlan => rate_plans::table
+            .filter(rate_plans::rate_plan.eq_any(ids))
+            .select(rate_plans::rate_plan)
+            .load::<String>(conn.db)?
+            .into_iter()
+            .collect(),
+        SubjectKind::ServiceProfile => service_profiles::table
+            .filter(service_profiles::name.eq_any(ids))
+            .select(service_profiles::name)
+            .load::<String>(conn.db)?
+            .into_iter()
+            .collect(),
         SubjectKind::Feed => ids.iter().cloned().collect(),
     })
 }
