@@ -11,8 +11,10 @@ use simdepot_domain::esim::EsimStatus;
 use simdepot_domain::event::SubjectKind;
 use simdepot_domain::hold::HoldStatus;
 use simdepot_domain::import::{ImportStatus, OnError, RowResult};
+use simdepot_domain::line::SuspendedBy;
+use simdepot_domain::line_job::{LineJobRowStatus, LineJobStatus};
 use simdepot_domain::observation::Source;
-use simdepot_domain::operation::OperationStatus;
+use simdepot_domain::operation::{Lane, OperationStatus};
 use simdepot_domain::order::{OrderStatus, ProfileOutcome};
 use simdepot_domain::pool::AlertLevel;
 use simdepot_domain::profile::{FormFactor, QuarantineReason};
@@ -193,6 +195,7 @@ fn every_check_lists_exactly_the_values_of_its_enum() {
         ("allocations.outcome", variants::<ProfileOutcome>()),
         ("bundles.order_type", variants::<OrderType>()),
         ("bundles.status", variants::<BundleStatus>()),
+        ("operations.lane", variants::<Lane>()),
         ("operations.status", variants::<OperationStatus>()),
         ("operations.order_type", variants::<OrderType>()),
         ("operations.refused_type", variants::<OrderType>()),
@@ -206,6 +209,10 @@ fn every_check_lists_exactly_the_values_of_its_enum() {
         ("reconciliations.status", variants::<ReconciliationStatus>()),
         ("webhook_endpoints.status", variants::<EndpointStatus>()),
         ("webhook_deliveries.status", variants::<DeliveryStatus>()),
+        ("lines.suspended_by", variants::<SuspendedBy>()),
+        ("lines.source", variants::<Source>()),
+        ("line_jobs.status", variants::<LineJobStatus>()),
+        ("line_job_rows.status", variants::<LineJobRowStatus>()),
     ]
     .into_iter()
     .map(|(column, values)| (column.to_owned(), values))
