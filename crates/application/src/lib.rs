@@ -25,6 +25,7 @@ pub mod imports;
 pub mod in_flight;
 pub mod inbound;
 pub mod key_rotation;
+mod line_learning;
 pub mod observations;
 pub mod operations;
 pub mod orders;

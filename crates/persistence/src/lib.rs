@@ -23,6 +23,7 @@ pub mod feed;
 pub mod holds;
 pub mod idempotency;
 pub mod imports;
+pub mod lines;
 pub mod operations;
 pub mod orders;
 pub mod pools;
