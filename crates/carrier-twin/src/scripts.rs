@@ -24,8 +24,14 @@ pub enum CallName {
     Esim,
     /// SIM Search.
     SimSearch,
-    /// Everything under connectivity management.
+    /// Subscriber reads, and whatever else is asked under connectivity management.
     Subscriber,
+    /// Writes on a line.
+    LineWrite,
+    /// Transaction status.
+    Transaction,
+    /// SIM card information.
+    SimCard,
     /// Every call, unknown URLs and `OPTIONS` included.
     Any,
 }
@@ -86,6 +92,13 @@ pub enum Fault {
     TurnedAway {
         /// HTTP status, 400 to 599.
         status: u16,
+    },
+    /// A line write is accepted, and its transaction ends in an error. Other calls go through.
+    LateFailure {
+        /// `errorCode` of the transaction.
+        code: String,
+        /// `errorMessage` of the transaction.
+        message: String,
     },
 }
 
@@ -199,8 +212,14 @@ impl Twin {
                 subject.msisdn = text("/bind/msisdn");
                 subject.product = text("/product/productId");
             }
-            Some(Route::Esim { iccid } | Route::Subscriber(SubscriberKey::SimSerial(iccid))) => {
-                subject.iccid = Some(iccid);
+            Some(
+                Route::Esim { iccid }
+                | Route::LineWrite { iccid, .. }
+                | Route::SimCard { iccid }
+                | Route::Subscriber(SubscriberKey::SimSerial(iccid)),
+            ) => subject.iccid = Some(iccid),
+            Some(Route::Transaction { id }) => {
+                subject.iccid = self.transactions.find(&id).map(|transaction| transaction.iccid.clone());
             }
             Some(Route::Subscriber(SubscriberKey::Msisdn(msisdn))) => subject.msisdn = Some(msisdn),
             Some(Route::SimSearch) => {
@@ -212,7 +231,7 @@ impl Twin {
         let by_msisdn = subject.msisdn.as_deref().and_then(|msisdn| self.msisdns.get(msisdn));
         subject.iccid = subject.iccid.or_else(|| by_msisdn.cloned());
         let line = subject.iccid.as_deref().and_then(|iccid| self.line(iccid));
-        let own = line.and_then(|line| line.spec.msisdn.as_ref()).map(|msisdn| msisdn.as_str().to_owned());
+        let own = line.and_then(|line| line.msisdn.as_ref()).map(|msisdn| msisdn.as_str().to_owned());
         subject.msisdn = subject.msisdn.or(own);
         subject
     }
