@@ -48,6 +48,11 @@ pub(crate) fn later(now: DateTime<Utc>, ms: u64) -> DateTime<Utc> {
 }
 
 impl Twin {
+    /// When something happens next by itself, on the twin's clock; plans and deliveries apart.
+    pub fn next_due(&self) -> Option<DateTime<Utc>> {
+        self.schedule.waiting.keys().next().map(|(at, _)| *at)
+    }
+
     /// The twin's time, after everything that was due by then has happened.
     pub(crate) fn begin(&mut self, now: DateTime<Utc>) -> DateTime<Utc> {
         let now = self.clock.read(now);

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::gateway::Route;
+use crate::line_operation::LineOperation;
 use crate::request::TwinRequest;
 use crate::state::Twin;
 use crate::subscriber::SubscriberKey;
@@ -143,6 +144,8 @@ pub struct Matches {
     pub msisdn: Option<String>,
     /// Product id.
     pub product: Option<String>,
+    /// Which line write.
+    pub operation: Option<LineOperation>,
 }
 
 impl Matches {
@@ -151,6 +154,7 @@ impl Matches {
         fits(&self.iccid, &subject.iccid)
             && fits(&self.msisdn, &subject.msisdn)
             && fits(&self.product, &subject.product)
+            && (self.operation.is_none() || self.operation == subject.operation)
     }
 }
 
@@ -212,9 +216,12 @@ impl Twin {
                 subject.msisdn = text("/bind/msisdn");
                 subject.product = text("/product/productId");
             }
+            Some(Route::LineWrite { iccid, operation }) => {
+                subject.iccid = Some(iccid);
+                subject.operation = Some(operation);
+            }
             Some(
                 Route::Esim { iccid }
-                | Route::LineWrite { iccid, .. }
                 | Route::SimCard { iccid }
                 | Route::Subscriber(SubscriberKey::SimSerial(iccid)),
             ) => subject.iccid = Some(iccid),
