@@ -158,9 +158,9 @@ impl Twin {
             if failure.is_some() { TransactionStatus::Error } else { TransactionStatus::Done };
         let count = self.log.count_write(&transaction.iccid, transaction.operation);
         if failure.is_some() {
-            count.failed += 1
+            count.failed += 1;
         } else {
-            count.done += 1
+            count.done += 1;
         }
         transaction.failure = failure;
     }
