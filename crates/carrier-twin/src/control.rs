@@ -69,54 +69,57 @@ impl Twin {
     fn control_outcome(&mut self, now: DateTime<Utc>, request: &TwinRequest) -> Control {
         let segments = request.segments();
         let segments: Vec<&str> = segments.iter().skip(1).map(String::as_str).collect();
-        match (request.method.as_str(), segments.as_slice()) {
-            ("GET", ["state"]) => Ok(Answer::json(200, self.state_view(now))),
-            ("POST", ["lines"]) => self.control_add(request),
-            ("GET", ["lines"]) => self.line_list(request),
-            ("GET", ["lines", iccid]) => {
+        if request.method == "GET" {
+            self.show(now, request, &segments)
+        } else {
+            self.change(now, request, &segments)
+        }
+    }
+
+    fn show(&self, now: DateTime<Utc>, request: &TwinRequest, segments: &[&str]) -> Control {
+        match segments {
+            ["state"] => Ok(Answer::json(200, self.state_view(now))),
+            ["lines"] => self.line_list(request),
+            ["lines", iccid] => {
                 let line = self.line(iccid).ok_or_else(|| (404, format!("no line has ICCID {iccid}")))?;
                 Ok(Answer::json(200, self.line_view(line)))
             }
-            ("POST", ["lines", iccid, action]) => self.control_line(now, request, iccid, action),
-            ("GET", ["subscriptions"]) => Ok(self.subscription_list(request)),
-            ("GET", ["orders"]) => Ok(Answer::json(200, json!({ "orders": self.orders() }))),
-            ("GET", ["transactions"]) => Ok(self.transaction_list(request)),
-            ("GET", ["writes"]) => Ok(self.write_list(request)),
-            ("GET", ["groups"]) => Ok(Answer::json(200, json!({ "groups": self.groups }))),
-            ("POST", ["groups"]) => self.control_group(request),
-            ("GET", ["requests"]) => self.request_list(request),
-            ("GET", ["events"]) => self.event_list(request),
-            ("GET", ["webhook"]) => Ok(Answer::json(200, self.stream_view())),
-            ("PUT", ["webhook"]) => self.control_webhook(read(request)?),
-            ("DELETE", ["webhook"]) => {
-                self.set_webhook(None);
-                Ok(Answer::no_content())
-            }
-            ("GET", ["scripts"]) => Ok(Answer::json(200, json!({ "scripts": self.scripts() }))),
-            ("POST", ["scripts"]) => self.control_scripts(read(request)?),
-            ("DELETE", ["scripts"]) => {
-                self.clear_scripts();
-                Ok(Answer::no_content())
-            }
-            ("GET", ["assumptions"]) => Ok(Answer::json(200, json!(self.assumptions))),
+            ["subscriptions"] => Ok(self.subscription_list(request)),
+            ["orders"] => Ok(Answer::json(200, json!({ "orders": self.orders() }))),
+            ["transactions"] => Ok(self.transaction_list(request)),
+            ["writes"] => Ok(self.write_list(request)),
+            ["groups"] => Ok(Answer::json(200, json!({ "groups": self.groups }))),
+            ["requests"] => self.request_list(request),
+            ["events"] => self.event_list(request),
+            ["webhook"] => Ok(Answer::json(200, self.stream_view())),
+            ["scripts"] => Ok(Answer::json(200, json!({ "scripts": self.scripts() }))),
+            ["assumptions"] => Ok(Answer::json(200, json!(self.assumptions))),
+            ["delivery.csv"] => self.delivery(request),
+            ["park.csv"] => self.park(request),
+            _ => Err(no_such_call(request)),
+        }
+    }
+
+    fn change(&mut self, now: DateTime<Utc>, request: &TwinRequest, segments: &[&str]) -> Control {
+        match (request.method.as_str(), segments) {
+            ("POST", ["lines"]) => return self.control_add(request),
+            ("POST", ["lines", iccid, action]) => return self.control_line(now, request, iccid, action),
+            ("POST", ["groups"]) => return self.control_group(request),
+            ("PUT", ["webhook"]) => return self.control_webhook(read(request)?),
+            ("POST", ["scripts"]) => return self.control_scripts(read(request)?),
             ("PATCH", ["assumptions"]) => {
                 let patch: Value = read(request)?;
                 self.assumptions = self.assumptions.patched(&patch).map_err(|error| (400, error))?;
-                Ok(Answer::json(200, json!(self.assumptions)))
+                return Ok(Answer::json(200, json!(self.assumptions)));
             }
-            ("POST", ["clock"]) => self.control_clock(now, &read(request)?),
-            ("DELETE", ["tokens"]) => {
-                self.revoke_tokens();
-                Ok(Answer::no_content())
-            }
-            ("GET", ["delivery.csv"]) => self.delivery(request),
-            ("GET", ["park.csv"]) => self.park(request),
-            ("POST", ["reset"]) => {
-                self.reset();
-                Ok(Answer::no_content())
-            }
-            (method, _) => Err((404, format!("the control API has no {method} {}", request.path))),
+            ("POST", ["clock"]) => return self.control_clock(now, &read(request)?),
+            ("DELETE", ["webhook"]) => self.set_webhook(None),
+            ("DELETE", ["scripts"]) => self.clear_scripts(),
+            ("DELETE", ["tokens"]) => self.revoke_tokens(),
+            ("POST", ["reset"]) => self.reset(),
+            _ => return Err(no_such_call(request)),
         }
+        Ok(Answer::no_content())
     }
 
     fn control_scripts(&mut self, body: Value) -> Control {
@@ -157,6 +160,10 @@ impl Twin {
         self.begin(now);
         Ok(Answer::json(200, self.clock_view(now)))
     }
+}
+
+fn no_such_call(request: &TwinRequest) -> (u16, String) {
+    (404, format!("the control API has no {} {}", request.method, request.path))
 }
 
 /// Reads a JSON body; an empty one is `{}`.

@@ -17,9 +17,7 @@ impl Twin {
         subscription_id: &str,
         order_type: OrderType,
     ) -> Result<Subscription, Problem> {
-        let refused = |title: &str, detail: &str| {
-            Problem::new(self.assumptions.order_refused_status, title, format!("Order failed - {detail}"))
-        };
+        let refused = |title, detail| self.order_refusal(title, detail);
         let places = self.subscriptions_by_iccid.get(iccid).into_iter().flatten().copied();
         let mut plans = places.filter_map(|place| Some((place, self.subscriptions.get(place)?)));
         let found =

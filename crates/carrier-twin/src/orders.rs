@@ -167,13 +167,7 @@ impl Twin {
     }
 
     fn check_order(&self, check: OrderCheck, body: &OrderBody, order_type: OrderType) -> Result<(), Problem> {
-        let refused = |title: &str, detail: &str| {
-            Err(Problem::new(
-                self.assumptions.order_refused_status,
-                title,
-                format!("Order failed - {detail}"),
-            ))
-        };
+        let refused = |title, detail| Err(self.order_refusal(title, detail));
         let line = self.line_of_msisdn(&body.bind.msisdn);
         match check {
             // What is sold already is neither sold nor paid again, whatever the line's status.
@@ -193,28 +187,7 @@ impl Twin {
                 }
                 Some(_) => Ok(()),
             },
-            OrderCheck::Status => {
-                let statuses = if order_type == OrderType::Preload {
-                    &self.assumptions.preload_statuses
-                } else {
-                    &self.assumptions.subscribe_statuses
-                };
-                if line.is_some_and(|line| !statuses.contains(&line.sim_status)) {
-                    return refused(
-                        "SUBSCRIBER_STATUS_NOT_ELIGIBLE",
-                        "Subscriber status is not compatible with the order",
-                    );
-                }
-                let live = |msisdn| {
-                    self.subscriptions_of(msisdn)
-                        .iter()
-                        .any(|plan| plan.status != SubscriptionStatus::Terminated)
-                };
-                if !self.assumptions.several_plans_per_line && live(&body.bind.msisdn) {
-                    return refused("PRODUCT_NOT_ELIGIBLE", "Subscriber has a product already");
-                }
-                Ok(())
-            }
+            OrderCheck::Status => self.check_line(body, order_type),
             OrderCheck::Payment
                 if body.payment.as_ref().is_none_or(|payment| payment.provider != "customer") =>
             {
@@ -222,6 +195,30 @@ impl Twin {
             }
             OrderCheck::Account | OrderCheck::Subscriber | OrderCheck::Payment => Ok(()),
         }
+    }
+
+    /// Whether the line, and what it has already, leave room for the product.
+    fn check_line(&self, body: &OrderBody, order_type: OrderType) -> Result<(), Problem> {
+        let statuses = if order_type == OrderType::Preload {
+            &self.assumptions.preload_statuses
+        } else {
+            &self.assumptions.subscribe_statuses
+        };
+        let line = self.line_of_msisdn(&body.bind.msisdn);
+        if line.is_some_and(|line| !statuses.contains(&line.sim_status)) {
+            let detail = "Subscriber status is not compatible with the order";
+            return Err(self.order_refusal("SUBSCRIBER_STATUS_NOT_ELIGIBLE", detail));
+        }
+        let plans = self.subscriptions_of(&body.bind.msisdn);
+        let live = plans.iter().any(|plan| plan.status != SubscriptionStatus::Terminated);
+        if live && !self.assumptions.several_plans_per_line {
+            return Err(self.order_refusal("PRODUCT_NOT_ELIGIBLE", "Subscriber has a product already"));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn order_refusal(&self, title: &str, detail: &str) -> Problem {
+        Problem::new(self.assumptions.order_refused_status, title, format!("Order failed - {detail}"))
     }
 
     fn order_with_reference(&self, reference: Option<&str>) -> Option<&RecordedOrder> {
