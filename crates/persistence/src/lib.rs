@@ -32,6 +32,7 @@ pub mod profile_checks;
 pub mod profiles;
 pub mod reconciliations;
 pub mod secrets;
+pub mod sim_swaps;
 pub mod store;
 pub mod vault;
 pub mod verification;

@@ -82,11 +82,9 @@ fn neighbour(conn: &mut Conn<'_>, profile_id: i64, way: Way) -> Result<Option<i6
             .select(sim_swaps::old_profile_id)
             .first(conn.db)
             .optional()?,
-        Way::On => sim_swaps::table
-            .find(profile_id)
-            .select(sim_swaps::new_profile_id)
-            .first(conn.db)
-            .optional()?,
+        Way::On => {
+            sim_swaps::table.find(profile_id).select(sim_swaps::new_profile_id).first(conn.db).optional()?
+        }
     };
     Ok(found)
 }

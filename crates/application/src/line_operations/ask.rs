@@ -237,16 +237,21 @@ pub(crate) fn place(
     let Placing { id, account, command, sealed } = placing;
     let iccid = profile.iccid.clone();
     let request = OperationRequest::Line { command: command.clone() };
-    write_down(conn, depot, NewOperation {
-        id,
-        carrier_account: account.clone(),
-        request,
-        profile_id: profile.id,
-        allocation_id: None,
-        order: None,
-        bundle: None,
-        sealed,
-    }, &iccid)?;
+    write_down(
+        conn,
+        depot,
+        NewOperation {
+            id,
+            carrier_account: account.clone(),
+            request,
+            profile_id: profile.id,
+            allocation_id: None,
+            order: None,
+            bundle: None,
+            sealed,
+        },
+        &iccid,
+    )?;
     books::take_into_use(conn, depot, account, &profile, command)
 }
 

@@ -23,9 +23,9 @@ where
 {
     let items = Arc::new(items);
     let (all, each) = (Arc::clone(&items), work.clone());
-    let together = depot.store.write(move |conn| {
-        all.iter().map(|item| each(conn, item)).collect::<Result<Vec<R>, AppError>>()
-    });
+    let together = depot
+        .store
+        .write(move |conn| all.iter().map(|item| each(conn, item)).collect::<Result<Vec<R>, AppError>>());
     match together.await {
         Ok(written) => return Ok(written.into_iter().map(Ok).collect()),
         Err(error) if error.is_outage() => return Err(error),

@@ -85,7 +85,8 @@ fn successor(
         return Err(wrong("other_account", "this SIM belongs to another carrier account"));
     }
     if found.stock_status != StockStatus::Available {
-        let message = format!("this SIM is {} in the stock; one that is available takes over", found.stock_status);
+        let message =
+            format!("this SIM is {} in the stock; one that is available takes over", found.stock_status);
         return Err(wrong("not_available", &message));
     }
     let status = found.sim.as_ref().map(|seen| seen.status);
@@ -142,11 +143,12 @@ pub(super) fn move_it(
     quarantine: Option<QuarantineReason>,
 ) -> Result<(), AppError> {
     let now = depot.now();
-    let transition = apply(profile.stock_state(), command, now).map_err(|error| AppError::InvalidTransition {
-        from: error.from.to_string(),
-        command: error.command.to_string(),
-        detail: error.to_string(),
-    })?;
+    let transition =
+        apply(profile.stock_state(), command, now).map_err(|error| AppError::InvalidTransition {
+            from: error.from.to_string(),
+            command: error.command.to_string(),
+            detail: error.to_string(),
+        })?;
     let version = profiles::move_stock(conn, profile, transition, quarantine, now)?;
     let (from, to) = (transition.from, transition.to);
     let fact = Fact::StockMoved { from, to, order: None, hold: None, quarantine, reason: None };

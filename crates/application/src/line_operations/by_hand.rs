@@ -36,7 +36,8 @@ pub(crate) fn decide(
         return Err(AppError::InvalidTransition {
             from: operation.status.to_string(),
             command: "resolve".to_owned(),
-            detail: "only a command that is accepted, unknown or needs_attention is decided by hand".to_owned(),
+            detail: "only a command that is accepted, unknown or needs_attention is decided by hand"
+                .to_owned(),
         });
     }
     let now = conn.now()?;
@@ -67,4 +68,3 @@ pub(crate) fn decide(
         }
     }
 }
-

@@ -151,7 +151,9 @@ impl Look<'_> {
         let before = Known::of(self.operation).before;
         let now = standing(self.profile, seen.as_ref());
         let judgement = match command {
-            LineCommand::SwapSim { new_iccid } => self.judge_swap(account, new_iccid, judge(command, &before, &now)).await,
+            LineCommand::SwapSim { new_iccid } => {
+                self.judge_swap(account, new_iccid, judge(command, &before, &now)).await
+            }
             _ => judge(command, &before, &now),
         };
         match judgement {
@@ -223,7 +225,8 @@ impl Look<'_> {
         let since = self.operation.sent_at.unwrap_or(self.operation.created_at);
         let scheduled = action_of(self.operation) == Some(LineAction::TariffHoliday);
         let longest = if scheduled { LONGEST_SCHEDULE } else { self.depot.work.transaction_give_up };
-        let known = Known { last_word: Some(status.clone()), nothing_since: None, ..Known::of(self.operation) };
+        let known =
+            Known { last_word: Some(status.clone()), nothing_since: None, ..Known::of(self.operation) };
         if self.now - since > longest {
             let detail = format!(
                 "the carrier has worked on it since {since} and says {status}; decide with POST \
@@ -243,7 +246,9 @@ impl Look<'_> {
     fn undecided(&self, known: Known) -> Ended {
         let work = &self.depot.work;
         let since = self.operation.sent_at.unwrap_or(self.operation.created_at);
-        if self.now - since > work.give_up.max(work.line_settle * 2) && self.operation.reads >= work.resolve_reads {
+        if self.now - since > work.give_up.max(work.line_settle * 2)
+            && self.operation.reads >= work.resolve_reads
+        {
             let detail = "the carrier could not tell whether it carried the command out; decide with POST \
                           /v1/operations/{id}/resolve";
             return Ended::GiveUp { code: "undecided", detail: detail.to_owned(), known: Box::new(known) };

@@ -1,7 +1,8 @@
 //! What must be known before a command is sent: how the line stands, and whether an earlier sending was taken.
 
 use simdepot_domain::carrier::{
-    BundleChangeOrder, BundleReading, Carrier, Concern, LineOrder, LineReading, ReadError, Refusal, Unavailable,
+    BundleChangeOrder, BundleReading, Carrier, Concern, LineOrder, LineReading, ReadError, Refusal,
+    Unavailable,
 };
 use simdepot_domain::line::{Contact, Judgement, LineCommand, LineDetails, LineStanding, SuspendedBy, judge};
 use simdepot_domain::observation::Source;
@@ -137,7 +138,9 @@ fn decide(
     let Some(rate_plan) = named.or(rules.rate_plan).or_else(|| now.details.rate_plan.clone()) else {
         return Decision::Refuse(Refusal {
             code: "rate_plan_missing".to_owned(),
-            detail: Some("the account has no rate_plan, and the carrier wants one with every command".to_owned()),
+            detail: Some(
+                "the account has no rate_plan, and the carrier wants one with every command".to_owned(),
+            ),
             concerns: Concern::Account,
         });
     };
@@ -153,9 +156,9 @@ fn unseal(depot: &Depot, operation: &Operation) -> Result<Option<Contact>, AppEr
     let account = operation.carrier_account.as_str();
     let text = key.open(account, &operation.id.to_string(), sealed).map_err(StoreError::from)?;
     // The error of the format could quote what it does not understand.
-    serde_json::from_slice(&text)
-        .map(Some)
-        .map_err(|_| AppError::Internal(format!("operation {} has contact data that cannot be read", operation.id)))
+    serde_json::from_slice(&text).map(Some).map_err(|_| {
+        AppError::Internal(format!("operation {} has contact data that cannot be read", operation.id))
+    })
 }
 
 /// A change of a bundle.
@@ -209,8 +212,8 @@ impl Wanted<'_> {
             Some(msisdn) => Some(msisdn.clone()),
             None => carrier.line(&profile.iccid).await?.and_then(|line| line.msisdn),
         };
-        let msisdn = msisdn
-            .ok_or_else(|| ReadError::Unreadable { what: "the line has no number yet".to_owned() })?;
+        let msisdn =
+            msisdn.ok_or_else(|| ReadError::Unreadable { what: "the line has no number yet".to_owned() })?;
         let listed = carrier.bundles(&msisdn).await?.unwrap_or_default();
         Ok((msisdn, listed))
     }

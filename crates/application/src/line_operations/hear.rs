@@ -1,5 +1,6 @@
 //! What a carrier's event tells of a command: it is done, it failed, or it is worth a look.
 
+use serde_json::json;
 use simdepot_domain::carrier::{Concern, Refusal};
 use simdepot_domain::carrier_event::{LineChange, LineNews};
 use simdepot_domain::channel::AccountName;
@@ -7,7 +8,6 @@ use simdepot_domain::line::LineAction;
 use simdepot_domain::operation::{Lane, OperationStatus};
 use simdepot_persistence::operations::{self, Operation};
 use simdepot_persistence::{Conn, profiles};
-use serde_json::json;
 
 use super::outcome::{Done, Recording, action_of};
 use crate::depot::Depot;
@@ -42,7 +42,9 @@ pub(crate) fn hear(
                 return recording.refuse(conn, &failed(words), None);
             }
             // What moved to another SIM or number must be read: the event does not tell enough of it.
-            if announces(news.change, action) && !matches!(action, LineAction::SwapSim | LineAction::SwapMsisdn) {
+            if announces(news.change, action)
+                && !matches!(action, LineAction::SwapSim | LineAction::SwapMsisdn)
+            {
                 let evidence = json!({ "source": "event", "transaction": news.transaction });
                 return recording.done(conn, &Done::by("told_by_carrier", evidence, Sightings::default()));
             }

@@ -3,9 +3,10 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value as Json, json};
 use simdepot_domain::bundle::BundleStatus;
-use simdepot_domain::carrier::{CommandReceipt, Commanded, Concern, Refusal, Unavailable};
+use simdepot_domain::carrier::{CommandReceipt, Commanded, Concern, LineReading, Refusal, Unavailable};
 use simdepot_domain::iccid::Iccid;
-use simdepot_domain::line::{LineAction, LineCommand};
+use simdepot_domain::line::{LineAction, LineCommand, LineDetails};
+use simdepot_domain::observation::Source;
 use simdepot_domain::operation::{BundleCommand, OperationRequest, OperationStatus, OperationStep};
 use simdepot_persistence::bundles::BundleChange;
 use simdepot_persistence::operations::{self, Operation, OperationChange};
@@ -101,7 +102,9 @@ pub(super) async fn record(
             Err(error) if error.is_race() => {
                 tracing::info!(operation = %operation.id, outcome, %error, "a command was decided by somebody else");
             }
-            Err(error) => tracing::error!(operation = %operation.id, outcome, %error, "a command's outcome is not recorded"),
+            Err(error) => {
+                tracing::error!(operation = %operation.id, outcome, %error, "a command's outcome is not recorded")
+            }
         }
     }
     Ok(())
@@ -110,7 +113,9 @@ pub(super) async fn record(
 fn outcome_of(ended: &Ended) -> &'static str {
     match ended {
         Ended::Answer(Commanded::Done(CommandReceipt::Accepted { .. })) => "accepted",
-        Ended::Answer(Commanded::Done(CommandReceipt::Done { .. })) | Ended::Reached(_) | Ended::Done(_) => "done",
+        Ended::Answer(Commanded::Done(CommandReceipt::Done { .. })) | Ended::Reached(_) | Ended::Done(_) => {
+            "done"
+        }
         Ended::Answer(Commanded::Refused(_)) | Ended::Refused(..) => "refused",
         Ended::Answer(Commanded::NotTaken(_)) | Ended::NotTaken(_) | Ended::SendAgain => "not_taken",
         Ended::Answer(Commanded::Unknown(_)) => "unknown",
@@ -122,7 +127,8 @@ fn outcome_of(ended: &Ended) -> &'static str {
 fn count(operation: &Operation, outcome: &'static str) {
     if outcome != "open" {
         let kind = operation.request.kind();
-        metrics::counter!("simdepot_operation_outcomes_total", "kind" => kind, "outcome" => outcome).increment(1);
+        metrics::counter!("simdepot_operation_outcomes_total", "kind" => kind, "outcome" => outcome)
+            .increment(1);
     }
 }
 
@@ -158,9 +164,7 @@ impl Recording<'_> {
                 let evidence = json!({ "source": "answer", "reference": reference });
                 self.done(conn, &Done::by("answered", evidence, Sightings::default()))
             }
-            Ended::Answer(Commanded::Refused(refusal)) => {
-                self.refused(conn, refusal, &Sightings::default())
-            }
+            Ended::Answer(Commanded::Refused(refusal)) => self.refused(conn, refusal, &Sightings::default()),
             Ended::Answer(Commanded::NotTaken(why)) | Ended::NotTaken(why) => self.put_off(conn, why),
             Ended::Answer(Commanded::Unknown(lost)) => {
                 self.lose(conn, &lost.reason, lost.taken_as.as_deref())
@@ -181,7 +185,12 @@ impl Recording<'_> {
         Ok(profiles::get(conn, self.operation.profile_id)?.iccid)
     }
 
-    fn change(&self, conn: &mut Conn<'_>, change: &OperationChange, code: Option<&str>) -> Result<(), AppError> {
+    fn change(
+        &self,
+        conn: &mut Conn<'_>,
+        change: &OperationChange,
+        code: Option<&str>,
+    ) -> Result<(), AppError> {
         let iccid = self.iccid(conn)?;
         let code = code.map(str::to_owned);
         change_operation(conn, self.depot, self.operation, self.token, change, &iccid, code, self.now)
@@ -208,7 +217,11 @@ impl Recording<'_> {
             ..OperationChange::to(next(self.operation, OperationStep::Complete)?)
         };
         self.change(conn, &change, Some(code))?;
-        self.learn(conn, seen)?;
+        match (&seen.line, &self.operation.request) {
+            // Nothing was read since: what was asked for is true now.
+            (None, OperationRequest::Line { command }) => self.learn(conn, &self.asked_for(command))?,
+            _ => self.learn(conn, seen)?,
+        }
         match &self.operation.request {
             OperationRequest::Line { command: LineCommand::SwapSim { new_iccid } } => {
                 swap::swap(conn, self.depot, self.operation, new_iccid, successor)
@@ -216,6 +229,29 @@ impl Recording<'_> {
             OperationRequest::ChangeBundle { change: BundleCommand::Terminate, .. } => self.end_bundle(conn),
             _ => Ok(()),
         }
+    }
+
+    fn asked_for(&self, command: &LineCommand) -> Sightings {
+        let setup = command.setup();
+        let group = match command {
+            LineCommand::SetContact { group } => group.clone(),
+            _ => setup.and_then(|setup| setup.group.clone()),
+        };
+        let details = LineDetails {
+            rate_plan: setup.and_then(|setup| setup.rate_plan.clone()),
+            group,
+            external_reference: setup.and_then(|setup| setup.external_reference.clone()),
+            ..LineDetails::default()
+        };
+        let line = LineReading {
+            msisdn: None,
+            sim_status: None,
+            observed_at: self.depot.now(),
+            dated_by_carrier: false,
+            source: Source::Answer,
+            details,
+        };
+        Sightings { line: Some(line), ..Sightings::default() }
     }
 
     fn learn(&self, conn: &mut Conn<'_>, seen: &Sightings) -> Result<(), AppError> {
@@ -241,7 +277,11 @@ impl Recording<'_> {
         if self.operation.answer_lost {
             let detail = refusal.detail.as_deref().unwrap_or("the carrier gave no reason");
             let why = format!("refused after the answer to an earlier sending was lost: {detail}");
-            return self.needs_person(conn, problem(&Refusal { detail: Some(why), ..refusal.clone() })?, &refusal.code);
+            return self.needs_person(
+                conn,
+                problem(&Refusal { detail: Some(why), ..refusal.clone() })?,
+                &refusal.code,
+            );
         }
         self.refuse(conn, refusal, None)
     }
@@ -317,7 +357,9 @@ impl Recording<'_> {
         tracing::info!(operation = %self.operation.id, "a lost answer was found out: surely not taken; sent again");
         let change = OperationChange {
             deferred_to: Some(self.now),
-            resolution: Some(Known { before: Known::of(self.operation).before, ..Known::default() }.document()?),
+            resolution: Some(
+                Known { before: Known::of(self.operation).before, ..Known::default() }.document()?,
+            ),
             ..OperationChange::to(next(self.operation, OperationStep::PutBack)?)
         };
         self.change(conn, &change, Some("surely_not_taken"))

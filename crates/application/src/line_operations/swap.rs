@@ -38,7 +38,7 @@ pub(super) fn swap(
     }
     sim_swaps::insert(conn, (old.id, new.id), operation.id, now)?;
     let order = live.as_ref().map(|live| live.order);
-    let swapped = Swapped { depot, operation, out: &old.iccid, by: &new.iccid, order, now };
+    let swapped = Swapped { depot, operation, out: &old.iccid, by: new_iccid, order, now };
     // The old one leaves first: a place of an order is held by one profile.
     if let Some(live) = &live {
         allocations::end(conn, live.id, ProfileOutcome::Substituted, now)?;
@@ -52,7 +52,8 @@ pub(super) fn swap(
         }
         None => new,
     };
-    swapped.tell(conn, &profiles::get(conn, old.id)?)?;
+    let retired = profiles::get(conn, old.id)?;
+    swapped.tell(conn, &retired)?;
     let new = swapped.tell(conn, &new)?;
     bundles::move_to(conn, old.id, new.id)?.into_iter().try_for_each(|(id, version)| {
         let fact = Fact::BundleMoved { iccid: new.iccid.clone(), out: old.iccid.clone() };
@@ -80,7 +81,12 @@ struct Swapped<'a> {
 }
 
 impl Swapped<'_> {
-    fn move_stock(&self, conn: &mut Conn<'_>, profile: &Profile, command: StockCommand) -> Result<(), AppError> {
+    fn move_stock(
+        &self,
+        conn: &mut Conn<'_>,
+        profile: &Profile,
+        command: StockCommand,
+    ) -> Result<(), AppError> {
         // Somebody may have retired it meanwhile: the line has moved all the same.
         if command == StockCommand::Retire && profile.stock_status == StockStatus::Retired {
             return Ok(());
@@ -131,7 +137,8 @@ impl Swapped<'_> {
             profiles::learn(conn, &new, &learned, 1, self.now)?;
             let source = simdepot_domain::observation::Source::Answer;
             let fact = Fact::MsisdnLearned { source };
-            let event = self.depot.event(self.now, Subject::Profile(new.iccid.clone()), new.version + 1, fact);
+            let event =
+                self.depot.event(self.now, Subject::Profile(new.iccid.clone()), new.version + 1, fact);
             events::append(conn, &[event])?;
             new = profiles::get(conn, new.id)?;
         }

@@ -74,7 +74,8 @@ async fn carry_out(depot: &Depot, name: &AccountName, lease: BatchLease) -> Resu
         // The operator may bring the account back: nothing is lost by waiting.
         Err(error) => {
             let why = Unavailable { reason: error.to_string(), retry_after_ms: None };
-            let later = lease.operations.into_iter().map(|operation| (operation, Ended::NotTaken(why.clone())));
+            let later =
+                lease.operations.into_iter().map(|operation| (operation, Ended::NotTaken(why.clone())));
             return outcome::record(depot, token, later.collect()).await;
         }
     };
@@ -123,7 +124,9 @@ async fn read(depot: &Depot, account: &Account, lease: &BatchLease) -> Result<Ve
     let ids: Vec<i64> = lease.operations.iter().map(|operation| operation.profile_id).collect();
     let (profiles, known) = depot
         .store
-        .read(move |conn| Ok::<_, AppError>((profiles::get_many(conn, &ids)?, lines::of_profiles(conn, &ids)?)))
+        .read(move |conn| {
+            Ok::<_, AppError>((profiles::get_many(conn, &ids)?, lines::of_profiles(conn, &ids)?))
+        })
         .await?;
     let profiles: HashMap<i64, Profile> = profiles.into_iter().map(|profile| (profile.id, profile)).collect();
     let suspended: HashMap<i64, Option<SuspendedBy>> =

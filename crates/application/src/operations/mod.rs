@@ -11,7 +11,7 @@
 mod by_hand;
 mod cancel;
 mod conclude;
-mod deferral;
+pub(crate) mod deferral;
 mod evidence;
 mod gather;
 mod line_check;
@@ -21,7 +21,7 @@ mod resolve;
 mod send;
 mod substitute;
 mod undecided;
-mod writes;
+pub(crate) mod writes;
 
 use chrono::TimeDelta;
 use simdepot_domain::channel::AccountName;

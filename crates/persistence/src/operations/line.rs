@@ -119,10 +119,8 @@ fn take(conn: &mut Conn<'_>, found: Vec<IdRow>, token: Uuid, until: DateTime<Utc
         .set((operations::lease_token.eq(Uid(token)), operations::lease_until.eq(At(until))))
         .execute(conn.db)?;
     ensure_affected("lease operations", ids.len(), touched)?;
-    let rows: Vec<Row> = operations::table
-        .filter(operations::id.eq_any(&ids))
-        .order(operations::id)
-        .load(conn.db)?;
+    let rows: Vec<Row> =
+        operations::table.filter(operations::id.eq_any(&ids)).order(operations::id).load(conn.db)?;
     let operations = rows.into_iter().map(Operation::try_from).collect::<Result<Vec<_>>>()?;
     Ok(BatchLease { operations, token, until })
 }
