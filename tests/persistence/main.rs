@@ -22,6 +22,7 @@ mod holds;
 mod idempotency;
 mod imports;
 mod key_rotation;
+mod lines;
 mod migrations;
 mod operations;
 mod orders;

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use serde_json::json;
 use simdepot_domain::bundle::OrderType;
-use simdepot_domain::operation::OperationStatus;
+use simdepot_domain::operation::{Lane, OperationStatus};
 use simdepot_persistence::operations::{self, Lease, NewOperation, Operation, OperationChange};
 use simdepot_persistence::profiles::Profile;
 use simdepot_persistence::{Store, StoreError};
@@ -129,7 +129,7 @@ on_both_databases! {
             store
                 .read(|conn| {
                     let now = conn.now()?;
-                    Ok::<_, StoreError>(!operations::due_accounts(conn, now)?.is_empty())
+                    Ok::<_, StoreError>(!operations::due_accounts(conn, Lane::Sale, now)?.is_empty())
                 })
                 .await
                 .unwrap()
@@ -235,14 +235,14 @@ on_both_databases! {
             let store = stock.store.clone();
             async move {
                 let moment = start + TimeDelta::seconds(seconds);
-                store.read(move |conn| operations::overdue(conn, moment, 0, limit)).await.unwrap()
+                store.read(move |conn| operations::overdue(conn, Lane::Sale, moment, 0, limit)).await.unwrap()
             }
         };
         assert_eq!(found(9, 10).await, []);
         assert_eq!(found(30, 10).await, [all[1].id, all[0].id]);
         assert_eq!(found(90, 1).await, [all[1].id]);
         let moment = start + TimeDelta::seconds(90);
-        let passed = stock.store.read(move |conn| operations::overdue(conn, moment, 1, 1)).await.unwrap();
+        let passed = stock.store.read(move |conn| operations::overdue(conn, Lane::Sale, moment, 1, 1)).await.unwrap();
         assert_eq!(passed, [all[0].id]);
         let current = read(&stock.store, &all[1]).await;
         change(&stock.store, &current, None, OperationChange::to(OperationStatus::Unknown)).await.unwrap();

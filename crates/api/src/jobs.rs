@@ -11,8 +11,8 @@ use actix_web::web;
 use futures_util::future::BoxFuture;
 use simdepot_application::signals::Signals;
 use simdepot_application::{
-    AppError, Depot, cancellations, deliveries, feed, holds, housekeeping, inbound, key_rotation, operations,
-    reconciliation, stock_alerts, webhooks,
+    AppError, Depot, cancellations, deliveries, feed, holds, housekeeping, inbound, key_rotation,
+    line_operations, operations, reconciliation, stock_alerts, webhooks,
 };
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -87,6 +87,19 @@ const LOOPS: &[Loop] = &[
         count: Count::Workers(2),
         ..every("resolver", Duration::from_millis(500), |depot| {
             Box::pin(async move { operations::resolve_step(&depot).await })
+        })
+    },
+    Loop {
+        count: Count::Workers(2),
+        wake: Some(|signals| &signals.lines),
+        ..every("line_operations", Duration::from_millis(500), |depot| {
+            Box::pin(async move { line_operations::step(&depot).await })
+        })
+    },
+    Loop {
+        count: Count::Workers(1),
+        ..every("line_follower", Duration::from_millis(500), |depot| {
+            Box::pin(async move { line_operations::follow_step(&depot).await })
         })
     },
     // An event of another process is in the feed soon after.

@@ -61,6 +61,11 @@ pub struct WorkSettings {
     pub backoff_cap: TimeDelta,
     /// A carrier that cannot be reached for this long fails the operation.
     pub give_up: TimeDelta,
+    /// How long a line must show nothing of a command whose answer was lost before that is sent again: carriers work
+    /// on one for minutes.
+    pub line_settle: TimeDelta,
+    /// How long a carrier may say that it works on a command before a person must decide.
+    pub transaction_give_up: TimeDelta,
     /// How old a cached catalogue may be.
     pub catalogue_age: TimeDelta,
     /// Time between two checkpoints of the feed.
@@ -89,6 +94,8 @@ impl Default for WorkSettings {
             sends: 6,
             backoff_cap: TimeDelta::seconds(15),
             give_up: TimeDelta::minutes(30),
+            line_settle: TimeDelta::minutes(5),
+            transaction_give_up: TimeDelta::days(1),
             catalogue_age: TimeDelta::minutes(10),
             checkpoints: TimeDelta::hours(1),
             checkpoint_file: None,
@@ -118,6 +125,8 @@ pub struct Depot {
     pub signals: Arc<Signals>,
     /// What this process has in hand at the carriers.
     pub in_flight: Arc<InFlight>,
+    /// Batches of commands to lines that this process has in hand at the carriers.
+    pub line_batches: Arc<InFlight>,
     /// Turns for what is read of the carriers beside the sales.
     pub carrier_reads: CarrierReads,
     /// What this process tries at failing webhook endpoints.
@@ -156,6 +165,7 @@ impl Depot {
             accounts,
             signals,
             in_flight,
+            line_batches: Arc::default(),
             carrier_reads,
             probes,
             checkpoint_file,

@@ -111,6 +111,18 @@ pub enum AppError {
         /// Which.
         account: AccountName,
     },
+    /// The carrier does not have that.
+    #[error("the carrier of account {account} has no such operation")]
+    UnsupportedByCarrier {
+        /// Which account.
+        account: AccountName,
+    },
+    /// What cannot be undone was not confirmed.
+    #[error("{what} cannot be undone: confirm it with \"confirm\": true")]
+    ConfirmationRequired {
+        /// What was asked.
+        what: &'static str,
+    },
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),

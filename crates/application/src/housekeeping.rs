@@ -3,12 +3,13 @@
 use chrono::TimeDelta;
 use simdepot_domain::drift::DriftKind;
 use simdepot_domain::id::OperationId;
-use simdepot_domain::operation::OperationStatus;
+use simdepot_domain::operation::{Lane, OperationStatus};
 use simdepot_persistence::{carrier_events, drifts, idempotency, imports, operations};
 use strum::VariantArray;
 
 use crate::depot::Depot;
 use crate::error::AppError;
+use crate::line_operations;
 use crate::operations::mark_unknown;
 
 /// An import that shows no progress for this long has lost its process.
@@ -64,12 +65,19 @@ async fn measure(depot: &Depot) -> Result<(), AppError> {
 /// A sent operation whose worker died has an unknown outcome, and says so. One that cannot be marked is passed over: the
 /// others must not wait behind it.
 async fn overdue_operations(depot: &Depot) -> Result<(), AppError> {
+    for lane in Lane::VARIANTS {
+        overdue_of(depot, *lane).await?;
+    }
+    Ok(())
+}
+
+async fn overdue_of(depot: &Depot, lane: Lane) -> Result<(), AppError> {
     let (mut marked, mut passed) = (0, 0);
     loop {
         let left = BATCH - marked;
         let overdue = depot.store.read(move |conn| {
             let now = conn.now()?;
-            Ok::<_, AppError>(operations::overdue(conn, now, passed, left)?)
+            Ok::<_, AppError>(operations::overdue(conn, lane, now, passed, left)?)
         });
         let overdue = overdue.await?;
         let was_last = i64::try_from(overdue.len()).is_ok_and(|found| found < left);
@@ -102,7 +110,10 @@ async fn mark(depot: &Depot, id: OperationId) -> Result<(), AppError> {
             return Ok::<_, AppError>(None);
         }
         let reason = "the process ended between the send and the outcome";
-        mark_unknown(conn, &work, &operation, reason)?;
+        match operation.request.lane() {
+            Lane::Sale => mark_unknown(conn, &work, &operation, reason)?,
+            Lane::Line => line_operations::mark_unknown(conn, &work, &operation, reason)?,
+        }
         Ok(Some(operation.order))
     });
     if let Some(order) = write.await? {

@@ -18,6 +18,7 @@ use strum::VariantArray;
 use crate::depot::Depot;
 use crate::drifts::{self, Difference, about_move};
 use crate::error::AppError;
+use crate::line_learning::LineNews;
 
 /// The line's axis, in what a difference is about.
 pub(crate) const SIM: &str = "sim_status";
@@ -187,6 +188,7 @@ pub(crate) fn learn_from(
         (profile.sim.as_ref().map(|seen| seen.status), profile.esim.as_ref().map(|seen| seen.status));
     sim.explain(conn, depot, &mut profile, SIM, line_now, now)?;
     esim.explain(conn, depot, &mut profile, ESIM, esim_now, now)?;
+    facts.extend(learn_line(conn, &profile, seen, &sim)?);
     if facts.is_empty() && learned.sim.is_none() && learned.esim.is_none() {
         return Ok(profile);
     }
@@ -202,6 +204,24 @@ pub(crate) fn learn_from(
         drifts::found(conn, depot, &mut profile, difference, now)?;
     }
     Ok(profile)
+}
+
+/// Records what the line's reading tells beside its status and number. Returns the event's fact when something changed:
+/// it moves the profile's version, so that of two who learn at once one decides again.
+fn learn_line(
+    conn: &mut Conn<'_>,
+    profile: &Profile,
+    seen: &Sightings,
+    sim: &AxisNews<SimStatus>,
+) -> Result<Option<Fact>, AppError> {
+    let Some(reading) = &seen.line else {
+        return Ok(None);
+    };
+    let status = sim.keep.or(profile.sim).map(|seen| seen.status);
+    match LineNews::of(conn, profile.id, reading, status, sim.moved.is_some())? {
+        Some(news) => Ok(news.write(conn, reading.source)?),
+        None => Ok(None),
+    }
 }
 
 /// An older word on the device fills a gap; it does not take the eSIM from a device that is known since.

@@ -11,7 +11,7 @@ use simdepot_domain::sim::SimStatus;
 use simdepot_domain::stock::{StockCommand, StockStatus, TransitionError, apply};
 use simdepot_persistence::pools;
 use simdepot_persistence::profiles::{self, Profile, ProfileEdit, ProfileFilter};
-use simdepot_persistence::{Conn, allocations, events};
+use simdepot_persistence::{Conn, allocations, events, sim_swaps};
 
 use crate::caller::Caller;
 use crate::depot::Depot;
@@ -46,9 +46,23 @@ pub(crate) fn owned(conn: &mut Conn<'_>, caller: &Caller, iccid: &Iccid) -> Resu
     }
 }
 
-/// A profile that the caller may know of: any for a stock keeper, the channel's own for a storefront.
+/// A profile that the caller may know of: any for a stock keeper, for a storefront the channel's own, and the SIMs that
+/// had their lines before.
 pub(crate) fn visible(conn: &mut Conn<'_>, caller: &Caller, iccid: &Iccid) -> Result<Profile, AppError> {
-    if caller.sees_all_stock() { existing(conn, iccid) } else { owned(conn, caller, iccid) }
+    let profile = existing(conn, iccid)?;
+    if caller.sees_all_stock() || profiles::belongs_to(conn, profile.id, &caller.channel)? {
+        return Ok(profile);
+    }
+    let holder = holder(conn, profile.id)?;
+    if holder != profile.id && profiles::belongs_to(conn, holder, &caller.channel)? {
+        return Ok(profile);
+    }
+    Err(AppError::NotFound { what: "profile" })
+}
+
+/// The SIM that has a profile's line now: itself, unless the line moved to another.
+pub(crate) fn holder(conn: &mut Conn<'_>, profile_id: i64) -> Result<i64, AppError> {
+    Ok(sim_swaps::line_of(conn, profile_id)?.last().copied().unwrap_or(profile_id))
 }
 
 /// A profile.

@@ -23,6 +23,8 @@ const FEED: Uuid = Uuid::nil();
 pub struct Signals {
     /// There may be an operation to carry out.
     pub work: Notify,
+    /// There may be a command to a line to carry out or to follow.
+    pub lines: Notify,
     /// The last number of the feed that this process has heard of.
     feed: AtomicI64,
     /// There may be a carrier's event to apply.

@@ -1,11 +1,12 @@
 //! What Transatel's public documentation leaves open, as numbered assumptions, each with a switch.
 //!
 //! The default is the assumption as written. A test turns one over to prove that its client does not depend on it.
-//! A10 (connectivity writes) has no switch, because the twin does not serve it.
 
 use serde::{Deserialize, Serialize};
 use simdepot_domain::esim::EsimStatus;
 use simdepot_domain::sim::SimStatus;
+
+use crate::line_operation::{LineEvent, LineOperation, Offer};
 
 /// One step of checking a product order (A2). The shape of the body is always checked first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,7 +108,37 @@ pub struct Assumptions {
     pub event_duplicates_per_mille: u16,
     /// A9: events of 1000 that are written before the one that happened earlier.
     pub event_reordered_per_mille: u16,
-    /// A11: whether the account may read subscribers; otherwise the whole domain lists `OPTIONS` and answers 403.
+    /// A10: what the account has bought, which decides which line statuses take which write.
+    pub offer: Offer,
+    /// A10: writes without `ratePlan` that are 400 `BAD_REQUEST`.
+    pub rate_plan_required: Vec<LineOperation>,
+    /// A10: line statuses that take `terminate`; for `Tariff_Holiday` and `Pre-Activated` it is not known.
+    pub terminate_statuses: Vec<SimStatus>,
+    /// A10: how long an accepted write takes, in milliseconds.
+    pub transaction_delay_ms: u64,
+    /// A10: whether a line with a pending transaction refuses further writes with 400 `TRANSACTION_PENDING`.
+    pub one_transaction_per_line: bool,
+    /// A10: whether a transaction that fails has an event, with `status: "ERROR"`.
+    pub failed_transaction_event: bool,
+    /// A10: when the event of a write comes.
+    pub line_event: LineEvent,
+    /// A10: how long after its transaction a tariff holiday begins, in milliseconds: the first day of the next bill
+    /// cycle.
+    pub tariff_holiday_delay_ms: u64,
+    /// A10: data that a line in test mode may use, in KB, before it becomes active; `null` for no limit.
+    pub test_mode_quota_kb: Option<u64>,
+    /// Event of a preactivation, after `CONNECTIVITY-MANAGEMENT/`; empty for none. The name is not public.
+    pub preactivated_event: String,
+    /// Event of a test mode, after `CONNECTIVITY-MANAGEMENT/`; empty for none. The name is not public.
+    pub test_mode_event: String,
+    /// Event of a tariff holiday, after `CONNECTIVITY-MANAGEMENT/`; empty for none. The name is not public.
+    pub tariff_holiday_event: String,
+    /// Data left of a plan, in percent, at which its customer is warned; 0 for never.
+    pub resource_threshold_percent: u8,
+    /// Event of that warning; empty for none.
+    pub resource_threshold_event: String,
+    /// A11: whether the account has connectivity management; otherwise the whole domain lists `OPTIONS` and answers
+    /// 403.
     pub connectivity_open: bool,
     /// A12: whether only 204 counts as delivered; otherwise every 2xx.
     pub webhook_only_204: bool,
@@ -164,6 +195,20 @@ impl Default for Assumptions {
             event_jitter_seconds: 0,
             event_duplicates_per_mille: 0,
             event_reordered_per_mille: 0,
+            offer: Offer::Spc,
+            rate_plan_required: LineOperation::ALL.to_vec(),
+            terminate_statuses: vec![SimStatus::Active, SimStatus::Suspended, SimStatus::TestMode],
+            transaction_delay_ms: 5000,
+            one_transaction_per_line: false,
+            failed_transaction_event: false,
+            line_event: LineEvent::After,
+            tariff_holiday_delay_ms: 0,
+            test_mode_quota_kb: None,
+            preactivated_event: "SUBSCRIBER/PREACTIVATED".to_owned(),
+            test_mode_event: "SUBSCRIBER/TESTMODE".to_owned(),
+            tariff_holiday_event: "SUBSCRIBER/TARIFF_HOLIDAY".to_owned(),
+            resource_threshold_percent: 20,
+            resource_threshold_event: "OCS/RESOURCE/THRESHOLD".to_owned(),
             connectivity_open: false,
             webhook_only_204: false,
             webhook_retry_seconds: 600,

@@ -3,19 +3,23 @@
 //! | call | does |
 //! |---|---|
 //! | `GET /_twin/state` | counts, and the twin's time |
-//! | `POST /_twin/lines` `{"count": 5}` or `{"lines": [{"iccid": …, "msisdn": …, "sim_status": …}]}` | adds lines |
+//! | `POST /_twin/lines` `{"count": 5, "sim_status", "physical", "numbered"}` or `{"lines": [{"iccid": …}]}` | adds lines |
 //! | `GET /_twin/lines?limit=&after=` · `GET /_twin/lines/{iccid}` | lines, without their codes |
 //! | `POST /_twin/lines/{iccid}/download` `{"eid"}` · `/install` `/enable` `/disable` `/delete` | the device |
 //! | `POST /_twin/lines/{iccid}/attach` `{"country"}` · `/consume` `{"bytes"}` | the network |
-//! | `POST /_twin/lines/{iccid}/status` `{"sim_status", "esim_status"}` | sets a status whatever it was |
+//! | `POST /_twin/lines/{iccid}/status` `{"sim_status", "suspended_by", "esim_status"}` | sets a status whatever it was |
+//! | `GET /_twin/transactions?iccid=` | line writes that were accepted, and what became of them |
+//! | `GET /_twin/writes?iccid=&operation=` | how often each operation was asked of each line |
+//! | `GET` `POST /_twin/groups` `{"name"}` | groups that lines can belong to |
 //! | `GET /_twin/subscriptions?msisdn=` · `GET /_twin/orders` | what the twin took on |
-//! | `GET /_twin/requests?after=` · `GET /_twin/events?after=` | what arrived, what is told |
+//! | `GET /_twin/requests?after=&call=&path_contains=` · `GET /_twin/events?after=` | what arrived, what is told |
 //! | `PUT /_twin/webhook` `{"url", "secret"}` · `GET` · `DELETE` | where events go from now on, and how it went |
 //! | `GET` `POST` `DELETE /_twin/scripts` | failures on purpose: one script or a list |
 //! | `GET` `PATCH /_twin/assumptions` | the switches |
 //! | `POST /_twin/clock` `{"advance_seconds", "freeze", "real"}` | the test clock |
 //! | `DELETE /_twin/tokens` | revokes all access tokens |
 //! | `GET /_twin/delivery.csv?count=` | a delivery file of the lines, **with** codes, PINs and PUKs |
+//! | `GET /_twin/park.csv?language=fr` | the fleet report of the day, in French or English |
 //! | `POST /_twin/reset` | back to the start |
 //!
 //! Errors are `{"error": …}`. There is no authentication: keep the twin on loopback.
@@ -24,59 +28,16 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use simdepot_domain::eid::Eid;
-use simdepot_domain::esim::EsimStatus;
-use simdepot_domain::iccid::Iccid;
 use simdepot_domain::secret::Secret;
-use simdepot_domain::sim::SimStatus;
 
-use crate::device::DeviceError;
-use crate::line::NewLine;
 use crate::reply::{Answer, TwinReply};
 use crate::request::TwinRequest;
 use crate::scripts::{Fault, Script};
 use crate::state::Twin;
 use crate::webhook::Webhook;
 
-const MAX_LINES: u32 = 100_000;
-
 /// What a control call comes to; the error is a status and a text.
-type Control = Result<Answer, (u16, String)>;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct AddLines {
-    #[serde(default)]
-    count: u32,
-    #[serde(default)]
-    lines: Vec<NewLine>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-struct Download {
-    eid: Option<Eid>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Attach {
-    country: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Consume {
-    bytes: u64,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, default)]
-#[derive(Default)]
-struct Statuses {
-    sim_status: Option<SimStatus>,
-    esim_status: Option<EsimStatus>,
-}
+pub(crate) type Control = Result<Answer, (u16, String)>;
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
@@ -108,115 +69,57 @@ impl Twin {
     fn control_outcome(&mut self, now: DateTime<Utc>, request: &TwinRequest) -> Control {
         let segments = request.segments();
         let segments: Vec<&str> = segments.iter().skip(1).map(String::as_str).collect();
-        match (request.method.as_str(), segments.as_slice()) {
-            ("GET", ["state"]) => Ok(Answer::json(200, self.state_view(now))),
-            ("POST", ["lines"]) => self.control_add(&read(request)?),
-            ("GET", ["lines"]) => self.line_list(request),
-            ("GET", ["lines", iccid]) => {
+        if request.method == "GET" {
+            self.show(now, request, &segments)
+        } else {
+            self.change(now, request, &segments)
+        }
+    }
+
+    fn show(&self, now: DateTime<Utc>, request: &TwinRequest, segments: &[&str]) -> Control {
+        match segments {
+            ["state"] => Ok(Answer::json(200, self.state_view(now))),
+            ["lines"] => self.line_list(request),
+            ["lines", iccid] => {
                 let line = self.line(iccid).ok_or_else(|| (404, format!("no line has ICCID {iccid}")))?;
                 Ok(Answer::json(200, self.line_view(line)))
             }
-            ("POST", ["lines", iccid, action]) => self.control_line(now, request, iccid, action),
-            ("GET", ["subscriptions"]) => Ok(self.subscription_list(request)),
-            ("GET", ["orders"]) => Ok(Answer::json(200, json!({ "orders": self.orders() }))),
-            ("GET", ["requests"]) => self.request_list(request),
-            ("GET", ["events"]) => self.event_list(request),
-            ("GET", ["webhook"]) => Ok(Answer::json(200, self.stream_view())),
-            ("PUT", ["webhook"]) => self.control_webhook(read(request)?),
-            ("DELETE", ["webhook"]) => {
-                self.set_webhook(None);
-                Ok(Answer::no_content())
-            }
-            ("GET", ["scripts"]) => Ok(Answer::json(200, json!({ "scripts": self.scripts() }))),
-            ("POST", ["scripts"]) => self.control_scripts(read(request)?),
-            ("DELETE", ["scripts"]) => {
-                self.clear_scripts();
-                Ok(Answer::no_content())
-            }
-            ("GET", ["assumptions"]) => Ok(Answer::json(200, json!(self.assumptions))),
+            ["subscriptions"] => Ok(self.subscription_list(request)),
+            ["orders"] => Ok(Answer::json(200, json!({ "orders": self.orders() }))),
+            ["transactions"] => Ok(self.transaction_list(request)),
+            ["writes"] => Ok(self.write_list(request)),
+            ["groups"] => Ok(Answer::json(200, json!({ "groups": self.groups }))),
+            ["requests"] => self.request_list(request),
+            ["events"] => self.event_list(request),
+            ["webhook"] => Ok(Answer::json(200, self.stream_view())),
+            ["scripts"] => Ok(Answer::json(200, json!({ "scripts": self.scripts() }))),
+            ["assumptions"] => Ok(Answer::json(200, json!(self.assumptions))),
+            ["delivery.csv"] => self.delivery(request),
+            ["park.csv"] => self.park(request),
+            _ => Err(no_such_call(request)),
+        }
+    }
+
+    fn change(&mut self, now: DateTime<Utc>, request: &TwinRequest, segments: &[&str]) -> Control {
+        match (request.method.as_str(), segments) {
+            ("POST", ["lines"]) => return self.control_add(request),
+            ("POST", ["lines", iccid, action]) => return self.control_line(now, request, iccid, action),
+            ("POST", ["groups"]) => return self.control_group(request),
+            ("PUT", ["webhook"]) => return self.control_webhook(read(request)?),
+            ("POST", ["scripts"]) => return self.control_scripts(read(request)?),
             ("PATCH", ["assumptions"]) => {
                 let patch: Value = read(request)?;
                 self.assumptions = self.assumptions.patched(&patch).map_err(|error| (400, error))?;
-                Ok(Answer::json(200, json!(self.assumptions)))
+                return Ok(Answer::json(200, json!(self.assumptions)));
             }
-            ("POST", ["clock"]) => self.control_clock(now, &read(request)?),
-            ("DELETE", ["tokens"]) => {
-                self.revoke_tokens();
-                Ok(Answer::no_content())
-            }
-            ("GET", ["delivery.csv"]) => self.delivery(request),
-            ("POST", ["reset"]) => {
-                self.reset();
-                Ok(Answer::no_content())
-            }
-            (method, _) => Err((404, format!("the control API has no {method} {}", request.path))),
+            ("POST", ["clock"]) => return self.control_clock(now, &read(request)?),
+            ("DELETE", ["webhook"]) => self.set_webhook(None),
+            ("DELETE", ["scripts"]) => self.clear_scripts(),
+            ("DELETE", ["tokens"]) => self.revoke_tokens(),
+            ("POST", ["reset"]) => self.reset(),
+            _ => return Err(no_such_call(request)),
         }
-    }
-
-    fn control_add(&mut self, body: &AddLines) -> Control {
-        if body.count > MAX_LINES || (body.count == 0 && body.lines.is_empty()) {
-            return Err((400, format!("give a count of 1 to {MAX_LINES}, or lines")));
-        }
-        let mut added = Vec::new();
-        for line in &body.lines {
-            added.push(self.add_line(line.clone()).map_err(|error| (409, error.to_string()))?);
-        }
-        added.extend(self.add_lines(body.count));
-        let lines: Vec<Value> = added
-            .iter()
-            .filter_map(|spec| self.line(spec.iccid.as_str()))
-            .map(|line| self.line_view(line))
-            .collect();
-        Ok(Answer::json(201, json!({ "lines": lines })))
-    }
-
-    fn control_line(
-        &mut self,
-        now: DateTime<Utc>,
-        request: &TwinRequest,
-        iccid: &str,
-        action: &str,
-    ) -> Control {
-        let iccid = Iccid::parse(iccid).map_err(|error| (404, error.to_string()))?;
-        let mut result = json!({});
-        match action {
-            "download" => {
-                let body: Download = read(request)?;
-                self.simulate_download(&iccid, body.eid, now)
-            }
-            "install" => self.simulate_install(&iccid, now),
-            "enable" => self.simulate_enable(&iccid, now),
-            "disable" => self.simulate_disable(&iccid, now),
-            "delete" => self.simulate_delete(&iccid, now),
-            "attach" => {
-                let body: Attach = read(request)?;
-                self.attach(&iccid, &body.country, now).map(|attached| result = json!(attached))
-            }
-            "consume" => {
-                let body: Consume = read(request)?;
-                self.consume(&iccid, body.bytes, now).map(|consumed| result = json!(consumed))
-            }
-            "status" => self.control_status(now, &iccid, &read(request)?)?,
-            _ => return Err((404, format!("a line has no action {action}"))),
-        }
-        .map_err(|error| refused(&error))?;
-        let line = self.line(iccid.as_str()).map(|line| self.line_view(line));
-        Ok(Answer::json(200, json!({ "result": result, "line": line })))
-    }
-
-    fn control_status(
-        &mut self,
-        now: DateTime<Utc>,
-        iccid: &Iccid,
-        body: &Statuses,
-    ) -> Result<Result<(), DeviceError>, (u16, String)> {
-        if body.sim_status.is_none() && body.esim_status.is_none() {
-            return Err((400, "give sim_status, esim_status or both".to_owned()));
-        }
-        let line = body.sim_status.map_or(Ok(()), |status| self.set_line_status(iccid, status, now));
-        Ok(line.and_then(|()| {
-            body.esim_status.map_or(Ok(()), |status| self.set_esim_status(iccid, status, now))
-        }))
+        Ok(Answer::no_content())
     }
 
     fn control_scripts(&mut self, body: Value) -> Control {
@@ -259,13 +162,12 @@ impl Twin {
     }
 }
 
-fn refused(error: &DeviceError) -> (u16, String) {
-    let status = if matches!(error, DeviceError::UnknownLine(_)) { 404 } else { 409 };
-    (status, error.to_string())
+fn no_such_call(request: &TwinRequest) -> (u16, String) {
+    (404, format!("the control API has no {} {}", request.method, request.path))
 }
 
 /// Reads a JSON body; an empty one is `{}`.
-fn read<T: DeserializeOwned>(request: &TwinRequest) -> Result<T, (u16, String)> {
+pub(crate) fn read<T: DeserializeOwned>(request: &TwinRequest) -> Result<T, (u16, String)> {
     let body = if request.body.is_empty() { b"{}".as_slice() } else { &request.body };
     serde_json::from_slice(body).map_err(|error| (400, error.to_string()))
 }

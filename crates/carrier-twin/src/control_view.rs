@@ -1,16 +1,25 @@
 //! What the control API shows. Codes, PINs, PUKs and tokens are left out; only the delivery file has the first three.
 
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use crate::clock::TwinClock;
 use crate::line::Line;
+use crate::line_operation::LineOperation;
+use crate::park::ReportLanguage;
 use crate::reply::{Answer, date};
 use crate::request::TwinRequest;
+use crate::requests::{RecordedRequest, WriteCount};
+use crate::scripts::CallName;
 use crate::state::Twin;
 use crate::subscription::Subscription;
+use crate::transactions::Transaction;
 
 const PAGE: usize = 1000;
+const CSV: &str = "text/csv; charset=utf-8";
 
 type View = Result<Answer, (u16, String)>;
 
@@ -23,7 +32,10 @@ impl Twin {
             "lines": self.lines.len(),
             "orders": self.orders().len(),
             "subscriptions": self.subscriptions.len(),
-            "requests": self.calls(crate::CallName::Any),
+            "transactions": self.transactions().len(),
+            "groups": self.groups,
+            "requests": self.calls(CallName::Any),
+            "calls": self.call_counts(),
             "events": self.events_forgotten + self.events().len(),
             "webhook": self.stream_view(),
             "scripts": self.scripts().len(),
@@ -40,8 +52,16 @@ impl Twin {
         let profile = line.profile.as_ref();
         json!({
             "iccid": line.spec.iccid,
-            "msisdn": line.spec.msisdn,
+            "msisdn": line.msisdn,
+            "physical": profile.is_none(),
             "sim_status": line.sim_status,
+            "suspended_by": line.subscriber.suspended_by,
+            "rate_plan": line.subscriber.rate_plan,
+            "options": line.subscriber.options,
+            "group": line.subscriber.group,
+            "external_reference": line.subscriber.external_reference,
+            "country_of_residence": line.subscriber.country_of_residence,
+            "contact": line.subscriber.contact,
             "esim_status": profile.map(|profile| profile.status),
             "esim_status_since": profile.map(|profile| date(profile.since)),
             "eid": profile.and_then(|profile| profile.eid.as_ref()),
@@ -49,19 +69,17 @@ impl Twin {
             "modified_at": date(line.modified_at),
             "last_seen_at": line.last_seen.as_ref().map(|(at, _)| date(*at)),
             "last_country": line.last_seen.as_ref().map(|(_, country)| country),
-            "subscriptions": self.subscriptions_of(line.spec.msisdn()),
+            "subscriptions": self.subscriptions_on(line.spec.iccid.as_str()),
+            "transactions": self.transactions_of(line.spec.iccid.as_str()).collect::<Vec<_>>(),
+            "writes": self.writes_of(line.spec.iccid.as_str()).collect::<BTreeMap<_, _>>(),
         })
     }
 
     pub(crate) fn line_list(&self, request: &TwinRequest) -> View {
         let limit = count(request, "limit")?.unwrap_or(PAGE);
         let after = request.query_value("after").unwrap_or_default();
-        let lines: Vec<Value> = self
-            .lines()
-            .filter(|line| line.spec.iccid.as_str() > after.as_str())
-            .take(limit)
-            .map(|line| self.line_view(line))
-            .collect();
+        let lines = self.lines.range((Bound::Excluded(after), Bound::Unbounded)).take(limit);
+        let lines: Vec<Value> = lines.map(|(_, line)| self.line_view(line)).collect();
         Ok(Answer::json(200, json!({ "lines": lines })))
     }
 
@@ -75,8 +93,42 @@ impl Twin {
 
     pub(crate) fn request_list(&self, request: &TwinRequest) -> View {
         let after = count(request, "after")?.and_then(|after| u64::try_from(after).ok()).unwrap_or_default();
-        let requests: Vec<_> = self.requests().iter().filter(|request| request.number > after).collect();
+        let call = request.query_value("call").map(|name| serde_json::from_value::<CallName>(json!(name)));
+        let call = call.transpose().map_err(|error| (400, error.to_string()))?;
+        let part = request.query_value("path_contains").unwrap_or_default();
+        let wanted = |request: &&RecordedRequest| {
+            request.number > after
+                && (call.is_none() || call == Some(CallName::Any) || request.call == call)
+                && request.path.contains(&part)
+        };
+        let requests: Vec<_> = self.requests().iter().filter(wanted).collect();
         Ok(Answer::json(200, json!({ "requests": requests })))
+    }
+
+    /// Transactions of one SIM, or all.
+    pub(crate) fn transaction_list(&self, request: &TwinRequest) -> Answer {
+        let transactions: Vec<&Transaction> = match request.query_value("iccid") {
+            Some(iccid) => self.transactions_of(&iccid).collect(),
+            None => self.transactions().iter().collect(),
+        };
+        Answer::json(200, json!({ "transactions": transactions }))
+    }
+
+    /// Counts of writes by line and operation.
+    pub(crate) fn write_list(&self, request: &TwinRequest) -> Answer {
+        let operation = request.query_value("operation");
+        let view = |iccid: &str, (name, count): (LineOperation, WriteCount)| {
+            let wanted = operation.as_ref().is_none_or(|wanted| json!(name) == *wanted.as_str());
+            wanted.then(|| json!({ "iccid": iccid, "operation": name, "count": count }))
+        };
+        let writes: Vec<Value> = match request.query_value("iccid") {
+            Some(iccid) => self.writes_of(&iccid).filter_map(|write| view(&iccid, write)).collect(),
+            None => self
+                .all_line_writes()
+                .filter_map(|(iccid, operation, count)| view(iccid, (operation, count)))
+                .collect(),
+        };
+        Answer::json(200, json!({ "writes": writes }))
     }
 
     /// Events by their place in the outbox, counted from 1; each with the envelope that a webhook would get.
@@ -99,7 +151,14 @@ impl Twin {
 
     pub(crate) fn delivery(&self, request: &TwinRequest) -> View {
         let file = self.delivery_file(count(request, "count")?);
-        Ok(Answer::text("text/csv; charset=utf-8", file))
+        Ok(Answer::text(CSV, file))
+    }
+
+    pub(crate) fn park(&self, request: &TwinRequest) -> View {
+        let code = request.query_value("language");
+        let language = ReportLanguage::of_code(code.as_deref().unwrap_or("fr"));
+        let language = language.ok_or_else(|| (400, "language must be fr or en".to_owned()))?;
+        Ok(Answer::text(CSV, self.fleet_report(language)))
     }
 }
 

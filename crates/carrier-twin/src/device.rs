@@ -1,5 +1,5 @@
 //! The part of a phone: downloading, switching and removing profiles, attaching to a network, using data
-//! (assumptions A8 and A9). And the part of Transatel's own tools: setting a status by hand.
+//! (assumptions A8 and A9).
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -10,7 +10,7 @@ use simdepot_domain::iccid::Iccid;
 use simdepot_domain::observation::Lifecycle;
 use simdepot_domain::sim::SimStatus;
 
-use crate::events::{esim_suffix, subscriber_suffix};
+use crate::events::esim_suffix;
 use crate::line::{Line, wire_status};
 use crate::state::Twin;
 
@@ -148,10 +148,11 @@ impl Twin {
         Ok(Attached { line_activated, subscription_started })
     }
 
-    /// The device uses data where it attached last; begun kilobytes count as whole ones.
+    /// The device uses data where it attached last; begun kilobytes count as whole ones. A test period needs no plan;
+    /// its quota, if it has one, ends it.
     ///
     /// # Errors
-    /// The line is not active, or never attached.
+    /// The line is neither active nor in test mode, or never attached.
     pub fn consume(
         &mut self,
         iccid: &Iccid,
@@ -160,27 +161,33 @@ impl Twin {
     ) -> Result<Consumed, DeviceError> {
         let now = self.begin(now);
         let line = self.line_mut(iccid)?;
-        if line.sim_status != SimStatus::Active {
+        if !matches!(line.sim_status, SimStatus::Active | SimStatus::TestMode) {
             return Err(DeviceError::NoNetwork(wire_status(line.sim_status)));
         }
         let (_, country) = line.last_seen.clone().ok_or(DeviceError::NeverAttached)?;
         let kb = bytes.div_ceil(1024);
+        if line.sim_status == SimStatus::TestMode {
+            return self.consume_in_test(iccid, kb, now);
+        }
         let refused_kb = self.take_data(now, iccid.as_str(), &country, kb);
         Ok(Consumed { consumed_kb: kb - refused_kb, refused_kb })
     }
 
-    /// Sets the line's status whatever it was, as Transatel's own tools can.
-    ///
-    /// # Errors
-    /// Unknown line.
-    pub fn set_line_status(
+    fn consume_in_test(
         &mut self,
         iccid: &Iccid,
-        status: SimStatus,
+        kb: u64,
         now: DateTime<Utc>,
-    ) -> Result<(), DeviceError> {
-        let now = self.begin(now);
-        self.move_line(iccid, status, "webtool", now)
+    ) -> Result<Consumed, DeviceError> {
+        let quota = self.assumptions.test_mode_quota_kb;
+        let subscriber = self.line_mut(iccid)?.subscriber_mut();
+        let before = subscriber.test_used_kb;
+        let left = quota.map_or(kb, |quota| quota.saturating_sub(before));
+        subscriber.test_used_kb = before.saturating_add(kb.min(left));
+        if quota.is_some() && kb >= left {
+            self.move_line(iccid, SimStatus::Active, "system", now)?;
+        }
+        Ok(Consumed { consumed_kb: kb.min(left), refused_kb: kb.saturating_sub(left) })
     }
 
     /// Sets the profile's status whatever it was.
@@ -208,33 +215,8 @@ impl Twin {
         )
     }
 
-    fn line_mut(&mut self, iccid: &Iccid) -> Result<&mut Line, DeviceError> {
+    pub(crate) fn line_mut(&mut self, iccid: &Iccid) -> Result<&mut Line, DeviceError> {
         self.lines.get_mut(iccid.as_str()).ok_or_else(|| DeviceError::UnknownLine(iccid.clone()))
-    }
-
-    fn move_line(
-        &mut self,
-        iccid: &Iccid,
-        to: SimStatus,
-        source: &str,
-        now: DateTime<Utc>,
-    ) -> Result<(), DeviceError> {
-        let line = self.line_mut(iccid)?;
-        let from = line.sim_status;
-        if from == to {
-            return Ok(());
-        }
-        line.sim_status = to;
-        line.modified_at = now;
-        if to == SimStatus::Active {
-            line.activated_at.get_or_insert(now);
-        }
-        line.keep_view(now);
-        if let Some(suffix) = subscriber_suffix(from, to) {
-            let line = line.clone();
-            self.emit_subscriber(now, suffix, source, &line);
-        }
-        Ok(())
     }
 
     /// Moves the profile if its status allows; a move that is not allowed leaves it and is an event (A8).
@@ -252,9 +234,8 @@ impl Twin {
         };
         let from = profile.status;
         if !allowed(from) {
-            let line = line.clone();
             if self.assumptions.failed_operation_event {
-                self.emit_esim(now, "ERROR", &line);
+                self.emit_esim(now, "ERROR", iccid.as_str());
             }
             return Err(DeviceError::WrongProfileStatus { from, to });
         }
@@ -263,9 +244,8 @@ impl Twin {
         profile.eid = eid.or(profile.eid.take());
         profile.history.push((to, now));
         line.keep_view(now);
-        let line = line.clone();
         if let Some(suffix) = esim_suffix(to) {
-            self.emit_esim(now, suffix, &line);
+            self.emit_esim(now, suffix, iccid.as_str());
         }
         Ok(())
     }

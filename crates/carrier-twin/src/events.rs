@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use simdepot_domain::esim::EsimStatus;
 use simdepot_domain::sim::SimStatus;
 
-use crate::line::{Line, wire_status};
+use crate::line::wire_status;
+use crate::line_operation::LineOperation;
 use crate::reply::date;
 use crate::state::Twin;
 use crate::subscription::Subscription;
@@ -26,6 +27,18 @@ pub struct TwinEvent {
     pub deliver_at: DateTime<Utc>,
     /// Fields of the body.
     pub body: Value,
+}
+
+/// Where a line's event comes from.
+pub(crate) struct Origin<'a> {
+    /// `api`, `webtool` or `system`.
+    pub(crate) source: &'static str,
+    /// Of the transaction; one is made up for what no transaction did.
+    pub(crate) transaction_id: Option<&'a str>,
+    /// Whether it tells of a transaction that failed.
+    pub(crate) failed: bool,
+    /// A further field of the body.
+    pub(crate) extra: Option<(&'static str, Value)>,
 }
 
 impl TwinEvent {
@@ -50,8 +63,13 @@ impl Twin {
 
     /// A plan's event (Transatel "OCS events").
     pub(crate) fn emit_product(&mut self, now: DateTime<Utc>, suffix: &str, subscription: &Subscription) {
+        let body = self.product_body(subscription);
+        self.emit(now, format!("OCS/PRODUCT/{suffix}"), body);
+    }
+
+    fn product_body(&self, subscription: &Subscription) -> Value {
         let category = self.product(&subscription.product_id).map(|product| product.category);
-        let body = json!({
+        json!({
             "mvnoRef": self.config.mvno_ref,
             "cos": self.config.cos,
             "msisdn": subscription.msisdn,
@@ -64,16 +82,15 @@ impl Twin {
                 "expirationDate": date(subscription.expiration_date),
                 "productDefinition": { "productId": subscription.product_id, "productCategory": category },
             },
-        });
-        self.emit(now, format!("OCS/PRODUCT/{suffix}"), body);
+        })
     }
 
     /// A profile's event (Transatel "SIM management events"; the body's fields are inferred).
-    pub(crate) fn emit_esim(&mut self, now: DateTime<Utc>, suffix: &str, line: &Line) {
-        let profile = line.profile.as_ref();
+    pub(crate) fn emit_esim(&mut self, now: DateTime<Utc>, suffix: &str, iccid: &str) {
+        let profile = self.lines.get(iccid).and_then(|line| line.profile.as_ref());
         let body = json!({
             "mvnoRef": self.config.mvno_ref,
-            "simSerial": line.spec.iccid,
+            "simSerial": iccid,
             "eid": profile.and_then(|profile| profile.eid.as_ref()),
             "status": profile.map(|profile| profile.status),
             "statusDate": profile.map(|profile| date(profile.since)),
@@ -81,17 +98,75 @@ impl Twin {
         self.emit(now, format!("SIM-MANAGEMENT/ESIM/{suffix}"), body);
     }
 
-    /// A line's event (Transatel "Connectivity management events").
-    pub(crate) fn emit_subscriber(&mut self, now: DateTime<Utc>, suffix: &str, source: &str, line: &Line) {
-        let body = json!({
-            "transactionId": self.ids.uuid(),
+    /// A line's event (Transatel "Connectivity management events"); `name` follows the domain's.
+    pub(crate) fn emit_subscriber(
+        &mut self,
+        now: DateTime<Utc>,
+        name: &str,
+        origin: &Origin<'_>,
+        iccid: &str,
+    ) {
+        if name.is_empty() {
+            return;
+        }
+        let transaction_id = origin.transaction_id.map_or_else(|| self.ids.uuid(), str::to_owned);
+        let Some(line) = self.lines.get(iccid) else { return };
+        let mut body = json!({
+            "transactionId": transaction_id,
             "mvnoRef": self.config.mvno_ref,
-            "msisdn": line.spec.msisdn,
+            "msisdn": line.msisdn,
             "simSerial": line.spec.iccid,
-            "status": wire_status(line.sim_status),
-            "source": source,
+            "status": if origin.failed { "ERROR" } else { wire_status(line.sim_status) },
+            "source": origin.source,
         });
-        self.emit(now, format!("CONNECTIVITY-MANAGEMENT/SUBSCRIBER/{suffix}"), body);
+        if let (Some(fields), Some((field, value))) = (body.as_object_mut(), &origin.extra) {
+            fields.insert((*field).to_owned(), value.clone());
+        }
+        self.emit(now, format!("CONNECTIVITY-MANAGEMENT/{name}"), body);
+    }
+
+    /// The event of a write; names that are not public are assumptions.
+    pub(crate) fn event_name(&self, operation: LineOperation) -> String {
+        let name = match operation {
+            LineOperation::Activate | LineOperation::LeaveTestMode => "SUBSCRIBER/ACTIVATED",
+            LineOperation::Modify | LineOperation::ContactInfo => "SUBSCRIBER/MODIFIED",
+            LineOperation::Suspend => "SUBSCRIBER/SUSPENDED",
+            LineOperation::Reactivate | LineOperation::LeaveTariffHoliday => "SUBSCRIBER/REACTIVATED",
+            LineOperation::Terminate => "SUBSCRIBER/TERMINATED",
+            LineOperation::SimSwap => "SUBSCRIBER/SIMCARD/SWAPPED",
+            LineOperation::MsisdnSwap => "SUBSCRIBER/MSISDN/SWAPPED",
+            LineOperation::TariffHoliday => &self.assumptions.tariff_holiday_event,
+            LineOperation::TestMode => &self.assumptions.test_mode_event,
+        };
+        name.to_owned()
+    }
+
+    /// The event of a status that came without a write.
+    pub(crate) fn event_of_move(&self, from: SimStatus, to: SimStatus) -> Option<String> {
+        let name = match (from, to) {
+            (SimStatus::Suspended | SimStatus::TariffHoliday, SimStatus::Active) => "SUBSCRIBER/REACTIVATED",
+            (_, SimStatus::Active) => "SUBSCRIBER/ACTIVATED",
+            (_, SimStatus::Suspended) => "SUBSCRIBER/SUSPENDED",
+            (_, SimStatus::Terminated) => "SUBSCRIBER/TERMINATED",
+            (_, SimStatus::Preactivated) => &self.assumptions.preactivated_event,
+            (_, SimStatus::TestMode) => &self.assumptions.test_mode_event,
+            (_, SimStatus::TariffHoliday) => &self.assumptions.tariff_holiday_event,
+            (_, SimStatus::Available | SimStatus::Loaded | SimStatus::Ceased) => return None,
+        };
+        Some(name.to_owned())
+    }
+
+    /// A resource's event, under a name of its own; the body's fields are those of the plan.
+    pub(crate) fn emit_resource(
+        &mut self,
+        now: DateTime<Utc>,
+        event_type: String,
+        subscription: &Subscription,
+    ) {
+        if !event_type.is_empty() {
+            let body = self.product_body(subscription);
+            self.emit(now, event_type, body);
+        }
     }
 
     fn emit(&mut self, now: DateTime<Utc>, event_type: String, body: Value) {
@@ -130,17 +205,6 @@ pub(crate) fn esim_suffix(status: EsimStatus) -> Option<&'static str> {
         EsimStatus::Enabled => Some("ENABLED"),
         EsimStatus::Disabled => Some("DISABLED"),
         EsimStatus::Deleted => Some("DELETED"),
-    }
-}
-
-/// The event of a line's new status; the other statuses' event names are not public.
-pub(crate) fn subscriber_suffix(from: SimStatus, to: SimStatus) -> Option<&'static str> {
-    match (from, to) {
-        (SimStatus::Suspended, SimStatus::Active) => Some("REACTIVATED"),
-        (_, SimStatus::Active) => Some("ACTIVATED"),
-        (_, SimStatus::Suspended) => Some("SUSPENDED"),
-        (_, SimStatus::Terminated) => Some("TERMINATED"),
-        _ => None,
     }
 }
 

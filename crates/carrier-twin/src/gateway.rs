@@ -4,6 +4,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::line::{is_msisdn, is_sim_serial};
+use crate::line_operation::LineOperation;
 use crate::reply::{Answer, Outcome, Problem};
 use crate::request::TwinRequest;
 use crate::scripts::CallName;
@@ -27,6 +28,16 @@ pub(crate) enum Route {
     },
     SimSearch,
     Subscriber(SubscriberKey),
+    LineWrite {
+        iccid: String,
+        operation: LineOperation,
+    },
+    Transaction {
+        id: String,
+    },
+    SimCard {
+        iccid: String,
+    },
     /// The rest of connectivity management, of which the twin knows only whether it is open.
     Connectivity,
 }
@@ -55,15 +66,44 @@ impl Route {
                 Self::Esim { iccid: owned(iccid) }
             }
             ["sim-search", "api", "sim", "search"] => Self::SimSearch,
-            ["connectivity-management", "subscribers", "api", "subscribers", "sim-serial", iccid] => {
-                Self::Subscriber(SubscriberKey::SimSerial(owned(iccid)))
-            }
-            ["connectivity-management", "subscribers", "api", "subscribers", "msisdn", msisdn] => {
-                Self::Subscriber(SubscriberKey::Msisdn(owned(msisdn)))
-            }
-            ["connectivity-management", "subscribers", "api", ..] => Self::Connectivity,
+            ["connectivity-management", "subscribers", "api", rest @ ..] => Self::of_connectivity(rest),
             _ => return None,
         })
+    }
+
+    fn of_connectivity(segments: &[&str]) -> Self {
+        match segments {
+            ["subscribers", "sim-serial", iccid] => {
+                Self::Subscriber(SubscriberKey::SimSerial((*iccid).to_owned()))
+            }
+            ["subscribers", "msisdn", msisdn] => {
+                Self::Subscriber(SubscriberKey::Msisdn((*msisdn).to_owned()))
+            }
+            ["subscribers", "sim-serial", iccid, write] => match LineOperation::of_path(write) {
+                Some(operation) => Self::LineWrite { iccid: (*iccid).to_owned(), operation },
+                None => Self::Connectivity,
+            },
+            ["transactions", id] => Self::Transaction { id: (*id).to_owned() },
+            // Inferred: the operation exists, but its URL is not public.
+            ["sim-cards", "sim-serial", iccid] => Self::SimCard { iccid: (*iccid).to_owned() },
+            _ => Self::Connectivity,
+        }
+    }
+
+    fn is_connectivity(&self) -> bool {
+        match self {
+            Self::Subscriber(_)
+            | Self::LineWrite { .. }
+            | Self::Transaction { .. }
+            | Self::SimCard { .. }
+            | Self::Connectivity => true,
+            Self::Token
+            | Self::Catalogue { .. }
+            | Self::Orders
+            | Self::Inventory { .. }
+            | Self::Esim { .. }
+            | Self::SimSearch => false,
+        }
     }
 
     /// The name that failure scripts and counters use.
@@ -76,6 +116,9 @@ impl Route {
             Self::Esim { .. } => CallName::Esim,
             Self::SimSearch => CallName::SimSearch,
             Self::Subscriber(_) | Self::Connectivity => CallName::Subscriber,
+            Self::LineWrite { .. } => CallName::LineWrite,
+            Self::Transaction { .. } => CallName::Transaction,
+            Self::SimCard { .. } => CallName::SimCard,
         }
     }
 }
@@ -106,15 +149,8 @@ impl Twin {
             .ok_or_else(missing)?;
         let open = self.methods(&route);
         if !open.contains(&request.method.as_str()) {
-            let forbidden = match &route {
-                Route::Subscriber(_) | Route::Connectivity => !self.assumptions.connectivity_open,
-                Route::Esim { .. } => request.method == "PATCH",
-                Route::Token
-                | Route::Catalogue { .. }
-                | Route::Orders
-                | Route::Inventory { .. }
-                | Route::SimSearch => false,
-            };
+            let closed = route.is_connectivity() && !self.assumptions.connectivity_open;
+            let forbidden = closed || (matches!(route, Route::Esim { .. }) && request.method == "PATCH");
             return Err(if forbidden {
                 Problem::new(403, "INSUFFICIENT_PERMISSION", "The account may not use this operation")
             } else {
@@ -122,7 +158,7 @@ impl Twin {
             });
         }
         check_accept(request)?;
-        if matches!(request.method.as_str(), "POST" | "PATCH") {
+        if matches!(request.method.as_str(), "POST" | "PUT" | "PATCH") {
             check_media_type(request, "application/json")?;
         }
         Ok(route)
@@ -148,6 +184,12 @@ impl Twin {
                 Err(Problem::bad_request("msisdn must be 6 to 15 digits without +"))
             }
             Route::Subscriber(key) => self.subscriber(key),
+            Route::LineWrite { iccid, .. } | Route::SimCard { iccid } if !is_sim_serial(iccid) => {
+                Err(bad_serial())
+            }
+            Route::LineWrite { iccid, operation } => self.line_write(now, request, iccid, *operation),
+            Route::Transaction { id } => self.transaction_lookup(id),
+            Route::SimCard { iccid } => self.sim_card(iccid),
             Route::Connectivity => Err(Problem::new(404, "NOT_FOUND", "No API has this URL")),
         }
     }
@@ -160,8 +202,17 @@ impl Twin {
             Route::Catalogue { .. } | Route::Inventory { .. } | Route::Esim { .. } | Route::SimSearch => {
                 vec!["GET"]
             }
-            Route::Subscriber(_) if self.assumptions.connectivity_open => vec!["GET"],
-            Route::Subscriber(_) | Route::Connectivity => Vec::new(),
+            Route::Subscriber(_)
+            | Route::LineWrite { .. }
+            | Route::Transaction { .. }
+            | Route::SimCard { .. }
+                if !self.assumptions.connectivity_open =>
+            {
+                Vec::new()
+            }
+            Route::LineWrite { operation, .. } => vec![operation.method()],
+            Route::Subscriber(_) | Route::Transaction { .. } | Route::SimCard { .. } => vec!["GET"],
+            Route::Connectivity => Vec::new(),
         };
         methods.push("OPTIONS");
         methods

@@ -1,9 +1,10 @@
 //! The lines (SIMs and eSIM profiles) that the twin's account owns.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use simdepot_domain::activation_code::ActivationCode;
-use simdepot_domain::check_digits::luhn_ok;
 use simdepot_domain::eid::Eid;
 use simdepot_domain::esim::EsimStatus;
 use simdepot_domain::iccid::Iccid;
@@ -11,7 +12,7 @@ use simdepot_domain::msisdn::Msisdn;
 use simdepot_domain::secret::Secret;
 use simdepot_domain::sim::SimStatus;
 
-use crate::state::Twin;
+use crate::subscriber::Subscriber;
 
 /// Longest memory of past states that SIM Search may still show.
 const MAX_VIEWS: usize = 64;
@@ -40,7 +41,30 @@ impl LineSpec {
     }
 }
 
-/// A line to add as it is, when a test needs one that [`Twin::add_lines`] does not make.
+/// How an account's lines are delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delivered {
+    /// Status of the lines.
+    pub sim_status: SimStatus,
+    /// Whether they are physical SIMs.
+    pub physical: bool,
+    /// Whether they have a number; otherwise activation attributes one.
+    pub numbered: bool,
+}
+
+impl Delivered {
+    /// Pre-activated eSIMs with numbers, as Service Provider Connect delivers.
+    pub fn preactivated() -> Self {
+        Self { sim_status: SimStatus::Preactivated, physical: false, numbered: true }
+    }
+
+    /// Available eSIMs without numbers.
+    pub fn available() -> Self {
+        Self { sim_status: SimStatus::Available, physical: false, numbered: false }
+    }
+}
+
+/// A line to add as it is, when a test needs one that [`crate::Twin::add_lines`] does not make.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewLine {
@@ -100,13 +124,17 @@ pub struct Profile {
 pub struct Line {
     /// What was delivered.
     pub spec: LineSpec,
+    /// Present phone number: a line may get one at its activation, and another by a swap.
+    pub msisdn: Option<Msisdn>,
+    /// What connectivity management keeps of the line beside its status.
+    pub subscriber: Arc<Subscriber>,
     /// Status of the line.
     pub sim_status: SimStatus,
     /// The eSIM profile; `None` for a physical SIM.
     pub profile: Option<Profile>,
     /// First activation.
     pub activated_at: Option<DateTime<Utc>>,
-    /// Last change of the line's status.
+    /// Last change of the line.
     pub modified_at: DateTime<Utc>,
     /// Last attach: when, and in which country (ISO 3166 alpha-2).
     pub last_seen: Option<(DateTime<Utc>, String)>,
@@ -121,13 +149,21 @@ pub(crate) struct LineView {
     pub(crate) profile: Option<(EsimStatus, DateTime<Utc>)>,
     pub(crate) activated_at: Option<DateTime<Utc>>,
     pub(crate) last_seen: Option<(DateTime<Utc>, String)>,
+    pub(crate) subscriber: Arc<Subscriber>,
 }
 
 impl Line {
-    fn new(spec: LineSpec, esim_status: Option<EsimStatus>, at: DateTime<Utc>) -> Self {
+    pub(crate) fn new(
+        spec: LineSpec,
+        esim_status: Option<EsimStatus>,
+        at: DateTime<Utc>,
+        subscriber: Subscriber,
+    ) -> Self {
         let profile =
             esim_status.map(|status| Profile { status, since: at, eid: None, history: vec![(status, at)] });
         let mut line = Self {
+            msisdn: spec.msisdn.clone(),
+            subscriber: Arc::new(subscriber),
             sim_status: spec.sim_status,
             activated_at: (spec.sim_status == SimStatus::Active).then_some(at),
             modified_at: at,
@@ -138,6 +174,26 @@ impl Line {
         };
         line.keep_view(at);
         line
+    }
+
+    /// The present MSISDN's digits, empty when the line has none.
+    pub fn msisdn(&self) -> &str {
+        self.msisdn.as_ref().map_or("", Msisdn::as_str)
+    }
+
+    pub(crate) fn subscriber_mut(&mut self) -> &mut Subscriber {
+        Arc::make_mut(&mut self.subscriber)
+    }
+
+    /// Changes the status with what depends on it; the caller keeps a view when all is changed.
+    pub(crate) fn set_status(&mut self, to: SimStatus, at: DateTime<Utc>) {
+        self.sim_status = to;
+        if to == SimStatus::Active {
+            self.activated_at.get_or_insert(at);
+        }
+        if self.subscriber.suspended_by.is_some() {
+            self.subscriber_mut().suspended_by = None;
+        }
     }
 
     /// Remembers the present state for SIM Search; every change of a line ends with it.
@@ -151,6 +207,7 @@ impl Line {
             profile: self.profile.as_ref().map(|profile| (profile.status, profile.since)),
             activated_at: self.activated_at,
             last_seen: self.last_seen.clone(),
+            subscriber: Arc::clone(&self.subscriber),
         });
     }
 
@@ -182,91 +239,6 @@ pub(crate) fn wire_status(status: SimStatus) -> &'static str {
         SimStatus::TestMode => "TestMode",
         SimStatus::TariffHoliday => "Tariff_Holiday",
         SimStatus::Terminated | SimStatus::Ceased => "Terminated",
-    }
-}
-
-impl Twin {
-    /// Adds pre-activated lines with released profiles, as Service Provider Connect delivers them: ICCIDs of 19
-    /// digits with a Luhn digit, MSISDNs of 15 digits, matching ids of 32 hexadecimal digits.
-    pub fn add_lines(&mut self, count: u32) -> Vec<LineSpec> {
-        let mut added = Vec::new();
-        for _ in 0..count {
-            while let Some(line) = self.next_line() {
-                // A number that a test has added by hand is passed over.
-                if let Ok(spec) = self.add_line(line) {
-                    added.push(spec);
-                    break;
-                }
-            }
-        }
-        added
-    }
-
-    /// Adds one line as described.
-    ///
-    /// # Errors
-    /// The ICCID or the MSISDN is another line's.
-    pub fn add_line(&mut self, new: NewLine) -> Result<LineSpec, LineTaken> {
-        let key = new.iccid.as_str().to_owned();
-        if self.lines.contains_key(&key) {
-            return Err(LineTaken::Iccid(new.iccid));
-        }
-        if let Some(msisdn) = new.msisdn.as_ref().filter(|msisdn| self.msisdns.contains_key(msisdn.as_str()))
-        {
-            return Err(LineTaken::Msisdn(msisdn.clone()));
-        }
-        let code = if new.physical { None } else { new.activation_code.or_else(|| self.make_code()) };
-        let spec = LineSpec {
-            iccid: new.iccid,
-            msisdn: new.msisdn,
-            sim_status: new.sim_status,
-            activation_code: code,
-            pin: Secret::new(format!("{:04}", self.ids.below(10_000))),
-            puk: Secret::new(format!("{:08}", self.ids.below(100_000_000))),
-        };
-        if let Some(msisdn) = &spec.msisdn {
-            self.msisdns.insert(msisdn.as_str().to_owned(), key.clone());
-        }
-        let esim_status = (!new.physical).then_some(new.esim_status);
-        self.lines.insert(key, Line::new(spec.clone(), esim_status, self.config.delivered_at));
-        Ok(spec)
-    }
-
-    /// A line by its ICCID.
-    pub fn line(&self, iccid: &str) -> Option<&Line> {
-        self.lines.get(iccid)
-    }
-
-    /// All lines in the order of their ICCIDs.
-    pub fn lines(&self) -> impl Iterator<Item = &Line> {
-        self.lines.values()
-    }
-
-    pub(crate) fn line_of_msisdn(&self, msisdn: &str) -> Option<&Line> {
-        self.msisdns.get(msisdn).and_then(|iccid| self.lines.get(iccid))
-    }
-
-    fn make_code(&mut self) -> Option<ActivationCode> {
-        ActivationCode::parse(&format!("1${}${}", self.config.smdp_address, self.ids.hex32())).ok()
-    }
-
-    /// The next pair of numbers; `None` when the hundred million of a seed are used up.
-    fn next_line(&mut self) -> Option<NewLine> {
-        let (block, number) = (self.config.seed % 1000, self.lines_made);
-        if number > 99_999_999 {
-            return None;
-        }
-        self.lines_made += 1;
-        let body = format!("8988247{block:03}{number:08}");
-        let digits = (0..10).map(|check| format!("{body}{check}")).find(|digits| luhn_ok(digits))?;
-        Some(NewLine {
-            iccid: Iccid::parse(&digits).ok()?,
-            msisdn: Some(Msisdn::parse(&format!("8824{block:03}{number:08}")).ok()?),
-            sim_status: SimStatus::Preactivated,
-            esim_status: EsimStatus::Released,
-            physical: false,
-            activation_code: None,
-        })
     }
 }
 

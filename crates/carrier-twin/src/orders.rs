@@ -13,7 +13,7 @@ use crate::subscription::SubscriptionStatus;
 
 const MAX_REFERENCE: usize = 255;
 
-/// Order types that the twin carries out. The fields of the other documented ones are not public.
+/// Order types that the twin carries out. Of the documented ones `modify` is missing: its fields are not public.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum OrderType {
@@ -21,6 +21,27 @@ pub enum OrderType {
     Preload,
     /// On an active line.
     Subscribe,
+    /// Lets a recurring plan end with its period.
+    CancelRenewal,
+    /// Ends a plan at once.
+    Terminate,
+}
+
+impl OrderType {
+    fn read(text: &str) -> Option<Self> {
+        match text {
+            "preload" => Some(Self::Preload),
+            "subscribe" => Some(Self::Subscribe),
+            "cancelRenewal" => Some(Self::CancelRenewal),
+            "terminate" => Some(Self::Terminate),
+            _ => None,
+        }
+    }
+
+    /// Whether it changes a plan instead of selling one.
+    fn changes_a_plan(self) -> bool {
+        matches!(self, Self::CancelRenewal | Self::Terminate)
+    }
 }
 
 /// An order that was accepted: the truth to hold a client's books against.
@@ -36,7 +57,7 @@ pub struct RecordedOrder {
     pub order_type: OrderType,
     /// The caller's reference.
     pub transaction_reference: Option<String>,
-    /// The subscription that it made.
+    /// The subscription that it made or changed.
     pub subscription_id: String,
     /// When it took effect.
     pub submitted_at: DateTime<Utc>,
@@ -56,6 +77,8 @@ struct OrderBody {
     mvno_ref: String,
     #[serde(default)]
     transaction_reference: Option<String>,
+    #[serde(default)]
+    subscription_id: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -87,11 +110,11 @@ impl OrderBody {
         if body.transaction_reference.as_ref().is_some_and(|text| text.chars().count() > MAX_REFERENCE) {
             return Err(Problem::bad_request("transactionReference must have 255 characters at most"));
         }
-        let order_type = match body.order_type.as_str() {
-            "preload" => OrderType::Preload,
-            "subscribe" => OrderType::Subscribe,
-            _ => return Err(Problem::bad_request("orderType must be preload or subscribe")),
-        };
+        let unknown = "orderType must be preload, subscribe, cancelRenewal or terminate";
+        let order_type = OrderType::read(&body.order_type).ok_or_else(|| Problem::bad_request(unknown))?;
+        if order_type.changes_a_plan() && body.subscription_id.as_deref().is_none_or(str::is_empty) {
+            return Err(Problem::bad_request("subscriptionId is mandatory for this orderType"));
+        }
         Ok((body, order_type))
     }
 }
@@ -120,7 +143,14 @@ impl Twin {
         let line = self.line_of_msisdn(&body.bind.msisdn).ok_or_else(|| unknown("SUBSCRIBER_NOT_FOUND"))?;
         let iccid = line.spec.iccid.as_str().to_owned();
         let reference = body.transaction_reference.clone();
-        let plan = self.subscribe(now, (&iccid, &body.bind.msisdn), &product, order_type, reference);
+        let plan = match &body.subscription_id {
+            Some(id) if order_type.changes_a_plan() => {
+                self.change_plan(now, (&iccid, &product.product_id), id, order_type)?
+            }
+            Some(_) | None => {
+                self.subscribe(now, (&iccid, &body.bind.msisdn), &product, order_type, reference)
+            }
+        };
         let order = RecordedOrder {
             id: self.ids.uuid(),
             msisdn: body.bind.msisdn,
@@ -137,15 +167,11 @@ impl Twin {
     }
 
     fn check_order(&self, check: OrderCheck, body: &OrderBody, order_type: OrderType) -> Result<(), Problem> {
-        let refused = |title: &str, detail: &str| {
-            Err(Problem::new(
-                self.assumptions.order_refused_status,
-                title,
-                format!("Order failed - {detail}"),
-            ))
-        };
+        let refused = |title, detail| Err(self.order_refusal(title, detail));
         let line = self.line_of_msisdn(&body.bind.msisdn);
         match check {
+            // What is sold already is neither sold nor paid again, whatever the line's status.
+            OrderCheck::Status | OrderCheck::Payment if order_type.changes_a_plan() => Ok(()),
             OrderCheck::Account if body.mvno_ref != self.config.mvno_ref => Err(Problem::new(
                 self.assumptions.insufficient_permission_status,
                 "INSUFFICIENT_PERMISSION",
@@ -156,32 +182,12 @@ impl Twin {
             }
             OrderCheck::Product => match self.product(&body.product.product_id) {
                 None => refused("PRODUCT_NOT_FOUND", "Product is unknown"),
-                Some(product) if !product.available => {
+                Some(product) if !product.available && !order_type.changes_a_plan() => {
                     refused("PRODUCT_NOT_ELIGIBLE", "Product is not on sale")
                 }
                 Some(_) => Ok(()),
             },
-            OrderCheck::Status => {
-                let statuses = match order_type {
-                    OrderType::Preload => &self.assumptions.preload_statuses,
-                    OrderType::Subscribe => &self.assumptions.subscribe_statuses,
-                };
-                if line.is_some_and(|line| !statuses.contains(&line.sim_status)) {
-                    return refused(
-                        "SUBSCRIBER_STATUS_NOT_ELIGIBLE",
-                        "Subscriber status is not compatible with the order",
-                    );
-                }
-                let live = |msisdn| {
-                    self.subscriptions_of(msisdn)
-                        .iter()
-                        .any(|plan| plan.status != SubscriptionStatus::Terminated)
-                };
-                if !self.assumptions.several_plans_per_line && live(&body.bind.msisdn) {
-                    return refused("PRODUCT_NOT_ELIGIBLE", "Subscriber has a product already");
-                }
-                Ok(())
-            }
+            OrderCheck::Status => self.check_line(body, order_type),
             OrderCheck::Payment
                 if body.payment.as_ref().is_none_or(|payment| payment.provider != "customer") =>
             {
@@ -189,6 +195,30 @@ impl Twin {
             }
             OrderCheck::Account | OrderCheck::Subscriber | OrderCheck::Payment => Ok(()),
         }
+    }
+
+    /// Whether the line, and what it has already, leave room for the product.
+    fn check_line(&self, body: &OrderBody, order_type: OrderType) -> Result<(), Problem> {
+        let statuses = if order_type == OrderType::Preload {
+            &self.assumptions.preload_statuses
+        } else {
+            &self.assumptions.subscribe_statuses
+        };
+        let line = self.line_of_msisdn(&body.bind.msisdn);
+        if line.is_some_and(|line| !statuses.contains(&line.sim_status)) {
+            let detail = "Subscriber status is not compatible with the order";
+            return Err(self.order_refusal("SUBSCRIBER_STATUS_NOT_ELIGIBLE", detail));
+        }
+        let plans = self.subscriptions_of(&body.bind.msisdn);
+        let live = plans.iter().any(|plan| plan.status != SubscriptionStatus::Terminated);
+        if live && !self.assumptions.several_plans_per_line {
+            return Err(self.order_refusal("PRODUCT_NOT_ELIGIBLE", "Subscriber has a product already"));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn order_refusal(&self, title: &str, detail: &str) -> Problem {
+        Problem::new(self.assumptions.order_refused_status, title, format!("Order failed - {detail}"))
     }
 
     fn order_with_reference(&self, reference: Option<&str>) -> Option<&RecordedOrder> {

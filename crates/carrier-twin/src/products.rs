@@ -117,6 +117,31 @@ pub fn sandbox() -> Vec<Product> {
     products
 }
 
+/// The plans of the IoT account: one-off and recurring ones.
+pub fn iot() -> Vec<Product> {
+    let world: Vec<&str> = COUNTRIES.iter().map(|(code, _)| *code).collect();
+    let one_offs = [
+        one_off("", "World 100 MB, 1 year", &world, Some(GB / 1024 * 100), Validity::months(12), 590),
+        one_off("", "World 1 GB, 1 year", &world, Some(GB), Validity::months(12), 1490),
+        one_off("", "Europe 5 GB, 30 days", EUROPE, Some(5 * GB), Validity::days(30), 990),
+    ];
+    let ids = ["ONEOFF_WORLD_100MB_12M", "ONEOFF_WORLD_1GB_12M", "ONEOFF_EUROPE_5GB_30D"];
+    let named =
+        |(product, id): (Product, &str)| Product { product_id: format!("WW_901I_IOTC_{id}"), ..product };
+    let mut products: Vec<Product> = one_offs.into_iter().zip(ids).map(named).collect();
+    products.push(Product {
+        product_id: "WW_901I_IOTC_RECURRING_WORLD_50MB_1M".to_owned(),
+        category: Category::Recurring,
+        ..one_off("", "World 50 MB every month", &world, Some(GB / 1024 * 50), Validity::months(1), 190)
+    });
+    products.push(Product {
+        product_id: "WW_901I_IOTC_RECURRING_EUROPE_1GB_1M".to_owned(),
+        category: Category::Recurring,
+        ..one_off("", "Europe 1 GB every month", EUROPE, Some(GB), Validity::months(1), 490)
+    });
+    products
+}
+
 fn one_off(
     suffix: &str,
     label: &str,

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::gateway::Route;
+use crate::line_operation::LineOperation;
 use crate::request::TwinRequest;
 use crate::state::Twin;
 use crate::subscriber::SubscriberKey;
@@ -24,8 +25,14 @@ pub enum CallName {
     Esim,
     /// SIM Search.
     SimSearch,
-    /// Everything under connectivity management.
+    /// Subscriber reads, and whatever else is asked under connectivity management.
     Subscriber,
+    /// Writes on a line.
+    LineWrite,
+    /// Transaction status.
+    Transaction,
+    /// SIM card information.
+    SimCard,
     /// Every call, unknown URLs and `OPTIONS` included.
     Any,
 }
@@ -87,6 +94,13 @@ pub enum Fault {
         /// HTTP status, 400 to 599.
         status: u16,
     },
+    /// A line write is accepted, and its transaction ends in an error. Other calls go through.
+    LateFailure {
+        /// `errorCode` of the transaction.
+        code: String,
+        /// `errorMessage` of the transaction.
+        message: String,
+    },
 }
 
 /// Makes calls fail. The first script that fits a call is used; the rest are left for later calls.
@@ -130,6 +144,8 @@ pub struct Matches {
     pub msisdn: Option<String>,
     /// Product id.
     pub product: Option<String>,
+    /// Which line write.
+    pub operation: Option<LineOperation>,
 }
 
 impl Matches {
@@ -138,6 +154,7 @@ impl Matches {
         fits(&self.iccid, &subject.iccid)
             && fits(&self.msisdn, &subject.msisdn)
             && fits(&self.product, &subject.product)
+            && (self.operation.is_none() || self.operation == subject.operation)
     }
 }
 
@@ -199,8 +216,17 @@ impl Twin {
                 subject.msisdn = text("/bind/msisdn");
                 subject.product = text("/product/productId");
             }
-            Some(Route::Esim { iccid } | Route::Subscriber(SubscriberKey::SimSerial(iccid))) => {
+            Some(Route::LineWrite { iccid, operation }) => {
                 subject.iccid = Some(iccid);
+                subject.operation = Some(operation);
+            }
+            Some(
+                Route::Esim { iccid }
+                | Route::SimCard { iccid }
+                | Route::Subscriber(SubscriberKey::SimSerial(iccid)),
+            ) => subject.iccid = Some(iccid),
+            Some(Route::Transaction { id }) => {
+                subject.iccid = self.transactions.find(&id).map(|transaction| transaction.iccid.clone());
             }
             Some(Route::Subscriber(SubscriberKey::Msisdn(msisdn))) => subject.msisdn = Some(msisdn),
             Some(Route::SimSearch) => {
@@ -212,7 +238,7 @@ impl Twin {
         let by_msisdn = subject.msisdn.as_deref().and_then(|msisdn| self.msisdns.get(msisdn));
         subject.iccid = subject.iccid.or_else(|| by_msisdn.cloned());
         let line = subject.iccid.as_deref().and_then(|iccid| self.line(iccid));
-        let own = line.and_then(|line| line.spec.msisdn.as_ref()).map(|msisdn| msisdn.as_str().to_owned());
+        let own = line.and_then(|line| line.msisdn.as_ref()).map(|msisdn| msisdn.as_str().to_owned());
         subject.msisdn = subject.msisdn.or(own);
         subject
     }

@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
-use serde::Serialize;
-use serde_json::{Value, json};
+use chrono::{DateTime, Utc};
 
 use crate::assumptions::Assumptions;
 use crate::clock::TwinClock;
@@ -17,40 +15,17 @@ use crate::gateway::Route;
 use crate::line::Line;
 use crate::orders::RecordedOrder;
 use crate::random::Random;
-use crate::reply::{Answer, Body, Outcome, Problem, TwinReply, add_unknown_fields};
+use crate::reply::{Body, Outcome, TwinReply, add_unknown_fields};
 use crate::request::TwinRequest;
-use crate::scripts::{ActiveScript, CallName, Fault};
+use crate::requests::RequestLog;
+use crate::schedule::Schedule;
+use crate::scripts::{ActiveScript, CallName};
 use crate::subscription::Subscription;
-use crate::token::oauth_error;
+use crate::transactions::{Failure, Transactions};
 use crate::webhook::Stream;
 
-/// How many requests are remembered; older ones are forgotten so that a long benchmark does not fill the memory.
-const MAX_REQUESTS: usize = 100_000;
 /// Keeps the dice apart from the ids, so that a script does not change them.
 const DICE: u64 = 0x5CA1_AB1E;
-
-/// A request that the twin has answered or dropped.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct RecordedRequest {
-    /// 1 for the first request since the start or the last reset.
-    pub number: u64,
-    /// The twin's time.
-    pub at: DateTime<Utc>,
-    /// Method.
-    pub method: String,
-    /// Path without query.
-    pub path: String,
-    /// Query without `?`.
-    pub query: String,
-    /// Which API; `None` for an unknown URL.
-    pub call: Option<CallName>,
-    /// Status of the answer; `None` when the connection was dropped.
-    pub status: Option<u16>,
-    /// The fault that a script chose.
-    pub fault: Option<Fault>,
-    /// Body of an order.
-    pub body: Option<Value>,
-}
 
 /// A twin of one Transatel account. See the crate's documentation.
 pub struct Twin {
@@ -72,10 +47,12 @@ pub struct Twin {
     pub(crate) events_forgotten: usize,
     pub(crate) stream: Stream,
     pub(crate) rate: (i64, u32),
-    late: Vec<(DateTime<Utc>, Route, TwinRequest)>,
-    requests: Vec<RecordedRequest>,
-    requests_seen: u64,
-    calls: BTreeMap<CallName, u64>,
+    pub(crate) groups: BTreeSet<String>,
+    pub(crate) numbers_made: u64,
+    pub(crate) transactions: Transactions,
+    pub(crate) late_failure: Option<Failure>,
+    pub(crate) schedule: Schedule,
+    pub(crate) log: RequestLog,
 }
 
 impl Twin {
@@ -99,10 +76,12 @@ impl Twin {
             events_forgotten: 0,
             stream: Stream::new(config.webhook.clone()),
             rate: (0, 0),
-            late: Vec::new(),
-            requests: Vec::new(),
-            requests_seen: 0,
-            calls: BTreeMap::new(),
+            groups: config.groups.iter().cloned().collect(),
+            numbers_made: 0,
+            transactions: Transactions::default(),
+            late_failure: None,
+            schedule: Schedule::default(),
+            log: RequestLog::default(),
             config,
         }
     }
@@ -120,8 +99,8 @@ impl Twin {
         if control::is_control(request) {
             return self.control(arrival, request);
         }
-        let call = Route::of(request).map(|route| route.call());
-        let scripted = call.filter(|_| request.method != "OPTIONS");
+        let route = Route::of(request);
+        let scripted = route.as_ref().map(Route::call).filter(|_| request.method != "OPTIONS");
         let fault = self.draw_fault(scripted, request);
         let reply = match &fault {
             None => {
@@ -130,7 +109,7 @@ impl Twin {
             }
             Some(fault) => self.fail(now, arrival, request, fault),
         };
-        self.record(now, request, call, reply.status(), fault);
+        self.record(now, request, route.as_ref(), reply.status(), fault);
         reply
     }
 
@@ -159,100 +138,19 @@ impl Twin {
         &mut self.clock
     }
 
-    /// The requests so far, oldest first; at least the last hundred thousand.
-    pub fn requests(&self) -> &[RecordedRequest] {
-        &self.requests
-    }
-
-    /// How many requests of a call have arrived; [`CallName::Any`] counts all.
-    pub fn calls(&self, call: CallName) -> u64 {
-        if call == CallName::Any {
-            self.requests_seen
-        } else {
-            self.calls.get(&call).copied().unwrap_or_default()
-        }
-    }
-
-    /// The twin's time, after everything that was due by then has happened.
-    pub(crate) fn begin(&mut self, now: DateTime<Utc>) -> DateTime<Utc> {
-        let now = self.clock.read(now);
-        while let Some(place) = self.late.iter().position(|(at, ..)| *at <= now) {
-            let (at, route, request) = self.late.remove(place);
-            self.settle_plans(at);
-            // Nobody is left to be told whether it was refused.
-            drop(self.perform(at, &route, &request));
-        }
-        self.settle_plans(now);
-        now
-    }
-
-    fn answer(&mut self, now: DateTime<Utc>, arrival: DateTime<Utc>, request: &TwinRequest) -> Outcome {
-        let route = self.admit(now, arrival, request)?;
-        self.perform(now, &route, request)
-    }
-
-    fn fail(
+    /// What a request comes to when nothing goes wrong on its way.
+    pub(crate) fn answer(
         &mut self,
         now: DateTime<Utc>,
         arrival: DateTime<Utc>,
         request: &TwinRequest,
-        fault: &Fault,
-    ) -> TwinReply {
-        let unavailable = || Problem::new(503, "SERVICE_UNAVAILABLE", "The service is unavailable");
-        let mut delay = Duration::ZERO;
-        let outcome = match fault {
-            Fault::DropBeforeApply => return TwinReply::Drop { applied: false },
-            Fault::DropAfterApply => {
-                let outcome = self.answer(now, arrival, request);
-                return TwinReply::Drop { applied: outcome.is_ok_and(|answer| answer.is_success()) };
-            }
-            Fault::ApplyLate { ms } => {
-                if let Ok(route) = self.admit(now, arrival, request) {
-                    let wait = TimeDelta::milliseconds(i64::try_from(*ms).unwrap_or(i64::MAX));
-                    let at = now.checked_add_signed(wait).unwrap_or(DateTime::<Utc>::MAX_UTC);
-                    self.late.push((at, route, request.clone()));
-                    self.late.sort_by_key(|(at, ..)| *at);
-                }
-                return TwinReply::Drop { applied: false };
-            }
-            Fault::Status503Before => Err(unavailable()),
-            Fault::Status503AfterApply => self.answer(now, arrival, request).and(Err(unavailable())),
-            Fault::Status504AfterApply => {
-                let late = Problem::new(504, "GATEWAY_TIMEOUT", "The service did not answer in time");
-                self.answer(now, arrival, request).and(Err(late))
-            }
-            Fault::Status500Before => Err(Problem::new(500, "INTERNAL_ERROR", "Internal error")),
-            Fault::Slow { ms } => {
-                delay = Duration::from_millis(*ms);
-                self.answer(now, arrival, request)
-            }
-            Fault::Unauthorized401 if Route::of(request) == Some(Route::Token) => {
-                Ok(oauth_error(401, "invalid_client", "Bad client credentials"))
-            }
-            Fault::Unauthorized401 => Err(Problem::new(401, "UNAUTHORIZED", "Access token is not accepted")),
-            Fault::TooMany429 { retry_after } => {
-                let problem = Problem::new(429, "TOO_MANY_REQUESTS", "Too many requests");
-                Err(Problem { retry_after: *retry_after, ..problem })
-            }
-            Fault::WrongShape => self
-                .answer(now, arrival, request)
-                .map(|answer| Answer { body: Body::Json(json!([{ "shape": "wrong" }])), ..answer }),
-            Fault::Garbage => self.answer(now, arrival, request).map(|answer| {
-                let text = "<html><body>It works!</body".to_owned();
-                Answer { body: Body::Text { media_type: "text/html", text }, ..answer }
-            }),
-            Fault::RefuseTitle { status, title } => Err(Problem::new(*status, title, "Refused by a script")),
-            Fault::TurnedAway { status } => {
-                let text = "<html><body><h1>Request blocked</h1></body></html>".to_owned();
-                let body = Body::Text { media_type: "text/html", text };
-                Ok(Answer { status: *status, headers: Vec::new(), body })
-            }
-        };
-        self.finish(request, outcome, delay)
+    ) -> Outcome {
+        let route = self.admit(now, arrival, request)?;
+        self.perform(now, &route, request)
     }
 
     /// Writes an outcome out with what every reply of the gateway has.
-    fn finish(&mut self, request: &TwinRequest, outcome: Outcome, delay: Duration) -> TwinReply {
+    pub(crate) fn finish(&mut self, request: &TwinRequest, outcome: Outcome, delay: Duration) -> TwinReply {
         let mut answer = outcome
             .unwrap_or_else(|problem| problem.answer(&request.path, &self.assumptions.error_content_type));
         if let Body::Json(value) = &mut answer.body
@@ -261,35 +159,6 @@ impl Twin {
             add_unknown_fields(value);
         }
         answer.with_header("x-tsl-request-id", &self.ids.uuid()).render(delay)
-    }
-
-    fn record(
-        &mut self,
-        at: DateTime<Utc>,
-        request: &TwinRequest,
-        call: Option<CallName>,
-        status: Option<u16>,
-        fault: Option<Fault>,
-    ) {
-        self.requests_seen += 1;
-        if let Some(call) = call {
-            *self.calls.entry(call).or_default() += 1;
-        }
-        if self.requests.len() >= MAX_REQUESTS * 2 {
-            self.requests.drain(..MAX_REQUESTS);
-        }
-        let is_order = call == Some(CallName::Order);
-        self.requests.push(RecordedRequest {
-            number: self.requests_seen,
-            at,
-            method: request.method.clone(),
-            path: request.path.clone(),
-            query: request.query.clone(),
-            call,
-            status,
-            fault,
-            body: is_order.then(|| serde_json::from_slice(&request.body).ok()).flatten(),
-        });
     }
 }
 
@@ -300,7 +169,7 @@ impl fmt::Debug for Twin {
             .field("mvno_ref", &self.config.mvno_ref)
             .field("lines", &self.lines.len())
             .field("orders", &self.orders.len())
-            .field("requests", &self.requests_seen)
+            .field("requests", &self.calls(CallName::Any))
             .finish_non_exhaustive()
     }
 }

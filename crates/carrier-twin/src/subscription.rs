@@ -47,6 +47,8 @@ pub struct Subscription {
     pub remaining_kb: u64,
     /// The order's own reference.
     pub transaction_reference: Option<String>,
+    /// Whether a recurring plan ends with its period.
+    pub renewal_cancelled: bool,
 }
 
 impl Subscription {
@@ -60,11 +62,16 @@ impl Subscription {
 }
 
 impl Twin {
-    /// The plans of a line, oldest first, over ones included. Plans that ended since the last request show so after
-    /// the next one.
+    /// The plans of the line that has a number now, oldest first, over ones included. Plans that ended since the last
+    /// request show so after the next one.
     pub fn subscriptions_of(&self, msisdn: &str) -> Vec<&Subscription> {
-        let places = self.msisdns.get(msisdn).and_then(|iccid| self.subscriptions_by_iccid.get(iccid));
-        places.into_iter().flatten().filter_map(|&place| self.subscriptions.get(place)).collect()
+        self.msisdns.get(msisdn).map(|iccid| self.subscriptions_on(iccid)).unwrap_or_default()
+    }
+
+    /// The plans of a SIM, as [`Twin::subscriptions_of`].
+    pub fn subscriptions_on(&self, iccid: &str) -> Vec<&Subscription> {
+        let places = self.subscriptions_by_iccid.get(iccid).into_iter().flatten();
+        places.filter_map(|&place| self.subscriptions.get(place)).collect()
     }
 
     pub(crate) fn has_active(&self, msisdn: &str, product_id: &str) -> bool {
@@ -81,9 +88,10 @@ impl Twin {
         transaction_reference: Option<String>,
     ) -> Subscription {
         // The name of the deferred event is inferred: the public list is cut off before it.
-        let (status, event) = match order_type {
-            OrderType::Preload => (SubscriptionStatus::PendingForFirstUse, "PRELOADED"),
-            OrderType::Subscribe => (SubscriptionStatus::ReadyForUse, "DEFERRED"),
+        let (status, event) = if order_type == OrderType::Preload {
+            (SubscriptionStatus::PendingForFirstUse, "PRELOADED")
+        } else {
+            (SubscriptionStatus::ReadyForUse, "DEFERRED")
         };
         let deferred = product.deferred_months.unwrap_or(self.assumptions.deferred_period_months);
         let plan = Subscription {
@@ -98,6 +106,7 @@ impl Twin {
             period_start: None,
             remaining_kb: product.data_kb.unwrap_or_default(),
             transaction_reference,
+            renewal_cancelled: false,
         };
         let place = self.subscriptions.len();
         self.deadlines.insert((plan.expiration_date, place));
@@ -170,10 +179,15 @@ impl Twin {
 
     fn take_from(&mut self, now: DateTime<Utc>, place: usize, kb: u64) -> u64 {
         let terminates = self.assumptions.exhausted_plan == ExhaustedPlan::Terminates;
+        let low = self.low_mark(place);
         let Some(plan) = self.subscriptions.get_mut(place) else { return kb };
-        let taken = kb.min(plan.remaining_kb);
+        let before = plan.remaining_kb;
+        let taken = kb.min(before);
         plan.remaining_kb -= taken;
-        if taken > 0 && plan.remaining_kb == 0 {
+        if plan.remaining_kb > 0 && plan.remaining_kb <= low && before > low {
+            let plan = plan.clone();
+            self.emit_resource(now, self.assumptions.resource_threshold_event.clone(), &plan);
+        } else if taken > 0 && plan.remaining_kb == 0 {
             if terminates {
                 plan.status = SubscriptionStatus::Terminated;
                 plan.expiration_date = now;
@@ -182,6 +196,19 @@ impl Twin {
             self.emit_product(now, "RESOURCE/EXHAUSTED", &plan);
         }
         kb - taken
+    }
+
+    /// What is left of a plan's data when its customer is warned, in KB.
+    fn low_mark(&self, place: usize) -> u64 {
+        let plan = self.subscriptions.get(place);
+        let whole = plan.and_then(|plan| self.product(&plan.product_id)).and_then(|product| product.data_kb);
+        whole.unwrap_or_default() / 100 * u64::from(self.assumptions.resource_threshold_percent)
+    }
+
+    /// Whether a plan starts another period when the present one is over.
+    pub(crate) fn renews(&self, plan: &Subscription) -> bool {
+        let recurring = |product: &Product| product.category == Category::Recurring;
+        plan.is_active() && !plan.renewal_cancelled && self.product(&plan.product_id).is_some_and(recurring)
     }
 
     /// Ends or renews every plan whose date has come, at that date.
@@ -195,7 +222,7 @@ impl Twin {
             }
             let renewed = self
                 .product(&plan.product_id)
-                .filter(|product| plan.is_active() && product.category == Category::Recurring)
+                .filter(|_| self.renews(plan))
                 .map(|product| (product.validity.after(date), product.data_kb.unwrap_or_default()));
             let Some(plan) = self.subscriptions.get_mut(place) else { continue };
             let event = match renewed {

@@ -8,7 +8,9 @@ use simdepot_domain::iccid::Iccid;
 
 use crate::reply::TwinReply;
 use crate::request::TwinRequest;
-use crate::{LineSpec, Twin, TwinConfig};
+use crate::{LineOperation, LineSpec, Twin, TwinConfig};
+
+const SUBSCRIBERS: &str = "/connectivity-management/subscribers/api/subscribers/sim-serial";
 
 pub(crate) const ALBANIA: &str = "WW_901O_STACK_ONEOFF_ALBANIA_1GB_7D";
 
@@ -25,7 +27,65 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn new() -> Self {
-        Self { twin: Twin::new(TwinConfig::sandbox()), token: None }
+        Self::of(TwinConfig::sandbox())
+    }
+
+    pub(crate) fn of(config: TwinConfig) -> Self {
+        Self { twin: Twin::new(config), token: None }
+    }
+
+    /// The IoT account, whose lines are delivered available and whose connectivity management is open.
+    pub(crate) fn iot() -> Self {
+        Self::of(TwinConfig::iot())
+    }
+
+    /// One line write, with the account's rate plan unless the body has another.
+    pub(crate) fn write(&mut self, iccid: &Iccid, operation: LineOperation, body: &Value) -> TwinReply {
+        let mut whole = json!({ "ratePlan": self.twin.config().rate_plan });
+        whole.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
+        let target = format!("{SUBSCRIBERS}/{iccid}/{}", operation.path());
+        self.call(TwinRequest::new(operation.method(), &target).with_json(&whole))
+    }
+
+    /// A write that is accepted; returns its transaction id.
+    pub(crate) fn accepted(&mut self, iccid: &Iccid, operation: LineOperation, body: &Value) -> String {
+        let reply = self.write(iccid, operation, body);
+        let body = reply.json().unwrap();
+        assert_eq!((reply.status(), &body["transactionStatus"]), (Some(201), &json!("PENDING")), "{body}");
+        body["transactionId"].as_str().unwrap().to_owned()
+    }
+
+    /// A write that is accepted and carried out.
+    pub(crate) fn done(&mut self, iccid: &Iccid, operation: LineOperation, body: &Value) {
+        let id = self.accepted(iccid, operation, body);
+        self.pass(5);
+        assert_eq!(self.transaction(&id)["transactionStatus"], "DONE", "{}", self.transaction(&id));
+    }
+
+    /// The title of a write's refusal, which is a 400.
+    pub(crate) fn refused(&mut self, iccid: &Iccid, operation: LineOperation, body: &Value) -> String {
+        let reply = self.write(iccid, operation, body);
+        assert_eq!(reply.status(), Some(400), "{operation:?} {:?}", reply.json());
+        reply.json().unwrap()["title"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) fn transaction(&mut self, id: &str) -> Value {
+        self.get_ok(&format!("/connectivity-management/subscribers/api/transactions/{id}"))
+    }
+
+    pub(crate) fn subscriber(&mut self, iccid: &Iccid) -> Value {
+        self.get_ok(&format!("{SUBSCRIBERS}/{iccid}"))
+    }
+
+    /// Seconds pass on the twin's clock.
+    pub(crate) fn pass(&mut self, seconds: i64) {
+        self.twin.clock_mut().advance(TimeDelta::seconds(seconds));
+    }
+
+    /// The names of the lines' events so far, without what they have in common.
+    pub(crate) fn line_events(&self) -> Vec<&str> {
+        let prefix = "CONNECTIVITY-MANAGEMENT/SUBSCRIBER/";
+        self.twin.events().iter().filter_map(|event| event.event_type.strip_prefix(prefix)).collect()
     }
 
     pub(crate) fn line(&mut self) -> LineSpec {

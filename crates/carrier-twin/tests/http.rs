@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};
-use simdepot_carrier_twin::{CallName, Fault, LineSpec, Script, Twin, TwinConfig, TwinServer, shell};
+use simdepot_carrier_twin::{
+    CallName, Fault, LineOperation, LineSpec, Script, Twin, TwinConfig, TwinServer, shell,
+};
 
 const ORDERS: &str = "/ocs/subscriptions/api/orders/products";
 const PRODUCT: &str = "WW_901O_STACK_ONEOFF_ALBANIA_1GB_7D";
@@ -20,9 +22,13 @@ struct Harness {
 
 impl Harness {
     async fn start() -> Self {
+        Self::start_with(TwinConfig::sandbox()).await
+    }
+
+    async fn start_with(config: TwinConfig) -> Self {
         // Another test of this binary may have installed it.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let server = TwinServer::start(TwinConfig::sandbox(), "127.0.0.1:0").unwrap();
+        let server = TwinServer::start(config, "127.0.0.1:0").unwrap();
         let line = server.twin().add_lines(1).remove(0);
         let client = Client::builder().no_proxy().retry(reqwest::retry::never()).build().unwrap();
         let token = client
@@ -159,6 +165,36 @@ async fn the_control_api_drives_a_phone_and_hands_out_the_delivery_file() {
     assert!(
         file.starts_with(b"\xef\xbb\xbfTransatelId;MSISDN;Release;ICCID;Status;PIN;PUK;ActivationCode\r\n")
     );
+}
+
+#[tokio::test]
+async fn a_line_is_activated_and_suspended() {
+    let harness = Harness::start_with(TwinConfig::iot()).await;
+    let base = "/connectivity-management/subscribers/api";
+    let line = format!("{base}/subscribers/sim-serial/{}", harness.line.iccid);
+    let rate_plan = "M2MA_WW_TSL_IOTCONNECT_CAPPED";
+    for (operation, status) in [("activate", "Active"), ("suspend", "Suspended")] {
+        let body = json!({ "ratePlan": rate_plan, "externalReference": "car-1" });
+        let reply = harness.send(Method::POST, &format!("{line}/{operation}"), Some(body)).await.unwrap();
+        assert_eq!(reply.status(), 201);
+        let accepted: Value = reply.json().await.unwrap();
+        assert_eq!(accepted["transactionStatus"], "PENDING");
+        let advance = json!({"advance_seconds": 5});
+        harness.send(Method::POST, "/_twin/clock", Some(advance)).await.unwrap();
+        let path = format!("{base}/transactions/{}", accepted["transactionId"].as_str().unwrap());
+        let ended: Value = harness.send(Method::GET, &path, None).await.unwrap().json().await.unwrap();
+        assert_eq!(ended["transactionStatus"], "DONE");
+        let read: Value = harness.send(Method::GET, &line, None).await.unwrap().json().await.unwrap();
+        assert_eq!((&read["status"], &read["externalReference"]), (&json!(status), &json!("car-1")));
+    }
+    let contact = json!({ "ratePlan": rate_plan, "subscriberInfo": {"lastName": "Byron"} });
+    let put = harness.send(Method::PUT, &format!("{line}/contact-info"), Some(contact)).await.unwrap();
+    assert_eq!(put.status(), 201);
+    harness.script(CallName::LineWrite, Fault::DropAfterApply);
+    let body = json!({ "ratePlan": rate_plan });
+    assert!(harness.send(Method::POST, &format!("{line}/reactivate"), Some(body)).await.is_err());
+    let iccid = harness.line.iccid.as_str();
+    assert_eq!(harness.server.twin().line_writes(iccid, LineOperation::Reactivate).accepted, 1);
 }
 
 #[tokio::test]

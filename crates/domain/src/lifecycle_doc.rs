@@ -118,6 +118,7 @@ fn samples() -> impl Iterator<Item = (String, StockCommand)> {
         StockCommandKind::Quarantine => vec![(kind.to_string(), StockCommand::Quarantine)],
         StockCommandKind::CompleteDelivery => vec![(kind.to_string(), StockCommand::CompleteDelivery)],
         StockCommandKind::Release => vec![(kind.to_string(), StockCommand::Release)],
+        StockCommandKind::TakeOver => vec![(kind.to_string(), StockCommand::TakeOver)],
         StockCommandKind::Retire => vec![(kind.to_string(), StockCommand::Retire)],
     })
 }

@@ -91,6 +91,8 @@ pub enum StockCommand {
     CompleteDelivery,
     /// Put it back on sale, by a person.
     Release,
+    /// Take over the line, and the order, of another SIM.
+    TakeOver,
     /// Take it out of the stock for good.
     Retire,
 }
@@ -164,12 +166,25 @@ pub fn apply(
         (S::Allocated, C::Return(_) | C::Substitute) | (S::Available | S::Held, C::Quarantine) => {
             S::Quarantined
         }
+        (S::Quarantined, C::TakeOver) => S::Allocated,
         (S::Available | S::Held | S::Allocated | S::Quarantined, C::Retire) => S::Retired,
-        (S::Available, C::ReleaseHold | C::Return(_) | C::Substitute | C::CompleteDelivery | C::Release)
-        | (S::Held, C::Hold | C::Return(_) | C::Substitute | C::CompleteDelivery | C::Release)
+        (
+            S::Available,
+            C::ReleaseHold | C::Return(_) | C::Substitute | C::CompleteDelivery | C::Release | C::TakeOver,
+        )
+        | (
+            S::Held,
+            C::Hold | C::Return(_) | C::Substitute | C::CompleteDelivery | C::Release | C::TakeOver,
+        )
         | (
             S::Allocated,
-            C::Hold | C::ReleaseHold | C::Allocate | C::Quarantine | C::CompleteDelivery | C::Release,
+            C::Hold
+            | C::ReleaseHold
+            | C::Allocate
+            | C::Quarantine
+            | C::CompleteDelivery
+            | C::Release
+            | C::TakeOver,
         )
         | (
             S::Quarantined,
@@ -185,6 +200,7 @@ pub fn apply(
             | C::Quarantine
             | C::CompleteDelivery
             | C::Release
+            | C::TakeOver
             | C::Retire,
         ) => return refuse(TransitionRefusal::WrongStatus),
     };
@@ -215,6 +231,7 @@ mod tests {
             Just(StockCommand::Quarantine),
             Just(StockCommand::CompleteDelivery),
             Just(StockCommand::Release),
+            Just(StockCommand::TakeOver),
             Just(StockCommand::Retire),
         ]
     }

@@ -352,3 +352,20 @@ pub fn decide_failed(conn: &mut Conn<'_>, id: i64, outcome: ProfileOutcome) -> R
         .execute(conn.db)?;
     ensure_affected("decide failed place", 1, touched)
 }
+
+/// Gives the place of an allocation that has ended to the SIM that took its line over.
+///
+/// # Errors
+/// [`StoreError::Unique`] when that is sold already.
+pub fn take_over(conn: &mut Conn<'_>, ended: &Allocation, profile_id: i64, now: DateTime<Utc>) -> Result<()> {
+    let row = NewRow {
+        profile_id,
+        order_id: Uid(ended.order.0),
+        line_no: ended.line_no,
+        position: ended.position,
+        outcome: ended.outcome.into(),
+        created_at: At(now),
+    };
+    let written = both!(conn.db, c => diesel::insert_into(allocations::table).values(&row).execute(c))?;
+    ensure_affected("take a place over", 1, written)
+}

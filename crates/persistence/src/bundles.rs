@@ -362,3 +362,19 @@ pub fn of_subscription(
         .map(Bundle::try_from)
         .transpose()
 }
+
+/// Moves the bundles of a line to the SIM that took it over. Returns their new versions.
+///
+/// # Errors
+/// When the store refuses.
+pub fn move_to(conn: &mut Conn<'_>, old: i64, new: i64) -> Result<Vec<(BundleId, i64)>> {
+    let moved: Vec<(Uid, i64)> = bundles::table
+        .filter(bundles::profile_id.eq(old))
+        .select((bundles::id, bundles::version))
+        .load(conn.db)?;
+    let touched = diesel::update(bundles::table.filter(bundles::profile_id.eq(old)))
+        .set((bundles::profile_id.eq(new), bundles::version.eq(bundles::version + 1)))
+        .execute(conn.db)?;
+    ensure_affected("move bundles", moved.len(), touched)?;
+    Ok(moved.into_iter().map(|(id, version)| (BundleId(id.0), version + 1)).collect())
+}

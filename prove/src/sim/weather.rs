@@ -50,7 +50,7 @@ impl Trouble {
                 Fault::Garbage => "answer is garbage",
                 Fault::RefuseTitle { .. } => "refused",
                 Fault::TurnedAway { .. } => "turned away on the way",
-                Fault::ApplyLate { .. } | Fault::Slow { .. } => "other",
+                Fault::ApplyLate { .. } | Fault::Slow { .. } | Fault::LateFailure { .. } => "other",
             },
         }
     }

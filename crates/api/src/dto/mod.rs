@@ -13,6 +13,7 @@ pub mod headers;
 pub mod hold;
 pub mod identifiers;
 pub mod import;
+pub mod line_command;
 pub mod operation;
 pub mod order;
 pub mod order_resolution;

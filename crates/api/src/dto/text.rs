@@ -39,6 +39,18 @@ pub fn reference(text: &str) -> Result<(), ValidationError> {
     Ok(())
 }
 
+/// A date, `YYYY-MM-DD`.
+///
+/// # Errors
+/// `format` when it is none.
+pub fn date(text: &str) -> Result<(), ValidationError> {
+    // The parser takes one digit where the format has two.
+    match chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d") {
+        Ok(date) if date.to_string() == text => Ok(()),
+        _ => Err(refused("format", "must be a date such as 1998-07-12")),
+    }
+}
+
 /// Text of several lines: of the control characters only tab and line ends.
 ///
 /// # Errors

@@ -37,6 +37,10 @@ pub enum ProblemCode {
     HoldExpired,
     /// The thing is not in a state for that.
     InvalidTransition,
+    /// The carrier has no such operation.
+    UnsupportedByCarrier,
+    /// What cannot be undone must be confirmed.
+    ConfirmationRequired,
     /// A request with the same idempotency key is under way.
     IdempotencyInFlight,
     /// Fields are wrong.
@@ -71,8 +75,11 @@ impl ProblemCode {
             | Self::PoolExists
             | Self::HoldExpired
             | Self::InvalidTransition
+            | Self::UnsupportedByCarrier
             | Self::IdempotencyInFlight => StatusCode::CONFLICT,
-            Self::ValidationFailed | Self::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::ValidationFailed | Self::ConfirmationRequired | Self::IdempotencyKeyReused => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::CarrierRefused => StatusCode::BAD_GATEWAY,
@@ -96,6 +103,8 @@ impl ProblemCode {
             Self::PoolExists => "Pool exists",
             Self::HoldExpired => "Hold expired",
             Self::InvalidTransition => "Not possible in this state",
+            Self::UnsupportedByCarrier => "Unsupported by the carrier",
+            Self::ConfirmationRequired => "Confirmation required",
             Self::IdempotencyInFlight => "Same request under way",
             Self::ValidationFailed => "Validation failed",
             Self::IdempotencyKeyReused => "Idempotency key used for another request",

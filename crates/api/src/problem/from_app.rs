@@ -51,6 +51,11 @@ impl From<AppError> for Problem {
                 problem
             }
             AppError::CarrierUnavailable(error) => unavailable(detail, error),
+            AppError::ConfirmationRequired { .. } => Self::new(ProblemCode::ConfirmationRequired, detail),
+            AppError::UnsupportedByCarrier { account } => {
+                Self::new(ProblemCode::UnsupportedByCarrier, detail)
+                    .with("carrier_account", account.to_string())
+            }
             AppError::UnknownAccount { .. } => {
                 tracing::error!(error = detail, "a pool names an account that is not configured");
                 Self::new(ProblemCode::CarrierUnavailable, detail).retryable(false)

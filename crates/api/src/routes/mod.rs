@@ -12,6 +12,7 @@ mod documents;
 mod events;
 mod holds;
 pub(crate) mod imports;
+mod line_commands;
 mod operations;
 mod orders;
 mod pools;
@@ -35,6 +36,7 @@ pub fn configure(config: &mut ServiceConfig) {
         .configure(activation::configure)
         .configure(bundles::configure)
         .configure(imports::configure)
+        .configure(line_commands::configure)
         .configure(operations::configure)
         .configure(events::configure)
         .configure(webhook_endpoints::configure)

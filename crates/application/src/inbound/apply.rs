@@ -17,6 +17,7 @@ use crate::adoption::{self, Known, Met, Stranger};
 use crate::bundle_sightings::{self, Told};
 use crate::depot::Depot;
 use crate::error::AppError;
+use crate::line_operations;
 use crate::observations::{Sightings, learn_from};
 use crate::operations::{self, Heard};
 use crate::reconciliation::sweep;
@@ -187,6 +188,10 @@ fn record(
     let seen = sightings(&profile, told, event.received_at);
     let mut profile = learn_from(conn, depot, profile, &seen, Source::Event, now)?;
     let mut has_bundle = false;
+    if let News::Line(news) = &told.news {
+        line_operations::hear(conn, depot, &event.account, profile.id, news)?;
+        profile = profiles::get(conn, profile.id)?;
+    }
     if let News::Bundle(news) = &told.news {
         has_bundle = true;
         if !hear_bundle(conn, depot, event, &mut profile, news, told.at, now)? {

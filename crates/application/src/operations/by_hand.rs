@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 use simdepot_domain::carrier::{Concern, Refusal};
 use simdepot_domain::id::OperationId;
-use simdepot_domain::operation::{OperationStatus, OperationStep};
+use simdepot_domain::operation::{Lane, OperationStatus, OperationStep};
 use simdepot_domain::order::ProfileOutcome;
 use simdepot_persistence::operations::{self, Operation, OperationChange};
 use simdepot_persistence::{Conn, StoreError, allocations, profiles};
@@ -19,6 +19,7 @@ use crate::caller::Caller;
 use crate::depot::Depot;
 use crate::error::AppError;
 use crate::idempotency::{self, IdempotencyKey, Once};
+use crate::line_operations;
 
 /// What a person found out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +85,7 @@ pub async fn decide_by_hand(
     let view = get(depot, id).await?;
     signal(depot, &view.operation);
     depot.signals.work.notify_one();
+    depot.signals.lines.notify_one();
     Ok((view, replayed))
 }
 
@@ -104,6 +106,10 @@ fn decide(
     reason: &str,
 ) -> Result<Decided, AppError> {
     let operation = operations::find(conn, id)?.ok_or(AppError::NotFound { what: "operation" })?;
+    if operation.request.lane() == Lane::Line {
+        return line_operations::decide(conn, depot, caller, &operation, verdict, reason)
+            .map(|()| Decided::Outcome);
+    }
     if let (OperationStatus::Done, Verdict::Done { subscription_id: Some(named) }) =
         (operation.status, verdict)
     {

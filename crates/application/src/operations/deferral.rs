@@ -13,9 +13,9 @@ use crate::error::AppError;
 use crate::observations::Sightings;
 
 /// However long the carrier asks to be left alone: orders wait.
-const LONGEST_PAUSE: TimeDelta = TimeDelta::minutes(5);
+pub(crate) const LONGEST_PAUSE: TimeDelta = TimeDelta::minutes(5);
 /// Fewer tries than this say nothing of the carrier, however long ago the first of them was.
-const TRIES: u32 = 3;
+pub(crate) const TRIES: u32 = 3;
 /// First pause between two tries.
 const BACKOFF: TimeDelta = TimeDelta::milliseconds(500);
 
@@ -65,7 +65,7 @@ pub(super) async fn put_off(depot: &Depot, lease: &Lease, run_at: DateTime<Utc>)
 }
 
 /// Doubles from half a second to the cap, half of it random, so that many operations do not come back at once.
-pub(super) fn backoff(deferrals: u32, cap: TimeDelta, randomness: Uuid) -> TimeDelta {
+pub(crate) fn backoff(deferrals: u32, cap: TimeDelta, randomness: Uuid) -> TimeDelta {
     let full = BACKOFF.checked_mul(1 << deferrals.min(16)).unwrap_or(cap).min(cap);
     let half = full / 2;
     let millis = u128::try_from(half.num_milliseconds()).unwrap_or_default() + 1;

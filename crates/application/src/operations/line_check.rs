@@ -3,7 +3,7 @@
 
 use simdepot_domain::carrier::{BundleReading, Carrier, ReadError};
 use simdepot_domain::id::OperationId;
-use simdepot_domain::operation::OperationStatus;
+use simdepot_domain::operation::{Lane, OperationStatus};
 use simdepot_persistence::operations::{self, Operation};
 use simdepot_persistence::profiles::{self, Profile};
 use simdepot_persistence::{Conn, bundles};
@@ -51,6 +51,9 @@ pub(super) async fn check_named(
 }
 
 fn may_be_named(conn: &mut Conn<'_>, operation: &Operation) -> Result<bool, AppError> {
+    if operation.request.lane() == Lane::Line {
+        return Ok(false);
+    }
     Ok(match (operation.status, operation.bundle) {
         (OperationStatus::Unknown | OperationStatus::NeedsAttention, _) => true,
         (OperationStatus::Done, Some(bundle)) => {

@@ -11,7 +11,7 @@
 mod by_hand;
 mod cancel;
 mod conclude;
-mod deferral;
+pub(crate) mod deferral;
 mod evidence;
 mod gather;
 mod line_check;
@@ -21,13 +21,13 @@ mod resolve;
 mod send;
 mod substitute;
 mod undecided;
-mod writes;
+pub(crate) mod writes;
 
 use chrono::TimeDelta;
 use simdepot_domain::channel::AccountName;
 use simdepot_domain::iccid::Iccid;
 use simdepot_domain::id::OperationId;
-use simdepot_domain::operation::OperationStatus;
+use simdepot_domain::operation::{Lane, OperationStatus};
 use simdepot_persistence::operations::{self, Lease, Operation};
 use simdepot_persistence::{Conn, profiles};
 
@@ -103,7 +103,7 @@ pub async fn step(depot: &Depot) -> Result<bool, AppError> {
     // Looked for without a write transaction first: idle workers must not queue for SQLite's only writer.
     let due = depot.store.read(|conn| {
         let now = conn.now()?;
-        operations::due_accounts(conn, now)
+        operations::due_accounts(conn, Lane::Sale, now)
     });
     let Some(place) = depot.in_flight.enter(&due.await?, depot.work.account_concurrency) else {
         return Ok(false);

@@ -34,11 +34,11 @@ pub(super) async fn change_alone(
         .await
 }
 
-pub(super) fn step(operation: &Operation, step: OperationStep) -> Result<OperationStatus, AppError> {
+pub(crate) fn step(operation: &Operation, step: OperationStep) -> Result<OperationStatus, AppError> {
     operation.status.step(step).map_err(|error| AppError::Internal(error.to_string()))
 }
 
-pub(super) fn problem(refusal: &Refusal) -> Result<Json, AppError> {
+pub(crate) fn problem(refusal: &Refusal) -> Result<Json, AppError> {
     serde_json::to_value(refusal).map_err(|error| AppError::Internal(error.to_string()))
 }
 
@@ -51,7 +51,7 @@ pub(super) fn lock_order(conn: &mut Conn<'_>, operation: &Operation) -> Result<(
 }
 
 #[expect(clippy::too_many_arguments, reason = "one guarded change and the event that goes with it")]
-pub(super) fn change_operation(
+pub(crate) fn change_operation(
     conn: &mut Conn<'_>,
     depot: &Depot,
     operation: &Operation,
@@ -75,7 +75,7 @@ pub(super) fn change_operation(
     Ok(())
 }
 
-pub(super) fn change_bundle(
+pub(crate) fn change_bundle(
     conn: &mut Conn<'_>,
     depot: &Depot,
     operation: &Operation,

@@ -7,12 +7,14 @@ use simdepot_domain::carrier::{FleetPage, LineReading, ReadError};
 use simdepot_domain::channel::AccountName;
 use simdepot_domain::iccid::Iccid;
 use simdepot_domain::reconciliation::{Cursor, PAGE_TRIES, ReconciliationCounts};
+use simdepot_persistence::lines::{self, Line};
 use simdepot_persistence::profiles::{self, Profile};
 
 use super::Progress;
 use super::compare::{moved_since, open_drifts};
 use crate::depot::Depot;
 use crate::error::AppError;
+use crate::line_learning;
 use crate::observations::{self, Sightings};
 use crate::stock_watch;
 
@@ -78,18 +80,21 @@ async fn record(
     for lines in page.lines.chunks(LOOKUP) {
         let (name, keys) =
             (account.clone(), lines.iter().map(|(iccid, _)| iccid.clone()).collect::<Vec<_>>());
-        let known = depot
+        let (known, details) = depot
             .store
             .read(move |conn| {
                 let keys: Vec<&str> = keys.iter().map(Iccid::key).collect();
-                profiles::of_keys(conn, &name, &keys)
+                let known = profiles::of_keys(conn, &name, &keys)?;
+                let ids: Vec<i64> = known.iter().map(|profile| profile.id).collect();
+                let details = lines::of_profiles(conn, &ids)?;
+                Ok::<_, AppError>((known, details))
             })
             .await?;
         let by_key: HashMap<&str, &Profile> =
             known.iter().map(|profile| (profile.iccid.key(), profile)).collect();
         for (iccid, line) in lines {
             match by_key.get(iccid.key()) {
-                Some(profile) if is_news(profile, line) => {
+                Some(profile) if is_news(profile, details.get(&profile.id), line) => {
                     let learned = learn(depot, profile.id, line.clone()).await?;
                     counts.drifts += learned.drifts;
                     counts.healed += learned.healed;
@@ -102,8 +107,12 @@ async fn record(
     Ok(())
 }
 
-fn is_news(profile: &Profile, line: &LineReading) -> bool {
-    let status = line.sim_status.is_some() && line.sim_status != profile.sim.as_ref().map(|seen| seen.status);
+fn is_news(profile: &Profile, details: Option<&Line>, line: &LineReading) -> bool {
+    let known = profile.sim.as_ref().map(|seen| seen.status);
+    if !line.details.is_empty() && line_learning::is_news(details, line, known) {
+        return true;
+    }
+    let status = line.sim_status.is_some() && line.sim_status != known;
     status || (line.msisdn.is_some() && line.msisdn != profile.msisdn)
 }
 

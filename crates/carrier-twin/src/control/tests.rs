@@ -113,3 +113,76 @@ fn mistakes_are_named() {
         assert!(error["error"].as_str().unwrap().contains(word), "{path}: {error}");
     }
 }
+
+#[test]
+fn lines_of_any_kind_and_groups_are_added() {
+    let mut bench = Bench::iot();
+    let body = json!({"count": 2, "physical": true, "sim_status": "suspended", "numbered": true});
+    let (status, added) = ask(&mut bench, "POST", "/_twin/lines", &body);
+    let line = &added["lines"][1];
+    assert_eq!((status, &line["physical"], &line["sim_status"]), (201, &json!(true), &json!("suspended")));
+    assert!(line["msisdn"].is_string() && line["esim_status"].is_null());
+    let (_, usual) = ask(&mut bench, "POST", "/_twin/lines", &json!({"count": 1}));
+    assert_eq!((&usual["lines"][0]["physical"], &usual["lines"][0]["msisdn"]), (&json!(false), &Value::Null));
+    let (status, groups) = ask(&mut bench, "POST", "/_twin/groups", &json!({"name": "fleet-c"}));
+    assert_eq!((status, &groups["groups"]), (201, &json!(["default", "fleet-a", "fleet-b", "fleet-c"])));
+    assert_eq!(ask(&mut bench, "GET", "/_twin/groups", &json!({})).1, groups);
+    assert_eq!(ask(&mut bench, "POST", "/_twin/groups", &json!({"name": ""})).0, 400);
+    let after = added["lines"][0]["iccid"].as_str().unwrap();
+    let (_, page) = ask(&mut bench, "GET", &format!("/_twin/lines?limit=1&after={after}"), &json!({}));
+    assert_eq!(page["lines"][0]["iccid"], line["iccid"]);
+}
+
+#[test]
+fn writes_are_shown_with_what_became_of_them() {
+    use crate::LineOperation::{Activate, Suspend};
+    let mut bench = Bench::iot();
+    let [iccid, other] = [bench.line().iccid, bench.line().iccid];
+    bench.done(&iccid, Activate, &json!({"group": "fleet-a", "externalReference": "car-1"}));
+    bench.refused(&iccid, Activate, &json!({}));
+    bench.accepted(&other, Activate, &json!({"group": "none"}));
+    bench.pass(5);
+    let (_, line) = ask(&mut bench, "GET", &format!("/_twin/lines/{iccid}"), &json!({}));
+    assert_eq!((&line["group"], &line["external_reference"]), (&json!("fleet-a"), &json!("car-1")));
+    assert_eq!(line["options"]["RESTRICT_NO_THRESHOLD"], "on");
+    let counted = json!({"arrived": 2, "accepted": 1, "done": 1, "failed": 0});
+    assert_eq!((&line["writes"]["activate"], &line["transactions"][0]["status"]), (&counted, &json!("DONE")));
+    let (_, failed) = ask(&mut bench, "GET", &format!("/_twin/transactions?iccid={other}"), &json!({}));
+    assert_eq!(failed["transactions"][0]["failure"]["code"], "GROUP_NOT_FOUND");
+    let (_, writes) = ask(&mut bench, "GET", &format!("/_twin/writes?iccid={iccid}"), &json!({}));
+    assert_eq!(writes["writes"], json!([{"iccid": iccid, "operation": "activate", "count": counted}]));
+    assert_eq!(bench.twin.line_writes(iccid.as_str(), Suspend).arrived, 0);
+    let (_, writes) = ask(&mut bench, "GET", "/_twin/writes?operation=activate", &json!({}));
+    assert_eq!(writes["writes"].as_array().unwrap().len(), 2);
+    let path = format!("/_twin/requests?call=line_write&path_contains={other}");
+    let (_, requests) = ask(&mut bench, "GET", &path, &json!({}));
+    assert_eq!(requests["requests"].as_array().unwrap().len(), 1);
+    assert_eq!(requests["requests"][0]["body"]["group"], "none");
+    assert_eq!(ask(&mut bench, "GET", "/_twin/requests?call=nothing", &json!({})).0, 400);
+    let (_, state) = ask(&mut bench, "GET", "/_twin/state", &json!({}));
+    assert_eq!((&state["transactions"], &state["calls"]["line_write"]), (&json!(2), &json!(3)));
+}
+
+#[test]
+fn a_suspension_by_hand_names_its_author() {
+    let mut bench = Bench::new();
+    let iccid = bench.line().iccid;
+    let path = format!("/_twin/lines/{iccid}/status");
+    let body = json!({"sim_status": "suspended", "suspended_by": "operator"});
+    assert_eq!(ask(&mut bench, "POST", &path, &body).1["line"]["suspended_by"], "operator");
+    let body = json!({"sim_status": "active", "suspended_by": "operator"});
+    assert_eq!(ask(&mut bench, "POST", &path, &body).0, 400);
+}
+
+#[test]
+fn the_fleet_report_comes_in_two_languages() {
+    let mut bench = Bench::new();
+    bench.line();
+    for (query, word) in [("", "Pré-activée"), ("?language=fr", "Statut"), ("?language=en", "Pre-Activated")]
+    {
+        let reply = bench.twin.handle(at(0), &TwinRequest::new("GET", &format!("/_twin/park.csv{query}")));
+        let TwinReply::Answer { body, .. } = reply else { panic!("dropped") };
+        assert!(String::from_utf8(body).unwrap().contains(word), "{query}");
+    }
+    assert_eq!(ask(&mut bench, "GET", "/_twin/park.csv?language=de", &json!({})).0, 400);
+}

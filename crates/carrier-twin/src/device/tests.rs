@@ -81,5 +81,26 @@ fn data_is_counted_in_begun_kilobytes() {
     assert_eq!(used, Consumed { consumed_kb: 2, refused_kb: 0 });
     let used = bench.twin.consume(&line.iccid, 2 << 30, at(3)).unwrap();
     assert_eq!(used, Consumed { consumed_kb: 1_048_574, refused_kb: 1_048_578 });
+    assert!(!types(&bench).contains(&"THRESHOLD"), "nothing was left to warn of");
     assert_eq!(bench.twin.events().last().unwrap().event_type, "OCS/PRODUCT/RESOURCE/EXHAUSTED");
+}
+
+#[test]
+fn a_customer_is_warned_once_when_a_fifth_is_left() {
+    let mut bench = Bench::new();
+    let line = bench.line();
+    bench.order(&line, "preload");
+    bench.install(&line.iccid);
+    bench.twin.attach(&line.iccid, "AL", at(1)).unwrap();
+    let told = |bench: &mut Bench, mb: u64| {
+        let before = bench.twin.events().len();
+        bench.twin.consume(&line.iccid, mb << 20, at(2)).unwrap();
+        bench.twin.events()[before..].iter().map(|event| event.event_type.clone()).collect::<Vec<_>>()
+    };
+    assert!(told(&mut bench, 800).is_empty());
+    assert_eq!(told(&mut bench, 50), ["OCS/RESOURCE/THRESHOLD"]);
+    assert!(told(&mut bench, 50).is_empty());
+    assert_eq!(told(&mut bench, 500), ["OCS/PRODUCT/RESOURCE/EXHAUSTED"]);
+    let event = &bench.twin.events()[bench.twin.events().len() - 2].body;
+    assert!(event["productSubscription"]["subscriptionId"].is_string());
 }

@@ -79,7 +79,7 @@ fn a2_bodies_out_of_shape_are_named() {
     let line = bench.line();
     let good = bench.order_body(&line, "preload");
     for (path, value, word) in [
-        ("/orderType", json!("terminate"), "orderType"),
+        ("/orderType", json!("modify"), "orderType"),
         ("/transactionReference", json!("x".repeat(256)), "transactionReference"),
         ("/bind/msisdn", json!("12345"), "msisdn"),
         ("/bind", json!({"iccid": line.iccid}), "msisdn"),

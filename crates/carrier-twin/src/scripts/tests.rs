@@ -54,6 +54,25 @@ fn each_fault_does_what_its_name_says() {
 }
 
 #[test]
+fn a_script_aims_at_one_write() {
+    let mut bench = Bench::iot();
+    let iccid = bench.line().iccid;
+    let matches = Matches { operation: Some(LineOperation::Suspend), ..Matches::default() };
+    bench.twin.add_script(Script { matches, ..Script::once(CallName::LineWrite, Fault::Status503Before) });
+    bench.done(&iccid, LineOperation::Activate, &json!({}));
+    assert_eq!(bench.write(&iccid, LineOperation::Suspend, &json!({})).status(), Some(503));
+    bench.done(&iccid, LineOperation::Suspend, &json!({}));
+    // A look at a transaction is about its line.
+    let matches = Matches { iccid: Some(iccid.to_string()), ..Matches::default() };
+    bench
+        .twin
+        .add_script(Script { matches, ..Script::always(CallName::Transaction, Fault::Status503Before) });
+    let id = bench.twin.transactions()[0].id.clone();
+    let path = format!("/connectivity-management/subscribers/api/transactions/{id}");
+    bench.get_refused(&path, 503, "SERVICE_UNAVAILABLE");
+}
+
+#[test]
 fn a_late_request_takes_effect_when_its_time_comes() {
     let mut bench = Bench::new();
     let line = bench.line();
@@ -82,8 +101,11 @@ fn a_script_fits_by_iccid_msisdn_and_product() {
     let mut bench = Bench::new();
     let (line, other) = (bench.line(), bench.line());
     bench.token();
-    let matches =
-        Matches { iccid: Some(line.iccid.to_string()), product: Some(ALBANIA.to_owned()), msisdn: None };
+    let matches = Matches {
+        iccid: Some(line.iccid.to_string()),
+        product: Some(ALBANIA.to_owned()),
+        ..Matches::default()
+    };
     bench.twin.add_script(Script { matches, ..Script::always(CallName::Order, Fault::Status500Before) });
     let matches = Matches { msisdn: Some(line.msisdn().to_owned()), ..Matches::default() };
     bench.twin.add_script(Script { matches, ..Script::always(CallName::SimSearch, Fault::Status503Before) });

@@ -1,6 +1,6 @@
 use super::*;
-use crate::Script;
 use crate::testing::{Bench, at};
+use crate::{Fault, Script};
 
 #[test]
 fn requests_are_recorded_with_their_fate_and_without_tokens() {

@@ -381,6 +381,15 @@ pub enum Fact {
         #[serde(skip_serializing_if = "Option::is_none", default)]
         reason: Option<String>,
     },
+    /// A bundle moved with its line to another SIM.
+    #[serde(rename = "bundle.moved")]
+    #[strum(serialize = "bundle.moved")]
+    BundleMoved {
+        /// To which profile.
+        iccid: Iccid,
+        /// From which.
+        out: Iccid,
+    },
     /// Little is left of a bundle's data.
     #[serde(rename = "bundle.balance_low")]
     #[strum(serialize = "bundle.balance_low")]

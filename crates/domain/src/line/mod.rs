@@ -2,6 +2,7 @@
 
 mod command;
 mod contact;
+mod learning;
 mod options;
 mod outcome;
 mod rules;
@@ -15,6 +16,7 @@ use crate::sim::SimStatus;
 
 pub use command::{LineAction, LineCommand, LineSetup};
 pub use contact::Contact;
+pub use learning::Telling;
 pub use options::{LineOption, OptionCatalogue, OptionProblem, OptionRule, ServiceProfile};
 pub use outcome::{Judgement, judge};
 pub use rules::{LineRules, Offer, RuleBroken};

@@ -76,6 +76,7 @@ pub fn sentence(fact: &Fact, about: About<'_>) -> Option<String> {
         Fact::SimSwapped { by, .. } => format!("Its line moved to {by}"),
         Fact::SecurityCodesRevealed { key: Some(key) } => format!("PIN and PUK shown to key {key}"),
         Fact::SecurityCodesRevealed { key: None } => "PIN and PUK shown on the command line".to_owned(),
+        Fact::BundleMoved { iccid, out } => format!("{what} moved with the line from {out} to {iccid}"),
         Fact::BundleBalanceLow { percent_left, .. } => format!("{percent_left} % of {what} is left"),
         Fact::BundleExpiresSoon { expires_at, .. } => {
             format!("{what} ends at {}", expires_at.to_rfc3339_opts(SecondsFormat::Secs, true))

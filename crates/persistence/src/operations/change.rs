@@ -34,6 +34,8 @@ pub struct OperationChange {
     pub before_set: Option<Vec<String>>,
     /// What spoke for its having been taken counts no more: a person has looked.
     pub forget_hints: bool,
+    /// What is known of an outcome that is open.
+    pub resolution: Option<Json>,
     /// What the outcome was decided on.
     pub evidence: Option<Json>,
     /// The carrier's id of it.
@@ -59,6 +61,7 @@ impl OperationChange {
             resolve_after: None,
             before_set: None,
             forget_hints: false,
+            resolution: None,
             evidence: None,
             carrier_reference: None,
             problem: None,
@@ -84,6 +87,7 @@ struct Changes {
     sent_at: Option<At>,
     first_sent_at: Option<At>,
     resolution: Option<Option<Doc>>,
+    sealed: Option<Option<Vec<u8>>>,
     resolve_after: Option<At>,
     before_set: Option<Doc>,
     hints: Option<Option<Doc>>,
@@ -148,7 +152,12 @@ pub fn change(
         sent_at: change.sent_at.map(|(sent, _)| At(sent)),
         first_sent_at: operation.first_sent_at.or(change.sent_at.map(|(sent, _)| sent)).map(At),
         // What was seen of an open outcome counts until it is sent again.
-        resolution: (change.sent || change.status == OperationStatus::Unknown).then_some(None),
+        resolution: match &change.resolution {
+            Some(known) => Some(Some(Doc(known.clone()))),
+            None => (change.sent || change.status == OperationStatus::Unknown).then_some(None),
+        },
+        // What the carrier needed of somebody's personal data is not kept longer than that.
+        sealed: (!change.status.is_open()).then_some(None),
         resolve_after: change.resolve_after.or(change.sent_at.map(|(_, resolve)| resolve)).map(At),
         before_set: change.before_set.as_ref().map(|set| known_before(operation, set)).transpose()?,
         hints: change.forget_hints.then_some(None),

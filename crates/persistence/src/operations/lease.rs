@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Text};
 use serde_json::Value as Json;
 use simdepot_domain::channel::AccountName;
-use simdepot_domain::operation::OperationStatus;
+use simdepot_domain::operation::{Lane, OperationStatus};
 use uuid::Uuid;
 
 use super::{Operation, Row};
@@ -129,7 +129,7 @@ pub fn look_again(
 ) -> Result<()> {
     let leased = operations::table
         .filter(operations::id.eq(Uid(operation.id.0)))
-        .filter(operations::status.eq(OperationStatus::Unknown.as_ref()))
+        .filter(operations::status.eq(operation.status.as_ref()))
         .filter(operations::version.eq(operation.version))
         .filter(operations::lease_token.eq(Uid(token)));
     diesel::update(leased)
@@ -163,16 +163,17 @@ fn is_pending() -> SqlLiteral<Bool> {
     sql("status = 'pending'")
 }
 
-/// The accounts that have a pending operation that is due and free, by name.
+/// The accounts that have a pending operation of a lane that is due and free, by name.
 ///
 /// # Errors
 /// When the database cannot be asked.
-pub fn due_accounts(conn: &mut Conn<'_>, now: DateTime<Utc>) -> Result<Vec<AccountName>> {
+pub fn due_accounts(conn: &mut Conn<'_>, lane: Lane, now: DateTime<Utc>) -> Result<Vec<AccountName>> {
     let (mut due, mut last) = (Vec::new(), String::new());
     // From one account to the next in the index, whatever the number of operations in between.
-    while let Some(account) = next_account(conn, &last)? {
+    while let Some(account) = next_account(conn, lane, &last)? {
         let found: Option<Uid> = operations::table
             .filter(is_pending())
+            .filter(operations::lane.eq(lane.as_ref()))
             .filter(operations::carrier_account.eq(&account))
             .filter(operations::run_at.le(At(now)))
             .filter(operations::lease_until.is_null().or(operations::lease_until.le(At(now))))
@@ -188,9 +189,10 @@ pub fn due_accounts(conn: &mut Conn<'_>, now: DateTime<Utc>) -> Result<Vec<Accou
     Ok(due)
 }
 
-fn next_account(conn: &mut Conn<'_>, after: &str) -> Result<Option<String>> {
+fn next_account(conn: &mut Conn<'_>, lane: Lane, after: &str) -> Result<Option<String>> {
     Ok(operations::table
         .filter(is_pending())
+        .filter(operations::lane.eq(lane.as_ref()))
         .filter(operations::carrier_account.gt(after))
         .order(operations::carrier_account)
         .select(operations::carrier_account)

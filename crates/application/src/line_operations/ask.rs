@@ -1,0 +1,357 @@
+//! Asking for a command: checked against the line as it is now, then written down for the workers.
+
+use simdepot_domain::bundle::BundleStatus;
+use simdepot_domain::carrier::ReadError;
+use simdepot_domain::channel::AccountName;
+use simdepot_domain::event::{Fact, Subject};
+use simdepot_domain::iccid::Iccid;
+use simdepot_domain::id::{BundleId, OperationId};
+use simdepot_domain::line::{Contact, LineCommand, LineRules, LineSetup, RuleBroken};
+use simdepot_domain::operation::{BundleCommand, OperationRequest, OperationStatus};
+use simdepot_domain::sim::SimStatus;
+use simdepot_persistence::operations::{self, NewOperation};
+use simdepot_persistence::profiles::{self, Profile};
+use simdepot_persistence::{Conn, StoreError, bundles, events, lines, pools};
+
+use super::books;
+use crate::caller::Caller;
+use crate::depot::Depot;
+use crate::error::AppError;
+use crate::idempotency::{self, IdempotencyKey, Once};
+use crate::observations::{self, Sightings};
+use crate::operations::{OperationView, get};
+use crate::profiles::visible;
+use crate::{rate_plans, service_profiles};
+
+/// What is asked of a line.
+#[derive(Debug, Clone)]
+pub struct LineRequest {
+    /// The command.
+    pub command: LineCommand,
+    /// With [`LineCommand::SetContact`].
+    pub contact: Option<Contact>,
+    /// The service profile that the setup is laid over.
+    pub service_profile: Option<String>,
+}
+
+/// What a command would do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Preview {
+    /// To which line.
+    pub iccid: Iccid,
+    /// The command in full.
+    pub command: LineCommand,
+    /// How the line stands.
+    pub from: Option<SimStatus>,
+    /// How it will stand; as it does when the command does not change that.
+    pub to: Option<SimStatus>,
+}
+
+/// Whom a command is for.
+#[derive(Clone)]
+struct Target {
+    profile: Profile,
+    account: AccountName,
+    rules: LineRules,
+}
+
+/// Tells a line something: written down at once, carried out soon. The second value tells whether an earlier request with
+/// the key did it.
+///
+/// # Errors
+/// [`AppError::NotFound`]; [`AppError::UnsupportedByCarrier`]; [`AppError::InvalidTransition`] with the rule, or while
+/// another operation of the profile is open; [`AppError::Invalid`].
+pub async fn command(
+    depot: &Depot,
+    caller: &Caller,
+    iccid: Iccid,
+    asked: LineRequest,
+    key: Option<&IdempotencyKey>,
+) -> Result<(OperationView, bool), AppError> {
+    let action = asked.command.action();
+    let made = idempotency::once(depot, caller, key, || async {
+        let target = target(depot, caller, &iccid).await?;
+        let seen = look(depot, &target).await;
+        let (work, caller, key) = (depot.clone(), caller.clone(), key.cloned());
+        let write = depot.write_again(move |conn| {
+            let profile = profiles::lock(conn, target.profile.id)?;
+            let profile = observations::learn(conn, &work, profile, &seen, work.now())?;
+            let command = complete(conn, &target.rules, &asked)?;
+            check(conn, &target.rules, &profile, &command)?;
+            let id = OperationId::generate(work.ids.as_ref());
+            let sealed = seal(&work, &target.account, id, asked.contact.as_ref())?;
+            let placing = Placing { id, account: &target.account, command: &command, sealed };
+            place(conn, &work, profile, placing)?;
+            idempotency::record(conn, &work, &caller, key.as_ref(), 202, &id.to_string())?;
+            Ok(id)
+        });
+        write.await.map_err(|error| open_operation(error, action.as_ref()))
+    });
+    let view = taken(depot, made.await?).await?;
+    if !view.1 {
+        metrics::counter!("simdepot_line_commands_total", "action" => action.to_string()).increment(1);
+    }
+    Ok(view)
+}
+
+/// Tells what a command would do, and does nothing.
+///
+/// # Errors
+/// As [`command`].
+pub async fn preview(
+    depot: &Depot,
+    caller: &Caller,
+    iccid: Iccid,
+    asked: LineRequest,
+) -> Result<Preview, AppError> {
+    let target = target(depot, caller, &iccid).await?;
+    let seen = look(depot, &target).await;
+    let work = depot.clone();
+    let write = depot.write_again(move |conn| {
+        let profile = profiles::lock(conn, target.profile.id)?;
+        let profile = observations::learn(conn, &work, profile, &seen, work.now())?;
+        let command = complete(conn, &target.rules, &asked)?;
+        let to = check(conn, &target.rules, &profile, &command)?;
+        books::check(conn, &target.account, &profile, &command)?;
+        if operations::open_of(conn, profile.id)?.is_some() {
+            return Err(busy(command.action().as_ref()));
+        }
+        let from = profile.sim.as_ref().map(|seen| seen.status);
+        Ok(Preview { iccid: profile.iccid, command, from, to: to.or(from) })
+    });
+    write.await
+}
+
+async fn target(depot: &Depot, caller: &Caller, iccid: &Iccid) -> Result<Target, AppError> {
+    let (caller, iccid) = (caller.clone(), iccid.clone());
+    let read = depot.store.read(move |conn| {
+        let profile = visible(conn, &caller, &iccid)?;
+        let account = pools::get(conn, profile.pool_id)?.settings.carrier_account;
+        Ok::<_, AppError>((profile, account))
+    });
+    let (profile, account) = read.await?;
+    let rules = depot.account(&account)?.carrier.line_rules();
+    let rules = rules.ok_or_else(|| AppError::UnsupportedByCarrier { account: account.clone() })?;
+    Ok(Target { profile, account, rules })
+}
+
+/// The line as it is now. A carrier that cannot be read now is no reason to refuse: the worker reads it again.
+async fn look(depot: &Depot, target: &Target) -> Sightings {
+    let Ok(account) = depot.account(&target.account) else {
+        return Sightings::default();
+    };
+    let iccid = &target.profile.iccid;
+    let line = match tokio::time::timeout(account.timeout, account.carrier.line(iccid)).await {
+        Ok(Ok(line)) => line,
+        Ok(Err(ReadError::Denied { .. })) | Err(_) => None,
+        Ok(Err(error)) => {
+            tracing::info!(%iccid, %error, "the line cannot be read; going by what is known of it");
+            None
+        }
+    };
+    Sightings { line, ..Sightings::default() }
+}
+
+/// The command with its service profile and rate plan, checked against what the rate plan allows.
+fn complete(conn: &mut Conn<'_>, rules: &LineRules, asked: &LineRequest) -> Result<LineCommand, AppError> {
+    let name = asked.service_profile.as_deref();
+    let mut command = asked.command.clone();
+    if let LineCommand::Activate(setup) | LineCommand::Modify(setup) | LineCommand::TestMode(setup) =
+        &mut command
+    {
+        *setup = service_profiles::resolve(conn, name, std::mem::take(setup))?;
+    }
+    let named = command.setup().and_then(|setup| setup.rate_plan.clone());
+    let Some(rate_plan) = named.or_else(|| rules.rate_plan.clone()) else {
+        let message = "the account has no rate_plan, and the carrier wants one with every command";
+        return Err(AppError::invalid("/rate_plan", "required", message));
+    };
+    if let Some(LineSetup { options, .. }) = command.setup() {
+        rate_plans::check(conn, &rate_plan, options)?;
+    }
+    Ok(command)
+}
+
+/// Whether the line takes the command in its status, as last seen. A line of which nothing is known is the worker's to
+/// judge.
+fn check(
+    conn: &mut Conn<'_>,
+    rules: &LineRules,
+    profile: &Profile,
+    command: &LineCommand,
+) -> Result<Option<SimStatus>, AppError> {
+    let Some(status) = profile.sim.as_ref().map(|seen| seen.status) else {
+        return Ok(None);
+    };
+    let suspended_by = lines::find(conn, profile.id)?.and_then(|line| line.details.suspended_by);
+    rules.check(command.action(), status, suspended_by).map_err(forbidden)
+}
+
+pub(super) fn forbidden(broken: RuleBroken) -> AppError {
+    AppError::InvalidTransition {
+        from: broken.from.to_string(),
+        command: broken.action.to_string(),
+        detail: broken.to_string(),
+    }
+}
+
+/// Contact data are sealed for the one operation that takes them to the carrier.
+fn seal(
+    depot: &Depot,
+    account: &AccountName,
+    id: OperationId,
+    contact: Option<&Contact>,
+) -> Result<Option<Vec<u8>>, AppError> {
+    let Some(contact) = contact else {
+        return Ok(None);
+    };
+    let text = serde_json::to_vec(contact).map_err(|error| AppError::Internal(error.to_string()))?;
+    let key = depot.store.vault().journal_key().map_err(StoreError::from)?;
+    Ok(Some(key.seal(account.as_str(), &id.to_string(), &text).map_err(StoreError::from)?))
+}
+
+/// A command about to be written down.
+pub(crate) struct Placing<'a> {
+    /// Its id.
+    pub(crate) id: OperationId,
+    /// At which account.
+    pub(crate) account: &'a AccountName,
+    /// The command in full.
+    pub(crate) command: &'a LineCommand,
+    /// Contact data, sealed.
+    pub(crate) sealed: Option<Vec<u8>>,
+}
+
+/// Writes a command to a locked profile's line down, in the caller's transaction: what it takes into use leaves the stock
+/// with it.
+///
+/// # Errors
+/// [`AppError::InvalidTransition`] for a profile that the command may not take into use; `Unique` while another operation
+/// of the profile is open.
+pub(crate) fn place(
+    conn: &mut Conn<'_>,
+    depot: &Depot,
+    profile: Profile,
+    placing: Placing<'_>,
+) -> Result<(), AppError> {
+    let Placing { id, account, command, sealed } = placing;
+    let iccid = profile.iccid.clone();
+    let request = OperationRequest::Line { command: command.clone() };
+    write_down(
+        conn,
+        depot,
+        NewOperation {
+            id,
+            carrier_account: account.clone(),
+            request,
+            profile_id: profile.id,
+            allocation_id: None,
+            order: None,
+            bundle: None,
+            sealed,
+        },
+        &iccid,
+    )?;
+    books::take_into_use(conn, depot, account, &profile, command)
+}
+
+fn write_down(
+    conn: &mut Conn<'_>,
+    depot: &Depot,
+    operation: NewOperation,
+    iccid: &Iccid,
+) -> Result<(), AppError> {
+    let (id, now) = (operation.id, conn.now()?);
+    let pending = Fact::OperationStatusChanged {
+        iccid: iccid.clone(),
+        kind: Some(operation.request.kind().to_owned()),
+        from: None,
+        to: OperationStatus::Pending,
+        order_type: None,
+        code: None,
+        reason: None,
+    };
+    operations::insert_many(conn, &[operation], now)?;
+    events::append(conn, &[depot.event(now, Subject::Operation(id), 1, pending)])?;
+    Ok(())
+}
+
+/// Changes a bundle that the carrier has: written down at once, carried out soon.
+///
+/// # Errors
+/// [`AppError::NotFound`]; [`AppError::InvalidTransition`] for a bundle that is over or that the carrier has not
+/// confirmed, or while another operation of the profile is open.
+pub async fn change_bundle(
+    depot: &Depot,
+    caller: &Caller,
+    (iccid, bundle): (Iccid, BundleId),
+    change: BundleCommand,
+    key: Option<&IdempotencyKey>,
+) -> Result<(OperationView, bool), AppError> {
+    let made = idempotency::once(depot, caller, key, || async {
+        let (work, caller, key) = (depot.clone(), caller.clone(), key.cloned());
+        let write = depot.write_again(move |conn| {
+            let profile = visible(conn, &caller, &iccid)?;
+            let profile = profiles::lock(conn, profile.id)?;
+            let bundle = bundles::find(conn, bundle)?.filter(|bundle| bundle.profile_id == profile.id);
+            let bundle = bundle.ok_or(AppError::NotFound { what: "bundle" })?;
+            let subscription_id = changeable(&bundle.status, bundle.subscription_id.clone(), change)?;
+            let id = OperationId::generate(work.ids.as_ref());
+            let operation = NewOperation {
+                id,
+                carrier_account: bundle.carrier_account.clone(),
+                request: OperationRequest::ChangeBundle { subscription_id, product: bundle.product, change },
+                profile_id: profile.id,
+                allocation_id: None,
+                order: None,
+                bundle: Some(bundle.id),
+                sealed: None,
+            };
+            write_down(conn, &work, operation, &profile.iccid)?;
+            idempotency::record(conn, &work, &caller, key.as_ref(), 202, &id.to_string())?;
+            Ok(id)
+        });
+        write.await.map_err(|error| open_operation(error, change.as_ref()))
+    });
+    taken(depot, made.await?).await
+}
+
+fn changeable(
+    status: &BundleStatus,
+    subscription_id: Option<String>,
+    change: BundleCommand,
+) -> Result<String, AppError> {
+    match subscription_id {
+        Some(subscription_id) if status.is_usable() => Ok(subscription_id),
+        _ => Err(AppError::InvalidTransition {
+            from: status.to_string(),
+            command: change.to_string(),
+            detail: "only a bundle that the carrier has, and that is not over, is changed".to_owned(),
+        }),
+    }
+}
+
+/// The one-open-operation index: a second write must not start before the first is decided.
+fn open_operation(error: AppError, command: &str) -> AppError {
+    match error {
+        AppError::Store(StoreError::Unique { .. }) => busy(command),
+        other => other,
+    }
+}
+
+fn busy(command: &str) -> AppError {
+    AppError::InvalidTransition {
+        from: "operation_open".to_owned(),
+        command: command.to_owned(),
+        detail: "another carrier operation of this profile is open; try again when it has ended".to_owned(),
+    }
+}
+
+async fn taken(depot: &Depot, made: Once<OperationId>) -> Result<(OperationView, bool), AppError> {
+    let (id, replayed) = match made {
+        Once::Made(id) => (id, false),
+        Once::Replayed(id) => (id.parse().map_err(|_| idempotency::unreadable_record())?, true),
+    };
+    depot.signals.lines.notify_one();
+    Ok((get(depot, id).await?, replayed))
+}

@@ -1,0 +1,113 @@
+//! What a carrier's event tells of a command: it is done, it failed, or it is worth a look.
+
+use serde_json::json;
+use simdepot_domain::carrier::{Concern, Refusal};
+use simdepot_domain::carrier_event::{LineChange, LineNews};
+use simdepot_domain::channel::AccountName;
+use simdepot_domain::line::LineAction;
+use simdepot_domain::operation::{Lane, OperationStatus};
+use simdepot_persistence::operations::{self, Operation};
+use simdepot_persistence::{Conn, profiles};
+
+use super::outcome::{Done, Recording, action_of};
+use crate::depot::Depot;
+use crate::error::AppError;
+use crate::observations::Sightings;
+
+/// Weighs news of a line for the command that is open on it, in the caller's transaction. The status that the event tells
+/// is learned by whoever calls this.
+///
+/// # Errors
+/// When the store refuses; a race when the operation changed in between.
+pub(crate) fn hear(
+    conn: &mut Conn<'_>,
+    depot: &Depot,
+    account: &AccountName,
+    profile_id: i64,
+    news: &LineNews,
+) -> Result<(), AppError> {
+    let Some(operation) = concerned(conn, account, profile_id, news)? else {
+        return Ok(());
+    };
+    let Some(action) = action_of(&operation) else {
+        return Ok(());
+    };
+    let known = operation.carrier_reference.as_ref();
+    let is_its_own = known.is_some() && known == news.transaction.as_ref();
+    let now = conn.now()?;
+    match operation.status {
+        OperationStatus::Accepted | OperationStatus::NeedsAttention if is_its_own => {
+            let recording = Recording { depot, operation: &operation, token: None, now };
+            if let Some(words) = &news.failed {
+                return recording.refuse(conn, &failed(words), None);
+            }
+            // What moved to another SIM or number must be read: the event does not tell enough of it.
+            if announces(news.change, action)
+                && !matches!(action, LineAction::SwapSim | LineAction::SwapMsisdn)
+            {
+                let evidence = json!({ "source": "event", "transaction": news.transaction });
+                return recording.done(conn, &Done::by("told_by_carrier", evidence, Sightings::default()));
+            }
+            Ok(operations::follow_now(conn, &operation, now)?)
+        }
+        // The answer is still on its way, or was lost: the transaction's id is worth keeping.
+        OperationStatus::Sent | OperationStatus::Unknown if announces(news.change, action) => {
+            if let Some(transaction) = &news.transaction {
+                operations::add_hint(conn, operation.id, transaction)?;
+            }
+            Ok(operations::follow_now(conn, &operation, now)?)
+        }
+        OperationStatus::Accepted if announces(news.change, action) => {
+            Ok(operations::follow_now(conn, &operation, now)?)
+        }
+        OperationStatus::Pending
+        | OperationStatus::Sent
+        | OperationStatus::Accepted
+        | OperationStatus::Done
+        | OperationStatus::Refused
+        | OperationStatus::Unknown
+        | OperationStatus::NeedsAttention
+        | OperationStatus::Cancelled => Ok(()),
+    }
+}
+
+/// The command that the event names, else the one that is open on the line.
+fn concerned(
+    conn: &mut Conn<'_>,
+    account: &AccountName,
+    profile_id: i64,
+    news: &LineNews,
+) -> Result<Option<Operation>, AppError> {
+    if let Some(transaction) = &news.transaction
+        && let Some(named) = operations::of_transaction(conn, account, transaction)?
+    {
+        profiles::lock(conn, named.profile_id)?;
+        return Ok(operations::find(conn, named.id)?.filter(|operation| operation.status.is_open()));
+    }
+    Ok(operations::open_of(conn, profile_id)?.filter(|operation| operation.request.lane() == Lane::Line))
+}
+
+/// Whether an event of this kind announces the end of such a command.
+fn announces(change: LineChange, action: LineAction) -> bool {
+    match action {
+        LineAction::Activate | LineAction::LeaveTestMode | LineAction::LeaveTariffHoliday => {
+            matches!(change, LineChange::Activated | LineChange::Reactivated)
+        }
+        LineAction::Reactivate => matches!(change, LineChange::Reactivated | LineChange::Activated),
+        LineAction::Modify | LineAction::SetContact => change == LineChange::Modified,
+        LineAction::Suspend => change == LineChange::Suspended,
+        LineAction::Terminate => change == LineChange::Terminated,
+        LineAction::SwapSim => change == LineChange::SimSwapped,
+        LineAction::SwapMsisdn => change == LineChange::MsisdnSwapped,
+        LineAction::TariffHoliday => change == LineChange::TariffHoliday,
+        LineAction::TestMode => change == LineChange::TestMode,
+    }
+}
+
+fn failed(words: &str) -> Refusal {
+    Refusal {
+        code: "transaction_failed".to_owned(),
+        detail: Some(words.chars().take(500).collect()),
+        concerns: Concern::Request,
+    }
+}

@@ -1,0 +1,399 @@
+//! Recording how commands ended, or how far they have come: for many at a time.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Value as Json, json};
+use simdepot_domain::bundle::BundleStatus;
+use simdepot_domain::carrier::{CommandReceipt, Commanded, Concern, LineReading, Refusal, Unavailable};
+use simdepot_domain::iccid::Iccid;
+use simdepot_domain::line::{LineAction, LineCommand, LineDetails};
+use simdepot_domain::observation::Source;
+use simdepot_domain::operation::{BundleCommand, OperationRequest, OperationStatus, OperationStep};
+use simdepot_persistence::bundles::BundleChange;
+use simdepot_persistence::operations::{self, Operation, OperationChange};
+use simdepot_persistence::{Conn, bundles, profiles};
+use uuid::Uuid;
+
+use super::batch::write_each;
+use super::{Known, books, swap};
+use crate::depot::Depot;
+use crate::error::AppError;
+use crate::observations::{self, Sightings};
+use crate::operations::deferral::{LONGEST_PAUSE, TRIES, backoff};
+use crate::operations::writes::{change_bundle, change_operation, problem, step as next};
+
+/// When an accepted command is first asked for.
+pub(super) const FIRST_LOOK: TimeDelta = TimeDelta::seconds(1);
+
+/// How a command ended, or stands.
+#[derive(Debug, Clone)]
+pub(super) enum Ended {
+    /// The carrier's answer to the sending.
+    Answer(Commanded),
+    /// Not sent: it is so already, by an earlier sending.
+    Reached(Box<Sightings>),
+    /// Not sent: the carrier cannot be asked now.
+    NotTaken(Unavailable),
+    /// Not sent, or surely not done.
+    Refused(Refusal, Box<Sightings>),
+    /// The carrier did it.
+    Done(Box<Done>),
+    /// Nothing is decided: it is asked for again then.
+    LookAgain(Box<Known>, DateTime<Utc>),
+    /// It was surely not taken: it is sent again.
+    SendAgain,
+    /// A person must decide.
+    GiveUp {
+        /// Our code.
+        code: &'static str,
+        /// What to do.
+        detail: String,
+        /// What was seen.
+        known: Box<Known>,
+    },
+}
+
+/// A command that the carrier did.
+#[derive(Debug, Clone)]
+pub(super) struct Done {
+    /// What proves it.
+    pub(super) evidence: Json,
+    /// Our code for it, in the operation's event.
+    pub(super) code: &'static str,
+    /// The line, as it is since.
+    pub(super) seen: Sightings,
+    /// The line of the SIM that took over, for a swap.
+    pub(super) successor: Sightings,
+    /// A person's reason.
+    pub(super) reason: Option<String>,
+}
+
+impl Done {
+    pub(super) fn by(code: &'static str, evidence: Json, seen: Sightings) -> Self {
+        Self { evidence, code, seen, successor: Sightings::default(), reason: None }
+    }
+}
+
+/// Records many at once. One that met a concurrent change is left to whoever changed it.
+///
+/// # Errors
+/// When the store cannot be asked. Operations are then as they were, which is true.
+pub(super) async fn record(
+    depot: &Depot,
+    token: Uuid,
+    ended: Vec<(Operation, Ended)>,
+) -> Result<(), AppError> {
+    if ended.is_empty() {
+        return Ok(());
+    }
+    let (operations, counted): (Vec<Operation>, Vec<&'static str>) =
+        ended.iter().map(|(operation, ended)| (operation.clone(), outcome_of(ended))).unzip();
+    let work = depot.clone();
+    let written = write_each(depot, ended, move |conn, (operation, ended)| {
+        let now = conn.now()?;
+        let recording = Recording { depot: &work, operation, token: Some(token), now };
+        recording.record(conn, ended)
+    });
+    for ((operation, outcome), written) in operations.iter().zip(counted).zip(written.await?) {
+        match written {
+            Ok(()) => {
+                depot.signals.changed(operation.id.0);
+                count(operation, outcome);
+            }
+            Err(error) if error.is_race() => {
+                tracing::info!(operation = %operation.id, outcome, %error, "a command was decided by somebody else");
+            }
+            Err(error) => {
+                tracing::error!(operation = %operation.id, outcome, %error, "a command's outcome is not recorded")
+            }
+        }
+    }
+    Ok(())
+}
+
+fn outcome_of(ended: &Ended) -> &'static str {
+    match ended {
+        Ended::Answer(Commanded::Done(CommandReceipt::Accepted { .. })) => "accepted",
+        Ended::Answer(Commanded::Done(CommandReceipt::Done { .. })) | Ended::Reached(_) | Ended::Done(_) => {
+            "done"
+        }
+        Ended::Answer(Commanded::Refused(_)) | Ended::Refused(..) => "refused",
+        Ended::Answer(Commanded::NotTaken(_)) | Ended::NotTaken(_) | Ended::SendAgain => "not_taken",
+        Ended::Answer(Commanded::Unknown(_)) => "unknown",
+        Ended::LookAgain(..) => "open",
+        Ended::GiveUp { .. } => "needs_attention",
+    }
+}
+
+fn count(operation: &Operation, outcome: &'static str) {
+    if outcome != "open" {
+        let kind = operation.request.kind();
+        metrics::counter!("simdepot_operation_outcomes_total", "kind" => kind, "outcome" => outcome)
+            .increment(1);
+    }
+}
+
+/// A sent command whose process died: its answer is lost.
+///
+/// # Errors
+/// When the store refuses, or the operation changed.
+pub(crate) fn mark_unknown(
+    conn: &mut Conn<'_>,
+    depot: &Depot,
+    operation: &Operation,
+    reason: &str,
+) -> Result<(), AppError> {
+    let now = conn.now()?;
+    Recording { depot, operation, token: None, now }.lose(conn, reason, None)
+}
+
+/// One operation about to be changed.
+pub(super) struct Recording<'a> {
+    pub(super) depot: &'a Depot,
+    pub(super) operation: &'a Operation,
+    pub(super) token: Option<Uuid>,
+    pub(super) now: DateTime<Utc>,
+}
+
+impl Recording<'_> {
+    pub(super) fn record(&self, conn: &mut Conn<'_>, ended: &Ended) -> Result<(), AppError> {
+        match ended {
+            Ended::Answer(Commanded::Done(CommandReceipt::Accepted { transaction })) => {
+                self.accept(conn, transaction.as_deref())
+            }
+            Ended::Answer(Commanded::Done(CommandReceipt::Done { reference })) => {
+                let evidence = json!({ "source": "answer", "reference": reference });
+                self.done(conn, &Done::by("answered", evidence, Sightings::default()))
+            }
+            Ended::Answer(Commanded::Refused(refusal)) => self.refused(conn, refusal, &Sightings::default()),
+            Ended::Answer(Commanded::NotTaken(why)) | Ended::NotTaken(why) => self.put_off(conn, why),
+            Ended::Answer(Commanded::Unknown(lost)) => {
+                self.lose(conn, &lost.reason, lost.taken_as.as_deref())
+            }
+            Ended::Reached(seen) => {
+                let evidence = json!({ "source": "line", "line": Known::of(self.operation).before });
+                self.done(conn, &Done::by("found_at_carrier", evidence, seen.as_ref().clone()))
+            }
+            Ended::Refused(refusal, seen) => self.refused(conn, refusal, seen),
+            Ended::Done(done) => self.done(conn, done),
+            Ended::LookAgain(known, at) => self.look_again(conn, known, *at),
+            Ended::SendAgain => self.send_again(conn),
+            Ended::GiveUp { code, detail, known } => self.give_up(conn, code, detail, known),
+        }
+    }
+
+    fn iccid(&self, conn: &mut Conn<'_>) -> Result<Iccid, AppError> {
+        Ok(profiles::get(conn, self.operation.profile_id)?.iccid)
+    }
+
+    fn change(
+        &self,
+        conn: &mut Conn<'_>,
+        change: &OperationChange,
+        code: Option<&str>,
+    ) -> Result<(), AppError> {
+        let iccid = self.iccid(conn)?;
+        let code = code.map(str::to_owned);
+        change_operation(conn, self.depot, self.operation, self.token, change, &iccid, code, self.now)
+    }
+
+    /// The carrier works on it. An event that came before the answer is a hint by then: it is asked for at once.
+    fn accept(&self, conn: &mut Conn<'_>, transaction: Option<&str>) -> Result<(), AppError> {
+        let current = operations::find(conn, self.operation.id)?;
+        let told = current.is_some_and(|operation| !operation.hints.is_empty());
+        let look_at = if told { self.now } else { self.now + FIRST_LOOK };
+        let change = OperationChange {
+            carrier_reference: transaction.map(str::to_owned),
+            resolve_after: Some(look_at),
+            ..OperationChange::to(next(self.operation, OperationStep::Accept)?)
+        };
+        self.change(conn, &change, None)
+    }
+
+    pub(super) fn done(&self, conn: &mut Conn<'_>, done: &Done) -> Result<(), AppError> {
+        let Done { evidence, code, seen, successor, reason } = done;
+        let change = OperationChange {
+            evidence: Some(evidence.clone()),
+            reason: reason.clone(),
+            ..OperationChange::to(next(self.operation, OperationStep::Complete)?)
+        };
+        self.change(conn, &change, Some(code))?;
+        match (&seen.line, &self.operation.request) {
+            // Nothing was read since: what was asked for is true now.
+            (None, OperationRequest::Line { command }) => self.learn(conn, &self.asked_for(command))?,
+            _ => self.learn(conn, seen)?,
+        }
+        match &self.operation.request {
+            OperationRequest::Line { command: LineCommand::SwapSim { new_iccid } } => {
+                swap::swap(conn, self.depot, self.operation, new_iccid, successor)
+            }
+            OperationRequest::ChangeBundle { change: BundleCommand::Terminate, .. } => self.end_bundle(conn),
+            _ => Ok(()),
+        }
+    }
+
+    fn asked_for(&self, command: &LineCommand) -> Sightings {
+        let setup = command.setup();
+        let group = match command {
+            LineCommand::SetContact { group } => group.clone(),
+            _ => setup.and_then(|setup| setup.group.clone()),
+        };
+        let details = LineDetails {
+            rate_plan: setup.and_then(|setup| setup.rate_plan.clone()),
+            group,
+            external_reference: setup.and_then(|setup| setup.external_reference.clone()),
+            ..LineDetails::default()
+        };
+        let line = LineReading {
+            msisdn: None,
+            sim_status: None,
+            observed_at: self.depot.now(),
+            dated_by_carrier: false,
+            source: Source::Answer,
+            details,
+        };
+        Sightings { line: Some(line), ..Sightings::default() }
+    }
+
+    fn learn(&self, conn: &mut Conn<'_>, seen: &Sightings) -> Result<(), AppError> {
+        let profile = profiles::lock(conn, self.operation.profile_id)?;
+        observations::learn(conn, self.depot, profile, seen, self.depot.now()).map(drop)
+    }
+
+    /// An event may have told of its end before.
+    fn end_bundle(&self, conn: &mut Conn<'_>) -> Result<(), AppError> {
+        let bundle = self.operation.bundle.map(|id| bundles::find(conn, id)).transpose()?.flatten();
+        if bundle.is_none_or(|bundle| bundle.status.is_final()) {
+            return Ok(());
+        }
+        let iccid = self.iccid(conn)?;
+        let ended = BundleChange { status: Some(BundleStatus::Terminated), ..BundleChange::default() };
+        change_bundle(conn, self.depot, self.operation, &ended, &iccid, self.now)
+    }
+
+    /// Surely not done. After a lost answer that is only believed when the line shows it: an earlier sending may be why
+    /// it is refused now.
+    fn refused(&self, conn: &mut Conn<'_>, refusal: &Refusal, seen: &Sightings) -> Result<(), AppError> {
+        self.learn(conn, seen)?;
+        if self.operation.answer_lost {
+            let detail = refusal.detail.as_deref().unwrap_or("the carrier gave no reason");
+            let why = format!("refused after the answer to an earlier sending was lost: {detail}");
+            return self.needs_person(
+                conn,
+                problem(&Refusal { detail: Some(why), ..refusal.clone() })?,
+                &refusal.code,
+            );
+        }
+        self.refuse(conn, refusal, None)
+    }
+
+    /// Surely not done, whatever went before.
+    pub(super) fn refuse(
+        &self,
+        conn: &mut Conn<'_>,
+        refusal: &Refusal,
+        reason: Option<&str>,
+    ) -> Result<(), AppError> {
+        let change = OperationChange {
+            problem: Some(problem(refusal)?),
+            reason: reason.map(str::to_owned),
+            ..OperationChange::to(next(self.operation, OperationStep::Refuse)?)
+        };
+        self.change(conn, &change, Some(&refusal.code))?;
+        if let OperationRequest::Line { command } = &self.operation.request {
+            books::give_back(conn, self.depot, self.operation, command)?;
+        }
+        Ok(())
+    }
+
+    /// The carrier surely has not taken it. After too long it fails.
+    fn put_off(&self, conn: &mut Conn<'_>, why: &Unavailable) -> Result<(), AppError> {
+        let (operation, work) = (self.operation, &self.depot.work);
+        let waited = self.now - operation.waiting_since.unwrap_or(self.now);
+        if waited > work.give_up && operation.deferrals >= TRIES {
+            let code = "carrier_unavailable".to_owned();
+            let detail = Some(why.reason.clone());
+            let refusal = Refusal { code, detail, concerns: Concern::Account };
+            return self.refused(conn, &refusal, &Sightings::default());
+        }
+        let asked = why.retry_after_ms.and_then(|ms| i64::try_from(ms).ok()).map(TimeDelta::milliseconds);
+        let asked = asked.unwrap_or_default().min(LONGEST_PAUSE);
+        let pause = backoff(operation.deferrals, work.backoff_cap, self.depot.ids.uuid()).max(asked);
+        if operation.status == OperationStatus::Pending {
+            let Some(token) = self.token else {
+                return Ok(());
+            };
+            return Ok(operations::put_off(conn, operation, token, self.now + pause)?);
+        }
+        let change = OperationChange {
+            deferred_to: Some(self.now + pause),
+            ..OperationChange::to(next(operation, OperationStep::PutBack)?)
+        };
+        self.change(conn, &change, Some("not_taken"))
+    }
+
+    fn lose(&self, conn: &mut Conn<'_>, reason: &str, taken_as: Option<&str>) -> Result<(), AppError> {
+        tracing::warn!(operation = %self.operation.id, reason, "the answer to a command is lost; not sent again");
+        let change = OperationChange {
+            problem: Some(json!({ "code": "answer_lost", "detail": reason })),
+            // How the line stood before is what it is compared with.
+            resolution: Some(Known::of(self.operation).document()?),
+            ..OperationChange::to(next(self.operation, OperationStep::Lose)?)
+        };
+        self.change(conn, &change, Some("answer_lost"))?;
+        if let Some(hint) = taken_as {
+            operations::add_hint(conn, self.operation.id, hint)?;
+        }
+        Ok(())
+    }
+
+    fn look_again(&self, conn: &mut Conn<'_>, known: &Known, at: DateTime<Utc>) -> Result<(), AppError> {
+        let Some(token) = self.token else {
+            return Ok(());
+        };
+        Ok(operations::look_again(conn, self.operation, token, &known.document()?, at)?)
+    }
+
+    fn send_again(&self, conn: &mut Conn<'_>) -> Result<(), AppError> {
+        tracing::info!(operation = %self.operation.id, "a lost answer was found out: surely not taken; sent again");
+        let change = OperationChange {
+            deferred_to: Some(self.now),
+            resolution: Some(
+                Known { before: Known::of(self.operation).before, ..Known::default() }.document()?,
+            ),
+            ..OperationChange::to(next(self.operation, OperationStep::PutBack)?)
+        };
+        self.change(conn, &change, Some("surely_not_taken"))
+    }
+
+    fn give_up(&self, conn: &mut Conn<'_>, code: &str, detail: &str, known: &Known) -> Result<(), AppError> {
+        tracing::error!(operation = %self.operation.id, code, "a command cannot be decided; a person must");
+        let operation = Operation { resolution: Some(known.document()?), ..self.operation.clone() };
+        let recording = Recording { operation: &operation, ..*self };
+        recording.needs_person(conn, json!({ "code": code, "detail": detail }), code)
+    }
+
+    fn needs_person(&self, conn: &mut Conn<'_>, problem: Json, code: &str) -> Result<(), AppError> {
+        let operation = self.operation;
+        let evidence = json!({
+            "sent_at": operation.sent_at,
+            "first_sent_at": operation.first_sent_at,
+            "reads": operation.reads,
+            "hints": operation.hints,
+            "known": operation.resolution,
+        });
+        let change = OperationChange {
+            problem: Some(problem),
+            evidence: Some(evidence),
+            ..OperationChange::to(next(operation, OperationStep::GiveUp)?)
+        };
+        self.change(conn, &change, Some(code))
+    }
+}
+
+/// The action of a line command.
+pub(super) fn action_of(operation: &Operation) -> Option<LineAction> {
+    match &operation.request {
+        OperationRequest::Line { command } => Some(command.action()),
+        OperationRequest::PlaceBundle { .. } | OperationRequest::ChangeBundle { .. } => None,
+    }
+}

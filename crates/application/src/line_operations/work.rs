@@ -1,0 +1,247 @@
+//! The worker: leases commands of one account, reads their lines, commits that they are sent, and sends them, side by
+//! side. Each phase is one transaction for all of them.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::future::join_all;
+use simdepot_domain::carrier::{Commanded, Lost, Unavailable};
+use simdepot_domain::channel::AccountName;
+use simdepot_domain::line::SuspendedBy;
+use simdepot_domain::operation::{Lane, OperationStep};
+use simdepot_persistence::operations::{self, BatchLease, Operation, OperationChange};
+use simdepot_persistence::profiles::{self, Profile};
+use simdepot_persistence::{Conn, lines};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::batch::write_each;
+use super::gather::{Decision, Gathered, gather};
+use super::outcome::{self, Ended};
+use super::{Known, Order};
+use crate::depot::{Account, Depot};
+use crate::error::AppError;
+use crate::observations;
+use crate::operations::writes::{change_operation, step as next};
+
+/// Commands of one account that a worker has in hand at a time.
+pub(super) const BATCH: i64 = 64;
+/// Such batches of one account that a process has in hand.
+const BATCHES: usize = 2;
+/// First and longest pause before outcomes are recorded again.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// Carries out some commands that are due. `false` when there were none.
+///
+/// # Errors
+/// When the store cannot be asked. What goes wrong at the carrier is an outcome, not an error.
+pub async fn step(depot: &Depot) -> Result<bool, AppError> {
+    // Looked for without a write transaction first: idle workers must not queue for SQLite's only writer.
+    let due = depot.store.read(|conn| {
+        let now = conn.now()?;
+        operations::due_accounts(conn, Lane::Line, now)
+    });
+    let Some(place) = depot.line_batches.enter(&due.await?, BATCHES) else {
+        return Ok(false);
+    };
+    let lease = lease(depot, place.account.clone()).await?;
+    if lease.operations.is_empty() {
+        return Ok(false);
+    }
+    // One signal wakes one worker; each wakes the next.
+    depot.signals.lines.notify_one();
+    Box::pin(carry_out(depot, &place.account, lease)).await?;
+    Ok(true)
+}
+
+async fn lease(depot: &Depot, account: AccountName) -> Result<BatchLease, AppError> {
+    let length = depot.account(&account).map_or(depot.work.lease, |account| depot.lease_of(account));
+    let token = depot.ids.uuid();
+    let write = depot.store.write(move |conn| {
+        let now = conn.now()?;
+        Ok(operations::lease_pending(conn, &account, (token, now + length), now, BATCH)?)
+    });
+    write.await
+}
+
+async fn carry_out(depot: &Depot, name: &AccountName, lease: BatchLease) -> Result<(), AppError> {
+    let started = Instant::now();
+    let token = lease.token;
+    let account = match depot.account(name) {
+        Ok(account) => account.clone(),
+        // The operator may bring the account back: nothing is lost by waiting.
+        Err(error) => {
+            let why = Unavailable { reason: error.to_string(), retry_after_ms: None };
+            let later =
+                lease.operations.into_iter().map(|operation| (operation, Ended::NotTaken(why.clone())));
+            return outcome::record(depot, token, later.collect()).await;
+        }
+    };
+    let gathered = read(depot, &account, &lease).await?;
+    let (mut to_send, mut ended) = (Vec::new(), Vec::new());
+    for Gathered { operation, seen, decision } in gathered {
+        match decision {
+            Decision::Send(plan) => to_send.push((operation, seen, *plan)),
+            Decision::Reached => ended.push((operation, Ended::Reached(Box::new(seen)))),
+            Decision::Defer(why) => ended.push((operation, Ended::NotTaken(why))),
+            Decision::Refuse(refusal) => ended.push((operation, Ended::Refused(refusal, Box::new(seen)))),
+        }
+    }
+    outcome::record(depot, token, ended).await?;
+    let dated = Instant::now();
+    let until = lease.until;
+    let timeout = account.timeout;
+    let sent = write_each(depot, to_send, {
+        let work = depot.clone();
+        move |conn, (operation, seen, (order, before))| {
+            let known = Known { before: before.clone(), ..Known::default() };
+            let sending = Sending { operation, known: &known, token, until, timeout };
+            let profile = profiles::lock(conn, operation.profile_id)?;
+            observations::learn(conn, &work, profile, seen, work.now())?;
+            Ok((sending.commit(conn, &work)?, order.clone()))
+        }
+    });
+    let mut ready = Vec::new();
+    for sent in sent.await? {
+        match sent {
+            Ok(sent) => ready.push(sent),
+            // Somebody else changed it; it is leased again when this lease has run out, from what is true then.
+            Err(error) => tracing::info!(%error, "a command met a concurrent change; not sent"),
+        }
+    }
+    // A worker that was paused since it leased, or whose commit took long, does not send: see the sales' worker.
+    let margin = depot.work.resolve_margin.to_std().unwrap_or_default();
+    let lease_time = depot.lease_of(&account).to_std().unwrap_or_default();
+    let late = dated.elapsed() > margin / 2 || started.elapsed() + account.timeout > lease_time;
+    let answers = call_all(&account, ready, late).await;
+    record(depot, token, answers, dated + account.timeout + margin).await
+}
+
+/// Every line, within the time that the lease leaves before the calls.
+async fn read(depot: &Depot, account: &Account, lease: &BatchLease) -> Result<Vec<Gathered>, AppError> {
+    let ids: Vec<i64> = lease.operations.iter().map(|operation| operation.profile_id).collect();
+    let (profiles, known) = depot
+        .store
+        .read(move |conn| {
+            Ok::<_, AppError>((profiles::get_many(conn, &ids)?, lines::of_profiles(conn, &ids)?))
+        })
+        .await?;
+    let profiles: HashMap<i64, Profile> = profiles.into_iter().map(|profile| (profile.id, profile)).collect();
+    let suspended: HashMap<i64, Option<SuspendedBy>> =
+        known.into_iter().map(|(id, line)| (id, line.details.suspended_by)).collect();
+    let budget = depot.lease_of(account).to_std().unwrap_or_default().saturating_sub(account.timeout);
+    let budget = budget.max(Duration::from_secs(1));
+    let reads = lease.operations.iter().filter_map(|operation| {
+        let profile = profiles.get(&operation.profile_id)?;
+        let suspended_by = suspended.get(&operation.profile_id).copied().flatten();
+        Some(async move {
+            let reading = Box::pin(gather(depot, account, operation, profile, suspended_by));
+            match tokio::time::timeout(budget, reading).await {
+                Ok(gathered) => gathered,
+                Err(_) => {
+                    let why = Unavailable { reason: "reads took too long".to_owned(), retry_after_ms: None };
+                    let (operation, seen) = (operation.clone(), observations::Sightings::default());
+                    Ok(Gathered { operation, seen, decision: Decision::Defer(why) })
+                }
+            }
+        })
+    });
+    let mut gathered = Vec::new();
+    for read in join_all(reads).await {
+        match read {
+            Ok(read) => gathered.push(read),
+            Err(error) if error.is_outage() => return Err(error),
+            Err(error) => tracing::error!(%error, "a command cannot be prepared"),
+        }
+    }
+    Ok(gathered)
+}
+
+/// What is committed before a call.
+struct Sending<'a> {
+    operation: &'a Operation,
+    known: &'a Known,
+    token: Uuid,
+    until: DateTime<Utc>,
+    timeout: Duration,
+}
+
+impl Sending<'_> {
+    fn commit(&self, conn: &mut Conn<'_>, depot: &Depot) -> Result<Operation, AppError> {
+        let (operation, now) = (self.operation, conn.now()?);
+        if self.until <= now {
+            return Err(AppError::Store(simdepot_persistence::StoreError::RowsAffected {
+                what: "send under a lease",
+                expected: 1,
+                actual: 0,
+            }));
+        }
+        let timeout = TimeDelta::from_std(self.timeout).unwrap_or_default();
+        let change = OperationChange {
+            sent: true,
+            sent_at: Some((now, now + timeout + depot.work.resolve_margin)),
+            resolution: Some(self.known.document()?),
+            keep_lease: true,
+            ..OperationChange::to(next(operation, OperationStep::Send)?)
+        };
+        let iccid = profiles::get(conn, operation.profile_id)?.iccid;
+        change_operation(conn, depot, operation, Some(self.token), &change, &iccid, None, now)?;
+        let sent = operations::find(conn, operation.id)?;
+        sent.ok_or(AppError::NotFound { what: "operation" })
+    }
+}
+
+async fn call_all(account: &Account, ready: Vec<(Operation, Order)>, late: bool) -> Vec<(Operation, Ended)> {
+    let calls = ready.into_iter().map(|(operation, order)| async move {
+        let answer = if late {
+            let reason = "the worker was paused before the call".to_owned();
+            Commanded::NotTaken(Unavailable { reason, retry_after_ms: None })
+        } else {
+            call(account, &order).await
+        };
+        (operation, Ended::Answer(answer))
+    });
+    join_all(calls).await
+}
+
+/// The call itself. The adapter has its own time-out; this one only guards against an adapter that hangs.
+async fn call(account: &Account, order: &Order) -> Commanded {
+    let limit = account.timeout + Duration::from_secs(1);
+    let answer = async {
+        match order {
+            Order::Line(order) => account.carrier.command_line(order).await,
+            Order::Bundle(order) => account.carrier.change_bundle(order).await,
+        }
+    };
+    match tokio::time::timeout(limit, answer).await {
+        Ok(answer) => answer,
+        Err(_) => Commanded::Unknown(Lost::silent("the adapter did not answer in time")),
+    }
+}
+
+/// The outcomes, again and again while the database is away: what is known now is worth more than all that could be
+/// found out later. From `until` on others look for them.
+async fn record(
+    depot: &Depot,
+    token: Uuid,
+    answers: Vec<(Operation, Ended)>,
+    until: Instant,
+) -> Result<(), AppError> {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match outcome::record(depot, token, answers.clone()).await {
+            Err(error) if error.may_pass() && Instant::now() + pause < until => {
+                tracing::warn!(%error, "outcomes cannot be recorded yet");
+            }
+            Err(error) => {
+                tracing::error!(%error, commands = answers.len(), "outcomes are not recorded");
+                return Err(error);
+            }
+            Ok(()) => return Ok(()),
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
