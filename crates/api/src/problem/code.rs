@@ -37,6 +37,8 @@ pub enum ProblemCode {
     HoldExpired,
     /// The thing is not in a state for that.
     InvalidTransition,
+    /// The carrier, or this account of it, does not have that.
+    UnsupportedByCarrier,
     /// A request with the same idempotency key is under way.
     IdempotencyInFlight,
     /// Fields are wrong.
@@ -71,6 +73,7 @@ impl ProblemCode {
             | Self::PoolExists
             | Self::HoldExpired
             | Self::InvalidTransition
+            | Self::UnsupportedByCarrier
             | Self::IdempotencyInFlight => StatusCode::CONFLICT,
             Self::ValidationFailed | Self::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
@@ -96,6 +99,7 @@ impl ProblemCode {
             Self::PoolExists => "Pool exists",
             Self::HoldExpired => "Hold expired",
             Self::InvalidTransition => "Not possible in this state",
+            Self::UnsupportedByCarrier => "Not supported by the carrier",
             Self::IdempotencyInFlight => "Same request under way",
             Self::ValidationFailed => "Validation failed",
             Self::IdempotencyKeyReused => "Idempotency key used for another request",

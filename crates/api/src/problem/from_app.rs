@@ -50,6 +50,9 @@ impl From<AppError> for Problem {
                 }
                 problem
             }
+            AppError::Unsupported { code } => {
+                Self::new(ProblemCode::UnsupportedByCarrier, detail).with("carrier_code", code)
+            }
             AppError::CarrierUnavailable(error) => unavailable(detail, error),
             AppError::UnknownAccount { .. } => {
                 tracing::error!(error = detail, "a pool names an account that is not configured");
@@ -190,6 +193,13 @@ mod tests {
                 AppError::CarrierRefused { order, bundle: None, refusal: refusal() },
                 502,
                 "carrier-refused",
+                false,
+                None,
+            ),
+            (
+                AppError::Unsupported { code: "unsupported".into() },
+                409,
+                "unsupported-by-carrier",
                 false,
                 None,
             ),
