@@ -13,7 +13,7 @@ use simdepot_application::{
     AppError, Depot, cancellations, deliveries, feed, holds, housekeeping, inbound, operations,
     reconciliation, stock_alerts, webhooks,
 };
-use simdepot_carrier_transatel::{Transatel, TransatelAccount};
+use simdepot_carrier_transatel::{LineSettings, Transatel, TransatelAccount};
 use simdepot_carrier_twin::TwinConfig;
 use simdepot_domain::carrier::{Carrier, Turns, Unavailable};
 use simdepot_domain::channel::AccountName;
@@ -96,6 +96,7 @@ impl Surroundings {
             mvno_ref: twin.mvno_ref,
             cos: twin.cos,
             rate_plan: None,
+            lines: LineSettings::default(),
             webhook_secret: Some(Secret::new(WEBHOOK_SECRET)),
             timeout: self.timeout,
             max_requests_per_second: u32::MAX,
