@@ -22,6 +22,7 @@ mod leases;
 mod line_catalogues;
 mod line_commands;
 mod line_learning;
+mod line_matrix;
 mod lost_answers;
 mod mixed_orders;
 mod orders;
