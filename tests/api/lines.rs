@@ -15,7 +15,7 @@ use simdepot_domain::line::{LineDetails, LineOption};
 use simdepot_domain::msisdn::Msisdn;
 use simdepot_domain::product::Product;
 use simdepot_domain::secret::Secret;
-use simdepot_tests::app::{AppOptions, DELIVERY_HEADER, unique};
+use simdepot_tests::app::{AppOptions, DELIVERY_HEADER, WrapCarrier, unique};
 use simdepot_tests::{TestApp, TestDatabase, on_both_databases};
 
 use crate::checked::assert_body;
@@ -99,7 +99,7 @@ impl Carrier for Talkative {
 }
 
 async fn talkative(db: TestDatabase) -> Option<TestApp> {
-    let wrap_carrier: fn(Arc<dyn Carrier>) -> Arc<dyn Carrier> = |inner| Arc::new(Talkative(inner));
+    let wrap_carrier: WrapCarrier = |inner| Arc::new(Talkative(inner));
     TestApp::in_process(db, AppOptions { wrap_carrier: Some(wrap_carrier), ..AppOptions::default() }).await
 }
 
