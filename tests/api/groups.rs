@@ -75,7 +75,7 @@ on_both_databases! {
         let [first, second, third] = [0, 1, 2].map(|line: usize| lines[line].iccid.clone());
         assert_eq!(found(&app, &format!("group={a}")).await, [first.clone(), second]);
         assert_eq!(found(&app, "external_reference=truck%207").await, [first.clone(), third]);
-        assert_eq!(found(&app, &format!("group={a}&external_reference=truck%207")).await, [first.clone()]);
+        assert_eq!(found(&app, &format!("group={a}&external_reference=truck%207")).await, vec![first.clone()]);
         assert!(found(&app, "group=nobody").await.is_empty());
         let profile = app.get(&format!("/v1/profiles/{first}")).send().await.expect_status(200).json();
         assert_eq!((&profile["group"], &profile["external_reference"]), (&json!(a), &json!("truck 7")));

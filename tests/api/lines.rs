@@ -15,7 +15,7 @@ use simdepot_domain::line::{LineDetails, LineOption};
 use simdepot_domain::msisdn::Msisdn;
 use simdepot_domain::product::Product;
 use simdepot_domain::secret::Secret;
-use simdepot_tests::app::{AppOptions, DELIVERY_HEADER, unique};
+use simdepot_tests::app::{AppOptions, DELIVERY_HEADER, WrapCarrier, unique};
 use simdepot_tests::{TestApp, TestDatabase, on_both_databases};
 
 use crate::checked::assert_body;
@@ -99,7 +99,7 @@ impl Carrier for Talkative {
 }
 
 async fn talkative(db: TestDatabase) -> Option<TestApp> {
-    let wrap_carrier: fn(Arc<dyn Carrier>) -> Arc<dyn Carrier> = |inner| Arc::new(Talkative(inner));
+    let wrap_carrier: WrapCarrier = |inner| Arc::new(Talkative(inner));
     TestApp::in_process(db, AppOptions { wrap_carrier: Some(wrap_carrier), ..AppOptions::default() }).await
 }
 
@@ -127,6 +127,18 @@ async fn told(app: &TestApp, iccid: &str, kind: &str) -> Vec<Json> {
     }
 }
 
+/// As [`told`], once there are so many: events are numbered beside the requests.
+async fn told_often(app: &TestApp, iccid: &str, kind: &str, often: usize) -> Vec<Json> {
+    for _ in 0..200 {
+        let events = told(app, iccid, kind).await;
+        if events.len() >= often {
+            return events;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("{iccid} has not had {often} events {kind}");
+}
+
 on_both_databases! {
     async fn a_line_is_read_and_learned(db: TestDatabase) {
         let Some(app) = talkative(db).await else { return };
@@ -143,7 +155,8 @@ on_both_databases! {
         let mut after = again.clone();
         after["observed_at"] = read["observed_at"].clone();
         assert_eq!(after, read);
-        assert_eq!(told(&app, &line.iccid, "profile.line_changed").await.len(), 1, "what is the same is no event");
+        let events = told_often(&app, &line.iccid, "profile.line_changed", 1).await;
+        assert_eq!(events.len(), 1, "what is the same is no event");
         app.finish().await;
     }
 }
@@ -238,13 +251,7 @@ on_both_databases! {
         app.get(&path).key(&key).send().await.expect_status(200);
         app.get(&path).send().await.expect_status(200);
         let iccid = &line.iccid;
-        // Numbered beside the requests.
-        let mut events = told(&app, iccid, "profile.security_codes_revealed").await;
-        for _ in 0..100 {
-            if events.len() >= 2 { break; }
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-            events = told(&app, iccid, "profile.security_codes_revealed").await;
-        }
+        let events = told_often(&app, iccid, "profile.security_codes_revealed", 2).await;
         assert_eq!(events.len(), 2, "one per key and hour");
         assert_eq!(events[0]["data"], json!({"key": id}));
         assert!(events.iter().all(|event| !event.to_string().contains("12345678")), "{events:?}");

@@ -53,6 +53,9 @@ const CARRIER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a test waits for background work.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Puts something between the application and its carrier.
+pub type WrapCarrier = fn(Arc<dyn Carrier>) -> Arc<dyn Carrier>;
+
 /// How an application in this process is made.
 #[derive(Debug, Default)]
 pub struct AppOptions {
@@ -63,7 +66,7 @@ pub struct AppOptions {
     /// Where webhooks may go; as in a trial when absent.
     pub webhook_targets: Option<Targets>,
     /// Stands between the application and its carrier.
-    pub wrap_carrier: Option<fn(Arc<dyn Carrier>) -> Arc<dyn Carrier>>,
+    pub wrap_carrier: Option<WrapCarrier>,
 }
 
 /// An application to talk to. End a test with [`TestApp::finish`].
