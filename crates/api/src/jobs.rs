@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 use simdepot_application::signals::Signals;
 use simdepot_application::{
     AppError, Depot, cancellations, deliveries, feed, holds, housekeeping, inbound, key_rotation,
-    line_operations, operations, reconciliation, stock_alerts, webhooks,
+    line_jobs, line_operations, operations, reconciliation, stock_alerts, webhooks,
 };
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -100,6 +100,13 @@ const LOOPS: &[Loop] = &[
         count: Count::Workers(1),
         ..every("line_follower", Duration::from_millis(500), |depot| {
             Box::pin(async move { line_operations::follow_step(&depot).await })
+        })
+    },
+    Loop {
+        count: Count::Workers(1),
+        wake: Some(|signals| &signals.line_jobs),
+        ..every("line_jobs", Duration::from_millis(500), |depot| {
+            Box::pin(async move { line_jobs::step(&depot).await })
         })
     },
     // An event of another process is in the feed soon after.

@@ -23,6 +23,7 @@ pub mod feed;
 pub mod holds;
 pub mod idempotency;
 pub mod imports;
+pub mod line_jobs;
 pub mod lines;
 pub mod operations;
 pub mod orders;

@@ -7,6 +7,7 @@ mod chain;
 mod checkpoints;
 mod imports;
 mod keys;
+mod line_jobs;
 mod orders;
 mod profiles;
 mod reservations;
@@ -57,6 +58,8 @@ pub struct Report {
     pub endpoints: u64,
     /// Reconciliations compared.
     pub reconciliations: u64,
+    /// Line jobs compared.
+    pub line_jobs: u64,
     /// What the ledger tells of and was looked for.
     pub subjects: u64,
     /// Events read for it.
@@ -115,6 +118,7 @@ pub async fn run_against(
     walk::verify::<keys::ApiKeys>(depot, &mut report, progress).await?;
     walk::verify::<keys::Endpoints>(depot, &mut report, progress).await?;
     walk::verify::<keys::Reconciliations>(depot, &mut report, progress).await?;
+    walk::verify::<line_jobs::LineJobs>(depot, &mut report, progress).await?;
     walk::verify_subjects(depot, &mut report, progress).await?;
     chain::verify_chain(depot, &mut report, progress).await?;
     checkpoints::verify_checkpoints(depot, &mut report, kept).await?;
