@@ -13,6 +13,7 @@ mod events;
 mod holds;
 pub(crate) mod imports;
 mod line_commands;
+mod line_jobs;
 mod operations;
 mod orders;
 mod pools;
@@ -37,6 +38,7 @@ pub fn configure(config: &mut ServiceConfig) {
         .configure(bundles::configure)
         .configure(imports::configure)
         .configure(line_commands::configure)
+        .configure(line_jobs::configure)
         .configure(operations::configure)
         .configure(events::configure)
         .configure(webhook_endpoints::configure)
