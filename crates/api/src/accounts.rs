@@ -56,6 +56,7 @@ fn transatel(config: &TransatelConfig) -> TransatelAccount {
         mvno_ref: config.mvno_ref.clone(),
         cos: config.cos.clone(),
         rate_plan: config.rate_plan.clone(),
+        lines: config.lines.clone(),
         timeout: config.timeout,
         max_requests_per_second: config.max_requests_per_second,
         webhook_secret: config.webhook_secret.as_ref().map(|secret| Secret::new(secret.expose_secret())),
@@ -67,7 +68,7 @@ fn transatel(config: &TransatelConfig) -> TransatelAccount {
 mod tests {
     use std::time::Duration;
 
-    use simdepot_carrier_transatel::LocalTurns;
+    use simdepot_carrier_transatel::{LineSettings, LocalTurns};
     use simdepot_domain::channel::AccountName;
     use simdepot_domain::clock::SystemClock;
 
@@ -82,6 +83,7 @@ mod tests {
             mvno_ref: "M2MA_WW_TSL_ACME".to_owned(),
             cos: "WW_M2MA_COS_SPC".to_owned(),
             rate_plan: None,
+            lines: LineSettings::default(),
             webhook_secret: None,
             timeout: Duration::from_secs(3),
             max_requests_per_second: 10,
@@ -106,5 +108,11 @@ mod tests {
         let error = connected("http://api.transatel.com").unwrap_err().to_string();
         assert!(error.contains("spc") && error.contains("base_url"), "{error}");
         assert!(!error.contains("SESAME"));
+        let CarrierConfig::Transatel(mut broken) = config("https://api.transatel.com");
+        broken.lines.subscription_field = "bind".to_owned();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let turns: Arc<dyn Turns> = Arc::new(LocalTurns::default());
+        let error = connect(&[CarrierConfig::Transatel(broken)], &clock, &turns).unwrap_err().to_string();
+        assert!(error.contains("spc: subscription_field must be the name of a field"), "{error}");
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use simdepot_application::imports::{self, StartImport, StartedAs};
 use simdepot_application::{Account, Accounts, AppError, Depot, api_keys, pools};
-use simdepot_carrier_transatel::{ConfigError, Transatel, TransatelAccount};
+use simdepot_carrier_transatel::{ConfigError, LineSettings, Transatel, TransatelAccount};
 use simdepot_carrier_twin::{Twin, TwinConfig, TwinServer, Webhook};
 use simdepot_domain::carrier::Turns;
 use simdepot_domain::channel::{AccountName, NameError, PoolName};
@@ -112,6 +112,7 @@ impl Sandbox {
             mvno_ref: config.mvno_ref,
             cos: config.cos,
             rate_plan: Some(config.rate_plan),
+            lines: LineSettings::default(),
             timeout: TIMEOUT,
             max_requests_per_second: CALLS_PER_SECOND,
             webhook_secret: Some(self.webhook_secret.clone()),

@@ -14,7 +14,7 @@ use simdepot_domain::operation::{OperationRequest, OperationStatus};
 use simdepot_domain::stock::StockStatus;
 use simdepot_persistence::bundles::{self, Bundle, BundleSeen};
 use simdepot_persistence::operations::{self, NewOperation};
-use simdepot_persistence::profiles::{Profile, lock};
+use simdepot_persistence::profiles::{Profile, get as profile_of, lock};
 use simdepot_persistence::{Conn, StoreError, allocations, events, orders, pools};
 
 use crate::adoption::{self, Known, Stranger};
@@ -256,7 +256,10 @@ pub async fn list(depot: &Depot, caller: &Caller, iccid: Iccid) -> Result<Vec<Or
     let (profile, known) = depot
         .store
         .read(move |conn| {
-            let profile = profiles::visible(conn, &asked_by, &iccid)?;
+            let asked = profiles::visible(conn, &asked_by, &iccid)?;
+            // Bundles are on the line, whichever SIM has it now.
+            let holder = profiles::holder(conn, asked.id)?;
+            let profile = profile_of(conn, holder)?;
             let known = bundles::of_profile(conn, profile.id)?;
             Ok::<_, AppError>((profile, known))
         })
@@ -307,7 +310,8 @@ async fn refresh(depot: &Depot, profile: &Profile, known: &[Bundle]) {
     }
 }
 
-async fn record(
+/// Records what the carrier's complete list, asked for at `asked_at`, says of the bundles of a profile.
+pub(crate) async fn record(
     depot: &Depot,
     account: AccountName,
     profile_id: i64,

@@ -14,8 +14,8 @@ use simdepot_persistence::bundles::{self, Bundle};
 use simdepot_persistence::events::{self, StoredEvent};
 use simdepot_persistence::operations::{self, Operation};
 use simdepot_persistence::orders::{self, Order};
-use simdepot_persistence::profiles::Profile;
-use simdepot_persistence::{Conn, allocations};
+use simdepot_persistence::profiles::{Profile, get_many};
+use simdepot_persistence::{Conn, allocations, sim_swaps};
 
 use crate::caller::Caller;
 use crate::depot::Depot;
@@ -76,46 +76,93 @@ pub async fn get(depot: &Depot, caller: &Caller, iccid: Iccid) -> Result<Timelin
         .await
 }
 
-fn tell(conn: &mut Conn<'_>, caller: &Caller, profile: &Profile) -> Result<Timeline, AppError> {
-    let own = events::of_subject(conn, SubjectKind::Profile, profile.iccid.as_str())?;
-    let live = allocations::live_of(conn, profile.id)?.map(|allocation| allocation.order);
+fn tell(conn: &mut Conn<'_>, caller: &Caller, asked: &Profile) -> Result<Timeline, AppError> {
+    // The story of a line is that of every SIM that has had it; what it comes down to is how the last one stands.
+    let line = sim_swaps::line_of(conn, asked.id)?;
+    let sims = get_in_order(conn, &line)?;
+    let holder = sims.last().unwrap_or(asked);
+    let live = allocations::live_of(conn, holder.id)?.map(|allocation| allocation.order);
     let order = live.map(|id| orders::find(conn, id)).transpose()?.flatten();
-    let view = view(caller, &own, order.as_ref())?;
-    let mut bundles = bundles::of_profile(conn, profile.id)?;
-    bundles.retain(|bundle| view.shows_bundle(caller, bundle));
-    let mut operations = operations::of_profile(conn, profile.id)?;
-    operations.retain(|operation| view.shows_operation(operation));
-    let standing = standing(profile, order.as_ref(), &bundles, &operations);
-
-    let mut story: Vec<(StoredEvent, Option<String>)> =
-        own.into_iter().filter(|event| view.shows_own(event)).map(|event| (event, None)).collect();
-    let delivery = events::of_subject(conn, SubjectKind::Import, &profile.import_id.to_string())?;
-    story.extend(delivery.into_iter().map(|event| (event, None)));
-    let orders = match &view {
-        View::Whole => allocations::orders_of(conn, profile.id)?,
-        View::Since { order, .. } => vec![*order],
+    let mut story = Story::default();
+    for sim in &sims {
+        story.add(conn, caller, sim, order.as_ref())?;
+    }
+    let standing = standing(holder, order.as_ref(), &story.bundles, &story.operations);
+    let about = |event: &StoredEvent| {
+        let own = sims.iter().find(|sim| event.subject_id == sim.iccid.as_str());
+        own.map_or(&holder.iccid, |sim| &sim.iccid)
     };
-    let ids: Vec<String> = orders.iter().map(ToString::to_string).collect();
-    let of_orders = events::of_subjects(conn, SubjectKind::Order, &ids)?;
-    story.extend(
-        of_orders
-            .into_iter()
-            .filter(|event| concerns(&event.fact, &profile.iccid))
-            .map(|event| (event, None)),
-    );
-    for bundle in &bundles {
-        let told = events::of_subject(conn, SubjectKind::Bundle, &bundle.id.to_string())?;
-        story.extend(told.into_iter().map(|event| (event, Some(bundle.product.clone()))));
-    }
-    for operation in &operations {
-        let told = events::of_subject(conn, SubjectKind::Operation, &operation.id.to_string())?;
-        story.extend(told.into_iter().map(|event| (event, what_it_asks(operation))));
-    }
-    let entries = in_order(story)
+    let told = std::mem::take(&mut story.events);
+    let entries = in_order(told)
         .into_iter()
-        .filter_map(|(event, what)| entry(&view, profile, &event, what.as_deref()))
+        .filter_map(|(event, what)| entry(story.is_whole, about(&event), &event, what.as_deref()))
         .collect();
-    Ok(Timeline { iccid: profile.iccid.clone(), diagnosis: diagnose(&standing), entries })
+    Ok(Timeline { iccid: asked.iccid.clone(), diagnosis: diagnose(&standing), entries })
+}
+
+/// Profiles in the order that is asked for.
+fn get_in_order(conn: &mut Conn<'_>, ids: &[i64]) -> Result<Vec<Profile>, AppError> {
+    let mut found = get_many(conn, ids)?;
+    found.sort_by_key(|profile| ids.iter().position(|id| *id == profile.id));
+    Ok(found)
+}
+
+/// What is told of the SIMs of one line.
+#[derive(Default)]
+struct Story {
+    events: Vec<(StoredEvent, Option<String>)>,
+    bundles: Vec<Bundle>,
+    operations: Vec<Operation>,
+    /// Nothing was left out that the caller may not know.
+    is_whole: bool,
+}
+
+impl Story {
+    fn add(
+        &mut self,
+        conn: &mut Conn<'_>,
+        caller: &Caller,
+        sim: &Profile,
+        order: Option<&Order>,
+    ) -> Result<(), AppError> {
+        let own = events::of_subject(conn, SubjectKind::Profile, sim.iccid.as_str())?;
+        let view = view(caller, &own, order)?;
+        self.is_whole = matches!(view, View::Whole);
+        let mut bundles = bundles::of_profile(conn, sim.id)?;
+        bundles.retain(|bundle| view.shows_bundle(caller, bundle));
+        let mut operations = operations::of_profile(conn, sim.id)?;
+        operations.retain(|operation| view.shows_operation(operation));
+        self.events.extend(own.into_iter().filter(|event| view.shows_own(event)).map(|event| (event, None)));
+        let delivery = events::of_subject(conn, SubjectKind::Import, &sim.import_id.to_string())?;
+        self.once(delivery);
+        let orders = match &view {
+            View::Whole => allocations::orders_of(conn, sim.id)?,
+            View::Since { order, .. } => vec![*order],
+        };
+        let ids: Vec<String> = orders.iter().map(ToString::to_string).collect();
+        let of_orders = events::of_subjects(conn, SubjectKind::Order, &ids)?;
+        self.once(of_orders.into_iter().filter(|event| concerns(&event.fact, &sim.iccid)).collect());
+        for bundle in &bundles {
+            let told = events::of_subject(conn, SubjectKind::Bundle, &bundle.id.to_string())?;
+            self.events.extend(told.into_iter().map(|event| (event, Some(bundle.product.clone()))));
+        }
+        for operation in &operations {
+            let told = events::of_subject(conn, SubjectKind::Operation, &operation.id.to_string())?;
+            self.events.extend(told.into_iter().map(|event| (event, Some(what_it_asks(operation)))));
+        }
+        self.bundles.extend(bundles);
+        self.operations.extend(operations);
+        Ok(())
+    }
+
+    /// SIMs of one delivery or one order share its events.
+    fn once(&mut self, told: Vec<StoredEvent>) {
+        for event in told {
+            if !self.events.iter().any(|(known, _)| known.id == event.id) {
+                self.events.push((event, None));
+            }
+        }
+    }
 }
 
 /// # Errors
@@ -185,34 +232,34 @@ fn concerns(fact: &Fact, iccid: &Iccid) -> bool {
     }
 }
 
-fn what_it_asks(operation: &Operation) -> Option<String> {
-    Some(match &operation.request {
+fn what_it_asks(operation: &Operation) -> String {
+    match &operation.request {
         OperationRequest::PlaceBundle { product, .. } => product.clone(),
         OperationRequest::ChangeBundle { product, change: BundleCommand::CancelRenewal, .. } => {
-            format!("end {product} with its period")
+            format!("the end of {product} with its period")
         }
         OperationRequest::ChangeBundle { product, change: BundleCommand::Terminate, .. } => {
-            format!("end {product}")
+            format!("the end of {product}")
         }
         OperationRequest::Line { command } => line_words(command),
-    })
+    }
 }
 
-/// What a line is told, after "The command to".
+/// What a line is told, after "The command for".
 fn line_words(command: &LineCommand) -> String {
     match command {
-        LineCommand::Activate(_) => "activate the line".to_owned(),
-        LineCommand::Modify(_) => "modify the line".to_owned(),
-        LineCommand::Suspend => "suspend the line".to_owned(),
-        LineCommand::Reactivate => "reactivate the line".to_owned(),
-        LineCommand::Terminate => "terminate the line".to_owned(),
-        LineCommand::SwapSim { new_iccid } => format!("move the line to the SIM {new_iccid}"),
-        LineCommand::SwapMsisdn => "give the line another number".to_owned(),
-        LineCommand::TariffHoliday => "pause the line".to_owned(),
-        LineCommand::LeaveTariffHoliday => "end the line's pause".to_owned(),
-        LineCommand::TestMode(_) => "begin the line's test period".to_owned(),
-        LineCommand::LeaveTestMode => "end the line's test period".to_owned(),
-        LineCommand::SetContact { .. } => "change the subscriber's contact data".to_owned(),
+        LineCommand::Activate(_) => "the activation of the line".to_owned(),
+        LineCommand::Modify(_) => "the modification of the line".to_owned(),
+        LineCommand::Suspend => "the suspension of the line".to_owned(),
+        LineCommand::Reactivate => "the reactivation of the line".to_owned(),
+        LineCommand::Terminate => "the termination of the line".to_owned(),
+        LineCommand::SwapSim { new_iccid } => format!("the move of the line to the SIM {new_iccid}"),
+        LineCommand::SwapMsisdn => "another number for the line".to_owned(),
+        LineCommand::TariffHoliday => "the pause of the line".to_owned(),
+        LineCommand::LeaveTariffHoliday => "the end of the line's pause".to_owned(),
+        LineCommand::TestMode(_) => "the line's test period".to_owned(),
+        LineCommand::LeaveTestMode => "the end of the line's test period".to_owned(),
+        LineCommand::SetContact { .. } => "the change of the subscriber's contact data".to_owned(),
     }
 }
 
@@ -226,11 +273,11 @@ fn in_order(mut story: Vec<(StoredEvent, Option<String>)>) -> Vec<(StoredEvent, 
     )
 }
 
-fn entry(view: &View, profile: &Profile, event: &StoredEvent, what: Option<&str>) -> Option<TimelineEntry> {
-    let text = sentence(&event.fact, About { iccid: &profile.iccid, what })?;
-    let data = match (view, &event.fact) {
+fn entry(is_whole: bool, iccid: &Iccid, event: &StoredEvent, what: Option<&str>) -> Option<TimelineEntry> {
+    let text = sentence(&event.fact, About { iccid, what })?;
+    let data = match (is_whole, &event.fact) {
         // How much was delivered is the stock keeper's business.
-        (View::Since { .. }, Fact::ImportCompleted { pool, .. }) => json!({ "pool": pool }),
+        (false, Fact::ImportCompleted { pool, .. }) => json!({ "pool": pool }),
         _ => {
             let mut told = serde_json::to_value(&event.fact).ok()?;
             told.get_mut("data").map_or_else(|| json!({}), Json::take)

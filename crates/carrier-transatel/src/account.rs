@@ -8,6 +8,8 @@ use simdepot_domain::channel::AccountName;
 use simdepot_domain::secret::Secret;
 use thiserror::Error;
 
+use crate::settings::LineSettings;
+
 /// Longest time a call may take. Beyond it, an order would keep its line locked for no good reason.
 const MAX_TIMEOUT: Duration = Duration::from_secs(120);
 
@@ -28,6 +30,8 @@ pub struct TransatelAccount {
     pub cos: String,
     /// Rate plan of line operations; bundles do not need it.
     pub rate_plan: Option<String>,
+    /// How lines are managed.
+    pub lines: LineSettings,
     /// How long one call of the port may take, waiting for a turn and for a token included.
     pub timeout: Duration,
     /// Requests per second over all calls and all processes. A short burst of a quarter of it is let through at once.
@@ -99,6 +103,7 @@ impl TransatelAccount {
                 return Err(self.wrong(field, expected));
             }
         }
+        self.lines.check().map_err(|(field, expected)| self.wrong(field, expected))?;
         self.url().map(drop)
     }
 
@@ -172,6 +177,8 @@ mod tests {
         assert_eq!(field_of(|a| a.cos = "..".into()), "cos");
         assert_eq!(field_of(|a| a.source = "a\nb".into()), "source");
         assert_eq!(field_of(|a| a.timeout = Duration::ZERO), "timeout_ms");
+        assert_eq!(field_of(|a| a.lines.transaction_done.clear()), "transaction_done");
+        assert_eq!(field_of(|a| a.lines.subscription_field.clear()), "subscription_field");
         assert_eq!(field_of(|a| a.max_requests_per_second = 0), "max_requests_per_second");
     }
 

@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use simdepot_domain::carrier::{
-    BundleOrder, BundleReading, Carrier, EsimReading, EventRefused, FleetPage, LineReading, Placement, Probe,
-    ReadError, Turns, UnreadableEvent,
+    BundleChangeOrder, BundleOrder, BundleReading, Carrier, Commanded, EsimReading, EventRefused, FleetPage,
+    LineOrder, LineReading, Placement, Probe, ReadError, SimCard, TransactionReading, Turns, UnreadableEvent,
+    UsageQuery, UsageReading,
 };
 use simdepot_domain::carrier_event::CarrierEvent;
 use simdepot_domain::clock::Clock;
 use simdepot_domain::iccid::Iccid;
-use simdepot_domain::line::LineDetails;
+use simdepot_domain::line::LineRules;
 use simdepot_domain::msisdn::Msisdn;
 use simdepot_domain::observation::Source;
 use simdepot_domain::product::Product;
@@ -35,7 +36,7 @@ const UNCLEAR_FOR: TimeDelta = TimeDelta::minutes(1);
 
 /// One Transatel account.
 pub struct Transatel {
-    gateway: Gateway,
+    pub(crate) gateway: Gateway,
     clock: Arc<dyn Clock>,
     subscriber_closed_until: Mutex<Option<DateTime<Utc>>>,
 }
@@ -114,9 +115,8 @@ impl Transatel {
 
     /// Neither source dates the status, so the time of the reply stands for it.
     fn reading(&self, line: Line, source: Source) -> LineReading {
-        let Line { msisdn, sim_status } = line;
+        let Line { msisdn, sim_status, details } = line;
         let observed_at = self.clock.now();
-        let details = LineDetails::default();
         LineReading { msisdn, sim_status, observed_at, dated_by_carrier: false, source, details }
     }
 }
@@ -148,7 +148,7 @@ impl Carrier for Transatel {
                 if line.msisdn.is_none() {
                     line.msisdn = self.searched_number(iccid).await?;
                 }
-                Ok(Some(self.reading(line, Source::Read)))
+                Ok(Some(self.reading(*line, Source::Read)))
             }
             Subscriber::Absent | Subscriber::Closed => {
                 let line = self.search(iccid).await?;
@@ -178,6 +178,35 @@ impl Carrier for Transatel {
         }
     }
 
+    fn line_rules(&self) -> Option<LineRules> {
+        let account = self.gateway.account();
+        Some(LineRules {
+            offer: account.lines.offer_of(&account.cos),
+            rate_plan: account.rate_plan.clone(),
+            also_terminate: account.lines.also_terminate.clone(),
+        })
+    }
+
+    async fn command_line(&self, order: &LineOrder) -> Commanded {
+        self.send_command(order).await
+    }
+
+    async fn change_bundle(&self, order: &BundleChangeOrder) -> Commanded {
+        self.send_change(order).await
+    }
+
+    async fn transaction(&self, id: &str) -> Result<Option<TransactionReading>, ReadError> {
+        self.read_transaction(id).await
+    }
+
+    async fn sim_card(&self, iccid: &Iccid) -> Result<Option<SimCard>, ReadError> {
+        self.read_sim_card(iccid).await
+    }
+
+    async fn usage(&self, asked: &UsageQuery) -> Result<Vec<UsageReading>, ReadError> {
+        self.read_usage(asked).await
+    }
+
     async fn probe(&self) -> Vec<Probe> {
         probe::run(&self.gateway).await
     }
@@ -192,7 +221,7 @@ impl Carrier for Transatel {
     }
 
     fn event(&self, body: &[u8]) -> Result<CarrierEvent, UnreadableEvent> {
-        event::parse(body)
+        event::parse(body, &self.gateway.account().lines)
     }
 }
 

@@ -385,6 +385,8 @@ async fn the_probe_names_what_is_missing() {
             ("read eSIM details", ProbeResult::Ok),
             ("search SIMs", ProbeResult::Ok),
             ("read subscribers", ProbeResult::Optional),
+            ("manage lines", ProbeResult::Optional),
+            ("read transactions", ProbeResult::Optional),
             ("class of service", ProbeResult::Ok),
         ]
     );

@@ -1,4 +1,5 @@
-//! Transatel behind the [`Carrier`](simdepot_domain::carrier::Carrier) port, for Service Provider Connect accounts.
+//! Transatel behind the [`Carrier`](simdepot_domain::carrier::Carrier) port, for Service Provider Connect accounts and
+//! others whose bundles come from the OCS.
 //!
 //! Layers, so that each can be checked alone: `wire` builds requests and reads answers and is pure; the gateway adds
 //! token, rate, circuit breaker and one deadline per call; an [`Exchange`] sends, over HTTP unless told otherwise;
@@ -6,7 +7,7 @@
 //!
 //! ```no_run
 //! # use std::{sync::Arc, time::Duration};
-//! # use simdepot_carrier_transatel::{LocalTurns, Transatel, TransatelAccount};
+//! # use simdepot_carrier_transatel::{LineSettings, LocalTurns, Transatel, TransatelAccount};
 //! # use simdepot_domain::{carrier::Carrier, clock::SystemClock, secret::Secret};
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let account = TransatelAccount {
@@ -17,6 +18,7 @@
 //!     mvno_ref: "M2MA_WW_TSL_ACME".into(),
 //!     cos: "WW_M2MA_COS_SPC".into(),
 //!     rate_plan: None,
+//!     lines: LineSettings::default(),
 //!     timeout: Duration::from_secs(15),
 //!     max_requests_per_second: 10,
 //!     webhook_secret: Some(Secret::new("…")),
@@ -38,7 +40,10 @@ mod exchange;
 mod gateway;
 mod http;
 mod limiter;
+mod lines;
+mod paths;
 mod probe;
+mod settings;
 mod signature;
 mod token;
 mod transfer;
@@ -48,10 +53,14 @@ mod wire;
 #[cfg(test)]
 mod adapter_tests;
 #[cfg(test)]
+mod line_tests;
+#[cfg(test)]
 mod stub;
 
 pub use account::{ConfigError, TransatelAccount};
 pub use adapter::Transatel;
 pub use exchange::{Exchange, ExchangeAnswer, ExchangeRequest};
+pub use paths::{PathError, PathName, Paths};
+pub use settings::LineSettings;
 pub use turns::LocalTurns;
 pub use wire::Failure;

@@ -3,6 +3,8 @@
 use simdepot_domain::carrier::{Probe, ProbeResult, ReadError};
 
 use crate::gateway::Gateway;
+use crate::lines::ASK_FOR;
+use crate::paths::{Endpoint, PathName, Paths};
 use crate::wire::{Failure, Method, catalogue, esim, inventory, order, rights, sim_search, subscriber};
 
 /// Stands for a SIM where a path needs one: rights are asked of the URL, not of the SIM.
@@ -66,6 +68,22 @@ fn rights_of(cos: &str) -> [Right; 6] {
     ]
 }
 
+/// Line management, which the stock can do without.
+fn line_rights_of(paths: &Paths) -> Vec<Right> {
+    let right = |what, name, advice| {
+        let endpoint = paths.of(name)?;
+        let (path, method) = (endpoint.path(ANY_SIM), endpoint.method);
+        Some(Right { what, path, method, missing: ProbeResult::Optional, advice })
+    };
+    [
+        right("manage lines", PathName::Activate, ASK_FOR),
+        right("read transactions", PathName::Transaction, ASK_FOR),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
 /// Runs all checks, one after the other. Without a token only the first one can be made.
 pub(crate) async fn run(gateway: &Gateway) -> Vec<Probe> {
     let token = credentials(gateway).await;
@@ -76,6 +94,13 @@ pub(crate) async fn run(gateway: &Gateway) -> Vec<Probe> {
     }
     for right in rights_of(&gateway.account().cos) {
         probes.push(check(gateway, &right).await);
+    }
+    let paths = &gateway.account().lines.paths;
+    for right in line_rights_of(paths) {
+        probes.push(check(gateway, &right).await);
+    }
+    if probes.iter().any(|probe| probe.what == "manage lines" && probe.result == ProbeResult::Ok) {
+        probes.push(unconfirmed_paths(gateway, paths).await);
     }
     probes.push(class_of_service(gateway).await);
     probes
@@ -110,6 +135,33 @@ async fn check(gateway: &Gateway, right: &Right) -> Probe {
         Err(failure) => (right.missing, format!("could not be checked: {}", reason_of(failure))),
     };
     probe(right.what, result, detail)
+}
+
+/// Looks for the paths that no document prints. An unknown URL is documented to answer 404.
+async fn unconfirmed_paths(gateway: &Gateway, paths: &Paths) -> Probe {
+    const WHAT: &str = "line paths";
+    let mut missing = Vec::new();
+    for endpoint in paths.unconfirmed() {
+        if !is_there(gateway, endpoint).await {
+            missing.push(endpoint.name.to_string());
+        }
+    }
+    if missing.is_empty() {
+        return probe(WHAT, ProbeResult::Ok, "every path in use is there");
+    }
+    let list = missing.join(", ");
+    probe(
+        WHAT,
+        ProbeResult::Optional,
+        format!("not found: {list}; confirm them in [carriers.paths] with Transatel"),
+    )
+}
+
+async fn is_there(gateway: &Gateway, endpoint: &Endpoint) -> bool {
+    match gateway.call(&rights::request(&endpoint.path(ANY_SIM))).await {
+        Ok(answer) => rights::parse(&answer, endpoint.method) == Some(true),
+        Err(_) => false,
+    }
 }
 
 /// Reads the catalogue for real: only that shows whether the class of service is the account's own.

@@ -5,15 +5,17 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use simdepot_domain::bundle::OrderType;
-use simdepot_domain::carrier::BundleOrder;
+use simdepot_domain::carrier::{BundleOrder, LineOrder};
 use simdepot_domain::clock::Clock;
 use simdepot_domain::iccid::Iccid;
+use simdepot_domain::line::LineCommand;
 use simdepot_domain::msisdn::Msisdn;
 use simdepot_domain::secret::Secret;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::account::TransatelAccount;
+use crate::settings::LineSettings;
 
 /// What a request looked like.
 #[derive(Debug, Clone)]
@@ -172,6 +174,7 @@ pub(crate) fn account(base_url: &str) -> TransatelAccount {
         mvno_ref: "M2MA_WW_TSL_ACME".into(),
         cos: "WW_M2MA_COS_SPC".into(),
         rate_plan: None,
+        lines: LineSettings::default(),
         timeout: Duration::from_secs(5),
         max_requests_per_second: 1000,
         webhook_secret: None,
@@ -187,4 +190,9 @@ pub(crate) fn bundle_order() -> BundleOrder {
         order_type: OrderType::Preload,
         reference: "op_1".into(),
     }
+}
+
+pub(crate) fn line_order(command: LineCommand) -> LineOrder {
+    let iccid = Iccid::parse("8988247000000000017").unwrap();
+    LineOrder { iccid, rate_plan: "PLAN".into(), command, contact: None }
 }

@@ -34,7 +34,8 @@ pub struct TwinConfig {
     pub cos: String,
     /// Rate plan of lines from their preactivation on.
     pub rate_plan: String,
-    /// Options of rate plans; a rate plan that is not here takes any option.
+    /// Options of rate plans. When empty, any rate plan and any option is taken; otherwise others than these and the
+    /// account's own fail the transaction.
     pub options: BTreeMap<String, Vec<OptionSpec>>,
     /// Groups that lines can belong to.
     pub groups: Vec<String>,

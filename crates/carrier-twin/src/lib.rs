@@ -1,4 +1,5 @@
-//! A scriptable twin of the Transatel APIs that Service Provider Connect accounts use.
+//! A scriptable twin of the Transatel APIs that accounts of Service Provider Connect ([`TwinConfig::sandbox`]) and of
+//! IoT Connect with capped bundles ([`TwinConfig::iot`]) use.
 //!
 //! [`Twin`] is a pure state machine: it reads no clock, draws no random numbers and opens no socket. A simulation
 //! calls [`Twin::handle`] in process; [`shell::serve`] and [`server::TwinServer`] put the same machine behind HTTP
@@ -6,7 +7,7 @@
 //!
 //! What Transatel's public documentation leaves open is an assumption with a number (A1–A16) and a switch in
 //! [`assumptions::Assumptions`], so that a client can be run against either reading. [`scripts::Script`] makes calls
-//! fail on purpose; the device methods of [`Twin`] play a phone's part; its events go to a [`Webhook`], signed, in the
+//! fail on purpose; writes on lines are [`transactions`] that end later; the device methods of [`Twin`] play a phone's part; its events go to a [`Webhook`], signed, in the
 //! carrier's way; `/_twin/…` ([`control`]) does all of this over HTTP.
 //!
 //! ```

@@ -64,7 +64,7 @@ impl Delivered {
     }
 }
 
-/// A line to add as it is, when a test needs one that [`Twin::add_lines`] does not make.
+/// A line to add as it is, when a test needs one that [`crate::Twin::add_lines`] does not make.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewLine {

@@ -102,6 +102,11 @@ impl Twin {
             LineOperation::Modify => line.subscriber.options.clone(),
             _ => return Ok(None),
         };
+        // An account whose rate plans are all known has no others.
+        let unknown = catalogue.is_empty() && rate_plan != self.config.rate_plan;
+        if unknown && !self.config.options.is_empty() {
+            return Err(Failure::new("RATE_PLAN_NOT_FOUND", &format!("Rate plan {rate_plan} is unknown")));
+        }
         options::overlay(catalogue, before, sent).map(Some)
     }
 

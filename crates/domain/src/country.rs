@@ -74,6 +74,16 @@ pub fn alpha2_of_alpha3(alpha3: &str) -> Option<CountryCode> {
         .map(|(_, two)| CountryCode(two.to_owned()))
 }
 
+/// The three letters for two: `FR` gives `FRA`. `None` for two letters that no country has.
+pub fn alpha3_of_alpha2(alpha2: &CountryCode) -> Option<&'static str> {
+    ALPHA3_TO_ALPHA2
+        .split_ascii_whitespace()
+        .filter_map(|entry| entry.split_once('='))
+        .chain([KOSOVO])
+        .find(|(_, two)| *two == alpha2.as_str())
+        .map(|(three, _)| three)
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -92,6 +102,7 @@ mod tests {
             assert!(three.bytes().all(|b| b.is_ascii_uppercase()), "{three}");
             assert_eq!(CountryCode::parse(two).unwrap().as_str(), two);
             assert_eq!(alpha2_of_alpha3(three).unwrap().as_str(), two);
+            assert_eq!(alpha3_of_alpha2(&CountryCode::parse(two).unwrap()), Some(three));
         }
     }
 

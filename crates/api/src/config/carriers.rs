@@ -10,7 +10,10 @@ use config::{Config as Document, File, FileFormat};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::Value;
+use simdepot_carrier_transatel::{LineSettings, PathError};
 use simdepot_domain::channel::AccountName;
+use simdepot_domain::line::Offer;
+use simdepot_domain::sim::SimStatus;
 
 use super::variables::Variables;
 use super::{ConfigError, wrong};
@@ -18,7 +21,7 @@ use super::{ConfigError, wrong};
 /// A carrier account of a kind that this version works with.
 #[derive(Debug, Clone)]
 pub enum CarrierConfig {
-    /// Transatel, Service Provider Connect.
+    /// Transatel.
     Transatel(TransatelConfig),
 }
 
@@ -55,6 +58,8 @@ pub struct TransatelConfig {
     pub cos: String,
     /// Rate plan of line operations.
     pub rate_plan: Option<String>,
+    /// How lines are managed.
+    pub lines: LineSettings,
     /// Signs the events that Transatel sends.
     pub webhook_secret: Option<SecretString>,
     /// How long one call may take.
@@ -87,6 +92,16 @@ struct RawTransatel {
     timeout_ms: u64,
     #[serde(default = "default_rate")]
     max_requests_per_second: u32,
+    offer: Option<Offer>,
+    #[serde(default)]
+    also_terminate: Vec<SimStatus>,
+    transaction_done: Option<Vec<String>>,
+    transaction_failed: Option<Vec<String>>,
+    #[serde(default)]
+    group_in_subscriber_info: bool,
+    subscription_field: Option<String>,
+    #[serde(default)]
+    paths: BTreeMap<String, String>,
 }
 
 fn default_timeout_ms() -> u64 {
@@ -170,6 +185,7 @@ fn carrier(table: Value, place: &Place<'_>, variables: &Variables) -> Result<Car
 fn transatel(table: Value, place: &Place<'_>, variables: &Variables) -> Result<TransatelConfig, ConfigError> {
     let raw: RawTransatel =
         serde_path_to_error::deserialize(table).map_err(|error| field_problem(place, &error))?;
+    let lines = lines(&raw, place)?;
     let account = AccountName::parse(&raw.account)
         .map_err(|error| place.wrong("account", format!("is wrong: {error}")))?;
     let variable = Variables::client_secret_of(account.as_str());
@@ -185,9 +201,28 @@ fn transatel(table: Value, place: &Place<'_>, variables: &Variables) -> Result<T
         mvno_ref: raw.mvno_ref,
         cos: raw.cos,
         rate_plan: raw.rate_plan.filter(|plan| !plan.is_empty()),
+        lines,
         webhook_secret: raw.webhook_secret.filter(|secret| !secret.expose_secret().is_empty()),
         timeout: Duration::from_millis(raw.timeout_ms),
         max_requests_per_second: raw.max_requests_per_second,
+    })
+}
+
+fn lines(raw: &RawTransatel, place: &Place<'_>) -> Result<LineSettings, ConfigError> {
+    let standard = LineSettings::default();
+    let mut paths = standard.paths;
+    for (name, text) in &raw.paths {
+        let wrong = |error: PathError| place.wrong(&format!("paths.{name}"), error.to_string());
+        paths.set(name, text).map_err(wrong)?;
+    }
+    Ok(LineSettings {
+        offer: raw.offer,
+        also_terminate: raw.also_terminate.clone(),
+        transaction_done: raw.transaction_done.clone().unwrap_or(standard.transaction_done),
+        transaction_failed: raw.transaction_failed.clone().unwrap_or(standard.transaction_failed),
+        group_in_subscriber_info: raw.group_in_subscriber_info,
+        subscription_field: raw.subscription_field.clone().unwrap_or(standard.subscription_field),
+        paths,
     })
 }
 

@@ -2,6 +2,8 @@ use std::time::Duration;
 
 use super::*;
 
+mod lines;
+
 const KEY: &str = "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVowMTIzNDU=";
 
 const SPC: &str = r#"

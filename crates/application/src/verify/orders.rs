@@ -122,16 +122,21 @@ impl Kind for Bundles {
 
     fn differs(bundle: &VerifiedBundle, story: &[StoredEvent]) -> Option<String> {
         let id = bundle.id;
+        // A line that moved to another SIM took its bundles along.
+        let moved_to = story.iter().rev().find_map(|event| match &event.fact {
+            Fact::BundleMoved { iccid, .. } => Some(iccid),
+            _ => None,
+        });
         let same = match story.first().map(|event| &event.fact) {
             Some(Fact::BundleOrdered { iccid, product, order, channel, reference }) => {
-                Some(iccid.as_str()) == bundle.iccid.as_deref()
+                Some(moved_to.unwrap_or(iccid).as_str()) == bundle.iccid.as_deref()
                     && *product == bundle.product
                     && *order == bundle.order
                     && channel.as_str() == bundle.channel
                     && *reference == bundle.reference
             }
             Some(Fact::BundleAdopted { iccid, product, channel, .. }) => {
-                Some(iccid.as_str()) == bundle.iccid.as_deref()
+                Some(moved_to.unwrap_or(iccid).as_str()) == bundle.iccid.as_deref()
                     && *product == bundle.product
                     && channel.as_str() == bundle.channel
                     && (bundle.order, &bundle.reference) == (None, &None)

@@ -4,30 +4,30 @@
 //! an id and a type. What says nothing for us, or not clearly, is [`News::Nothing`]: reading the carrier finds it out
 //! later, while a wrong status would have to be explained.
 
-use chrono::{DateTime, Datelike, Utc};
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 use simdepot_domain::bundle::BundleStatus;
 use simdepot_domain::carrier::UnreadableEvent;
-use simdepot_domain::carrier_event::{BundleNews, CarrierEvent, LineChange, LineNews, News};
+use simdepot_domain::carrier_event::{BundleNews, CarrierEvent, News};
 use simdepot_domain::eid::Eid;
 use simdepot_domain::esim::EsimStatus;
 use simdepot_domain::iccid::Iccid;
 use simdepot_domain::msisdn::Msisdn;
-use simdepot_domain::sim::SimStatus;
 
 use super::catalogue::Definition;
-use super::lenient;
+use super::fields::{Fields, usable};
+use super::lenient::{self, plausible};
+use crate::settings::LineSettings;
 
-/// Longest id, type or reference that is taken.
-const MAX_TEXT: usize = 255;
+mod line;
 
 #[derive(Deserialize)]
 struct Envelope {
     #[serde(default, deserialize_with = "lenient::or_none")]
     header: Option<Header>,
-    #[serde(default, deserialize_with = "lenient::or_none")]
-    body: Option<Body>,
+    #[serde(default)]
+    body: Value,
 }
 
 #[derive(Deserialize)]
@@ -52,11 +52,6 @@ struct Body {
     msisdn: Option<String>,
     #[serde(deserialize_with = "lenient::text")]
     eid: Option<String>,
-    /// Of a line's event: how the transaction ended, or what the line is now.
-    #[serde(deserialize_with = "lenient::text")]
-    status: Option<String>,
-    #[serde(deserialize_with = "lenient::text")]
-    transaction_status: Option<String>,
     #[serde(deserialize_with = "lenient::text")]
     external_reference: Option<String>,
     #[serde(deserialize_with = "lenient::text")]
@@ -84,8 +79,8 @@ struct Plan {
     product_definition: Option<Definition>,
 }
 
-/// Reads an event.
-pub(crate) fn parse(bytes: &[u8]) -> Result<CarrierEvent, UnreadableEvent> {
+/// Reads an event of an account with these settings.
+pub(crate) fn parse(bytes: &[u8], settings: &LineSettings) -> Result<CarrierEvent, UnreadableEvent> {
     let expected = |what: &str| UnreadableEvent { what: what.to_owned() };
     // serde's message may quote the value, so it is left out.
     let value: Value = serde_json::from_slice(bytes).map_err(|_| expected("JSON"))?;
@@ -94,7 +89,8 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<CarrierEvent, UnreadableEvent> {
     let header = envelope.header.ok_or_else(|| expected("header"))?;
     let id = usable(header.event_id).ok_or_else(|| expected("header.eventId"))?;
     let event_type = usable(header.event_type).ok_or_else(|| expected("header.eventType"))?;
-    let body = envelope.body.unwrap_or_default();
+    let body = Body::deserialize(&envelope.body).unwrap_or_default();
+    let fields = Fields::of(envelope.body).unwrap_or_default();
     let iccid =
         [&body.iccid, &body.sim_serial].into_iter().flatten().find_map(|text| Iccid::parse(text).ok());
     Ok(CarrierEvent {
@@ -102,38 +98,30 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<CarrierEvent, UnreadableEvent> {
         at: plausible(header.event_date),
         iccid,
         msisdn: body.msisdn.as_deref().and_then(|text| Msisdn::parse(text).ok()),
-        news: news_of(&event_type, body),
+        news: news_of(&event_type, body, &fields, settings),
         event_type,
     })
 }
 
-/// A text that can be kept: short, and without control characters, which PostgreSQL refuses in part.
-fn usable(text: Option<String>) -> Option<String> {
-    text.filter(|text| text.chars().count() <= MAX_TEXT && !text.chars().any(char::is_control))
-}
-
-/// A date that a SIM of today can have.
-fn plausible(moment: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
-    moment.filter(|moment| (2000..2200).contains(&moment.year()))
-}
-
-fn news_of(event_type: &str, body: Body) -> News {
+fn news_of(event_type: &str, body: Body, fields: &Fields, settings: &LineSettings) -> News {
     let upper = event_type.to_ascii_uppercase();
     let segments: Vec<&str> = upper.split('/').map(str::trim).collect();
     match segments.as_slice() {
         ["OCS", "PRODUCT", suffix] => match product_status(suffix) {
-            Some(status) => bundle_news(status, body),
+            Some(status) => bundle_news(Some(status), body),
             None => News::Nothing,
         },
         ["OCS", .., "RESOURCE", suffix] if suffix.starts_with("EXHAUST") && may_be_data(&body) => {
-            bundle_news(BundleStatus::Exhausted, body)
+            bundle_news(Some(BundleStatus::Exhausted), body)
         }
+        // Says nothing of the status, but that the balances of one subscription are worth a look.
+        ["OCS", .., "RESOURCE", suffix] if suffix.contains("THRESHOLD") => bundle_news(None, body),
         ["SIM-MANAGEMENT", "ESIM", suffix] => match EsimStatus::from_carrier_text(suffix) {
             Some(status) => News::Esim(status, body.eid.and_then(|text| Eid::parse(&text).ok())),
             None => News::Nothing,
         },
-        ["CONNECTIVITY-MANAGEMENT", "SUBSCRIBER", suffix] if !did_not_happen(&body) => {
-            line_news(suffix).map_or(News::Nothing, News::Line)
+        ["CONNECTIVITY-MANAGEMENT", "SUBSCRIBER", suffix @ ..] => {
+            line::news_of(suffix, fields, settings).map_or(News::Nothing, News::Line)
         }
         _ => News::Nothing,
     }
@@ -158,7 +146,7 @@ fn may_be_data(body: &Body) -> bool {
     body.resource_unit.as_deref().is_none_or(|unit| lenient::bytes_per(unit).is_some())
 }
 
-fn bundle_news(status: BundleStatus, body: Body) -> News {
+fn bundle_news(status: Option<BundleStatus>, body: Body) -> News {
     let plan = body.product_subscription.unwrap_or_default();
     let Some(subscription_id) = usable(plan.subscription_id.or(body.subscription_id)) else {
         return News::Nothing;
@@ -169,46 +157,11 @@ fn bundle_news(status: BundleStatus, body: Body) -> News {
     News::Bundle(BundleNews {
         subscription_id,
         product: usable(plan.product_definition.and_then(|definition| definition.product_id)),
-        status: Some(status),
+        status,
         ordered_at: plausible(plan.subscription_date),
         activated_at: plausible(plan.activation_date),
         expires_at: plausible(plan.expiration_date),
         reference: usable(body.external_reference.or(body.transaction_reference)),
-    })
-}
-
-fn line_news(suffix: &str) -> Option<LineNews> {
-    let (change, status) = match suffix {
-        "ACTIVATED" => (LineChange::Activated, SimStatus::Active),
-        "REACTIVATED" => (LineChange::Reactivated, SimStatus::Active),
-        "SUSPENDED" => (LineChange::Suspended, SimStatus::Suspended),
-        "TERMINATED" => (LineChange::Terminated, SimStatus::Terminated),
-        _ => return None,
-    };
-    Some(LineNews::of(change, Some(status)))
-}
-
-/// Whether the event tells of a transaction that failed, or has not ended.
-fn did_not_happen(body: &Body) -> bool {
-    const BEGINNINGS: [&str; 13] = [
-        "fail",
-        "err",
-        "reject",
-        "refus",
-        "den",
-        "cancel",
-        "abort",
-        "timeout",
-        "ko",
-        "nok",
-        "unsuccess",
-        "pend",
-        "inprogress",
-    ];
-    let texts = [&body.status, &body.transaction_status];
-    texts.into_iter().flatten().any(|text| {
-        let word = lenient::fold(text);
-        BEGINNINGS.iter().any(|beginning| word.starts_with(beginning))
     })
 }
 

@@ -1,6 +1,6 @@
 //! Reading what is optional without failing over it: a field of an unexpected type counts as absent.
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, SubsecRound, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, SubsecRound, Utc};
 use serde::de::{Deserialize, DeserializeOwned, Deserializer};
 use serde_json::Value;
 
@@ -38,7 +38,7 @@ pub(crate) fn exact_moment<'de, D: Deserializer<'de>>(from: D) -> Result<Option<
 }
 
 /// With `Z`, with `+01:00` or `+0100`; without a zone it is taken as UTC, as is a bare date.
-fn parse_moment(text: &str) -> Option<DateTime<Utc>> {
+pub(crate) fn parse_moment(text: &str) -> Option<DateTime<Utc>> {
     let zoned = DateTime::parse_from_rfc3339(text)
         .or_else(|_| DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f%z"))
         .map(|moment| moment.with_timezone(&Utc));
@@ -50,6 +50,11 @@ fn parse_moment(text: &str) -> Option<DateTime<Utc>> {
             .map(|moment| moment.and_utc())
     };
     zoned.ok().or_else(naive).map(|moment| moment.trunc_subsecs(6))
+}
+
+/// A date that a SIM of today can have.
+pub(crate) fn plausible(moment: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
+    moment.filter(|moment| (2000..2200).contains(&moment.year()))
 }
 
 /// A whole number, also as `450.0` or `"450"`; fractions are rounded.

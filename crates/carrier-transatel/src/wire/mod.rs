@@ -5,16 +5,22 @@
 //! ones of an unexpected type count as absent. What an answer is asked for must be there, or the read has failed.
 
 pub(crate) mod catalogue;
+pub(crate) mod command;
 pub(crate) mod country;
+pub(crate) mod details;
 pub(crate) mod esim;
 pub(crate) mod event;
+pub(crate) mod fields;
 pub(crate) mod inventory;
 pub(crate) mod lenient;
 pub(crate) mod order;
 pub(crate) mod problem;
 pub(crate) mod rights;
+pub(crate) mod sim_card;
 pub(crate) mod sim_search;
 pub(crate) mod subscriber;
+pub(crate) mod transaction;
+pub(crate) mod usage;
 
 use std::fmt;
 
@@ -27,6 +33,8 @@ use simdepot_domain::carrier::{Lost, ReadError, Unavailable};
 pub(crate) enum Method {
     Get,
     Post,
+    Put,
+    Patch,
     Options,
 }
 
@@ -36,6 +44,8 @@ impl Method {
         match self {
             Self::Get => "GET",
             Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
             Self::Options => "OPTIONS",
         }
     }
@@ -52,6 +62,11 @@ pub(crate) enum Call {
     SimSearch,
     Fleet,
     Subscriber,
+    LineCommand,
+    BundleChange,
+    Transaction,
+    SimCard,
+    Usage,
     Rights,
 }
 
@@ -67,13 +82,18 @@ impl Call {
             Self::SimSearch => "sim_search",
             Self::Fleet => "fleet",
             Self::Subscriber => "subscriber",
+            Self::LineCommand => "line_command",
+            Self::BundleChange => "bundle_change",
+            Self::Transaction => "transaction",
+            Self::SimCard => "sim_card",
+            Self::Usage => "usage",
             Self::Rights => "rights",
         }
     }
 }
 
 /// A request that can be looked at before it is sent.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub(crate) struct Request {
     pub(crate) call: Call,
     pub(crate) method: Method,
@@ -97,6 +117,21 @@ impl Request {
     }
 }
 
+/// The body may hold a subscriber's contact data.
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { call, method, path, query, body } = self;
+        let body = body.as_ref().map(|_| "not shown");
+        f.debug_struct("Request")
+            .field("call", call)
+            .field("method", method)
+            .field("path", path)
+            .field("query", query)
+            .field("body", &body)
+            .finish()
+    }
+}
+
 /// An answer that was received whole.
 #[derive(Clone, Default)]
 pub(crate) struct Answer {
@@ -111,6 +146,12 @@ impl Answer {
     /// Whether the carrier itself failed. 501 says that the account is not set up, which waiting does not cure.
     pub(crate) fn is_server_failure(&self) -> bool {
         matches!(self.status, 500 | 502..=599)
+    }
+
+    /// The page of a gateway that answers 200 for a carrier that is away. It begins with `<`, and no answer of the
+    /// carrier's does.
+    pub(crate) fn is_page(&self) -> bool {
+        self.status == 200 && self.body.trim_ascii_start().starts_with(b"<")
     }
 
     /// The body of a 200 as `T`.

@@ -1,9 +1,12 @@
-//! Placing a product: `POST /ocs/subscriptions/api/orders/products` (Transatel OCS subscriptions).
+//! Placing a product, and ending one: `POST /ocs/subscriptions/api/orders/products` (Transatel OCS subscriptions).
 
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use simdepot_domain::bundle::OrderType;
-use simdepot_domain::carrier::{BundleOrder, BundleReceipt, Lost, Placement};
+use simdepot_domain::carrier::{
+    Answered, BundleChangeOrder, BundleOrder, BundleReceipt, CommandReceipt, Commanded, Lost, Placement,
+};
+use simdepot_domain::operation::BundleCommand;
 
 use super::{Answer, Call, Method, Request, lenient, problem};
 
@@ -25,13 +28,47 @@ pub(crate) fn request(order: &BundleOrder, mvno_ref: &str, source: &str) -> Requ
         "mvnoRef": mvno_ref,
         "transactionReference": order.reference,
     });
-    Request {
-        call: Call::Order,
-        method: Method::Post,
-        path: PATH.into(),
-        query: Vec::new(),
-        body: Some(body),
+    post(Call::Order, body)
+}
+
+/// A change of a subscription. That the order types exist is documented, the field that names the subscription is not:
+/// `field` is where it goes, a dot leading into an object.
+pub(crate) fn change_request(
+    order: &BundleChangeOrder,
+    mvno_ref: &str,
+    source: &str,
+    field: &str,
+) -> Request {
+    let order_type = match order.change {
+        BundleCommand::CancelRenewal => "cancelRenewal",
+        BundleCommand::Terminate => "terminate",
+    };
+    let mut body = json!({
+        "bind": { "msisdn": order.msisdn.as_str() },
+        "product": { "productId": order.product },
+        "payment": { "provider": "customer" },
+        "source": source,
+        "orderType": order_type,
+        "mvnoRef": mvno_ref,
+        "transactionReference": order.reference,
+    });
+    let id = Value::String(order.subscription_id.clone());
+    if let Some(body) = body.as_object_mut() {
+        match field.split_once('.') {
+            None => drop(body.insert(field.to_owned(), id)),
+            Some((object, name)) => {
+                let inner = body.entry(object).or_insert_with(|| Value::Object(Map::new()));
+                if let Some(inner) = inner.as_object_mut() {
+                    inner.insert(name.to_owned(), id);
+                }
+            }
+        }
     }
+    post(Call::BundleChange, body)
+}
+
+fn post(call: Call, body: Value) -> Request {
+    Request { call, method: Method::Post, path: PATH.into(), query: Vec::new(), body: Some(body) }
 }
 
 #[derive(Deserialize)]
@@ -47,17 +84,44 @@ struct Receipt {
     transaction_reference: Option<String>,
 }
 
-/// Reads the answer to `order`. A success without its evidence is unknown: it was taken, but as what? Only a page that a
-/// gateway shows instead says nothing.
+/// Reads the answer to `order`.
 pub(crate) fn parse(answer: &Answer, order: &BundleOrder) -> Placement {
+    match receipt(answer, &order.reference) {
+        Answered::Done(Receipt { id, subscription_id, .. }) => {
+            Placement::Done(BundleReceipt { order_id: id, subscription_id, order_type: order.order_type })
+        }
+        Answered::Refused(refusal) => Placement::Refused(refusal),
+        Answered::NotTaken(why) => Placement::NotTaken(why),
+        Answered::Unknown(lost) => Placement::Unknown(lost),
+    }
+}
+
+/// Reads the answer to a change.
+pub(crate) fn parse_change(answer: &Answer, order: &BundleChangeOrder) -> Commanded {
+    match receipt(answer, &order.reference) {
+        // The field that names the subscription is not documented: another may have been changed in its place.
+        Answered::Done(Receipt { subscription_id: Some(found), .. }) if found != order.subscription_id => {
+            let reason = format!("HTTP {}, but the receipt names another subscription", answer.status);
+            Commanded::Unknown(Lost { reason, taken_as: Some(found) })
+        }
+        Answered::Done(receipt) => Commanded::Done(CommandReceipt::Done { reference: receipt.id }),
+        Answered::Refused(refusal) => Commanded::Refused(refusal),
+        Answered::NotTaken(why) => Commanded::NotTaken(why),
+        Answered::Unknown(lost) => Commanded::Unknown(lost),
+    }
+}
+
+/// The receipt for the order with our `reference`. A success without its evidence is unknown: it was taken, but as what?
+/// Only a page that a gateway shows instead says nothing.
+fn receipt(answer: &Answer, reference: &str) -> Answered<Receipt> {
     if !(200..300).contains(&answer.status) {
-        return problem::placement(answer);
+        return problem::write_error(answer);
     }
     let unclear = |id: Option<String>, reason: &str| {
         let status = format!("HTTP {}", answer.status);
         let reason = format!("{status}, {reason}");
-        let taken_as = (!is_page(answer)).then(|| id.unwrap_or(status));
-        Placement::Unknown(Lost { reason, taken_as })
+        let taken_as = (!answer.is_page()).then(|| id.unwrap_or(status));
+        Answered::Unknown(Lost { reason, taken_as })
     };
     if !matches!(answer.status, 200 | 201) {
         return unclear(None, "which is no answer to an order");
@@ -68,22 +132,13 @@ pub(crate) fn parse(answer: &Answer, order: &BundleOrder) -> Placement {
     if receipt.id.is_none() && receipt.subscription_id.is_none() {
         return unclear(None, "but the receipt has neither id nor subscriptionId");
     }
-    if receipt.status.is_some_and(|status| !status.eq_ignore_ascii_case("done")) {
+    if receipt.status.as_deref().is_some_and(|status| !status.eq_ignore_ascii_case("done")) {
         return unclear(receipt.id.or(receipt.subscription_id), "but the order is not reported as done");
     }
-    if receipt.transaction_reference.is_some_and(|echo| echo != order.reference.trim()) {
+    if receipt.transaction_reference.as_deref().is_some_and(|echo| echo != reference.trim()) {
         return unclear(None, "but the receipt is that of another order");
     }
-    Placement::Done(BundleReceipt {
-        order_id: receipt.id,
-        subscription_id: receipt.subscription_id,
-        order_type: order.order_type,
-    })
-}
-
-/// The page of a gateway that answers 200 for a carrier that is away. It begins with `<`, and no receipt does.
-fn is_page(answer: &Answer) -> bool {
-    answer.status == 200 && answer.body.trim_ascii_start().starts_with(b"<")
+    Answered::Done(receipt)
 }
 
 #[cfg(test)]
@@ -127,6 +182,59 @@ mod tests {
         assert_eq!(receipt.order_type, OrderType::Preload);
         let Placement::Done(receipt) = parse(&Answer::of(200, r#"{"id":7}"#), &order) else { panic!("done") };
         assert_eq!((receipt.order_id.as_deref(), receipt.subscription_id), (Some("7"), None));
+    }
+
+    fn change() -> BundleChangeOrder {
+        BundleChangeOrder {
+            msisdn: bundle_order().msisdn,
+            product: "P".to_owned(),
+            subscription_id: "s-1".to_owned(),
+            change: BundleCommand::CancelRenewal,
+            reference: "op_1".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_change_names_the_subscription_where_it_is_told_to() {
+        let body = |change: &BundleChangeOrder, field: &str| {
+            change_request(change, "M", "simdepot", field).body.unwrap()
+        };
+        let mut expected = json!({
+            "bind": { "msisdn": "33700000001" },
+            "product": { "productId": "P" },
+            "payment": { "provider": "customer" },
+            "source": "simdepot",
+            "orderType": "cancelRenewal",
+            "mvnoRef": "M",
+            "transactionReference": "op_1",
+            "subscriptionId": "s-1",
+        });
+        assert_eq!(body(&change(), "subscriptionId"), expected);
+        expected.as_object_mut().unwrap().remove("subscriptionId");
+        expected["product"]["subscriptionId"] = json!("s-1");
+        assert_eq!(body(&change(), "product.subscriptionId"), expected);
+        let end = BundleChangeOrder { change: BundleCommand::Terminate, ..change() };
+        let found = body(&end, "subscription.id");
+        assert_eq!((&found["orderType"], &found["subscription"]["id"]), (&json!("terminate"), &json!("s-1")));
+    }
+
+    #[test]
+    fn a_change_is_done_when_its_receipt_says_so() {
+        let read = |status, body: &str| parse_change(&Answer::of(status, body), &change());
+        let done = |id: &str| Commanded::Done(CommandReceipt::Done { reference: Some(id.to_owned()) });
+        assert_eq!(read(201, r#"{"id":"ord-1","status":"done","new":1}"#), done("ord-1"));
+        assert_eq!(read(201, r#"{"id":"ord-1","subscriptionId":"s-1"}"#), done("ord-1"));
+        for (body, taken_as) in [
+            (r#"{"id":"ord-1","subscriptionId":"s-2"}"#, "s-2"),
+            (r#"{"id":"ord-1","status":"pending"}"#, "ord-1"),
+            ("{}", "HTTP 201"),
+        ] {
+            let Commanded::Unknown(lost) = read(201, body) else { panic!("{body}") };
+            assert_eq!(lost.taken_as.as_deref(), Some(taken_as));
+        }
+        assert!(matches!(read(400, r#"{"title":"BAD_REQUEST"}"#), Commanded::Refused(_)));
+        assert!(matches!(read(429, ""), Commanded::NotTaken(_)));
+        assert!(matches!(read(503, ""), Commanded::Unknown(_)));
     }
 
     #[test]

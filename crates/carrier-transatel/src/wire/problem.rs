@@ -5,7 +5,7 @@
 //! the service was not asked, so nothing was done and nothing was decided. It is tried again later.
 
 use serde::Deserialize;
-use simdepot_domain::carrier::{Concern, Lost, Placement, ReadError, Refusal, Unavailable};
+use simdepot_domain::carrier::{Answered, Concern, Lost, ReadError, Refusal, Unavailable};
 
 use super::{Answer, lenient, unreadable};
 
@@ -89,6 +89,7 @@ impl Problem {
         match (self.title.as_deref(), self.status) {
             (Some("SUBSCRIBER_STATUS_NOT_ELIGIBLE"), _) => Concern::LineStatus,
             (Some("SUBSCRIBER_NOT_FOUND"), _) => Concern::Profile,
+            _ if self.is_foreign_sim() => Concern::Profile,
             (Some("PRODUCT_NOT_FOUND"), _) => Concern::Product,
             // Not for this subscriber: perhaps for another.
             (Some("PRODUCT_NOT_ELIGIBLE"), _) => Concern::Request,
@@ -97,6 +98,37 @@ impl Problem {
             }
             _ => Concern::Request,
         }
+    }
+
+    /// What a refused command to a line is about. The titles of these are not published; the words are.
+    pub(crate) fn concerns_of_line(&self) -> Concern {
+        let detail = self.detail.as_deref().unwrap_or_default().to_ascii_lowercase();
+        let of_status =
+            ["already activ", "not ready for activation"].iter().any(|words| detail.contains(words));
+        match self.concerns() {
+            Concern::Request if of_status => Concern::LineStatus,
+            concern => concern,
+        }
+    }
+
+    /// A failure that was told in the body of a success.
+    pub(crate) fn told(code: Option<&str>, detail: Option<&str>) -> Self {
+        let detail = detail.map(printable).filter(|detail| !detail.is_empty());
+        Self { status: 400, titled: code.is_some(), title: code.and_then(code_of), detail }
+    }
+
+    /// As a refusal of a command to a line; `otherwise` is the code when it has none.
+    pub(crate) fn into_refusal(self, otherwise: &str) -> Refusal {
+        Refusal {
+            code: self.title.clone().or_else(|| code_of(otherwise)).unwrap_or_else(|| self.code()),
+            concerns: self.concerns_of_line(),
+            detail: self.detail,
+        }
+    }
+
+    /// Whether the gateway says, in its own words, that it knows no such URL or method.
+    pub(crate) fn is_unknown_url(&self) -> bool {
+        (self.status == 404 && self.is("NOT_FOUND")) || (self.status == 405 && self.is("METHOD_NOT_ALLOWED"))
     }
 }
 
@@ -126,26 +158,26 @@ fn turned_away(problem: &Problem) -> String {
 }
 
 /// What an answer other than success says about a write.
-pub(crate) fn placement(answer: &Answer) -> Placement {
+pub(crate) fn write_error<T>(answer: &Answer) -> Answered<T> {
     let problem = Problem::of(answer);
-    let lost = || Placement::Unknown(Lost::silent(format!("HTTP {} {}", answer.status, problem.code())));
+    let lost = || Answered::Unknown(Lost::silent(format!("HTTP {} {}", answer.status, problem.code())));
     match answer.status {
-        401 => Placement::NotTaken(Unavailable {
+        401 => Answered::NotTaken(Unavailable {
             reason: "a fresh access token was turned away".into(),
             retry_after_ms: answer.retry_after_ms,
         }),
-        429 => Placement::NotTaken(Unavailable {
+        429 => Answered::NotTaken(Unavailable {
             reason: format!("more requests than the account may make ({})", problem.code()),
             retry_after_ms: answer.retry_after_ms,
         }),
         // Written by a proxy on the way as often as by the service: no proof either way.
         408 => lost(),
-        _ if problem.is_gateways_word() => Placement::NotTaken(Unavailable {
+        _ if problem.is_gateways_word() => Answered::NotTaken(Unavailable {
             reason: turned_away(&problem),
             retry_after_ms: answer.retry_after_ms,
         }),
         501 if !problem.titled => lost(),
-        400..=499 | 501 => Placement::Refused(Refusal {
+        400..=499 | 501 => Answered::Refused(Refusal {
             code: problem.code(),
             concerns: problem.concerns(),
             detail: problem.detail,
@@ -172,6 +204,7 @@ fn printable(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use simdepot_domain::carrier::Placement;
 
     fn body(title: &str) -> String {
         format!(r#"{{"type":"x","title":"{title}","status":0,"detail":"some words","path":"/x","new":[]}}"#)
@@ -231,7 +264,7 @@ mod tests {
         ] {
             // Without a title the body may as well be none of the service's.
             let text = if title.is_empty() { "<html>busy</html>".to_owned() } else { body(title) };
-            assert_eq!(kind(&placement(&Answer::of(status, &text))), expected, "{status} {title}");
+            assert_eq!(kind(&write_error(&Answer::of(status, &text))), expected, "{status} {title}");
         }
     }
 
@@ -277,7 +310,7 @@ mod tests {
             for status in [400, 403, 404, 405, 406, 409, 413, 415, 418, 431] {
                 let answer = Answer { retry_after_ms: Some(9), ..Answer::of(status, page) };
                 let ReadError::Unavailable(read) = read_error(&answer) else { panic!("{status} {page}") };
-                let Placement::NotTaken(write) = placement(&answer) else { panic!("{status} {page}") };
+                let Placement::NotTaken(write) = write_error(&answer) else { panic!("{status} {page}") };
                 assert_eq!((&read, read.retry_after_ms), (&write, Some(9)));
                 assert!(read.reason.contains(&format!("HTTP {status}")), "{read}");
                 assert_eq!(read.reason.contains("base_url"), status == 404, "{read}");
@@ -288,7 +321,7 @@ mod tests {
     #[test]
     fn keeps_the_words_within_bounds() {
         let long = format!(r#"{{"title":"{}","detail":"{}\u0007end"}}"#, "T".repeat(101), "é".repeat(600));
-        let Placement::Refused(refusal) = placement(&Answer::of(400, &long)) else { panic!("refused") };
+        let Placement::Refused(refusal) = write_error(&Answer::of(400, &long)) else { panic!("refused") };
         assert_eq!((refusal.code.as_str(), refusal.detail.unwrap().chars().count()), ("HTTP_400", 500));
     }
 
@@ -296,7 +329,7 @@ mod tests {
     fn tells_when_to_come_back() {
         let answer = Answer { retry_after_ms: Some(7_000), ..Answer::of(429, "") };
         assert!(matches!(
-            placement(&answer),
+            write_error(&answer),
             Placement::NotTaken(Unavailable { retry_after_ms: Some(7_000), .. })
         ));
         assert!(matches!(

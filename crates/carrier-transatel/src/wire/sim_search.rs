@@ -2,11 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use simdepot_domain::carrier::{FleetPage, LineReading, ReadError};
 use simdepot_domain::iccid::Iccid;
 use simdepot_domain::observation::Source;
 
+use super::fields::Fields;
 use super::subscriber::{self, Line};
 use super::{Answer, Call, Request, lenient, problem, unreadable};
 
@@ -34,20 +35,9 @@ pub(crate) fn request(iccid: &Iccid) -> Request {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Body {
-    sims: Vec<Item>,
+    sims: Vec<Map<String, Value>>,
     #[serde(default)]
     total_pages: Value,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Item {
-    #[serde(default, deserialize_with = "lenient::text")]
-    sim_serial: Option<String>,
-    #[serde(default, deserialize_with = "lenient::text")]
-    msisdn: Option<String>,
-    #[serde(default, deserialize_with = "lenient::text")]
-    status: Option<String>,
 }
 
 /// Picks the SIM from the hits; `None` when the index does not know it.
@@ -56,13 +46,14 @@ pub(crate) fn parse(answer: &Answer, iccid: &Iccid) -> Result<Option<Line>, Read
         return Err(problem::read_error(answer));
     }
     let body: Body = answer.json("search results with sims")?;
-    let exact = |item: &&Item| item.sim_serial.as_deref() == Some(iccid.as_str());
-    let same = |item: &&Item| {
-        let found = item.sim_serial.as_deref().map(Iccid::parse);
+    let sims: Vec<Fields> = body.sims.into_iter().map(Fields::from).collect();
+    let exact = |sim: &&Fields| sim_serial(sim).as_deref() == Some(iccid.as_str());
+    let same = |sim: &&Fields| {
+        let found = sim_serial(sim).as_deref().map(Iccid::parse);
         found.is_some_and(|found| found.is_ok_and(|found| found.key() == iccid.key()))
     };
-    match body.sims.iter().find(exact).or_else(|| body.sims.iter().find(same)) {
-        Some(item) => subscriber::line_of(item.msisdn.as_deref(), item.status.as_deref()).map(Some),
+    match sims.iter().find(exact).or_else(|| sims.iter().find(same)) {
+        Some(sim) => subscriber::line_of(sim).map(Some),
         // Pages of other SIMs: the filter was not applied, and ours may be on any of them.
         None if lenient::integer(&body.total_pages).is_some_and(|pages| pages > 1) => {
             Err(unreadable("search results for the SIM that was asked for"))
@@ -94,22 +85,15 @@ pub(crate) fn parse_fleet(answer: &Answer, now: DateTime<Utc>) -> Result<FleetPa
 }
 
 fn row_of(row: Value, now: DateTime<Utc>) -> Option<(Iccid, LineReading)> {
-    let item: Item = serde_json::from_value(row).ok()?;
-    let iccid = Iccid::parse(item.sim_serial.as_deref()?).ok()?;
-    let Line { msisdn, sim_status } =
-        subscriber::line_of(item.msisdn.as_deref(), item.status.as_deref()).ok()?;
+    let fields = Fields::of(row)?;
+    let iccid = Iccid::parse(&sim_serial(&fields)?).ok()?;
+    let Line { msisdn, sim_status, details } = subscriber::line_of(&fields).ok()?;
     let (observed_at, source) = (now, Source::Search);
-    Some((
-        iccid,
-        LineReading {
-            msisdn,
-            sim_status,
-            observed_at,
-            dated_by_carrier: false,
-            source,
-            details: simdepot_domain::line::LineDetails::default(),
-        },
-    ))
+    Some((iccid, LineReading { msisdn, sim_status, observed_at, dated_by_carrier: false, source, details }))
+}
+
+fn sim_serial(fields: &Fields) -> Option<String> {
+    fields.words(&["simSerial"])
 }
 
 #[cfg(test)]
@@ -156,6 +140,7 @@ mod tests {
         let query =
             |page| fleet_request(page).query.into_iter().map(|(name, value)| format!("{name}={value}"));
         assert_eq!(query(3).collect::<Vec<_>>(), ["page=3", "size=1000"]);
+        assert_eq!(query(100).collect::<Vec<_>>(), ["page=100", "size=1000"], "the last of 100,000 lines");
         assert_eq!(query(0).collect::<Vec<_>>(), ["page=1", "size=1000"]);
     }
 
@@ -166,6 +151,12 @@ mod tests {
         let (iccid, line) = &page.lines[1];
         assert_eq!((iccid.as_str(), line.source), ("8988247000000000017", Source::Search));
         assert_eq!((line.sim_status, line.dated_by_carrier), (Some(SimStatus::Preactivated), false));
+        assert_eq!(
+            (line.details.group.as_deref(), line.details.rate_plan.as_deref()),
+            (Some("fleet-a"), Some("PLAN"))
+        );
+        assert_eq!(line.details.external_reference.as_deref(), Some("car 7"));
+        assert!(line.details.activated_at.is_some() && line.details.options.is_none());
         let page = fleet(
             200,
             r#"{"totalPages":"7","sims":[

@@ -2,14 +2,15 @@
 //!
 //! Service Provider Connect accounts may read it only when Transatel has opened it for them.
 
-use serde::Deserialize;
 use simdepot_domain::carrier::ReadError;
 use simdepot_domain::iccid::Iccid;
+use simdepot_domain::line::LineDetails;
 use simdepot_domain::msisdn::Msisdn;
 use simdepot_domain::sim::SimStatus;
 
+use super::fields::Fields;
 use super::problem::{self, Problem};
-use super::{Answer, Call, Request, esim, lenient, unreadable};
+use super::{Answer, Call, Request, details, esim, unreadable};
 
 /// Path of one line.
 pub(crate) fn path(sim_serial: &str) -> String {
@@ -26,30 +27,20 @@ pub(crate) fn request(iccid: &Iccid) -> Request {
 pub(crate) struct Line {
     pub(crate) msisdn: Option<Msisdn>,
     pub(crate) sim_status: Option<SimStatus>,
+    pub(crate) details: LineDetails,
 }
 
 /// How the read ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Subscriber {
     /// Here it is.
-    Found(Line),
+    Found(Box<Line>),
     /// Not known here; SIM Search may know it.
     Absent,
     /// The account may not use this call.
     Closed,
     /// Turned away without a word of the service: closed, or out of order.
     Unclear(ReadError),
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Body {
-    #[serde(default, deserialize_with = "lenient::text")]
-    sim_serial: Option<String>,
-    #[serde(default, deserialize_with = "lenient::text")]
-    msisdn: Option<String>,
-    #[serde(default, deserialize_with = "lenient::text")]
-    status: Option<String>,
 }
 
 /// Reads the line.
@@ -65,19 +56,25 @@ pub(crate) fn parse(answer: &Answer, iccid: &Iccid) -> Result<Subscriber, ReadEr
             _ => Err(problem::read_error(answer)),
         };
     }
-    let body: Body = answer.json("a subscriber")?;
-    esim::check_sim_serial(body.sim_serial.as_deref(), iccid)?;
-    line_of(body.msisdn.as_deref(), body.status.as_deref()).map(Subscriber::Found)
+    let fields = Fields::read(answer, "a subscriber")?;
+    esim::check_sim_serial(fields.words(&["simSerial"]).as_deref(), iccid)?;
+    line_of(&fields).map(Box::new).map(Subscriber::Found)
 }
 
 /// A number that cannot be read is not "no number"; a status in an unknown spelling is no status.
-pub(crate) fn line_of(msisdn: Option<&str>, status: Option<&str>) -> Result<Line, ReadError> {
+pub(crate) fn line_of(fields: &Fields) -> Result<Line, ReadError> {
+    let (msisdn, status) = (fields.words(&["msisdn"]), fields.words(&["status"]));
     if msisdn.is_none() && status.is_none() {
         return Err(unreadable("status or msisdn of the line"));
     }
-    let msisdn =
-        msisdn.map(Msisdn::parse).transpose().map_err(|_| unreadable("msisdn with 6 to 15 digits"))?;
-    Ok(Line { msisdn, sim_status: status.and_then(SimStatus::from_carrier_text) })
+    let msisdn = msisdn
+        .as_deref()
+        .map(Msisdn::parse)
+        .transpose()
+        .map_err(|_| unreadable("msisdn with 6 to 15 digits"))?;
+    let sim_status = status.as_deref().and_then(SimStatus::from_carrier_text);
+    let details = details::of(fields, sim_status, status.as_deref());
+    Ok(Line { msisdn, sim_status, details })
 }
 
 #[cfg(test)]
@@ -90,17 +87,33 @@ mod tests {
 
     #[test]
     fn reads_the_line() {
-        let found = read(200, include_str!("../../fixtures/subscriber.json")).unwrap();
-        let msisdn = Msisdn::parse("33700000001").ok();
-        assert_eq!(found, Subscriber::Found(Line { msisdn, sim_status: Some(SimStatus::Preactivated) }));
         let line = |body| match read(200, body) {
-            Ok(Subscriber::Found(line)) => line,
+            Ok(Subscriber::Found(line)) => *line,
             other => panic!("{other:?}"),
         };
-        assert_eq!(
-            line(r#"{"status":"Tariff_Holiday"}"#),
-            Line { msisdn: None, sim_status: Some(SimStatus::TariffHoliday) }
-        );
+        let whole = line(include_str!("../../fixtures/subscriber.json"));
+        assert_eq!(whole.msisdn, Msisdn::parse("33700000001").ok());
+        assert_eq!(whole.sim_status, Some(SimStatus::Suspended));
+        insta::assert_json_snapshot!(whole.details, @r#"
+        {
+          "suspended_by": "automatic",
+          "rate_plan": "M2MA_WW_TSL_TEST",
+          "options": [
+            {
+              "name": "M2M_TSL_BAR_DATA",
+              "value": "off"
+            }
+          ],
+          "group": "fleet-a",
+          "external_reference": "car 7",
+          "activated_at": "2026-01-05T10:00:00Z",
+          "modified_at": "2026-02-05T09:00:00Z",
+          "contract_ends_at": null
+        }
+        "#);
+        let bare = line(r#"{"status":"Tariff_Holiday"}"#);
+        let sim_status = Some(SimStatus::TariffHoliday);
+        assert_eq!(bare, Line { msisdn: None, sim_status, details: LineDetails::default() });
         assert_eq!(line(r#"{"status":"Melted"}"#).sim_status, None);
     }
 

@@ -43,6 +43,7 @@ fn what_the_carrier_finds_later_fails_the_transaction_and_changes_nothing() {
     for (body, code) in [
         (json!({"group": "fleet-x", "externalReference": "car-1"}), "GROUP_NOT_FOUND"),
         (json!({"options": [{"name": "FAST", "value": "on"}]}), "OPTION_NOT_FOUND"),
+        (json!({"ratePlan": "M2MA_WW_TSL_OTHER"}), "RATE_PLAN_NOT_FOUND"),
         (json!({ "options": bar }), "OPTION_VALUE_INVALID"),
     ] {
         let id = bench.accepted(&iccid, Activate, &body);
@@ -57,7 +58,7 @@ fn what_the_carrier_finds_later_fails_the_transaction_and_changes_nothing() {
     bench.twin.add_group("fleet-x");
     bench.done(&iccid, Activate, &json!({"group": "fleet-x"}));
     let count = bench.twin.line_writes(iccid.as_str(), Activate);
-    assert_eq!((count.arrived, count.accepted, count.done, count.failed), (4, 4, 1, 3));
+    assert_eq!((count.arrived, count.accepted, count.done, count.failed), (5, 5, 1, 4));
 }
 
 #[test]

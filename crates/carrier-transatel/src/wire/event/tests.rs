@@ -1,7 +1,15 @@
 use proptest::prelude::*;
 use serde_json::json;
 
+use simdepot_domain::carrier_event::{LineChange, LineNews};
+use simdepot_domain::line::SuspendedBy;
+use simdepot_domain::sim::SimStatus;
+
 use super::*;
+
+fn parse(bytes: &[u8]) -> Result<CarrierEvent, UnreadableEvent> {
+    super::parse(bytes, &LineSettings::default())
+}
 
 const ICCID: &str = "8988247000000000017";
 const EID: &str = "89034011560010000000000000000121";
@@ -130,7 +138,17 @@ fn lines_by_the_type_unless_the_transaction_failed() {
         ("ACTIVATED", json!("PENDING"), None),
         ("ACTIVATED", json!("in_progress"), None),
         ("MODIFIED", json!("DONE"), None),
-        ("PREACTIVATED", json!("DONE"), None),
+        ("PREACTIVATED", json!("DONE"), Some(SimStatus::Preactivated)),
+        ("MSISDN/SWAPPED", json!("DONE"), None),
+        ("TESTMODE", json!("DONE"), Some(SimStatus::TestMode)),
+        ("TEST_MODE/STARTED", Value::Null, Some(SimStatus::TestMode)),
+        ("Test-Mode/Ended", json!("Active"), Some(SimStatus::Active)),
+        ("TESTMODE/ENDED", json!("DONE"), None),
+        ("TARIFF_HOLIDAY", Value::Null, Some(SimStatus::TariffHoliday)),
+        ("TARIFF_HOLIDAY", json!("Active"), Some(SimStatus::Active)),
+        ("TARIFF/HOLIDAY/SCHEDULED", json!("DONE"), None),
+        ("TARIFF-HOLIDAY/FINISHED", json!("Active"), Some(SimStatus::Active)),
+        ("ROAMING/ALERT", json!("Active"), None),
     ] {
         let told = match of(suffix, status.clone()) {
             News::Line(news) => news.sim_status,
@@ -139,10 +157,84 @@ fn lines_by_the_type_unless_the_transaction_failed() {
         };
         assert_eq!(told, expected, "{suffix} {status}");
     }
-    let failed = json!({ "simSerial": ICCID, "transactionStatus": "ERROR" });
-    assert_eq!(read("CONNECTIVITY-MANAGEMENT/SUBSCRIBER/ACTIVATED", &failed).news, News::Nothing);
-    let swapped = json!({ "simSerial": ICCID });
-    assert_eq!(read("CONNECTIVITY-MANAGEMENT/SUBSCRIBER/MSISDN/SWAPPED", &swapped).news, News::Nothing);
+}
+
+fn line(suffix: &str, body: &Value) -> Option<LineNews> {
+    match read(&format!("CONNECTIVITY-MANAGEMENT/SUBSCRIBER/{suffix}"), body).news {
+        News::Line(news) => Some(news),
+        News::Nothing => None,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_happened_to_a_line_and_by_which_transaction() {
+    use LineChange::{
+        Activated, Modified, MsisdnSwapped, Preactivated, Reactivated, SimSwapped, TariffHoliday, TestMode,
+    };
+    let body = json!({ "simSerial": ICCID, "transactionId": "t-1", "status": "DONE" });
+    for (suffix, change) in [
+        ("ACTIVATED", Activated),
+        ("MODIFIED", Modified),
+        ("MSISDN/SWAPPED", MsisdnSwapped),
+        ("SIMCARD/SWAPPED", SimSwapped),
+        ("SIM_CARD/SWAPPED", SimSwapped),
+        ("PREACTIVATED", Preactivated),
+        ("PRE-ACTIVATED", Preactivated),
+        ("TEST_MODE", TestMode),
+        ("TESTMODE/EXPIRED", Activated),
+        ("TARIFF_HOLIDAY/SCHEDULED", TariffHoliday),
+        ("TARIFFHOLIDAY/ENDED", Reactivated),
+    ] {
+        let news = line(suffix, &body).unwrap();
+        assert_eq!((news.change, news.transaction.as_deref()), (change, Some("t-1")), "{suffix}");
+        assert_eq!(news.failed, None);
+    }
+    for suffix in ["ROAMING/ALERT", "PORTABILITY/DONE", "", "ACTIVATED/TWICE"] {
+        assert_eq!(line(suffix, &body), None, "{suffix}");
+    }
+}
+
+#[test]
+fn a_failed_transaction_tells_why_and_no_status() {
+    let failed = |suffix: &str, body: Value| line(suffix, &body).and_then(|news| news.failed);
+    for (body, expected) in [
+        (json!({ "transactionStatus": "ERROR" }), "ERROR"),
+        (json!({ "status": "Failure", "errorMessage": "no such group" }), "no such group"),
+        (json!({ "status": "KO", "errorCode": "UNKNOWN_GROUP" }), "UNKNOWN_GROUP"),
+        (json!({ "status": "Active", "transactionStatus": "REJECTED" }), "REJECTED"),
+    ] {
+        assert_eq!(failed("ACTIVATED", body.clone()).as_deref(), Some(expected), "{body}");
+        assert_eq!(line("ACTIVATED", &body).unwrap().sim_status, None);
+    }
+    for pending in ["PENDING", "in_progress", "Pending activation"] {
+        assert_eq!(line("ACTIVATED", &json!({ "status": pending })), None, "{pending}");
+    }
+    let mut settings = LineSettings::default();
+    settings.transaction_failed.push("MELTED".to_owned());
+    let header = json!({ "eventId": "e", "eventType": "CONNECTIVITY-MANAGEMENT/SUBSCRIBER/MODIFIED" });
+    let event = json!({ "header": header, "body": { "transactionStatus": "melted" } }).to_string();
+    let event = super::parse(event.as_bytes(), &settings).unwrap();
+    assert!(matches!(event.news, News::Line(LineNews { failed: Some(_), .. })));
+}
+
+#[test]
+fn who_suspended_it() {
+    let by = |suffix: &str, body: Value| line(suffix, &body).unwrap().suspended_by;
+    assert_eq!(by("SUSPENDED", json!({ "suspendedBy": "automatic" })), Some(SuspendedBy::Automatic));
+    let by_provider = json!({ "status": "Suspended by the provider" });
+    assert_eq!(by("SUSPENDED", by_provider), Some(SuspendedBy::Operator));
+    assert_eq!(by("SUSPENDED", json!({})), None);
+    assert_eq!(by("ACTIVATED", json!({ "suspendedBy": "automatic" })), None);
+}
+
+#[test]
+fn a_threshold_of_one_plan_is_worth_a_look() {
+    for event_type in ["OCS/PRODUCT/RESOURCE/THRESHOLD", "OCS/PRODUCT/RESOURCE/THRESHOLD_REACHED"] {
+        let News::Bundle(news) = read(event_type, &product_body()).news else { panic!("{event_type}") };
+        assert_eq!((news.subscription_id.as_str(), news.status), ("s-1", None));
+    }
+    assert_eq!(read("OCS/RESOURCE/THRESHOLD", &json!({ "msisdn": "33700000001" })).news, News::Nothing);
 }
 
 #[test]
@@ -224,6 +316,9 @@ fn any_json() -> impl Strategy<Value = Value> {
         Just("msisdn"),
         Just("eid"),
         Just("status"),
+        Just("transactionId"),
+        Just("suspendedBy"),
+        Just("error"),
         Just("externalReference"),
         Just("productSubscription"),
         Just("subscriptionId"),
@@ -247,6 +342,7 @@ fn any_type() -> impl Strategy<Value = String> {
         "OCS/PRODUCT/RESOURCE/EXHAUSTED",
         "SIM-MANAGEMENT/ESIM/ENABLED",
         "CONNECTIVITY-MANAGEMENT/SUBSCRIBER/SUSPENDED",
+        "CONNECTIVITY-MANAGEMENT/SUBSCRIBER/TARIFF_HOLIDAY",
     ]);
     prop_oneof![known.prop_map(str::to_owned), "[A-Z/-]{1,40}"]
 }
