@@ -21,6 +21,7 @@ mod import_files;
 mod imports;
 mod keys;
 mod limits;
+mod line_jobs;
 mod mixed_orders;
 mod openapi;
 mod operations;

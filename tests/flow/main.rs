@@ -20,6 +20,7 @@ mod imports;
 mod inbound;
 mod leases;
 mod line_commands;
+mod line_jobs;
 mod line_learning;
 mod lost_answers;
 mod mixed_orders;
