@@ -218,7 +218,7 @@ on_both_databases! {
 
     /// The worker died under its lease: the next one goes on when that has run out, and repeats nothing.
     async fn a_dead_worker_is_followed(db: TestDatabase) {
-        let mut test = LineDepot::start(db).await;
+        let test = LineDepot::start(db).await;
         let lines = test.deliver(3).await;
         let taken = take(&test, job(activate(), &lines)).await;
         assert!(line_jobs::step(&test.depot).await.unwrap());
@@ -230,7 +230,6 @@ on_both_databases! {
             simdepot_persistence::line_jobs::lease(conn, id, token, now, now + TimeDelta::milliseconds(700))
         });
         assert!(died.await.unwrap());
-        test.pace(|pace| pace.give_up = TimeDelta::minutes(30));
         assert!(!line_jobs::step(&test.depot).await.unwrap(), "the dead one has it still");
         assert_eq!(complete(&test, &taken).await.counts.done, 3);
         assert!(activations(&test, &lines).iter().all(|count| *count == (1, 1)));

@@ -19,12 +19,8 @@ use crate::support::{Stock, channel, is_race, is_unique, new_operation, now, uui
 /// A job of these lines for the channel `shop`.
 async fn insert(store: &Store, lines: &[&Profile], at: DateTime<Utc>) -> Result<LineJobId, StoreError> {
     let id = LineJobId(uuid());
-    let new = NewLineJob {
-        id,
-        channel: channel("shop"),
-        all_stock: false,
-        operation: LineJobOperation::Suspend,
-    };
+    let new =
+        NewLineJob { id, channel: channel("shop"), all_stock: false, operation: LineJobOperation::Suspend };
     let command = Arc::new(serde_json::to_value(LineCommand::Suspend).unwrap());
     let rows: Vec<_> = lines
         .iter()

@@ -11,8 +11,8 @@ use actix_web::web;
 use futures_util::future::BoxFuture;
 use simdepot_application::signals::Signals;
 use simdepot_application::{
-    AppError, Depot, cancellations, deliveries, feed, holds, housekeeping, inbound, key_rotation,
-    line_jobs, line_operations, operations, reconciliation, stock_alerts, webhooks,
+    AppError, Depot, cancellations, deliveries, feed, holds, housekeeping, inbound, key_rotation, line_jobs,
+    line_operations, operations, reconciliation, stock_alerts, webhooks,
 };
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;

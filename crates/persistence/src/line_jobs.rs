@@ -328,9 +328,7 @@ pub fn release(
     run_at: DateTime<Utc>,
 ) -> Result<()> {
     let mine = || {
-        line_jobs::table
-            .filter(line_jobs::id.eq(Uid(job.id.0)))
-            .filter(line_jobs::lease_token.eq(Uid(token)))
+        line_jobs::table.filter(line_jobs::id.eq(Uid(job.id.0))).filter(line_jobs::lease_token.eq(Uid(token)))
     };
     let free = |run_at| {
         (
@@ -379,12 +377,7 @@ pub fn progress(
 ///
 /// # Errors
 /// [`StoreError::RowsAffected`] when it is not as it was read.
-pub fn move_to(
-    conn: &mut Conn<'_>,
-    job: &LineJob,
-    to: LineJobStatus,
-    now: DateTime<Utc>,
-) -> Result<i64> {
+pub fn move_to(conn: &mut Conn<'_>, job: &LineJob, to: LineJobStatus, now: DateTime<Utc>) -> Result<i64> {
     let version = job.version + 1;
     let as_read = line_jobs::table
         .filter(line_jobs::id.eq(Uid(job.id.0)))
@@ -433,12 +426,7 @@ struct Ended {
 ///
 /// # Errors
 /// When they cannot be read.
-pub fn ended(
-    conn: &mut Conn<'_>,
-    id: LineJobId,
-    corrections: bool,
-    limit: i64,
-) -> Result<Vec<EndedRow>> {
+pub fn ended(conn: &mut Conn<'_>, id: LineJobId, corrections: bool, limit: i64) -> Result<Vec<EndedRow>> {
     let which = if corrections { "" } else { "AND r.status = 'running' " };
     let rows: Vec<Ended> = diesel::sql_query(format!(
         "SELECT r.position, r.status, x.status AS outcome, x.problem FROM line_job_rows r \
@@ -477,12 +465,7 @@ pub struct QueuedRow {
 ///
 /// # Errors
 /// When they cannot be read.
-pub fn queued_after(
-    conn: &mut Conn<'_>,
-    id: LineJobId,
-    position: i64,
-    limit: i64,
-) -> Result<Vec<QueuedRow>> {
+pub fn queued_after(conn: &mut Conn<'_>, id: LineJobId, position: i64, limit: i64) -> Result<Vec<QueuedRow>> {
     let rows: Vec<(i64, String, Doc)> = line_job_rows::table
         .filter(line_job_rows::job_id.eq(Uid(id.0)))
         // Spelled as the index of the queue has it.

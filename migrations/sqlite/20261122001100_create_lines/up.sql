@@ -48,7 +48,7 @@ CREATE TABLE line_jobs (
     id              BLOB NOT NULL PRIMARY KEY,
     channel         TEXT NOT NULL,
     -- Whether the key that made it saw the whole stock, or only what its channel has.
-    all_stock       INTEGER NOT NULL CHECK (all_stock IN (0, 1)),
+    all_stock       INTEGER NOT NULL,
     operation       TEXT NOT NULL,
     status          TEXT NOT NULL CHECK (status IN ('running', 'paused', 'completed')),
     total           INTEGER NOT NULL,

@@ -50,8 +50,7 @@ pub async fn list(
     limit: i64,
 ) -> Result<Vec<LineJob>, AppError> {
     let channel = (!caller.sees_all_stock()).then(|| caller.channel.clone());
-    let read =
-        depot.store.read(move |conn| line_jobs::list(conn, channel.as_ref(), status, before, limit));
+    let read = depot.store.read(move |conn| line_jobs::list(conn, channel.as_ref(), status, before, limit));
     Ok(read.await?)
 }
 

@@ -66,9 +66,8 @@ pub async fn step(depot: &Depot) -> Result<bool, AppError> {
 fn next(conn: &mut Conn<'_>) -> Result<Option<LineJobId>, AppError> {
     let now = conn.now()?;
     for job in line_jobs::due(conn, now, LOOKED_AT)? {
-        let tells = job.status == LineJobStatus::Running
-            && job.counts.queued() > 0
-            && job.counts.running < WINDOW;
+        let tells =
+            job.status == LineJobStatus::Running && job.counts.queued() > 0 && job.counts.running < WINDOW;
         // Of a job without open rows people decide the rest: it is looked at seldom, so the pause is written down.
         let waits = job.counts.running == 0;
         if tells || waits || !line_jobs::ended(conn, job.id, corrects(&job), 1)?.is_empty() {
@@ -236,8 +235,7 @@ async fn tell_some(
         if job.status != LineJobStatus::Running || limit == 0 {
             return Ok((Told::default(), 0, 0));
         }
-        let queued =
-            line_jobs::queued_after(conn, id, job.passed, i64::try_from(limit).unwrap_or(i64::MAX))?;
+        let queued = line_jobs::queued_after(conn, id, job.passed, i64::try_from(limit).unwrap_or(i64::MAX))?;
         let Some(last) = queued.last().map(|row| row.position) else {
             // The round is over; those that were passed over are next.
             if job.passed > 0 {
@@ -317,12 +315,7 @@ impl<'a> Telling<'a> {
     }
 
     /// Whether the line may take the command in its status is the operations' worker's to see: it reads the line.
-    fn turn(
-        &mut self,
-        conn: &mut Conn<'_>,
-        row: &QueuedRow,
-        profile: Option<i64>,
-    ) -> Result<Turn, AppError> {
+    fn turn(&mut self, conn: &mut Conn<'_>, row: &QueuedRow, profile: Option<i64>) -> Result<Turn, AppError> {
         let gone = || Turn::Refused(problem("not-found", "there is no such profile any more"));
         let Some(profile) = profile else {
             return Ok(gone());

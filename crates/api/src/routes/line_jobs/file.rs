@@ -168,7 +168,8 @@ impl File {
                 Some(column) => columns.push(column),
                 None => {
                     let known = FIELDS.join(", ");
-                    let message = format!("the column {name:?} is unknown; known are iccid, operation, {known}");
+                    let message =
+                        format!("the column {name:?} is unknown; known are iccid, operation, {known}");
                     self.wrong(format!("/lines/{line}"), "unknown-column", message);
                 }
             }
@@ -189,7 +190,8 @@ impl File {
         }
         let columns = self.columns.clone();
         let cells: Vec<(Column, &str)> = columns.into_iter().zip(record).collect();
-        if let Some((_, name)) = cells.iter().find(|(column, cell)| *column == Column::Operation && !cell.is_empty())
+        if let Some((_, name)) =
+            cells.iter().find(|(column, cell)| *column == Column::Operation && !cell.is_empty())
         {
             self.same_operation(name, line);
         }
@@ -228,12 +230,7 @@ impl File {
     }
 
     /// Which request a line is; a new one when no line before was told the same.
-    fn request(
-        &mut self,
-        operation: LineJobOperation,
-        cells: &[(Column, &str)],
-        line: u64,
-    ) -> Option<usize> {
+    fn request(&mut self, operation: LineJobOperation, cells: &[(Column, &str)], line: u64) -> Option<usize> {
         let own: Vec<(&'static str, &str)> = cells
             .iter()
             .filter_map(|(column, cell)| match column {
@@ -352,7 +349,8 @@ mod tests {
             format!("\u{feff}Sim_Serial\r\n{ONE}\r\n\r\n\"{TWO}\"\r\n"),
             format!("group;SIMSERIAL\n;{ONE}\n ; {TWO}\n"),
         ] {
-            let asked = of_file(file.as_bytes(), told_to(Operation::Suspend)).map_err(|p| p.to_string()).unwrap();
+            let asked =
+                of_file(file.as_bytes(), told_to(Operation::Suspend)).map_err(|p| p.to_string()).unwrap();
             let iccids: Vec<&str> = asked.job.rows.iter().map(|row| row.iccid.as_str()).collect();
             assert_eq!(iccids, [ONE, TWO], "{file}");
             assert_eq!(asked.job.requests.len(), 1);
@@ -368,7 +366,10 @@ mod tests {
         assert_eq!(asked.job.operation, LineJobOperation::Modify);
         let setups: Vec<_> =
             asked.job.requests.iter().map(|request| request.command.setup().unwrap().clone()).collect();
-        assert_eq!(setups.iter().map(|setup| setup.group.as_deref()).collect::<Vec<_>>(), [Some("a"), Some("b")]);
+        assert_eq!(
+            setups.iter().map(|setup| setup.group.as_deref()).collect::<Vec<_>>(),
+            [Some("a"), Some("b")]
+        );
         assert_eq!((setups[0].options.len(), setups[1].options.len()), (2, 0));
         assert_eq!(setups[0].options[1].value, "off");
         let rows: Vec<_> = asked.job.rows.iter().map(|row| (row.at, row.request)).collect();
@@ -395,17 +396,28 @@ mod tests {
                 LineJobQuery::default(),
                 vec![at("/lines/3/operation", "other-operation")],
             ),
-            (format!("iccid,operation\n{ONE},explode\n"), suspend(), vec![at("/lines/2/operation", "unknown")]),
+            (
+                format!("iccid,operation\n{ONE},explode\n"),
+                suspend(),
+                vec![at("/lines/2/operation", "unknown")],
+            ),
             (
                 format!("iccid,options\n{ONE},X\n"),
                 told_to(Operation::Modify),
                 vec![at("/lines/2/options", "format")],
             ),
             (format!("iccid,group\n{ONE},a\n"), suspend(), vec![at("/lines/2/group", "unknown-field")]),
-            (format!("iccid,new_iccid\n{ONE},\n"), told_to(Operation::SwapSim), vec![at("/lines/2/new_iccid", "required")]),
+            (
+                format!("iccid,new_iccid\n{ONE},\n"),
+                told_to(Operation::SwapSim),
+                vec![at("/lines/2/new_iccid", "required")],
+            ),
             (
                 ONE.to_owned(),
-                LineJobQuery { country_of_residence: Some("France".to_owned()), ..told_to(Operation::Activate) },
+                LineJobQuery {
+                    country_of_residence: Some("France".to_owned()),
+                    ..told_to(Operation::Activate)
+                },
                 vec![at("?country_of_residence", "format")],
             ),
         ] {

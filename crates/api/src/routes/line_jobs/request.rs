@@ -14,7 +14,8 @@ use validator::Validate;
 use super::file;
 use super::receive::Sent;
 use crate::dto::line_command::{
-    PlainRequest, SetupRequest, SwapSimRequest, TariffHolidayRequest, TerminateRequest, TestModeRequest, plain,
+    PlainRequest, SetupRequest, SwapSimRequest, TariffHolidayRequest, TerminateRequest, TestModeRequest,
+    plain,
 };
 use crate::dto::line_job::{LineJobQuery, LineJobRequest};
 use crate::extract::body;
