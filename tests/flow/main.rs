@@ -21,6 +21,7 @@ mod inbound;
 mod leases;
 mod line_catalogues;
 mod line_commands;
+mod line_jobs;
 mod line_learning;
 mod line_matrix;
 mod lost_answers;

@@ -23,6 +23,7 @@ mod holds;
 mod idempotency;
 mod imports;
 mod key_rotation;
+mod line_jobs;
 mod lines;
 mod migrations;
 mod operations;
