@@ -11,6 +11,7 @@ use simdepot_domain::event::{Fact, Subject};
 use simdepot_domain::iccid::Iccid;
 use simdepot_domain::id::{BundleId, OperationId};
 use simdepot_domain::operation::{OperationRequest, OperationStatus};
+use simdepot_domain::profile::QuarantineReason;
 use simdepot_domain::stock::StockStatus;
 use simdepot_persistence::bundles::{self, Bundle, BundleSeen};
 use simdepot_persistence::operations::{self, NewOperation};
@@ -67,7 +68,7 @@ pub async fn top_up(
     let (profile, account) = depot
         .store
         .read(move |conn| {
-            let profile = profiles::owned(conn, &asked_by, &wanted)?;
+            let profile = chargeable(conn, &asked_by, &wanted)?;
             let account = pools::get(conn, profile.pool_id)?.settings.carrier_account;
             Ok::<_, AppError>((profile, account))
         })
@@ -170,10 +171,28 @@ async fn take(
     }
 }
 
+/// A profile that takes products: the channel's own, or a line that was taken into use without having been sold, for who
+/// works all lines.
+fn chargeable(conn: &mut Conn<'_>, caller: &Caller, iccid: &Iccid) -> Result<Profile, AppError> {
+    let profile = profiles::existing(conn, iccid)?;
+    if caller.works_all_lines() && is_in_service(&profile) {
+        return Ok(profile);
+    }
+    profiles::owned(conn, caller, iccid)
+}
+
+fn is_in_service(profile: &Profile) -> bool {
+    profile.quarantine_reason == Some(QuarantineReason::InService)
+}
+
 /// The profile is still the channel's, and its order is not being taken back: under the order's lock, so that a
 /// cancellation sees this top-up or this top-up the cancellation.
 fn check_order(conn: &mut Conn<'_>, profile: &Profile, channel: &ChannelName) -> Result<(), AppError> {
     const NOT_FOUND: AppError = AppError::NotFound { what: "profile" };
+    // Nobody's order, and nobody's to take back.
+    if is_in_service(&lock(conn, profile.id)?) {
+        return Ok(());
+    }
     let live = allocations::live_of(conn, profile.id)?.ok_or(NOT_FOUND)?;
     let order = orders::lock(conn, live.order)?;
     // Looked for again: it may have left the order while the lock was waited for.

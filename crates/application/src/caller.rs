@@ -24,4 +24,10 @@ impl Caller {
     pub fn sees_all_stock(&self) -> bool {
         self.may(Scope::Stock)
     }
+
+    /// Whether it works with every line, or only with those that were sold to its own channel: a storefront's key does
+    /// that, whatever else it may do, unless it sees the whole stock.
+    pub fn works_all_lines(&self) -> bool {
+        self.sees_all_stock() || !self.may(Scope::Storefront)
+    }
 }

@@ -34,14 +34,13 @@ pub struct LineView {
 }
 
 /// A profile whose line the caller may work with, and the carrier account that it is of. A storefront's key reaches its
-/// own channel's; one that is made for the lines or the stock all of them.
+/// own channel's; one that is made for lines or the stock all of them.
 pub(crate) fn operable(
     conn: &mut Conn<'_>,
     caller: &Caller,
     iccid: &Iccid,
 ) -> Result<(Profile, AccountName), AppError> {
-    let sees_all = caller.may(Scope::Lines) || caller.sees_all_stock() || !caller.may(Scope::Storefront);
-    let profile = if sees_all { existing(conn, iccid)? } else { owned(conn, caller, iccid)? };
+    let profile = if caller.works_all_lines() { existing(conn, iccid)? } else { owned(conn, caller, iccid)? };
     let account = pools::get(conn, profile.pool_id)?.settings.carrier_account;
     Ok((profile, account))
 }

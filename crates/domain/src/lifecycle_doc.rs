@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use strum::VariantArray;
 
 use crate::esim::EsimStatus;
-use crate::line::{LineAction, LineRules, Offer};
+use crate::line::{LineAction, LineRules, MOVES, Offer};
 use crate::observation::Lifecycle;
 use crate::operation::{OperationStatus, OperationStep};
 use crate::sim::SimStatus;
@@ -27,6 +27,7 @@ pub fn page() -> String {
          ## Line: what the statuses mean\n\n{}\n\
          A suspension says by whom (`suspended_by`): the `customer`, a usage threshold (`automatic`), or the carrier\n\
          (`operator`), whose suspension only the carrier lifts.\n\n\
+         ## Line: what moves it\n\n{}\n\
          ## Line: offer, status and command\n\n\
          A cell is the status after the command, `✓` leaves the status as it is, and anything else is the rule that\n\
          forbids it: then the answer is `invalid-transition`, and the carrier is not called. Statuses from which an\n\
@@ -37,6 +38,7 @@ pub fn page() -> String {
         operation_matrix(),
         moves(SimStatus::VARIANTS),
         line_statuses(),
+        line_moves(),
         line_matrices(),
         moves(EsimStatus::VARIANTS),
     )
@@ -75,6 +77,17 @@ fn line_statuses() -> String {
         (status.to_string(), vec![meaning.network.to_owned(), meaning.billing.to_owned()])
     });
     table("status", &["network".to_owned(), "billing".to_owned()], rows)
+}
+
+/// Every documented move of a line, with its trigger.
+fn line_moves() -> String {
+    let rows = MOVES.iter().map(|step| {
+        let offers: Vec<&str> = step.offers.iter().map(|offer| offer.title()).collect();
+        let offers = if offers.is_empty() { "all".to_owned() } else { offers.join(", ") };
+        (step.from.to_string(), vec![step.to.to_string(), step.trigger.to_owned(), offers])
+    });
+    let head = ["to", "trigger", "offers"].map(str::to_owned);
+    table("from", &head, rows)
 }
 
 /// Every command against every status, by offer.

@@ -140,7 +140,7 @@ async fn write(
     let count = rows.len();
     let write = depot.write_again(move |conn| {
         let id = LineJobId::generate(work.ids.as_ref());
-        let (channel, all_stock) = (caller.channel.clone(), caller.sees_all_stock());
+        let (channel, all_stock) = (caller.channel.clone(), caller.works_all_lines());
         let now = conn.now()?;
         line_jobs::insert(conn, &NewLineJob { id, channel, all_stock, operation }, &rows, now)?;
         let rows = u32::try_from(rows.len()).unwrap_or(u32::MAX);
@@ -299,7 +299,7 @@ impl<'a> Check<'a> {
             .into_iter()
             .map(|profile| (profile.iccid.key().to_owned(), profile))
             .collect();
-        if !self.caller.sees_all_stock() {
+        if !self.caller.works_all_lines() {
             let ids: Vec<i64> = known.values().map(|profile| profile.id).collect();
             let own: HashSet<i64> =
                 profiles::of_channel(conn, &ids, &self.caller.channel)?.into_iter().collect();

@@ -25,7 +25,7 @@ use crate::idempotency::{self, IdempotencyKey, Once, unreadable_record};
 /// The job, if the caller may know of it: its channel's own, or any for whom sees the whole stock.
 fn visible(conn: &mut Conn<'_>, caller: &Caller, id: LineJobId) -> Result<LineJob, AppError> {
     line_jobs::find(conn, id)?
-        .filter(|job| caller.sees_all_stock() || job.channel == caller.channel)
+        .filter(|job| caller.works_all_lines() || job.channel == caller.channel)
         .ok_or(AppError::NotFound { what: "line job" })
 }
 
@@ -49,7 +49,7 @@ pub async fn list(
     before: Option<LineJobId>,
     limit: i64,
 ) -> Result<Vec<LineJob>, AppError> {
-    let channel = (!caller.sees_all_stock()).then(|| caller.channel.clone());
+    let channel = (!caller.works_all_lines()).then(|| caller.channel.clone());
     let read = depot.store.read(move |conn| line_jobs::list(conn, channel.as_ref(), status, before, limit));
     Ok(read.await?)
 }

@@ -11,16 +11,16 @@ use simdepot_domain::operation::{BundleCommand, OperationRequest, OperationStatu
 use simdepot_domain::sim::SimStatus;
 use simdepot_persistence::operations::{self, NewOperation};
 use simdepot_persistence::profiles::{self, Profile};
-use simdepot_persistence::{Conn, StoreError, bundles, events, lines, pools};
+use simdepot_persistence::{Conn, StoreError, bundles, events, lines};
 
 use super::books;
 use crate::caller::Caller;
 use crate::depot::Depot;
 use crate::error::AppError;
 use crate::idempotency::{self, IdempotencyKey, Once};
+use crate::lines::operable;
 use crate::observations::{self, Sightings};
 use crate::operations::{OperationView, get};
-use crate::profiles::visible;
 use crate::{rate_plans, service_profiles};
 
 /// What is asked of a line.
@@ -124,11 +124,7 @@ pub async fn preview(
 
 async fn target(depot: &Depot, caller: &Caller, iccid: &Iccid) -> Result<Target, AppError> {
     let (caller, iccid) = (caller.clone(), iccid.clone());
-    let read = depot.store.read(move |conn| {
-        let profile = visible(conn, &caller, &iccid)?;
-        let account = pools::get(conn, profile.pool_id)?.settings.carrier_account;
-        Ok::<_, AppError>((profile, account))
-    });
+    let read = depot.store.read(move |conn| operable(conn, &caller, &iccid));
     let (profile, account) = read.await?;
     let rules = depot.account(&account)?.carrier.line_rules();
     let rules = rules.ok_or_else(|| AppError::Unsupported { code: UNSUPPORTED.to_owned() })?;
@@ -312,7 +308,7 @@ pub async fn change_bundle(
     let made = idempotency::once(depot, caller, key, || async {
         let (work, caller, key) = (depot.clone(), caller.clone(), key.cloned());
         let write = depot.write_again(move |conn| {
-            let profile = visible(conn, &caller, &iccid)?;
+            let (profile, _) = operable(conn, &caller, &iccid)?;
             let profile = profiles::lock(conn, profile.id)?;
             let bundle = bundles::find(conn, bundle)?.filter(|bundle| bundle.profile_id == profile.id);
             let bundle = bundle.ok_or(AppError::NotFound { what: "bundle" })?;
