@@ -30,6 +30,7 @@ pub mod line_operations;
 pub mod observations;
 pub mod operations;
 pub mod orders;
+pub mod plan_watch;
 pub mod pools;
 pub mod products;
 pub mod profiles;
