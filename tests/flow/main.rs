@@ -19,6 +19,7 @@ mod import_again;
 mod imports;
 mod inbound;
 mod leases;
+mod line_commands;
 mod line_learning;
 mod lost_answers;
 mod mixed_orders;

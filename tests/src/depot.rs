@@ -14,7 +14,7 @@ use simdepot_application::imports::{self, ImportView, StartImport, StartedAs};
 use simdepot_application::orders::{self, OrderView, PlaceOrder, Placed};
 use simdepot_application::turns::SharedTurns;
 use simdepot_application::{AppError, Caller, feed, housekeeping, operations, pools, verify};
-use simdepot_carrier_transatel::{Transatel, TransatelAccount};
+use simdepot_carrier_transatel::{LineSettings, Transatel, TransatelAccount};
 use simdepot_carrier_twin::{LineSpec, RecordedOrder, TwinConfig, TwinServer};
 use simdepot_domain::carrier::Carrier;
 use simdepot_domain::channel::{AccountName, ChannelName, PoolName, Scope};
@@ -504,7 +504,8 @@ pub fn account_at(base_url: &str, timeout: Duration) -> TransatelAccount {
         client_secret: twin.client_secret,
         mvno_ref: twin.mvno_ref,
         cos: twin.cos,
-        rate_plan: None,
+        rate_plan: Some(twin.rate_plan),
+        lines: LineSettings::default(),
         timeout,
         max_requests_per_second: 2_000,
         webhook_secret: Some(Secret::new(WEBHOOK_SECRET)),

@@ -78,7 +78,7 @@ const ALL: [Shared; 10] = [
         (name = "Profiles", description = "Units of stock. Scope `stock`; a storefront reads its own."),
         (name = "Pools", description = "Interchangeable profiles, and their stock. Scope `stock`; availability `storefront`."),
         (name = "Imports", description = "Delivery files. Scope `stock`."),
-        (name = "Lines", description = "What lines are told, and what carriers tell of them. Scope `lines`."),
+        (name = "Lines", description = "Subscriber lines, and what they may be set to. Scope `lines`; PIN and PUK `secrets`."),
         (name = "Operations", description = "Writes to carriers and their outcomes. Scope `lines`."),
         (name = "Events", description = "The ledger in one dense order. Scope `events`."),
         (name = "Webhooks", description = "Where events are sent (Standard Webhooks 1.0). Scope `events`."),

@@ -312,7 +312,8 @@ async fn refresh(depot: &Depot, profile: &Profile, known: &[Bundle]) {
     }
 }
 
-async fn record(
+/// Records what the carrier's complete list, asked for at `asked_at`, says of the bundles of a profile.
+pub(crate) async fn record(
     depot: &Depot,
     account: AccountName,
     profile_id: i64,

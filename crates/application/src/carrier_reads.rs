@@ -8,6 +8,8 @@ use tokio::sync::{Mutex, MutexGuard, Semaphore, SemaphorePermit};
 
 /// Balances read at a time.
 const BALANCES: usize = 4;
+/// Lines, SIM cards and usages read at a time.
+const LINES: usize = 4;
 /// How long one waits for its turn; then the balances that are known must do.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -16,11 +18,16 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub struct CarrierReads {
     catalogue: Arc<Mutex<()>>,
     balances: Arc<Semaphore>,
+    lines: Arc<Semaphore>,
 }
 
 impl Default for CarrierReads {
     fn default() -> Self {
-        Self { catalogue: Arc::default(), balances: Arc::new(Semaphore::new(BALANCES)) }
+        Self {
+            catalogue: Arc::default(),
+            balances: Arc::new(Semaphore::new(BALANCES)),
+            lines: Arc::new(Semaphore::new(LINES)),
+        }
     }
 }
 
@@ -34,6 +41,11 @@ impl CarrierReads {
     /// A turn to read balances; `None` when too many others do.
     pub(crate) async fn balances(&self) -> Option<SemaphorePermit<'_>> {
         tokio::time::timeout(PATIENCE, self.balances.acquire()).await.ok()?.ok()
+    }
+
+    /// A turn to read something of a line for a person; `None` when too many others do.
+    pub(crate) async fn lines(&self) -> Option<SemaphorePermit<'_>> {
+        tokio::time::timeout(PATIENCE, self.lines.acquire()).await.ok()?.ok()
     }
 }
 

@@ -102,6 +102,12 @@ pub enum AppError {
         /// The refusal.
         refusal: Refusal,
     },
+    /// The carrier does not have that, or not for this account.
+    #[error("the carrier account does not have this: {code}")]
+    Unsupported {
+        /// The carrier's code, or our word for it.
+        code: String,
+    },
     /// The carrier cannot be asked now.
     #[error("the carrier cannot be asked: {0}")]
     CarrierUnavailable(#[from] ReadError),
@@ -109,12 +115,6 @@ pub enum AppError {
     #[error("the carrier account {account} is not configured")]
     UnknownAccount {
         /// Which.
-        account: AccountName,
-    },
-    /// The carrier does not have that.
-    #[error("the carrier of account {account} has no such operation")]
-    UnsupportedByCarrier {
-        /// Which account.
         account: AccountName,
     },
     /// What cannot be undone was not confirmed.

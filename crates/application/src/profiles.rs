@@ -6,12 +6,13 @@ use simdepot_domain::esim::EsimStatus;
 use simdepot_domain::event::{Fact, SellByMoved, Subject};
 use simdepot_domain::iccid::Iccid;
 use simdepot_domain::id::ImportId;
+use simdepot_domain::line::LineDetails;
 use simdepot_domain::profile::QuarantineReason;
 use simdepot_domain::sim::SimStatus;
 use simdepot_domain::stock::{StockCommand, StockStatus, TransitionError, apply};
 use simdepot_persistence::pools;
 use simdepot_persistence::profiles::{self, Profile, ProfileEdit, ProfileFilter};
-use simdepot_persistence::{Conn, allocations, events, sim_swaps};
+use simdepot_persistence::{Conn, allocations, events, lines, sim_swaps};
 
 use crate::caller::Caller;
 use crate::depot::Depot;
@@ -25,11 +26,14 @@ pub struct ProfileView {
     pub profile: Profile,
     /// Its pool.
     pub pool: PoolName,
+    /// What the carrier tells of its line beside status and number; nothing when it tells nothing.
+    pub line: LineDetails,
 }
 
 pub(crate) fn view(conn: &mut Conn<'_>, profile: Profile) -> Result<ProfileView, AppError> {
     let pool = pools::get(conn, profile.pool_id)?.settings.pool;
-    Ok(ProfileView { profile, pool })
+    let line = lines::find(conn, profile.id)?.map(|line| line.details).unwrap_or_default();
+    Ok(ProfileView { profile, pool, line })
 }
 
 pub(crate) fn existing(conn: &mut Conn<'_>, iccid: &Iccid) -> Result<Profile, AppError> {
@@ -93,6 +97,10 @@ pub struct SearchProfiles {
     pub esim_status: Option<EsimStatus>,
     /// From this delivery.
     pub batch: Option<ImportId>,
+    /// With a line in this group.
+    pub group: Option<String>,
+    /// With a line under this reference of the owner's; not unique.
+    pub external_reference: Option<String>,
     /// ICCID, MSISDN, EID or order reference, exactly.
     pub q: Option<String>,
     /// After this row.
@@ -117,10 +125,21 @@ pub async fn search(depot: &Depot, asked: SearchProfiles, limit: i64) -> Result<
                 sim_status: asked.sim_status,
                 esim_status: asked.esim_status,
                 batch: asked.batch,
+                group: asked.group,
+                external_reference: asked.external_reference,
                 q: asked.q,
                 after: asked.after,
             };
-            profiles::search(conn, &filter, limit)?.into_iter().map(|profile| view(conn, profile)).collect()
+            let found = profiles::search(conn, &filter, limit)?;
+            let ids: Vec<i64> = found.iter().map(|profile| profile.id).collect();
+            let mut details = lines::of_profiles(conn, &ids)?;
+            let mut views = Vec::with_capacity(found.len());
+            for profile in found {
+                let pool = pools::get(conn, profile.pool_id)?.settings.pool;
+                let line = details.remove(&profile.id).map(|line| line.details).unwrap_or_default();
+                views.push(ProfileView { profile, pool, line });
+            }
+            Ok(views)
         })
         .await
 }

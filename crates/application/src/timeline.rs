@@ -90,7 +90,7 @@ fn tell(conn: &mut Conn<'_>, caller: &Caller, asked: &Profile) -> Result<Timelin
     let standing = standing(holder, order.as_ref(), &story.bundles, &story.operations);
     let about = |event: &StoredEvent| {
         let own = sims.iter().find(|sim| event.subject_id == sim.iccid.as_str());
-        own.map_or(&asked.iccid, |sim| &sim.iccid)
+        own.map_or(&holder.iccid, |sim| &sim.iccid)
     };
     let told = std::mem::take(&mut story.events);
     let entries = in_order(told)
@@ -236,30 +236,30 @@ fn what_it_asks(operation: &Operation) -> String {
     match &operation.request {
         OperationRequest::PlaceBundle { product, .. } => product.clone(),
         OperationRequest::ChangeBundle { product, change: BundleCommand::CancelRenewal, .. } => {
-            format!("end {product} with its period")
+            format!("the end of {product} with its period")
         }
         OperationRequest::ChangeBundle { product, change: BundleCommand::Terminate, .. } => {
-            format!("end {product}")
+            format!("the end of {product}")
         }
         OperationRequest::Line { command } => line_words(command),
     }
 }
 
-/// What a line is told, after "The command to".
+/// What a line is told, after "The command for".
 fn line_words(command: &LineCommand) -> String {
     match command {
-        LineCommand::Activate(_) => "activate the line".to_owned(),
-        LineCommand::Modify(_) => "modify the line".to_owned(),
-        LineCommand::Suspend => "suspend the line".to_owned(),
-        LineCommand::Reactivate => "reactivate the line".to_owned(),
-        LineCommand::Terminate => "terminate the line".to_owned(),
-        LineCommand::SwapSim { new_iccid } => format!("move the line to the SIM {new_iccid}"),
-        LineCommand::SwapMsisdn => "give the line another number".to_owned(),
-        LineCommand::TariffHoliday => "pause the line".to_owned(),
-        LineCommand::LeaveTariffHoliday => "end the line's pause".to_owned(),
-        LineCommand::TestMode(_) => "begin the line's test period".to_owned(),
-        LineCommand::LeaveTestMode => "end the line's test period".to_owned(),
-        LineCommand::SetContact { .. } => "change the subscriber's contact data".to_owned(),
+        LineCommand::Activate(_) => "the activation of the line".to_owned(),
+        LineCommand::Modify(_) => "the modification of the line".to_owned(),
+        LineCommand::Suspend => "the suspension of the line".to_owned(),
+        LineCommand::Reactivate => "the reactivation of the line".to_owned(),
+        LineCommand::Terminate => "the termination of the line".to_owned(),
+        LineCommand::SwapSim { new_iccid } => format!("the move of the line to the SIM {new_iccid}"),
+        LineCommand::SwapMsisdn => "another number for the line".to_owned(),
+        LineCommand::TariffHoliday => "the pause of the line".to_owned(),
+        LineCommand::LeaveTariffHoliday => "the end of the line's pause".to_owned(),
+        LineCommand::TestMode(_) => "the line's test period".to_owned(),
+        LineCommand::LeaveTestMode => "the end of the line's test period".to_owned(),
+        LineCommand::SetContact { .. } => "the change of the subscriber's contact data".to_owned(),
     }
 }
 

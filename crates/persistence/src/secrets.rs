@@ -127,6 +127,33 @@ pub fn activation_code(
     Ok(Some(code))
 }
 
+/// Opens the PIN and the PUK that were delivered with a profile.
+///
+/// # Errors
+/// When one does not open.
+pub fn pin_and_puk(
+    conn: &mut Conn<'_>,
+    vault: &Vault,
+    profile: &Profile,
+) -> Result<(Option<Secret>, Option<Secret>)> {
+    let row: Option<(Uid, Option<Vec<u8>>, Option<Vec<u8>>)> = profile_secrets::table
+        .find(profile.id)
+        .select((profile_secrets::data_key_id, profile_secrets::pin, profile_secrets::puk))
+        .first(conn.db)
+        .optional()?;
+    let Some((key_id, pin, puk)) = row else {
+        return Ok((None, None));
+    };
+    if pin.is_none() && puk.is_none() {
+        return Ok((None, None));
+    }
+    let key = vault.data_key(conn, key_id.0)?;
+    let open = |field, sealed: Option<Vec<u8>>| {
+        sealed.map(|sealed| key.open(field, profile.iccid.as_str(), &sealed)).transpose()
+    };
+    Ok((open(SecretField::Pin, pin)?, open(SecretField::Puk, puk)?))
+}
+
 /// The blind indexes that are already in the stock.
 ///
 /// # Errors

@@ -10,10 +10,10 @@ use async_trait::async_trait;
 use chrono::TimeDelta;
 use simdepot_application::depot::{Account, WorkSettings};
 use simdepot_application::{
-    AppError, Depot, cancellations, deliveries, feed, holds, housekeeping, inbound, operations,
-    reconciliation, stock_alerts, webhooks,
+    AppError, Depot, cancellations, deliveries, feed, holds, housekeeping, inbound, line_operations,
+    operations, reconciliation, stock_alerts, webhooks,
 };
-use simdepot_carrier_transatel::{Transatel, TransatelAccount};
+use simdepot_carrier_transatel::{LineSettings, Transatel, TransatelAccount};
 use simdepot_carrier_twin::TwinConfig;
 use simdepot_domain::carrier::{Carrier, Turns, Unavailable};
 use simdepot_domain::channel::AccountName;
@@ -95,7 +95,8 @@ impl Surroundings {
             client_secret: Secret::new(twin.client_secret.expose()),
             mvno_ref: twin.mvno_ref,
             cos: twin.cos,
-            rate_plan: None,
+            rate_plan: Some(twin.rate_plan),
+            lines: LineSettings::default(),
             webhook_secret: Some(Secret::new(WEBHOOK_SECRET)),
             timeout: self.timeout,
             max_requests_per_second: u32::MAX,
@@ -161,6 +162,10 @@ impl Surroundings {
             Box::pin(async move { housekeeping::step(&depot).await.map(|()| false) })
         });
         plain("resolver", 1_000, |depot| Box::pin(async move { operations::resolve_step(&depot).await }));
+        plain("line operations", 1_000, |depot| Box::pin(async move { line_operations::step(&depot).await }));
+        plain("line follower", 1_000, |depot| {
+            Box::pin(async move { line_operations::follow_step(&depot).await })
+        });
         plain("holds", 2_000, |depot| Box::pin(async move { holds::step(&depot).await }));
         plain("cancellations", 1_000, |depot| Box::pin(async move { cancellations::step(&depot).await }));
         plain("inbound", 1_000, |depot| Box::pin(async move { inbound::step(&depot).await }));

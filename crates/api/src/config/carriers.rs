@@ -185,6 +185,7 @@ fn carrier(table: Value, place: &Place<'_>, variables: &Variables) -> Result<Car
 fn transatel(table: Value, place: &Place<'_>, variables: &Variables) -> Result<TransatelConfig, ConfigError> {
     let raw: RawTransatel =
         serde_path_to_error::deserialize(table).map_err(|error| field_problem(place, &error))?;
+    let lines = lines(&raw, place)?;
     let account = AccountName::parse(&raw.account)
         .map_err(|error| place.wrong("account", format!("is wrong: {error}")))?;
     let variable = Variables::client_secret_of(account.as_str());
@@ -192,7 +193,6 @@ fn transatel(table: Value, place: &Place<'_>, variables: &Variables) -> Result<T
         .secret(&variable)
         .or(raw.client_secret.filter(|secret| !secret.expose_secret().is_empty()))
         .ok_or_else(|| place.wrong("client_secret", format!("is missing: set it here or as {variable}")))?;
-    let lines = lines(&raw, place)?;
     Ok(TransatelConfig {
         account,
         base_url: raw.base_url,

@@ -87,4 +87,6 @@ paths! {
     WebhookEndpointPath { id: WebhookEndpointId, "The endpoint." }
     ProfilePath { iccid: Iccid, "The profile. With and without a 20th digit it is the same SIM." }
     PoolPath { pool: PoolName, "The pool." }
+    RatePlanPath { rate_plan: CatalogueName, "The rate plan, as the carrier names it." }
+    ServiceProfilePath { name: CatalogueName, "The service profile." }
 }

@@ -52,13 +52,14 @@ identifiers! {
     Eid: "EID: 32 digits.", "^[0-9]{32}$", "89049032123451234512345678901235";
     PoolName: "Name of a pool.", "^[a-z0-9][a-z0-9._-]{0,62}$", "travel-world";
     ChannelName: "Name of a channel: a storefront.", "^[a-z0-9][a-z0-9._-]{0,62}$", "default";
+    CatalogueName: "Name of a rate plan or service profile.", "^[0-9A-Za-z]([0-9A-Za-z ._:-]{0,98}[0-9A-Za-z])?$", "M2MA_WW_TSL_IOTCONNECT_CAPPED";
     AccountName: "Name of a carrier account, as the configuration gives it.", "^[a-z0-9][a-z0-9._-]{0,62}$", "spc";
     Country: "Country, two letters of ISO 3166-1.", "^[A-Z]{2}$", "FR";
 }
 
 #[cfg(test)]
 mod tests {
-    use simdepot_domain::{channel, country, eid, iccid, id, msisdn};
+    use simdepot_domain::{channel, country, eid, iccid, id, line, msisdn};
 
     use super::*;
 
@@ -78,6 +79,7 @@ mod tests {
             "Eid" => text.parse::<eid::Eid>().is_ok(),
             "PoolName" => text.parse::<channel::PoolName>().is_ok(),
             "ChannelName" => text.parse::<channel::ChannelName>().is_ok(),
+            "CatalogueName" => text.parse::<line::CatalogueName>().is_ok(),
             "AccountName" => text.parse::<channel::AccountName>().is_ok(),
             "Country" => text.parse::<country::CountryCode>().is_ok(),
             other => panic!("{other} has no domain type here"),

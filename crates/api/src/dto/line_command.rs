@@ -12,33 +12,9 @@ use utoipa::ToSchema;
 use validator::Validate;
 
 use super::identifiers;
+use super::service_profile::LineOption;
 use super::text;
 use super::words::SimStatus;
-
-/// One option of a line, under the carrier's technical name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(example = json!({"name": "OFFER_901_IOT_CONNECT_CAP_PRICING", "value": "IOTC_REF_BUNDLES"}))]
-pub struct LineOption {
-    /// The option.
-    #[schema(min_length = 1, max_length = 100)]
-    pub name: String,
-    /// `on`, `off` or a symbolic value.
-    #[schema(min_length = 1, max_length = 100)]
-    pub value: String,
-}
-
-impl From<LineOption> for line::LineOption {
-    fn from(option: LineOption) -> Self {
-        Self { name: option.name, value: option.value }
-    }
-}
-
-impl From<line::LineOption> for LineOption {
-    fn from(option: line::LineOption) -> Self {
-        Self { name: option.name, value: option.value }
-    }
-}
 
 /// Options to set: a list, or an object of names and values.
 #[derive(Debug, Clone, Deserialize, ToSchema)]

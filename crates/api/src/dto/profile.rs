@@ -11,7 +11,7 @@ use simdepot_domain::{channel, id};
 use utoipa::{IntoParams, ToSchema};
 use validator::Validate;
 
-use super::words::{EsimStatus, FormFactor, QuarantineReason, SimStatus, Source, StockStatus};
+use super::words::{EsimStatus, FormFactor, QuarantineReason, SimStatus, Source, StockStatus, SuspendedBy};
 use super::{identifiers, text, time};
 use crate::pagination::Limit;
 
@@ -22,7 +22,8 @@ use crate::pagination::Limit;
     "form_factor": "esim", "stock_status": "allocated", "quarantine_reason": null,
     "sim_status": "active", "sim_observed_at": "2026-11-21T18:04:05Z", "sim_source": "read",
     "esim_status": "enabled", "esim_observed_at": "2026-11-21T18:04:01Z", "esim_source": "read", "usable": true,
-    "msisdn": "337550000210", "eid": "89049032123451234512345678901235", "sell_by": null,
+    "msisdn": "337550000210", "suspended_by": null, "rate_plan": "M2MA_WW_TSL_SPC", "group": "fleet-a",
+    "external_reference": null, "eid": "89049032123451234512345678901235", "sell_by": null,
     "revealed_at": "2026-11-21T18:00:01Z", "tags": [], "note": null,
     "created_at": "2026-11-02T09:12:00Z", "updated_at": "2026-11-21T18:04:06Z"
 }))]
@@ -59,6 +60,14 @@ pub struct Profile {
     /// Its number, once known.
     #[schema(value_type = Option<identifiers::Msisdn>)]
     pub msisdn: Option<Msisdn>,
+    /// Who stopped the line, while it is suspended and the carrier says so.
+    pub suspended_by: Option<SuspendedBy>,
+    /// The line's rate plan, once known.
+    pub rate_plan: Option<String>,
+    /// The line's group, once known.
+    pub group: Option<String>,
+    /// Your reference of the line at the carrier, once known; not unique.
+    pub external_reference: Option<String>,
     /// The device's eUICC that holds it, once known.
     #[schema(value_type = Option<identifiers::Eid>)]
     pub eid: Option<Eid>,
@@ -79,7 +88,7 @@ pub struct Profile {
 impl Profile {
     /// The answer for a profile. Tags and note are the stock keeper's own: `internals` tells whether they are shown.
     pub fn new(view: ProfileView, internals: bool) -> Self {
-        let ProfileView { profile, pool } = view;
+        let ProfileView { profile, pool, line } = view;
         let (sim, esim) = (profile.sim, profile.esim);
         Self {
             iccid: profile.iccid,
@@ -96,6 +105,10 @@ impl Profile {
             esim_source: esim.map(|seen| seen.source.into()),
             usable: usable(profile.form_factor, sim.map(|seen| seen.status), esim.map(|seen| seen.status)),
             msisdn: profile.msisdn,
+            suspended_by: line.suspended_by.map(Into::into),
+            rate_plan: line.rate_plan,
+            group: line.group,
+            external_reference: line.external_reference,
             eid: profile.eid,
             sell_by: (profile.sell_by < no_sell_by()).then_some(profile.sell_by),
             revealed_at: profile.revealed_at,
@@ -127,6 +140,14 @@ pub struct ProfilesQuery {
     /// Brought by this import.
     #[param(value_type = Option<identifiers::ImportId>, inline)]
     pub batch: Option<id::ImportId>,
+    /// With a line in this group.
+    #[validate(length(min = 1, max = 255), custom(function = "text::single_line"))]
+    #[param(min_length = 1, max_length = 255)]
+    pub group: Option<String>,
+    /// With a line under this reference of yours at the carrier; several lines may have it.
+    #[validate(length(min = 1, max = 255), custom(function = "text::single_line"))]
+    #[param(min_length = 1, max_length = 255)]
+    pub external_reference: Option<String>,
     /// An ICCID, MSISDN, EID or the reference of an order, in full.
     #[validate(length(min = 1, max = 255), custom(function = "text::single_line"))]
     #[param(min_length = 1, max_length = 255)]
@@ -148,6 +169,8 @@ impl ProfilesQuery {
             sim_status: self.sim_status.map(Into::into),
             esim_status: self.esim_status.map(Into::into),
             batch: self.batch,
+            group: self.group,
+            external_reference: self.external_reference,
             q: self.q,
             after,
         }

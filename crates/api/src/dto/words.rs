@@ -44,6 +44,12 @@ words! {
     /// index of the carrier that lags behind, the answer to a write, or the carrier's daily report of the fleet.
     Source = observation::Source { Import, Event, Read, Search, Answer, Report }
 
+    /// Who stopped a line: its owner, a usage threshold, or the carrier, which alone lifts that.
+    SuspendedBy = line::SuspendedBy { Customer, Automatic, Operator }
+
+    /// By which interval usage is counted.
+    UsageInterval = carrier::UsageInterval { Hour, Day, Month }
+
     /// eSIM or plastic.
     FormFactor = profile::FormFactor { Esim, Psim }
 

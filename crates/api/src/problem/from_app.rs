@@ -50,12 +50,11 @@ impl From<AppError> for Problem {
                 }
                 problem
             }
+            AppError::Unsupported { code } => {
+                Self::new(ProblemCode::UnsupportedByCarrier, detail).with("carrier_code", code)
+            }
             AppError::CarrierUnavailable(error) => unavailable(detail, error),
             AppError::ConfirmationRequired { .. } => Self::new(ProblemCode::ConfirmationRequired, detail),
-            AppError::UnsupportedByCarrier { account } => {
-                Self::new(ProblemCode::UnsupportedByCarrier, detail)
-                    .with("carrier_account", account.to_string())
-            }
             AppError::UnknownAccount { .. } => {
                 tracing::error!(error = detail, "a pool names an account that is not configured");
                 Self::new(ProblemCode::CarrierUnavailable, detail).retryable(false)
@@ -195,6 +194,13 @@ mod tests {
                 AppError::CarrierRefused { order, bundle: None, refusal: refusal() },
                 502,
                 "carrier-refused",
+                false,
+                None,
+            ),
+            (
+                AppError::Unsupported { code: "unsupported".into() },
+                409,
+                "unsupported-by-carrier",
                 false,
                 None,
             ),

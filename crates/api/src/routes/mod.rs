@@ -13,14 +13,17 @@ mod events;
 mod holds;
 pub(crate) mod imports;
 mod line_commands;
+mod lines;
 mod operations;
 mod orders;
 mod pools;
 mod products;
 mod profiles;
+mod rate_plans;
 mod reconciliations;
 mod replacements;
 mod reply;
+mod service_profiles;
 mod webhook_endpoints;
 
 /// Registers every route of the API. The same call serves the routes and collects their OpenAPI description.
@@ -37,6 +40,9 @@ pub fn configure(config: &mut ServiceConfig) {
         .configure(bundles::configure)
         .configure(imports::configure)
         .configure(line_commands::configure)
+        .configure(lines::configure)
+        .configure(rate_plans::configure)
+        .configure(service_profiles::configure)
         .configure(operations::configure)
         .configure(events::configure)
         .configure(webhook_endpoints::configure)

@@ -1,7 +1,7 @@
 //! Asking for a command: checked against the line as it is now, then written down for the workers.
 
 use simdepot_domain::bundle::BundleStatus;
-use simdepot_domain::carrier::ReadError;
+use simdepot_domain::carrier::{ReadError, UNSUPPORTED};
 use simdepot_domain::channel::AccountName;
 use simdepot_domain::event::{Fact, Subject};
 use simdepot_domain::iccid::Iccid;
@@ -59,7 +59,7 @@ struct Target {
 /// the key did it.
 ///
 /// # Errors
-/// [`AppError::NotFound`]; [`AppError::UnsupportedByCarrier`]; [`AppError::InvalidTransition`] with the rule, or while
+/// [`AppError::NotFound`]; [`AppError::Unsupported`]; [`AppError::InvalidTransition`] with the rule, or while
 /// another operation of the profile is open; [`AppError::Invalid`].
 pub async fn command(
     depot: &Depot,
@@ -131,7 +131,7 @@ async fn target(depot: &Depot, caller: &Caller, iccid: &Iccid) -> Result<Target,
     });
     let (profile, account) = read.await?;
     let rules = depot.account(&account)?.carrier.line_rules();
-    let rules = rules.ok_or_else(|| AppError::UnsupportedByCarrier { account: account.clone() })?;
+    let rules = rules.ok_or_else(|| AppError::Unsupported { code: UNSUPPORTED.to_owned() })?;
     Ok(Target { profile, account, rules })
 }
 

@@ -3,6 +3,7 @@
 //! Both directions: every row must have the events that made it, and whatever an event tells of must be there. It runs
 //! beside a live server, in chunks; the two sides of a chunk are read in one moment.
 
+mod catalogues;
 mod chain;
 mod checkpoints;
 mod imports;
@@ -57,6 +58,10 @@ pub struct Report {
     pub endpoints: u64,
     /// Reconciliations compared.
     pub reconciliations: u64,
+    /// Rate plans compared.
+    pub rate_plans: u64,
+    /// Service profiles compared.
+    pub service_profiles: u64,
     /// What the ledger tells of and was looked for.
     pub subjects: u64,
     /// Events read for it.
@@ -115,6 +120,8 @@ pub async fn run_against(
     walk::verify::<keys::ApiKeys>(depot, &mut report, progress).await?;
     walk::verify::<keys::Endpoints>(depot, &mut report, progress).await?;
     walk::verify::<keys::Reconciliations>(depot, &mut report, progress).await?;
+    walk::verify::<catalogues::RatePlans>(depot, &mut report, progress).await?;
+    walk::verify::<catalogues::ServiceProfiles>(depot, &mut report, progress).await?;
     walk::verify_subjects(depot, &mut report, progress).await?;
     chain::verify_chain(depot, &mut report, progress).await?;
     checkpoints::verify_checkpoints(depot, &mut report, kept).await?;

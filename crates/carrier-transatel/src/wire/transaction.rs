@@ -73,7 +73,7 @@ mod tests {
         parse(&Answer::of(status, body), "t-1", &LineSettings::default())
     }
 
-    fn told(body: Value) -> TransactionReading {
+    fn told(body: &Value) -> TransactionReading {
         read(200, &body.to_string()).unwrap().unwrap()
     }
 
@@ -84,11 +84,11 @@ mod tests {
             "transactionId": "t-1", "simSerial": "8988247000000000017", "transactionStatus": "DONE",
             "fieldOfTomorrow": [1],
         });
-        assert_eq!(told(whole), Done);
-        assert_eq!(told(json!({ "status": "Success" })), Done);
-        assert_eq!(told(json!({ "transactionStatus": "PENDING" })), Pending);
-        assert_eq!(told(json!({ "transactionStatus": "In progress" })), Pending);
-        assert_eq!(told(json!({ "status": "Halfway" })), Unrecognised { status: "Halfway".to_owned() });
+        assert_eq!(told(&whole), Done);
+        assert_eq!(told(&json!({ "status": "Success" })), Done);
+        assert_eq!(told(&json!({ "transactionStatus": "PENDING" })), Pending);
+        assert_eq!(told(&json!({ "transactionStatus": "In progress" })), Pending);
+        assert_eq!(told(&json!({ "status": "Halfway" })), Unrecognised { status: "Halfway".to_owned() });
         let settings = LineSettings::default();
         let request = request(settings.paths.of(PathName::Transaction).unwrap(), "t-1");
         assert_eq!(request.path, "/connectivity-management/subscribers/api/transactions/t-1");
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn why_it_failed_under_the_names_that_it_may_have() {
-        let failed = |body: Value| match told(body) {
+        let failed = |body: &Value| match told(body) {
             TransactionReading::Failed(refusal) => (refusal.code, refusal.detail, refusal.concerns),
             other => panic!("{other:?}"),
         };
@@ -124,10 +124,10 @@ mod tests {
             (json!({ "status": "cancelled", "error": "w" }), "CANCELLED", text("w"), Concern::Request),
             (json!({ "status": "ERROR", "errorCode": 17 }), "17", None, Concern::Request),
         ] {
-            assert_eq!(failed(body.clone()), (code.to_owned(), detail, concerns), "{body}");
+            assert_eq!(failed(&body), (code.to_owned(), detail, concerns), "{body}");
         }
         let long = json!({ "status": "ERROR", "detail": format!("a\u{0}{}", "é".repeat(900)) });
-        let detail = failed(long).1.unwrap();
+        let detail = failed(&long).1.unwrap();
         assert!(detail.chars().count() == 500 && !detail.contains('\0'));
     }
 

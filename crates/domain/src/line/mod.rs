@@ -3,6 +3,7 @@
 mod command;
 mod contact;
 mod learning;
+mod name;
 mod options;
 mod outcome;
 mod rules;
@@ -17,6 +18,7 @@ use crate::sim::SimStatus;
 pub use command::{LineAction, LineCommand, LineSetup};
 pub use contact::Contact;
 pub use learning::Telling;
+pub use name::{CatalogueName, CatalogueNameError};
 pub use options::{LineOption, OptionCatalogue, OptionProblem, OptionRule, ServiceProfile};
 pub use outcome::{Judgement, judge};
 pub use rules::{LineRules, Offer, RuleBroken};

@@ -147,6 +147,22 @@ impl OptionCatalogue {
         if problems.is_empty() { Ok(()) } else { Err(problems) }
     }
 
+    /// Checks options of which no catalogue is known: each is named once.
+    ///
+    /// # Errors
+    /// Those that are named again.
+    pub fn check_unknown(asked: &[LineOption]) -> Result<(), Vec<OptionProblem>> {
+        let again = asked.iter().enumerate().filter(|(position, option)| {
+            asked.iter().take(*position).any(|earlier| earlier.name == option.name)
+        });
+        let problems: Vec<_> = again
+            .map(|(position, LineOption { name, .. })| {
+                problem(position, "name", "duplicate", format!("{name} is given twice"))
+            })
+            .collect();
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
+    }
+
     fn check_one(
         &self,
         position: usize,
@@ -171,6 +187,20 @@ impl OptionCatalogue {
         })?;
         let message = format!("{name} and {} exclude each other", rival.name);
         Some(problem(position, "value", "exclusive", message))
+    }
+
+    /// `asked` over the options of a service profile: what a command names counts, and switching one name of a choice on
+    /// takes the profile's own choice away.
+    pub fn overlay(&self, profile: &[LineOption], asked: &[LineOption]) -> Vec<LineOption> {
+        let is_replaced = |option: &LineOption| {
+            let rivals = self.rule_of(&option.name).map(OptionRule::names).unwrap_or_default();
+            asked.iter().any(|asked| {
+                let chosen_instead =
+                    asked.value == ON && rivals.len() > 1 && rivals.contains(&asked.name.as_str());
+                asked.name == option.name || chosen_instead
+            })
+        };
+        profile.iter().filter(|option| !is_replaced(option)).chain(asked).cloned().collect()
     }
 
     /// What a line has after an activation with `asked`: the defaults where nothing was said.
@@ -248,6 +278,21 @@ mod tests {
             [(0, "value", "unknown"), (1, "name", "unknown")]
         );
         assert_eq!(check(&[("PRICING", "BUNDLES"), ("PRICING", "BUNDLES")]), [(1, "name", "duplicate")]);
+    }
+
+    #[test]
+    fn a_command_counts_over_a_service_profile() {
+        let profile = asked(&[("BAR_DATA", "on"), ("250MB", "on")]);
+        let over = |options: &[(&str, &str)]| catalogue().overlay(&profile, &asked(options));
+        assert_eq!(over(&[]), profile);
+        assert_eq!(over(&[("BAR_DATA", "off")]), asked(&[("250MB", "on"), ("BAR_DATA", "off")]));
+        assert_eq!(over(&[("1GB", "on")]), asked(&[("BAR_DATA", "on"), ("1GB", "on")]));
+        assert_eq!(over(&[("1GB", "off")]), asked(&[("BAR_DATA", "on"), ("250MB", "on"), ("1GB", "off")]));
+        let unknown = OptionCatalogue::default().overlay(&profile, &asked(&[("1GB", "on")]));
+        assert_eq!(unknown.len(), 3, "without a catalogue nobody knows of the choice");
+        assert_eq!(OptionCatalogue::check_unknown(&profile), Ok(()));
+        let twice = OptionCatalogue::check_unknown(&asked(&[("A", "on"), ("B", "on"), ("A", "off")]));
+        assert_eq!(twice.unwrap_err().first().map(|problem| problem.position), Some(2));
     }
 
     #[test]

@@ -221,7 +221,7 @@ fn written(kind: Option<&str>, order_type: Option<OrderType>, what: &str) -> Str
         (Some(OrderType::Preload), _) => format!("Preload of {what}"),
         (Some(OrderType::Subscribe), _) => format!("Subscription of {what}"),
         (None, None | Some("place_bundle")) => format!("Order of {what}"),
-        (None, Some(_)) => format!("The command to {what}"),
+        (None, Some(_)) => format!("The command for {what}"),
     }
 }
 

@@ -1,6 +1,8 @@
 //! Searching the stock.
 
+use diesel::dsl::sql;
 use diesel::prelude::*;
+use diesel::sql_types::{Bool, Text};
 use simdepot_domain::eid::Eid;
 use simdepot_domain::esim::EsimStatus;
 use simdepot_domain::iccid::Iccid;
@@ -28,6 +30,10 @@ pub struct ProfileFilter {
     pub esim_status: Option<EsimStatus>,
     /// From this delivery.
     pub batch: Option<ImportId>,
+    /// With a line in this group.
+    pub group: Option<String>,
+    /// With a line under this reference of the owner's.
+    pub external_reference: Option<String>,
     /// ICCID, MSISDN, EID or order reference, exactly.
     pub q: Option<String>,
     /// After this row.
@@ -57,6 +63,15 @@ pub fn search(conn: &mut Conn<'_>, filter: &ProfileFilter, limit: i64) -> Result
     }
     if let Some(batch) = filter.batch {
         query = query.filter(profiles::import_id.eq(Uid(batch.0)));
+    }
+    // In a list of its own: the index of the lines is the short way, however many profiles there are.
+    if let Some(group) = &filter.group {
+        let within = sql::<Bool>("profiles.id IN (SELECT profile_id FROM lines WHERE line_group = ");
+        query = query.filter(within.bind::<Text, _>(group.clone()).sql(")"));
+    }
+    if let Some(reference) = &filter.external_reference {
+        let within = sql::<Bool>("profiles.id IN (SELECT profile_id FROM lines WHERE external_reference = ");
+        query = query.filter(within.bind::<Text, _>(reference.clone()).sql(")"));
     }
     if let Some(text) = &filter.q {
         query = query.filter(profiles::id.eq_any(ids_matching(conn, text)?));

@@ -72,6 +72,7 @@ fn contact_data_with_their_country_in_three_letters() {
     let info = json!({ "lastName": "Curie", "dateOfBirth": "1867-11-07", "country": "FRA" });
     let body = json!({ "ratePlan": "PLAN", "group": "fleet-a", "subscriberInfo": info });
     assert_eq!(sent(&order), (Method::Put, "contact-info".to_owned(), body));
+    assert!(!format!("{:?}", request(&order, &LineSettings::default()).unwrap().0).contains("Curie"));
     let settings = LineSettings { group_in_subscriber_info: true, ..LineSettings::default() };
     let body = request(&order, &settings).unwrap().0.body.unwrap();
     assert_eq!((&body["subscriberInfo"]["group"], body.get("group")), (&json!("fleet-a"), None));

@@ -55,6 +55,7 @@ fn document(report: &Report) -> String {
         "bundles": report.bundles, "operations": report.operations, "batches": report.batches,
         "pools": report.pools, "holds": report.holds, "api_keys": report.api_keys,
         "webhook_endpoints": report.endpoints, "reconciliations": report.reconciliations,
+        "rate_plans": report.rate_plans, "service_profiles": report.service_profiles,
         "subjects": report.subjects, "events": report.events, "feed": report.entries,
         "checkpoints": report.checkpoints, "findings": findings,
     })

@@ -1,0 +1,109 @@
+//! Groups of lines, which are nothing but a word on each line.
+
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Nullable, Text};
+use simdepot_domain::channel::AccountName;
+use simdepot_domain::sim::SimStatus;
+
+use crate::error::{Result, parse_column};
+use crate::schema::{lines, pools, profiles};
+use crate::store::Conn;
+
+/// How many lines of a group stand in a status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupCount {
+    /// The group; `None` of lines without one.
+    pub group: Option<String>,
+    /// The status; `None` when it was never seen.
+    pub sim_status: Option<SimStatus>,
+    /// How many.
+    pub lines: u64,
+}
+
+/// The next groups after one, by name, at most `limit`.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn names_after(
+    conn: &mut Conn<'_>,
+    account: Option<&AccountName>,
+    after: Option<&str>,
+    limit: i64,
+) -> Result<Vec<String>> {
+    let mut query = lines::table
+        .inner_join(profiles::table.on(profiles::id.eq(lines::profile_id)))
+        .inner_join(pools::table.on(pools::id.eq(profiles::pool_id)))
+        .filter(lines::line_group.is_not_null())
+        .select(lines::line_group)
+        .distinct()
+        .order(lines::line_group)
+        .limit(limit)
+        .into_boxed();
+    if let Some(account) = account {
+        query = query.filter(pools::carrier_account.eq(account.to_string()));
+    }
+    if let Some(after) = after {
+        query = query.filter(lines::line_group.gt(after.to_owned()));
+    }
+    Ok(query.load::<Option<String>>(conn.db)?.into_iter().flatten().collect())
+}
+
+#[derive(QueryableByName)]
+struct Row {
+    #[diesel(sql_type = Nullable<Text>)]
+    line_group: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    sim_status: Option<String>,
+    #[diesel(sql_type = BigInt)]
+    lines: i64,
+}
+
+impl Row {
+    fn read(self) -> Result<GroupCount> {
+        let status = |status: String| parse_column("profiles", "sim_status", "a group", &status);
+        Ok(GroupCount {
+            group: self.line_group,
+            sim_status: self.sim_status.map(status).transpose()?,
+            lines: u64::try_from(self.lines).unwrap_or_default(),
+        })
+    }
+}
+
+/// Counts the lines of the groups from one name to another by their status.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn count(
+    conn: &mut Conn<'_>,
+    account: Option<&AccountName>,
+    first: &str,
+    last: &str,
+) -> Result<Vec<GroupCount>> {
+    let rows: Vec<Row> = diesel::sql_query(
+        "SELECT l.line_group, p.sim_status, COUNT(*) AS lines FROM lines l \
+         JOIN profiles p ON p.id = l.profile_id JOIN pools o ON o.id = p.pool_id \
+         WHERE l.line_group >= $1 AND l.line_group <= $2 AND o.carrier_account = COALESCE($3, o.carrier_account) \
+         GROUP BY l.line_group, p.sim_status ORDER BY l.line_group",
+    )
+    .bind::<Text, _>(first)
+    .bind::<Text, _>(last)
+    .bind::<Nullable<Text>, _>(account.map(ToString::to_string))
+    .load(conn.db)?;
+    rows.into_iter().map(Row::read).collect()
+}
+
+/// Counts the lines without a group by their status.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn count_without(conn: &mut Conn<'_>, account: Option<&AccountName>) -> Result<Vec<GroupCount>> {
+    let rows: Vec<Row> = diesel::sql_query(
+        "SELECT l.line_group, p.sim_status, COUNT(*) AS lines FROM profiles p \
+         JOIN pools o ON o.id = p.pool_id LEFT JOIN lines l ON l.profile_id = p.id \
+         WHERE l.line_group IS NULL AND o.carrier_account = COALESCE($1, o.carrier_account) \
+         GROUP BY l.line_group, p.sim_status",
+    )
+    .bind::<Nullable<Text>, _>(account.map(ToString::to_string))
+    .load(conn.db)?;
+    rows.into_iter().map(Row::read).collect()
+}
