@@ -301,7 +301,8 @@ async fn record(
             };
             let version = reconciliations::finish(conn, &running, token, problem, now)?;
             tracing::info!(reconciliation = %running.id, ?counts, problem, "reconciliation ended");
-            let ReconciliationCounts { compared, unread, drifts, healed, adopted, .. } = counts;
+            let ReconciliationCounts { compared, unread, drifts, healed, .. } = counts;
+            let adopted = running.adopt_pool_id.map(|_| counts.adopted);
             let fact = match end {
                 End::Completed => Fact::ReconciliationCompleted { compared, unread, drifts, healed, adopted },
                 End::Failed(reason) => Fact::ReconciliationFailed { reason },
