@@ -83,7 +83,8 @@ async fn a_renewal_is_cancelled_and_a_bundle_terminated() {
         let bundles = format!("/v1/profiles/{}/bundles", line.iccid);
         let listed = app.get(&bundles).send().await.expect_status(200).json();
         let path = format!("{bundles}/{}", text(&listed, "/data/0/id"));
-        let cancel = || app.post(&format!("{path}/cancel-renewal"), &json!({})).header("Idempotency-Key", "c-1");
+        let cancel =
+            || app.post(&format!("{path}/cancel-renewal"), &json!({})).header("Idempotency-Key", "c-1");
         let taken = cancel().send().await.expect_status(202);
         assert_body!(&app, "cancelled_renewal", &taken.json());
         let operation = taken.header("location").unwrap().to_owned();

@@ -81,18 +81,23 @@ async fn lines_that_the_stock_lacks_are_adopted() {
     let twin = app.twin().unwrap();
     twin.patch("assumptions", &json!({"sim_search_lag_seconds": 0})).await;
     twin.post("lines", &json!({"count": 2})).await;
-    let begun = app.post("/v1/reconciliations", &json!({"adopt_into": app.pool})).send().await.expect_status(202);
+    let begun =
+        app.post("/v1/reconciliations", &json!({"adopt_into": app.pool})).send().await.expect_status(202);
     let path = begun.header("location").unwrap().to_owned();
     let done = app.wait_until(&path, |seen| seen["status"] != "running").await;
     keys::reconciliation(&done);
-    assert_eq!((&done["adopted"], &done["unknown_lines"], &done["compared"]), (&json!(2), &json!(0), &json!(3)));
+    assert_eq!(
+        (&done["adopted"], &done["unknown_lines"], &done["compared"]),
+        (&json!(2), &json!(0), &json!(3))
+    );
     let listed = app.get(&format!("/v1/imports?pool={}", app.pool)).send().await.expect_status(200).json();
     let made = listed["data"].as_array().unwrap().iter().find(|import| import["file_name"] == "sim-search");
     let made = made.unwrap();
     keys::import(made);
     assert_eq!((&made["format"], &made["accepted"]), (&json!("park"), &json!(2)));
     let nowhere = json!({"adopt_into": unique("none")});
-    let problem = app.post("/v1/reconciliations", &nowhere).send().await.expect_problem(422, "validation-failed");
+    let problem =
+        app.post("/v1/reconciliations", &nowhere).send().await.expect_problem(422, "validation-failed");
     assert_eq!(fields_of(&problem), [("/adopt_into", "unknown")]);
     app.finish().await;
 }

@@ -62,9 +62,8 @@ async fn read(test: &TestDepot, iccid: &Iccid) -> Bundle {
 async fn warnings(test: &TestDepot, bundle: &Bundle) -> Vec<Fact> {
     let id = bundle.id.to_string();
     let read = test.depot.store.read(move |conn| events::of_subject(conn, SubjectKind::Bundle, &id));
-    let is_warning = |fact: &Fact| {
-        matches!(fact, Fact::BundleBalanceLow { .. } | Fact::BundleExpiresSoon { .. })
-    };
+    let is_warning =
+        |fact: &Fact| matches!(fact, Fact::BundleBalanceLow { .. } | Fact::BundleExpiresSoon { .. });
     read.await.unwrap().into_iter().map(|event| event.fact).filter(is_warning).collect()
 }
 

@@ -494,7 +494,8 @@ fn open(db: &TestDatabase, clock: &Arc<TestClock>, twin: &TwinServer, timeout: D
     let store = db.store_with(Arc::clone(&clock));
     let turns = Arc::new(SharedTurns::new(store.clone()));
     let carrier =
-        Transatel::new(account_of(twin.twin().config(), &twin.base_url, timeout), Arc::clone(&clock), turns).expect("the adapter");
+        Transatel::new(account_of(twin.twin().config(), &twin.base_url, timeout), Arc::clone(&clock), turns)
+            .expect("the adapter");
     Depot::new(store, clock, Arc::new(RandomIds), accounts(Arc::new(carrier), timeout))
 }
 

@@ -147,8 +147,8 @@ fn new_number<'a>(profile: &Profile, line: &'a LineReading, now: DateTime<Utc>) 
     if profile.msisdn.is_none() {
         return Some(told);
     }
-    let newest = line_status(line, now)
-        .is_some_and(|seen| weigh(profile.sim.as_ref(), &seen) != Verdict::Stale);
+    let newest =
+        line_status(line, now).is_some_and(|seen| weigh(profile.sim.as_ref(), &seen) != Verdict::Stale);
     let how = Telling {
         source: line.source,
         observed_at: line.observed_at,

@@ -131,7 +131,8 @@ mod tests {
     #[test]
     fn a_low_balance_is_told_once_per_period() {
         let pool = pool(Some(20), None);
-        let left = |remaining, ends| data_left(&[data(Some(remaining), Some(100), ends)], Some(at(9))).unwrap();
+        let left =
+            |remaining, ends| data_left(&[data(Some(remaining), Some(100), ends)], Some(at(9))).unwrap();
         assert_eq!(pool.is_low(&left(21, None), None), None);
         assert_eq!(pool.is_low(&left(20, None), None), Some(20));
         assert_eq!(pool.is_low(&left(5, None), Some(at(9))), None, "by the plan's end");

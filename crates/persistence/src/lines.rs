@@ -127,12 +127,7 @@ pub fn insert_many(conn: &mut Conn<'_>, new: &[(i64, Line)]) -> Result<()> {
     Ok(())
 }
 
-fn row(
-    profile_id: i64,
-    details: &LineDetails,
-    source: Source,
-    observed_at: DateTime<Utc>,
-) -> Result<Row> {
+fn row(profile_id: i64, details: &LineDetails, source: Source, observed_at: DateTime<Utc>) -> Result<Row> {
     Ok(Row {
         profile_id,
         suspended_by: details.suspended_by.map(|by| by.to_string()),

@@ -22,11 +22,7 @@ use crate::problem::{ApiResult, Problem};
 use crate::state::AppState;
 
 pub(super) fn configure(config: &mut ServiceConfig) {
-    config
-        .service(create_bundle)
-        .service(list_bundles)
-        .service(cancel_renewal)
-        .service(terminate_bundle);
+    config.service(create_bundle).service(list_bundles).service(cancel_renewal).service(terminate_bundle);
 }
 
 /// Top up a profile

@@ -150,7 +150,8 @@ async fn learn_batch(depot: &Depot, report: &FleetReport, rows: Vec<Row>) -> Res
             Ok(0)
         }
         Ok(learned) => {
-            metrics::counter!("simdepot_fleet_report_profiles_total", "result" => "updated").increment(learned);
+            metrics::counter!("simdepot_fleet_report_profiles_total", "result" => "updated")
+                .increment(learned);
             Ok(learned)
         }
         other => other,

@@ -205,6 +205,8 @@ async fn finish(depot: &Depot, id: ImportId, to: ImportStatus, end: ImportEnd) -
     Ok(depot.store.write(move |conn| imports::finish(conn, id, &open, to, &end, now)).await?)
 }
 
-pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, AppError> {
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, AppError> {
     tokio::task::spawn_blocking(work).await.map_err(|error| AppError::Internal(error.to_string()))
 }

@@ -51,12 +51,7 @@ impl Writing {
     ///
     /// # Errors
     /// When the store refuses; then nothing of the file is in the stock.
-    pub(super) fn run(
-        self,
-        conn: &mut Conn<'_>,
-        path: &Path,
-        written: &AtomicU64,
-    ) -> Result<(), AppError> {
+    pub(super) fn run(self, conn: &mut Conn<'_>, path: &Path, written: &AtomicU64) -> Result<(), AppError> {
         let now = self.depot.now();
         let key = self.depot.store.vault().new_data_key(conn)?;
         let batch =
@@ -195,9 +190,7 @@ fn new_profile(pool: &PoolSettings, import: &Import, row: &Row, now: DateTime<Ut
             let stock = pool.initial_stock(row.activation_code.is_some(), row.sim_status);
             (stock, import.created_at, ObservedBy::Import)
         }
-        Format::Park => {
-            (pool.adopted_stock(row.sim_status), report::observed_at(import), ObservedBy::Report)
-        }
+        Format::Park => (pool.adopted_stock(row.sim_status), report::observed_at(import), ObservedBy::Report),
     };
     NewProfile {
         iccid: row.iccid.clone(),

@@ -101,7 +101,10 @@ fn begin(
             Err(AppError::InvalidTransition {
                 from: running.status.to_string(),
                 command: "adopt".to_owned(),
-                detail: format!("{} is under way and adopts otherwise; ask again when it has ended", running.id),
+                detail: format!(
+                    "{} is under way and adopts otherwise; ask again when it has ended",
+                    running.id
+                ),
             })
         }
         Some(running) => Ok(running.id),
