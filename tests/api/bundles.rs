@@ -86,7 +86,11 @@ async fn a_renewal_is_cancelled_and_a_bundle_terminated() {
         let cancel =
             || app.post(&format!("{path}/cancel-renewal"), &json!({})).header("Idempotency-Key", "c-1");
         let taken = cancel().send().await.expect_status(202);
-        assert_body!(&app, "cancelled_renewal", &taken.json());
+        let mut shown = taken.json();
+        for moves_on in ["attempts", "status", "carrier_reference", "evidence"] {
+            shown[moves_on] = json!("[open]");
+        }
+        assert_body!(&app, "cancelled_renewal", &shown);
         let operation = taken.header("location").unwrap().to_owned();
         assert_eq!(operation, format!("/v1/operations/{}", text(&taken.json(), "/id")));
         let done = app.wait_until(&operation, |operation| operation["status"] == "done").await;

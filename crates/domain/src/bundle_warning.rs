@@ -130,26 +130,26 @@ mod tests {
 
     #[test]
     fn a_low_balance_is_told_once_per_period() {
-        let pool = pool(Some(20), None);
+        let wants = pool(Some(20), None);
         let left =
             |remaining, ends| data_left(&[data(Some(remaining), Some(100), ends)], Some(at(9))).unwrap();
-        assert_eq!(pool.is_low(&left(21, None), None), None);
-        assert_eq!(pool.is_low(&left(20, None), None), Some(20));
-        assert_eq!(pool.is_low(&left(5, None), Some(at(9))), None, "by the plan's end");
-        assert_eq!(pool.is_low(&left(5, Some(3)), Some(at(9))), Some(20), "another period");
-        assert_eq!(pool.is_low(&left(0, Some(3)), Some(at(3))), None);
-        assert_eq!(super::tests::pool(None, None).is_low(&left(0, None), None), None);
+        assert_eq!(wants.is_low(&left(21, None), None), None);
+        assert_eq!(wants.is_low(&left(20, None), None), Some(20));
+        assert_eq!(wants.is_low(&left(5, None), Some(at(9))), None, "by the plan's end");
+        assert_eq!(wants.is_low(&left(5, Some(3)), Some(at(9))), Some(20), "another period");
+        assert_eq!(wants.is_low(&left(0, Some(3)), Some(at(3))), None);
+        assert_eq!(pool(None, None).is_low(&left(0, None), None), None);
     }
 
     #[test]
     fn a_near_end_is_told_once_per_end() {
-        let pool = pool(None, Some(1));
+        let wants = pool(None, Some(1));
         let day = 86_400;
-        assert!(!pool.ends_soon(at(day + 1), None, at(0)));
-        assert!(pool.ends_soon(at(day), None, at(0)));
-        assert!(!pool.ends_soon(at(day), Some(at(day)), at(0)));
-        assert!(pool.ends_soon(at(day), Some(at(day - 1)), at(0)));
-        assert!(!pool.ends_soon(at(0), None, at(0)), "over is not soon");
-        assert!(!super::tests::pool(None, None).ends_soon(at(1), None, at(0)));
+        assert!(!wants.ends_soon(at(day + 1), None, at(0)));
+        assert!(wants.ends_soon(at(day), None, at(0)));
+        assert!(!wants.ends_soon(at(day), Some(at(day)), at(0)));
+        assert!(wants.ends_soon(at(day), Some(at(day - 1)), at(0)));
+        assert!(!wants.ends_soon(at(0), None, at(0)), "over is not soon");
+        assert!(!pool(None, None).ends_soon(at(1), None, at(0)));
     }
 }

@@ -59,15 +59,17 @@ pub(crate) fn adopt(conn: &mut Conn<'_>, depot: &Depot, adoption: &Adoption) -> 
     };
     let vault = depot.store.vault();
     let key = vault.new_data_key(conn)?;
-    let mut new = Vec::with_capacity(lines.len());
-    for (iccid, line) in &lines {
-        let sealed = Sealed::seal(vault, &key, iccid, None, None, None)?;
-        new.push((new_profile(&pool.settings, iccid, line, now), sealed));
-    }
     let batch = Batch { import: import.id, batch_no: import.batch_no, pool_id: pool.id, at: now };
     let mut total = Written::default();
-    let inserted = write::insert(conn, batch, &key, &new, &mut total)?;
-    keep_details(conn, &lines, &inserted)?;
+    for lines in lines.chunks(write::CHUNK) {
+        let mut new = Vec::with_capacity(lines.len());
+        for (iccid, line) in lines {
+            let sealed = Sealed::seal(vault, &key, iccid, None, None, None)?;
+            new.push((new_profile(&pool.settings, iccid, line, now), sealed));
+        }
+        let inserted = write::insert(conn, batch, &key, &new, &mut total)?;
+        keep_details(conn, lines, &inserted)?;
+    }
     let (rows, adopted) = (u64::try_from(lines.len()).unwrap_or_default(), total.inserted());
     let counts = ImportCounts { rows, accepted: rows, ..ImportCounts::default() };
     write::complete(conn, depot, (&import, &pool.settings), counts, total, now)?;

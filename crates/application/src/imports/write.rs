@@ -26,7 +26,7 @@ use crate::depot::Depot;
 use crate::error::AppError;
 
 /// Rows per statement.
-const CHUNK: usize = 500;
+pub(super) const CHUNK: usize = 500;
 
 /// What the second pass works with.
 pub(super) struct Writing {

@@ -107,6 +107,7 @@ async fn record(
     if page.unreadable > 0 {
         tracing::warn!(%account, lines = page.unreadable, "lines of a fleet page cannot be read");
     }
+    let mut strangers = Vec::new();
     for lines in page.lines.chunks(LOOKUP) {
         let (name, keys) =
             (account.clone(), lines.iter().map(|(iccid, _)| iccid.clone()).collect::<Vec<_>>());
@@ -122,7 +123,6 @@ async fn record(
             .await?;
         let by_key: HashMap<&str, &Profile> =
             known.iter().map(|profile| (profile.iccid.key(), profile)).collect();
-        let mut strangers = Vec::new();
         for (iccid, line) in lines {
             match by_key.get(iccid.key()) {
                 Some(profile) if is_news(profile, details.get(&profile.id), line, depot.now()) => {
@@ -134,14 +134,14 @@ async fn record(
                 None => strangers.push((iccid.clone(), line.clone())),
             }
         }
-        let unknown = u64::try_from(strangers.len()).unwrap_or_default();
-        let adopted = match adopt_into.filter(|_| unknown > 0) {
-            Some(pool_id) => adopt(depot, pool_id, origin, strangers).await?,
-            None => 0,
-        };
-        counts.adopted += adopted;
-        counts.unknown_lines += unknown.saturating_sub(adopted);
     }
+    let unknown = u64::try_from(strangers.len()).unwrap_or_default();
+    let adopted = match adopt_into.filter(|_| unknown > 0) {
+        Some(pool_id) => adopt(depot, pool_id, origin, strangers).await?,
+        None => 0,
+    };
+    counts.adopted += adopted;
+    counts.unknown_lines += unknown.saturating_sub(adopted);
     Ok(())
 }
 
