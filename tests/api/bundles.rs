@@ -7,6 +7,9 @@ use simdepot_tests::{TestApp, on_both_databases};
 use crate::checked::assert_body;
 use crate::{OTHER_PRODUCT, PRODUCT, fields_of, keys, order, order_with};
 
+/// A plan that renews itself.
+const RECURRING: &str = "WW_901O_RECURRING_EUROPE_5GB_1M";
+
 on_both_databases! {
     async fn the_order_type_follows_the_line(db: TestDatabase) {
         let app = TestApp::start_on(db).await;
@@ -67,6 +70,56 @@ on_both_databases! {
         }
         app.finish().await;
     }
+}
+
+#[tokio::test]
+async fn a_renewal_is_cancelled_and_a_bundle_terminated() {
+    let app = TestApp::start().await;
+    let line = app.deliver(1).await.remove(0);
+    if let Some(twin) = app.twin() {
+        let body = order_with(RECURRING, &unique("order"), &app.pool, 1);
+        app.post("/v1/orders", &body).send().await.expect_status(201);
+        twin.use_in(&line.iccid, "FR").await;
+        let bundles = format!("/v1/profiles/{}/bundles", line.iccid);
+        let listed = app.get(&bundles).send().await.expect_status(200).json();
+        let path = format!("{bundles}/{}", text(&listed, "/data/0/id"));
+        let cancel =
+            || app.post(&format!("{path}/cancel-renewal"), &json!({})).header("Idempotency-Key", "c-1");
+        let taken = cancel().send().await.expect_status(202);
+        let mut shown = taken.json();
+        for moves_on in ["attempts", "status", "carrier_reference", "evidence"] {
+            shown[moves_on] = json!("[open]");
+        }
+        assert_body!(&app, "cancelled_renewal", &shown);
+        let operation = taken.header("location").unwrap().to_owned();
+        assert_eq!(operation, format!("/v1/operations/{}", text(&taken.json(), "/id")));
+        let done = app.wait_until(&operation, |operation| operation["status"] == "done").await;
+        assert_eq!(done["kind"], taken.json()["kind"]);
+        let again = cancel().send().await.expect_status(202);
+        assert_eq!((again.header("idempotency-replayed"), again.json()), (Some("true"), done));
+
+        let terminate = format!("{path}/terminate");
+        for unmeant in [json!({}), json!({"confirm": false})] {
+            app.post(&terminate, &unmeant).send().await.expect_problem(422, "confirmation-required");
+        }
+        // A storefront may, on its own profiles; it reads what becomes of it from the bundles.
+        let (_, own) = app.new_key("default", &["storefront"]).await;
+        let (_, other) = app.new_key(&unique("channel"), &["storefront"]).await;
+        let end = |key: &str| app.post(&terminate, &json!({"confirm": true})).key(key);
+        end(&other).send().await.expect_problem(404, "not-found");
+        let taken = end(&own).send().await.expect_status(202);
+        assert_eq!(taken.header("location"), Some(bundles.as_str()));
+        let operation = format!("/v1/operations/{}", text(&taken.json(), "/id"));
+        app.wait_until(&operation, |operation| operation["status"] == "done").await;
+        let listed = app.get(&bundles).send().await.expect_status(200).json();
+        assert_eq!(listed["data"][0]["status"], "terminated");
+        end(&own).send().await.expect_problem(409, "invalid-transition");
+    }
+    for none in ["bdl_01kamf2r8zfq0sh2v2w4r3t9xd", "bdl_x"] {
+        let path = format!("/v1/profiles/{}/bundles/{none}/terminate", line.iccid);
+        app.post(&path, &json!({"confirm": true})).send().await.expect_problem(404, "not-found");
+    }
+    app.finish().await;
 }
 
 #[tokio::test]

@@ -166,3 +166,26 @@ async fn duplicates_are_counted_and_never_overwrite() {
     app.get(&format!("/v1/profiles/{}", more[0].iccid)).send().await.expect_problem(404, "not-found");
     app.finish().await;
 }
+
+#[tokio::test]
+async fn a_fleet_report_compares_and_adopts() {
+    let app = TestApp::start().await;
+    let known = app.deliver(1).await.remove(0);
+    let strange = app.new_lines(1).await.remove(0);
+    let row = |iccid: &str, msisdn: &str, status: &str| format!("{iccid};a;b;c;d;e;f;+{msisdn};{status}\r\n");
+    let file = format!(
+        "\u{feff}ICCID;Compte;Offre;Groupe;Référence;Activation;Modification;MSISDN;Statut\r\n{}{}",
+        row(&known.iccid, &known.msisdn, "Pré-activée"),
+        row(&strange.iccid, &strange.msisdn, "Active")
+    );
+    let done = app.import_with("&format=park", file).send().await.expect_status(201).json();
+    keys::import(&done);
+    assert_body!(&app, "fleet_report", &done);
+    let path = format!("/v1/profiles/{}", strange.iccid);
+    let adopted = app.get(&path).send().await.expect_status(200).json();
+    assert_eq!(
+        (&adopted["stock_status"], &adopted["quarantine_reason"]),
+        (&json!("quarantined"), &json!("in_service"))
+    );
+    app.finish().await;
+}

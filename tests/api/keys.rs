@@ -76,7 +76,18 @@ pub(crate) fn product(product: &Json) {
 pub(crate) fn import(import: &Json) {
     let required =
         ["accepted", "duplicates", "errors", "file_sha256", "id", "rejected", "rows", "status", "warnings"];
-    let more = ["created_at", "dry_run", "file_name", "finished_at", "format", "on_error", "pool", "problem"];
+    let more = [
+        "created_at",
+        "dry_run",
+        "file_name",
+        "finished_at",
+        "format",
+        "on_error",
+        "pool",
+        "problem",
+        "unchanged",
+        "updated",
+    ];
     exactly(import, &required, &more);
 }
 
@@ -105,6 +116,7 @@ pub(crate) fn line_job(job: &Json) {
 
 pub(crate) fn reconciliation(reconciliation: &Json) {
     let required = [
+        "adopted",
         "compared",
         "created_at",
         "drifts",

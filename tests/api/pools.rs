@@ -14,6 +14,7 @@ async fn a_pool_is_made_read_and_changed() {
     let body = json!({
         "pool": name, "carrier_account": app.account, "name": "Travel, worldwide", "low_threshold": 500,
         "critical_threshold": 100, "safety_buffer": 2, "lead_time_days": 14, "shelf_life_days": 365,
+        "balance_low_percent": 20, "expiry_warning_days": 3,
         "sellable_statuses": ["preactivated", "active", "preactivated"], "activation": {"plan": "x"}
     });
     let answer = app.post("/v1/pools", &body).send().await.expect_status(201);
@@ -31,6 +32,9 @@ async fn a_pool_is_made_read_and_changed() {
         (&json!("Europe"), &json!(null), &json!(0))
     );
     assert_eq!(changed["shelf_life_days"], 365, "what is absent stays");
+    let quiet = json!({"balance_low_percent": null, "expiry_warning_days": 7});
+    let changed = app.patch(&path, &quiet).send().await.expect_status(200).json();
+    assert_eq!((&changed["balance_low_percent"], &changed["expiry_warning_days"]), (&json!(null), &json!(7)));
     assert_eq!(app.get(&path).send().await.json(), changed);
     assert_eq!(app.patch(&path, &json!({})).send().await.expect_status(200).json()["name"], "Europe");
     let nobody = format!("/v1/pools/{}", unique("none"));
@@ -56,6 +60,9 @@ async fn what_cannot_be_a_pool_is_named() {
         ("name", json!(""), ("/name", "length")),
         ("low_threshold", json!(-1), ("/low_threshold", "format")),
         ("shelf_life_days", json!(0), ("/shelf_life_days", "range")),
+        ("balance_low_percent", json!(0), ("/balance_low_percent", "range")),
+        ("balance_low_percent", json!(100), ("/balance_low_percent", "range")),
+        ("expiry_warning_days", json!(366), ("/expiry_warning_days", "range")),
         ("sellable_statuses", json!([]), ("/sellable_statuses", "length")),
         ("sellable_statuses", json!(["sold"]), ("/sellable_statuses/0", "unknown")),
         ("colour", json!("red"), ("/colour", "unknown-field")),

@@ -6,7 +6,7 @@ use simdepot_tests::app::{AppOptions, text, unique};
 use simdepot_tests::{TestApp, TestDatabase};
 
 use crate::checked::assert_body;
-use crate::{keys, order};
+use crate::{fields_of, keys, order};
 
 /// The whole stock is compared, so it must be this test's own.
 async fn app() -> Option<TestApp> {
@@ -71,5 +71,33 @@ async fn one_runs_at_a_time() {
         .send()
         .await
         .expect_problem(422, "validation-failed");
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn lines_that_the_stock_lacks_are_adopted() {
+    let Some(app) = app().await else { return };
+    app.deliver(1).await;
+    let twin = app.twin().unwrap();
+    twin.patch("assumptions", &json!({"sim_search_lag_seconds": 0})).await;
+    twin.post("lines", &json!({"count": 2})).await;
+    let begun =
+        app.post("/v1/reconciliations", &json!({"adopt_into": app.pool})).send().await.expect_status(202);
+    let path = begun.header("location").unwrap().to_owned();
+    let done = app.wait_until(&path, |seen| seen["status"] != "running").await;
+    keys::reconciliation(&done);
+    assert_eq!(
+        (&done["adopted"], &done["unknown_lines"], &done["compared"]),
+        (&json!(2), &json!(0), &json!(3))
+    );
+    let listed = app.get(&format!("/v1/imports?pool={}", app.pool)).send().await.expect_status(200).json();
+    let made = listed["data"].as_array().unwrap().iter().find(|import| import["file_name"] == "sim-search");
+    let made = made.unwrap();
+    keys::import(made);
+    assert_eq!((&made["format"], &made["accepted"]), (&json!("park"), &json!(2)));
+    let nowhere = json!({"adopt_into": unique("none")});
+    let problem =
+        app.post("/v1/reconciliations", &nowhere).send().await.expect_problem(422, "validation-failed");
+    assert_eq!(fields_of(&problem), [("/adopt_into", "unknown")]);
     app.finish().await;
 }

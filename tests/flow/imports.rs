@@ -29,7 +29,7 @@ pub(crate) fn counts(
     duplicates: u64,
     warnings: u64,
 ) -> ImportCounts {
-    ImportCounts { rows, accepted, rejected, duplicates, warnings }
+    ImportCounts { rows, accepted, rejected, duplicates, warnings, ..ImportCounts::default() }
 }
 
 pub(crate) async fn available(test: &TestDepot) -> u64 {

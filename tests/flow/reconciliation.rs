@@ -124,7 +124,7 @@ async fn order_behind(test: &TestDepot, line: &LineSpec) {
 }
 
 async fn start(test: &TestDepot) -> ReconciliationId {
-    let (view, _) = reconciliation::start(&test.depot, &stock_keeper("default"), None).await.unwrap();
+    let (view, _) = reconciliation::start(&test.depot, &stock_keeper("default"), None, None).await.unwrap();
     assert_eq!(view.reconciliation.status, ReconciliationStatus::Running);
     view.reconciliation.id
 }

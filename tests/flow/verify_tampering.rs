@@ -380,7 +380,7 @@ on_both_databases! {
                 let (held, _) = holds::create(&depot, &storefront("default"), hold, None).await.unwrap();
                 holds::release(&depot, &storefront("default"), held.hold.id).await.unwrap();
                 if number == 3 {
-                    reconciliation::start(&depot, &keeper, None).await.unwrap();
+                    reconciliation::start(&depot, &keeper, None, None).await.unwrap();
                 }
             }
         };

@@ -42,7 +42,7 @@ on_both_databases! {
         assert_eq!((import.sell_by, &import.file_name), (new.sell_by, &new.file_name));
         assert!(import.batch_no > stock.import.batch_no && import.finished_at.is_none());
 
-        let counts = ImportCounts { rows: 9, accepted: 5, rejected: 1, duplicates: 2, warnings: 3 };
+        let counts = ImportCounts { rows: 9, accepted: 5, rejected: 1, duplicates: 2, warnings: 3, updated: 4, unchanged: 5 };
         let id = import.id;
         stock.store.write(move |conn| imports::progress(conn, id, &counts, now())).await.unwrap();
         let running = find(&stock.store, id).await;

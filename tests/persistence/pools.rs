@@ -20,6 +20,8 @@ on_both_databases! {
             critical_threshold: Some(0),
             lead_time_days: Some(14),
             shelf_life_days: Some(365),
+            balance_low_percent: None,
+            expiry_warning_days: None,
             sellable_statuses: vec![SimStatus::Preactivated, SimStatus::Active],
             activation: Some(json!({"wholesale_plan_id": "x", "bucket_ref_ids": [1, 2]})),
             ..settings("full", u32::MAX)

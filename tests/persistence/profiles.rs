@@ -155,6 +155,7 @@ on_both_databases! {
             sim: Some(seen(SimStatus::Active)),
             esim: Some(esim),
             msisdn: Some(Msisdn::parse("33612345678").unwrap()),
+            msisdn_at: Some(moment - days(1)),
             eid: Some(Eid::parse(EID).unwrap()),
             form_factor: None,
         };
@@ -163,6 +164,7 @@ on_both_databases! {
         let after = stock.profile(added[0].id).await;
         assert_eq!((after.version, &after.sim, after.esim.as_ref()), (4, &learned.sim, Some(&esim)));
         assert_eq!((&after.msisdn, &after.eid), (&learned.msisdn, &learned.eid));
+        assert_eq!(after.msisdn_at, learned.msisdn_at);
         // What is not named stays; what was read too early is refused.
         let (current, plastic) =
             (after.clone(), Learned { form_factor: Some(FormFactor::Psim), ..Learned::default() });

@@ -57,6 +57,8 @@ pub(crate) fn settings(pool: &str, safety_buffer: u32) -> PoolSettings {
         safety_buffer,
         lead_time_days: None,
         shelf_life_days: None,
+        balance_low_percent: None,
+        expiry_warning_days: None,
         sellable_statuses: vec![SimStatus::Preactivated],
         activation: None,
     }
@@ -119,6 +121,8 @@ pub(crate) fn new_bundle(profile: &Profile, reference: Option<&str>) -> Bundle {
         balances: Vec::new(),
         fetched_at: None,
         observed_at: None,
+        low_told_for: None,
+        expiry_told_for: None,
         version: 1,
         created_at: now(),
         updated_at: now(),

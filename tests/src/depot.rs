@@ -109,6 +109,8 @@ pub fn pool_settings() -> PoolSettings {
         safety_buffer: 0,
         lead_time_days: None,
         shelf_life_days: None,
+        balance_low_percent: None,
+        expiry_warning_days: None,
         sellable_statuses: DEFAULT_SELLABLE.to_vec(),
         activation: None,
     }
@@ -150,10 +152,18 @@ impl TestDepot {
     /// # Panics
     /// When any part cannot be started.
     pub async fn start_with(db: TestDatabase, timeout: Duration) -> Self {
-        let twin = TwinServer::start(TwinConfig::sandbox(), "127.0.0.1:0").expect("the twin starts");
+        Self::start_as(db, TwinConfig::sandbox(), timeout).await
+    }
+
+    /// As [`TestDepot::start_with`], at another carrier account.
+    ///
+    /// # Panics
+    /// When any part cannot be started.
+    pub async fn start_as(db: TestDatabase, carrier: TwinConfig, timeout: Duration) -> Self {
+        let twin = TwinServer::start(carrier, "127.0.0.1:0").expect("the twin starts");
         twin.twin().assumptions_mut().sim_search_lag_seconds = 0;
         let clock = Arc::new(TestClock::default());
-        let depot = open(&db, &clock, &twin.base_url, timeout);
+        let depot = open(&db, &clock, &twin, timeout);
         let files = tempfile::Builder::new().prefix("simdepot-files.").tempdir().expect("a temporary folder");
         let test = Self { depot, twin, clock, db, files, finished: false };
         let (pool, _) = pools::create(&test.depot, &stock_keeper("default"), pool_settings(), None)
@@ -169,7 +179,7 @@ impl TestDepot {
     /// When it cannot be opened.
     pub fn restarted(&self) -> Depot {
         let timeout = self.account().timeout;
-        let mut depot = open(&self.db, &self.clock, &self.twin.base_url, timeout);
+        let mut depot = open(&self.db, &self.clock, &self.twin, timeout);
         depot.work = Arc::clone(&self.depot.work);
         depot
     }
@@ -493,12 +503,13 @@ impl Drop for Worker {
     }
 }
 
-fn open(db: &TestDatabase, clock: &Arc<TestClock>, base_url: &str, timeout: Duration) -> Depot {
+fn open(db: &TestDatabase, clock: &Arc<TestClock>, twin: &TwinServer, timeout: Duration) -> Depot {
     let clock: Arc<dyn Clock> = clock.clone();
     let store = db.store_with(Arc::clone(&clock));
     let turns = Arc::new(SharedTurns::new(store.clone()));
     let carrier =
-        Transatel::new(account_at(base_url, timeout), Arc::clone(&clock), turns).expect("the adapter");
+        Transatel::new(account_of(twin.twin().config(), &twin.base_url, timeout), Arc::clone(&clock), turns)
+            .expect("the adapter");
     Depot::new(store, clock, Arc::new(RandomIds), accounts(Arc::new(carrier), timeout))
 }
 
@@ -508,7 +519,11 @@ fn accounts(carrier: Arc<dyn Carrier>, timeout: Duration) -> BTreeMap<AccountNam
 
 /// The sandbox account of a twin.
 pub fn account_at(base_url: &str, timeout: Duration) -> TransatelAccount {
-    let twin = TwinConfig::sandbox();
+    account_of(&TwinConfig::sandbox(), base_url, timeout)
+}
+
+fn account_of(twin: &TwinConfig, base_url: &str, timeout: Duration) -> TransatelAccount {
+    let twin = twin.clone();
     TransatelAccount {
         account: ACCOUNT.to_owned(),
         base_url: base_url.to_owned(),

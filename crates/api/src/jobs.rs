@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 use simdepot_application::signals::Signals;
 use simdepot_application::{
     AppError, Depot, cancellations, deliveries, feed, holds, housekeeping, inbound, key_rotation, line_jobs,
-    line_operations, operations, reconciliation, stock_alerts, webhooks,
+    line_operations, operations, plan_watch, reconciliation, stock_alerts, webhooks,
 };
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -145,6 +145,9 @@ const LOOPS: &[Loop] = &[
     }),
     every("stock_alerts", Duration::from_secs(5), |depot| {
         Box::pin(async move { stock_alerts::step(&depot).await.map(|()| false) })
+    }),
+    every("plan_watch", Duration::from_secs(30), |depot| {
+        Box::pin(async move { plan_watch::step(&depot).await })
     }),
     every("deliveries", Duration::from_secs(2), |depot| {
         Box::pin(async move { deliveries::step(&depot).await })

@@ -263,6 +263,8 @@ impl Demo {
             safety_buffer: 0,
             lead_time_days: None,
             shelf_life_days: None,
+            balance_low_percent: None,
+            expiry_warning_days: None,
             sellable_statuses: vec![self.sells],
             activation: None,
         })

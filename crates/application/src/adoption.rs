@@ -21,6 +21,7 @@ use crate::depot::Depot;
 use crate::drifts::{expected_bundle, unexpected_bundle};
 use crate::error::AppError;
 use crate::operations::unnamed_of;
+use crate::plan_watch;
 
 /// A subscription that is no bundle of ours.
 #[derive(Debug, Clone, Copy)]
@@ -106,6 +107,8 @@ pub(crate) fn meet(
         balances: told.balances.clone().unwrap_or_default(),
         fetched_at: told.balances.is_some().then_some(now),
         observed_at: Some(told.observed_at),
+        low_told_for: None,
+        expiry_told_for: None,
         version: 1,
         created_at: now,
         updated_at: now,
@@ -114,6 +117,7 @@ pub(crate) fn meet(
         return Ok(Met::Differs);
     }
     append_adoption(conn, depot, profile, &bundle, now)?;
+    plan_watch::warn(conn, depot, &profile.iccid, &bundle, now)?;
     tracing::info!(iccid = %profile.iccid, bundle = %bundle.id, subscription_id, suspected, "a bundle was adopted");
     metrics::counter!("simdepot_bundles_adopted_total").increment(1);
     if suspected {

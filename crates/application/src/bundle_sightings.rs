@@ -11,6 +11,7 @@ use simdepot_persistence::{Conn, events};
 
 use crate::depot::Depot;
 use crate::error::AppError;
+use crate::plan_watch;
 
 /// What was told of a bundle.
 #[derive(Debug, Clone)]
@@ -107,5 +108,18 @@ pub(crate) fn tell(
         let fact = Fact::BundleStatusChanged { iccid: iccid.clone(), from: bundle.status, to };
         events::append(conn, &[depot.event(now, Subject::Bundle(bundle.id), version, fact)])?;
     }
+    plan_watch::warn(conn, depot, iccid, &after(bundle, seen, version), now)?;
     Ok(())
+}
+
+/// The bundle with what was recorded of it.
+fn after(bundle: &Bundle, seen: BundleSeen, version: i64) -> Bundle {
+    let balances = seen.balances.unwrap_or_else(|| bundle.balances.clone());
+    Bundle {
+        status: seen.moved_to.unwrap_or(bundle.status),
+        expires_at: seen.expires_at.or(bundle.expires_at),
+        balances,
+        version,
+        ..bundle.clone()
+    }
 }

@@ -114,6 +114,8 @@ fn new_bundle(
         balances: Vec::new(),
         fetched_at: None,
         observed_at: None,
+        low_told_for: None,
+        expiry_told_for: None,
         version: 1,
         created_at: now,
         updated_at: now,

@@ -33,6 +33,7 @@ pub mod lines;
 pub mod observations;
 pub mod operations;
 pub mod orders;
+pub mod plan_watch;
 pub mod pools;
 pub mod products;
 pub mod profiles;

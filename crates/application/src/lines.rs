@@ -4,7 +4,7 @@ use std::future::Future;
 
 use chrono::{DateTime, Utc};
 use simdepot_domain::carrier::{LineReading, ReadError, SimCard, Unavailable};
-use simdepot_domain::channel::{AccountName, Scope};
+use simdepot_domain::channel::AccountName;
 use simdepot_domain::iccid::Iccid;
 use simdepot_domain::line::LineDetails;
 use simdepot_domain::observation::Source;

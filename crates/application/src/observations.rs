@@ -8,6 +8,8 @@ use simdepot_domain::carrier::{EsimReading, LineReading};
 use simdepot_domain::drift::DriftKind;
 use simdepot_domain::esim::EsimStatus;
 use simdepot_domain::event::{Fact, Subject};
+use simdepot_domain::line::Telling;
+use simdepot_domain::msisdn::Msisdn;
 use simdepot_domain::observation::{Lifecycle, Observation, Source, Verdict, weigh};
 use simdepot_domain::profile::FormFactor;
 use simdepot_domain::sim::SimStatus;
@@ -139,6 +141,30 @@ fn facts_of(sim: &AxisNews<SimStatus>, esim: &AxisNews<EsimStatus>) -> Vec<Fact>
     facts
 }
 
+/// The number that a reading gives a profile's line, when that is another than the known one and counts.
+fn new_number<'a>(profile: &Profile, line: &'a LineReading, now: DateTime<Utc>) -> Option<&'a Msisdn> {
+    let told = line.msisdn.as_ref().filter(|told| profile.msisdn.as_ref() != Some(*told))?;
+    if profile.msisdn.is_none() {
+        return Some(told);
+    }
+    let newest =
+        line_status(line, now).is_some_and(|seen| weigh(profile.sim.as_ref(), &seen) != Verdict::Stale);
+    let how = Telling {
+        source: line.source,
+        observed_at: line.observed_at,
+        dated_by_carrier: line.dated_by_carrier,
+    };
+    how.renumbers(line.sim_status, newest, profile.msisdn_at).then_some(told)
+}
+
+/// Whether a line's reading tells another status or number that counts, for whoever looks before taking the writer.
+pub(crate) fn is_news(profile: &Profile, line: &LineReading, now: DateTime<Utc>) -> bool {
+    let moved = line_status(line, now).is_some_and(|seen| {
+        matches!(weigh(profile.sim.as_ref(), &seen), Verdict::Apply { changed: true, .. })
+    });
+    moved || new_number(profile, line, now).is_some()
+}
+
 /// Records what was read, in the caller's transaction, and returns the profile as it is then.
 ///
 /// A sighting that only confirms what is known writes nothing.
@@ -174,11 +200,12 @@ pub(crate) fn learn_from(
     let mut facts = facts_of(&sim, &esim);
     let mut learned = Learned { sim: sim.keep, esim: esim.keep, ..Learned::default() };
     if let Some(line) = &seen.line
-        && line.msisdn.is_some()
-        && line.msisdn != profile.msisdn
+        && let Some(msisdn) = new_number(&profile, line, now)
     {
         facts.push(Fact::MsisdnLearned { source: line.source });
-        learned.msisdn.clone_from(&line.msisdn);
+        learned.msisdn = Some(msisdn.clone());
+        // What a report tells was so the day before.
+        learned.msisdn_at = (line.source == Source::Report).then_some(line.observed_at);
     }
     let edited = learn_device(&profile, seen, esim.late.is_some(), &mut learned);
     if !edited.is_empty() {

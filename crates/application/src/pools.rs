@@ -107,6 +107,10 @@ pub struct PoolChange {
     pub lead_time_days: Option<Option<u32>>,
     /// Another shelf life, for later imports.
     pub shelf_life_days: Option<Option<u32>>,
+    /// Another share of data that is little.
+    pub balance_low_percent: Option<Option<u32>>,
+    /// Another warning before a plan's end.
+    pub expiry_warning_days: Option<Option<u32>>,
     /// Other sellable statuses.
     pub sellable_statuses: Option<Vec<SimStatus>>,
     /// Other activation data.
@@ -128,6 +132,8 @@ impl PoolChange {
         set(&mut settings.safety_buffer, self.safety_buffer);
         set(&mut settings.lead_time_days, self.lead_time_days);
         set(&mut settings.shelf_life_days, self.shelf_life_days);
+        set(&mut settings.balance_low_percent, self.balance_low_percent);
+        set(&mut settings.expiry_warning_days, self.expiry_warning_days);
         set(&mut settings.sellable_statuses, self.sellable_statuses);
         set(&mut settings.activation, self.activation);
         [
@@ -138,6 +144,8 @@ impl PoolChange {
             ("safety_buffer", before.safety_buffer != settings.safety_buffer),
             ("lead_time_days", before.lead_time_days != settings.lead_time_days),
             ("shelf_life_days", before.shelf_life_days != settings.shelf_life_days),
+            ("balance_low_percent", before.balance_low_percent != settings.balance_low_percent),
+            ("expiry_warning_days", before.expiry_warning_days != settings.expiry_warning_days),
             ("sellable_statuses", before.sellable_statuses != settings.sellable_statuses),
             ("activation", before.activation != settings.activation),
         ]

@@ -99,6 +99,12 @@ pub struct ImportCounts {
     pub rejected: u64,
     /// Rows whose SIM or code is already there.
     pub duplicates: u64,
-    /// Accepted rows with a warning.
+    /// Rows with a warning.
     pub warnings: u64,
+    /// Rows of a fleet report whose SIM the stock has, and of which something was learned.
+    #[serde(default)]
+    pub updated: u64,
+    /// Rows of a fleet report whose SIM the stock has, and which say nothing new.
+    #[serde(default)]
+    pub unchanged: u64,
 }

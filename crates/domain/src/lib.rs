@@ -19,6 +19,7 @@ pub mod secret;
 pub mod smdp_address;
 
 pub mod bundle;
+pub mod bundle_warning;
 pub mod carrier;
 pub mod carrier_event;
 pub mod channel;

@@ -17,6 +17,12 @@ pub const TIE_WINDOW: TimeDelta = TimeDelta::seconds(2);
 /// A read may be served from a replica that lags behind the event stream by this much.
 pub const REPLICA_LAG: TimeDelta = TimeDelta::seconds(60);
 
+/// A fleet report is made once a day and says not when: what was seen since this long before it was handed in is newer.
+pub const REPORT_AGE: TimeDelta = TimeDelta::days(1);
+
+/// A search index may show a line's number of this long ago: which number a line has changes rarely.
+pub const NUMBER_LAG: TimeDelta = TimeDelta::hours(1);
+
 /// A carrier-owned axis: a rank along its life, and the moves that its documents describe.
 pub trait Lifecycle: Copy + Eq {
     /// Position along the life; equal for states that alternate.
@@ -54,6 +60,8 @@ pub enum Source {
     Search,
     /// The answer to one of our writes.
     Answer,
+    /// The carrier's daily report of the whole fleet: of some moment of the day before it was handed in.
+    Report,
 }
 
 /// One sighting of a status.

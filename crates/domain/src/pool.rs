@@ -30,6 +30,10 @@ pub struct PoolSettings {
     pub lead_time_days: Option<u32>,
     /// Days after the import until a profile is no longer sold, when neither file nor import says.
     pub shelf_life_days: Option<u32>,
+    /// With this share of a plan's data left, or less, its customer is running low; in percent.
+    pub balance_low_percent: Option<u32>,
+    /// A plan that ends within so many days ends soon.
+    pub expiry_warning_days: Option<u32>,
     /// Line statuses in which a first sale is made.
     pub sellable_statuses: Vec<SimStatus>,
     /// What the carrier needs to activate a subscription at the sale; opaque here, checked by the adapter.
@@ -111,6 +115,24 @@ impl PoolSettings {
         }
     }
 
+    /// Where a line starts that the carrier's own list of the fleet shows: one that works is in somebody's hands, whatever
+    /// the pool sells.
+    pub fn adopted_stock(&self, sim_status: Option<SimStatus>) -> InitialStock {
+        match sim_status {
+            Some(
+                SimStatus::Active | SimStatus::Suspended | SimStatus::TestMode | SimStatus::TariffHoliday,
+            ) => InitialStock::Quarantined(QuarantineReason::InService),
+            Some(
+                SimStatus::Available
+                | SimStatus::Loaded
+                | SimStatus::Preactivated
+                | SimStatus::Terminated
+                | SimStatus::Ceased,
+            )
+            | None => self.initial_stock(false, sim_status),
+        }
+    }
+
     /// The last moment of sale: the file's date, else the import's, else the shelf life, else never.
     pub fn sell_by(
         &self,
@@ -186,6 +208,8 @@ mod tests {
             safety_buffer: 0,
             lead_time_days: None,
             shelf_life_days: Some(30),
+            balance_low_percent: None,
+            expiry_warning_days: None,
             sellable_statuses: DEFAULT_SELLABLE.to_vec(),
             activation: None,
         }
@@ -219,6 +243,24 @@ mod tests {
         let active = pool.initial_stock(true, Some(SimStatus::Active));
         assert_eq!(active.reason(), Some(QuarantineReason::StatusNotSellable));
         assert_eq!(active.status(), StockStatus::Quarantined);
+    }
+
+    #[test]
+    fn a_line_that_works_is_never_adopted_for_sale() {
+        let pool = PoolSettings { sellable_statuses: SimStatus::VARIANTS.to_vec(), ..pool() };
+        for status in SimStatus::VARIANTS {
+            let reason = pool.adopted_stock(Some(*status)).reason();
+            let works = matches!(
+                status,
+                SimStatus::Active | SimStatus::Suspended | SimStatus::TestMode | SimStatus::TariffHoliday
+            );
+            let expected = if works { QuarantineReason::InService } else { QuarantineReason::CodeMissing };
+            assert_eq!(reason, Some(expected), "{status}");
+        }
+        let pool = PoolSettings { sellable_statuses: DEFAULT_SELLABLE.to_vec(), ..pool };
+        let reason = |status| pool.adopted_stock(status).reason();
+        assert_eq!(reason(Some(SimStatus::Terminated)), Some(QuarantineReason::StatusNotSellable));
+        assert_eq!(reason(None), Some(QuarantineReason::CodeMissing), "the carrier is asked");
     }
 
     #[test]

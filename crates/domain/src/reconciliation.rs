@@ -44,6 +44,8 @@ pub struct ReconciliationCounts {
     pub healed: u64,
     /// Lines at the carriers that are not in the stock.
     pub unknown_lines: u64,
+    /// Lines that were not in the stock and have been taken into it.
+    pub adopted: u64,
 }
 
 /// Two comparisons this far apart must miss the same thing before it counts as missing.

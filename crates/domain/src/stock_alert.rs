@@ -81,6 +81,8 @@ mod tests {
             safety_buffer: 0,
             lead_time_days: None,
             shelf_life_days: None,
+            balance_low_percent: None,
+            expiry_warning_days: None,
             sellable_statuses: DEFAULT_SELLABLE.to_vec(),
             activation: None,
         }

@@ -1,7 +1,9 @@
 //! Bundles: products on profiles.
 
 use chrono::{DateTime, Utc};
+use diesel::dsl::sql;
 use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Bool};
 use simdepot_domain::bundle::{Balance, BundleStatus, OrderType};
 use simdepot_domain::channel::{AccountName, ChannelName};
 use simdepot_domain::id::{BundleId, OrderId};
@@ -47,6 +49,10 @@ pub struct Bundle {
     pub fetched_at: Option<DateTime<Utc>>,
     /// When the status was true, by the carrier where it says so; absent while only our own write tells it.
     pub observed_at: Option<DateTime<Utc>>,
+    /// The period whose low balance was told of.
+    pub low_told_for: Option<DateTime<Utc>>,
+    /// The end whose approach was told of.
+    pub expiry_told_for: Option<DateTime<Utc>>,
     /// How many events it has had.
     pub version: i64,
     /// When it was ordered.
@@ -81,6 +87,8 @@ struct Row {
     balances: Option<Doc>,
     fetched_at: Option<At>,
     observed_at: Option<At>,
+    low_told_for: Option<At>,
+    expiry_told_for: Option<At>,
     version: i64,
     created_at: At,
     updated_at: At,
@@ -115,6 +123,8 @@ impl TryFrom<Row> for Bundle {
                 .unwrap_or_default(),
             fetched_at: row.fetched_at.map(|at| at.0),
             observed_at: row.observed_at.map(|at| at.0),
+            low_told_for: row.low_told_for.map(|at| at.0),
+            expiry_told_for: row.expiry_told_for.map(|at| at.0),
             version: row.version,
             created_at: row.created_at.0,
             updated_at: row.updated_at.0,
@@ -143,6 +153,8 @@ impl TryFrom<&Bundle> for Row {
             balances: Some(Doc(document(&bundle.balances)?)),
             fetched_at: bundle.fetched_at.map(At),
             observed_at: bundle.observed_at.map(At),
+            low_told_for: bundle.low_told_for.map(At),
+            expiry_told_for: bundle.expiry_told_for.map(At),
             version: bundle.version,
             created_at: At(bundle.created_at),
             updated_at: At(bundle.updated_at),
@@ -343,6 +355,66 @@ pub fn observe(conn: &mut Conn<'_>, bundle: &Bundle, seen: &BundleSeen, now: Dat
         bundles::table.filter(bundles::id.eq(Uid(bundle.id.0))).filter(bundles::version.eq(bundle.version));
     ensure_affected("observe bundle", 1, diesel::update(guard).set(&changes).execute(conn.db)?)?;
     Ok(changes.version)
+}
+
+/// What was told of a bundle that runs out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct BundleWarned {
+    /// The period whose low balance was told of.
+    pub low_for: Option<DateTime<Utc>>,
+    /// The end whose approach was told of.
+    pub expiry_for: Option<DateTime<Utc>>,
+}
+
+/// Records what was told of a bundle that is still at `version`, with one event each. What is `None` stays as it was.
+///
+/// # Errors
+/// [`StoreError::RowsAffected`] when somebody else changed it.
+pub fn warned(conn: &mut Conn<'_>, id: BundleId, version: i64, warned: &BundleWarned) -> Result<()> {
+    #[derive(AsChangeset)]
+    #[diesel(table_name = bundles)]
+    struct Changes {
+        low_told_for: Option<At>,
+        expiry_told_for: Option<At>,
+        version: i64,
+    }
+    let facts = i64::from(warned.low_for.is_some()) + i64::from(warned.expiry_for.is_some());
+    let changes = Changes {
+        low_told_for: warned.low_for.map(At),
+        expiry_told_for: warned.expiry_for.map(At),
+        version: version + facts,
+    };
+    let guard = bundles::table.filter(bundles::id.eq(Uid(id.0))).filter(bundles::version.eq(version));
+    ensure_affected("warn of bundle", 1, diesel::update(guard).set(&changes).execute(conn.db)?)
+}
+
+/// Running bundles of a pool that end in a span and have not been told of, the first to end first.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn ending(
+    conn: &mut Conn<'_>,
+    pool_id: i64,
+    after: DateTime<Utc>,
+    until: DateTime<Utc>,
+    limit: i64,
+) -> Result<Vec<Bundle>> {
+    let untold = bundles::expiry_told_for
+        .is_null()
+        .or(bundles::expiry_told_for.assume_not_null().ne(bundles::expires_at.assume_not_null()));
+    // Not a join, and the statuses as the index has them: the few that end soon come before the pool's many profiles.
+    let of_pool = sql::<Bool>("(SELECT p.pool_id FROM profiles p WHERE p.id = bundles.profile_id) = ");
+    let rows: Vec<Row> = bundles::table
+        .filter(sql::<Bool>("bundles.status IN ('active', 'exhausted')"))
+        .filter(of_pool.bind::<BigInt, _>(pool_id))
+        .filter(bundles::expires_at.gt(At(after)))
+        .filter(bundles::expires_at.le(At(until)))
+        .filter(untold)
+        .order((bundles::expires_at, bundles::id))
+        .limit(limit)
+        .select(bundles::all_columns)
+        .load(conn.db)?;
+    rows.into_iter().map(Bundle::try_from).collect()
 }
 
 /// The bundle that a carrier's subscription is evidence for.

@@ -64,6 +64,8 @@ struct Row {
     rejected: i64,
     duplicates: i64,
     warnings: i64,
+    updated: i64,
+    unchanged: i64,
     problem: Option<String>,
     _heartbeat_at: At,
     version: i64,
@@ -94,6 +96,8 @@ impl TryFrom<Row> for Import {
                 rejected: count(row.rejected),
                 duplicates: count(row.duplicates),
                 warnings: count(row.warnings),
+                updated: count(row.updated),
+                unchanged: count(row.unchanged),
             },
             problem: row.problem,
             version: row.version,
@@ -200,6 +204,8 @@ struct Counts {
     rejected: i64,
     duplicates: i64,
     warnings: i64,
+    updated: i64,
+    unchanged: i64,
 }
 
 impl From<&ImportCounts> for Counts {
@@ -211,6 +217,8 @@ impl From<&ImportCounts> for Counts {
             rejected: count(counts.rejected),
             duplicates: count(counts.duplicates),
             warnings: count(counts.warnings),
+            updated: count(counts.updated),
+            unchanged: count(counts.unchanged),
         }
     }
 }

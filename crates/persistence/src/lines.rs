@@ -8,7 +8,7 @@ use diesel::query_dsl::methods::FilterDsl;
 use simdepot_domain::line::LineDetails;
 use simdepot_domain::observation::Source;
 
-use crate::dialect::Both;
+use crate::dialect::{Both, INSERT_CHUNK, both};
 use crate::error::{Result, StoreError, document, ensure_affected, parse_column, parse_document};
 use crate::schema::lines;
 use crate::sql_types::{At, Doc};
@@ -101,7 +101,34 @@ pub fn keep(
     source: Source,
     observed_at: DateTime<Utc>,
 ) -> Result<()> {
-    let row = Row {
+    let row = row(profile_id, details, source, observed_at)?;
+    let upsert = diesel::insert_into(lines::table)
+        .values(&row)
+        .on_conflict(lines::profile_id)
+        .do_update()
+        .set(&row)
+        .filter(lines::observed_at.le(At(observed_at)));
+    ensure_affected("keep line", 1, Both(upsert).execute(conn.db)?)
+}
+
+/// Records what is known of the lines of profiles that are new.
+///
+/// # Errors
+/// When the database refuses one.
+pub fn insert_many(conn: &mut Conn<'_>, new: &[(i64, Line)]) -> Result<()> {
+    for chunk in new.chunks(INSERT_CHUNK) {
+        let rows = chunk
+            .iter()
+            .map(|(profile_id, line)| row(*profile_id, &line.details, line.source, line.observed_at))
+            .collect::<Result<Vec<_>>>()?;
+        let written = both!(conn.db, c => diesel::insert_into(lines::table).values(&rows).execute(c))?;
+        ensure_affected("insert lines", rows.len(), written)?;
+    }
+    Ok(())
+}
+
+fn row(profile_id: i64, details: &LineDetails, source: Source, observed_at: DateTime<Utc>) -> Result<Row> {
+    Ok(Row {
         profile_id,
         suspended_by: details.suspended_by.map(|by| by.to_string()),
         rate_plan: details.rate_plan.clone(),
@@ -113,12 +140,5 @@ pub fn keep(
         contract_ends_at: details.contract_ends_at.map(At),
         source: source.to_string(),
         observed_at: At(observed_at),
-    };
-    let upsert = diesel::insert_into(lines::table)
-        .values(&row)
-        .on_conflict(lines::profile_id)
-        .do_update()
-        .set(&row)
-        .filter(lines::observed_at.le(At(observed_at)));
-    ensure_affected("keep line", 1, Both(upsert).execute(conn.db)?)
+    })
 }

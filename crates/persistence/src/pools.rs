@@ -10,7 +10,7 @@ use simdepot_domain::pool::{AlertLevel, PoolSettings};
 use simdepot_domain::stock::StockStatus;
 
 use crate::error::{Result, StoreError, document, ensure_affected, parse_column, parse_document};
-use crate::schema::pools;
+use crate::schema::{pools, profiles};
 use crate::sql_types::{At, Doc, Moment};
 use crate::store::Conn;
 
@@ -44,6 +44,8 @@ struct Row {
     safety_buffer: i64,
     lead_time_days: Option<i64>,
     shelf_life_days: Option<i64>,
+    balance_low_percent: Option<i64>,
+    expiry_warning_days: Option<i64>,
     sellable_statuses: Doc,
     activation: Option<Doc>,
     alert_level: String,
@@ -64,6 +66,8 @@ struct Settings {
     safety_buffer: i64,
     lead_time_days: Option<i64>,
     shelf_life_days: Option<i64>,
+    balance_low_percent: Option<i64>,
+    expiry_warning_days: Option<i64>,
     sellable_statuses: Doc,
     activation: Option<Doc>,
 }
@@ -93,6 +97,8 @@ impl TryFrom<Row> for Pool {
                 safety_buffer: count("safety_buffer", Some(row.safety_buffer))?.unwrap_or_default(),
                 lead_time_days: count("lead_time_days", row.lead_time_days)?,
                 shelf_life_days: count("shelf_life_days", row.shelf_life_days)?,
+                balance_low_percent: count("balance_low_percent", row.balance_low_percent)?,
+                expiry_warning_days: count("expiry_warning_days", row.expiry_warning_days)?,
                 sellable_statuses: parse_document(
                     "pools",
                     "sellable_statuses",
@@ -124,6 +130,8 @@ impl TryFrom<&PoolSettings> for Settings {
             safety_buffer: i64::from(settings.safety_buffer),
             lead_time_days: settings.lead_time_days.map(i64::from),
             shelf_life_days: settings.shelf_life_days.map(i64::from),
+            balance_low_percent: settings.balance_low_percent.map(i64::from),
+            expiry_warning_days: settings.expiry_warning_days.map(i64::from),
             sellable_statuses: Doc(document(&settings.sellable_statuses)?),
             activation: settings.activation.clone().map(Doc),
         })
@@ -169,6 +177,19 @@ pub fn find(conn: &mut Conn<'_>, name: &PoolName) -> Result<Option<Pool>> {
 /// When it cannot be read.
 pub fn get(conn: &mut Conn<'_>, id: i64) -> Result<Pool> {
     pools::table.find(id).first::<Row>(conn.db)?.try_into()
+}
+
+/// The pool of a profile.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn of_profile(conn: &mut Conn<'_>, profile_id: i64) -> Result<Pool> {
+    let row: Row = pools::table
+        .inner_join(profiles::table.on(profiles::pool_id.eq(pools::id)))
+        .filter(profiles::id.eq(profile_id))
+        .select(pools::all_columns)
+        .first(conn.db)?;
+    row.try_into()
 }
 
 /// All pools, by name.

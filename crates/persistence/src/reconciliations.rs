@@ -23,6 +23,8 @@ pub struct Reconciliation {
     pub total: u64,
     /// What was found so far.
     pub counts: ReconciliationCounts,
+    /// The pool that takes in what the stock lacks.
+    pub adopt_pool_id: Option<i64>,
     /// How far it has come.
     pub cursor: Cursor,
     /// Why it failed.
@@ -46,6 +48,8 @@ struct Row {
     drifts: i64,
     healed: i64,
     unknown_lines: i64,
+    adopt_pool_id: Option<i64>,
+    adopted: i64,
     after: i64,
     problem: Option<String>,
     lease_token: Option<Uid>,
@@ -71,7 +75,9 @@ impl TryFrom<Row> for Reconciliation {
                 drifts: count(row.drifts),
                 healed: count(row.healed),
                 unknown_lines: count(row.unknown_lines),
+                adopted: count(row.adopted),
             },
+            adopt_pool_id: row.adopt_pool_id,
             cursor: Cursor::decode(row.after),
             problem: row.problem,
             version: row.version,
@@ -85,7 +91,13 @@ impl TryFrom<Row> for Reconciliation {
 ///
 /// # Errors
 /// When the database refuses it for another reason.
-pub fn insert(conn: &mut Conn<'_>, id: ReconciliationId, total: i64, now: DateTime<Utc>) -> Result<bool> {
+pub fn insert(
+    conn: &mut Conn<'_>,
+    id: ReconciliationId,
+    total: i64,
+    adopt_pool_id: Option<i64>,
+    now: DateTime<Utc>,
+) -> Result<bool> {
     let row = Row {
         id: Uid(id.0),
         status: ReconciliationStatus::Running.to_string(),
@@ -95,6 +107,8 @@ pub fn insert(conn: &mut Conn<'_>, id: ReconciliationId, total: i64, now: DateTi
         drifts: 0,
         healed: 0,
         unknown_lines: 0,
+        adopt_pool_id,
+        adopted: 0,
         after: Cursor::START.encode(),
         problem: None,
         lease_token: None,
@@ -203,6 +217,7 @@ pub fn progress(
         reconciliations::drifts.eq(count(counts.drifts)),
         reconciliations::healed.eq(count(counts.healed)),
         reconciliations::unknown_lines.eq(count(counts.unknown_lines)),
+        reconciliations::adopted.eq(count(counts.adopted)),
         reconciliations::lease_until.eq(At(free_at)),
     ))
     .execute(conn.db)?;

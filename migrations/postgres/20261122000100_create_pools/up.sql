@@ -19,6 +19,9 @@ CREATE TABLE pools (
     safety_buffer      bigint NOT NULL DEFAULT 0 CHECK (safety_buffer >= 0),
     lead_time_days     bigint CHECK (lead_time_days >= 0),
     shelf_life_days    bigint CHECK (shelf_life_days > 0),
+    -- When its customers' plans are told of: with this little data left, this many days before the end.
+    balance_low_percent bigint CHECK (balance_low_percent BETWEEN 1 AND 99),
+    expiry_warning_days bigint CHECK (expiry_warning_days BETWEEN 1 AND 365),
     sellable_statuses  jsonb NOT NULL,
     activation         jsonb,
     -- The last alert: crossing back takes more than crossing did.

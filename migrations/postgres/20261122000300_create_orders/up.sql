@@ -70,6 +70,9 @@ CREATE TABLE bundles (
     fetched_at      timestamptz,
     -- When the status was true, by the carrier where it says so; absent while only our own write tells it.
     observed_at     timestamptz,
+    -- The period whose low balance, and the end whose approach, have been told of.
+    low_told_for    timestamptz,
+    expiry_told_for timestamptz,
     version         bigint NOT NULL,
     created_at      timestamptz NOT NULL,
     updated_at      timestamptz NOT NULL
@@ -78,6 +81,8 @@ CREATE UNIQUE INDEX bundles_reference ON bundles (channel, reference) WHERE refe
 -- A carrier-side subscription is evidence for one bundle only.
 CREATE UNIQUE INDEX bundles_subscription ON bundles (carrier_account, subscription_id) WHERE subscription_id IS NOT NULL;
 CREATE INDEX bundles_by_profile ON bundles (profile_id, id);
+-- Which running plans end soon.
+CREATE INDEX bundles_by_expiry ON bundles (expires_at) WHERE status IN ('active', 'exhausted');
 
 CREATE TABLE operations (
     id                uuid PRIMARY KEY,

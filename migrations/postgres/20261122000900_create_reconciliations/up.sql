@@ -38,6 +38,9 @@ CREATE TABLE reconciliations (
     healed       bigint NOT NULL,
     -- Lines at the carrier that are not in the stock.
     unknown_lines bigint NOT NULL,
+    -- The pool that takes lines in which are not in the stock, and how many it took.
+    adopt_pool_id bigint REFERENCES pools (id),
+    adopted      bigint NOT NULL,
     -- The last profile that was compared.
     after        bigint NOT NULL,
     problem      text,

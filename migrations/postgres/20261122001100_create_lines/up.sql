@@ -9,7 +9,7 @@ CREATE TABLE lines (
     activated_at       timestamptz,
     modified_at        timestamptz,
     contract_ends_at   timestamptz,
-    source             text NOT NULL CHECK (source IN ('import', 'event', 'read', 'search', 'answer')),
+    source             text NOT NULL CHECK (source IN ('import', 'event', 'read', 'search', 'answer', 'report')),
     observed_at        timestamptz NOT NULL
 );
 CREATE INDEX lines_by_group ON lines (line_group, profile_id) WHERE line_group IS NOT NULL;

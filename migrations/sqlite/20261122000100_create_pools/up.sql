@@ -19,6 +19,9 @@ CREATE TABLE pools (
     safety_buffer      INTEGER NOT NULL DEFAULT 0 CHECK (safety_buffer >= 0),
     lead_time_days     INTEGER CHECK (lead_time_days >= 0),
     shelf_life_days    INTEGER CHECK (shelf_life_days > 0),
+    -- When its customers' plans are told of: with this little data left, this many days before the end.
+    balance_low_percent INTEGER CHECK (balance_low_percent BETWEEN 1 AND 99),
+    expiry_warning_days INTEGER CHECK (expiry_warning_days BETWEEN 1 AND 365),
     sellable_statuses  TEXT NOT NULL,
     activation         TEXT,
     -- The last alert: crossing back takes more than crossing did.

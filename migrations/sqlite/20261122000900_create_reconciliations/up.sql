@@ -38,6 +38,9 @@ CREATE TABLE reconciliations (
     healed       INTEGER NOT NULL,
     -- Lines at the carrier that are not in the stock.
     unknown_lines INTEGER NOT NULL,
+    -- The pool that takes lines in which are not in the stock, and how many it took.
+    adopt_pool_id INTEGER REFERENCES pools (id),
+    adopted      INTEGER NOT NULL,
     -- The last profile that was compared.
     after        INTEGER NOT NULL,
     problem      TEXT,

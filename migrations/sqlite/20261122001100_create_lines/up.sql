@@ -9,7 +9,7 @@ CREATE TABLE lines (
     activated_at       INTEGER,
     modified_at        INTEGER,
     contract_ends_at   INTEGER,
-    source             TEXT NOT NULL CHECK (source IN ('import', 'event', 'read', 'search', 'answer')),
+    source             TEXT NOT NULL CHECK (source IN ('import', 'event', 'read', 'search', 'answer', 'report')),
     observed_at        INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX lines_by_group ON lines (line_group, profile_id) WHERE line_group IS NOT NULL;

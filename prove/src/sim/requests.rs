@@ -53,7 +53,7 @@ impl Request {
             Ask::Resolve { operation, judged, key, .. } => self.resolve(&operation, judged, key).await,
             Ask::Endpoint { endpoint, enabled } => self.endpoint(&endpoint, enabled).await,
             Ask::Compare => {
-                reconciliation::start(&self.depot, &self.caller, None).await.map(|_| Answer::Comparing)
+                reconciliation::start(&self.depot, &self.caller, None, None).await.map(|_| Answer::Comparing)
             }
         };
         answered.unwrap_or_else(|error| explain(&error))

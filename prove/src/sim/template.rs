@@ -172,6 +172,8 @@ async fn fill(path: &Path, stock: Stock) -> Result<()> {
             safety_buffer: buffer,
             lead_time_days: None,
             shelf_life_days: None,
+            balance_low_percent: None,
+            expiry_warning_days: None,
             sellable_statuses: DEFAULT_SELLABLE.to_vec(),
             activation: None,
         };

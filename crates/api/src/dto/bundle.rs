@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use simdepot_application::AppError;
 use simdepot_application::orders::OrderBundle;
 use simdepot_domain::bundle::Balance as DomainBalance;
 use simdepot_domain::id;
@@ -32,6 +33,32 @@ pub struct TopUpRequest {
     pub product: String,
     /// Chosen from the line's status when absent, checked against it when given.
     pub order_type: Option<OrderType>,
+}
+
+/// Nothing needs to be said to cancel a renewal: an empty object, or no body at all.
+#[derive(Debug, Default, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CancelRenewalRequest {}
+
+/// The end of a bundle, at once and for ever.
+#[derive(Debug, Default, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"confirm": true}))]
+pub struct BundleTerminateRequest {
+    /// Must be true.
+    #[serde(default)]
+    pub confirm: bool,
+}
+
+impl BundleTerminateRequest {
+    /// Whether it was meant.
+    ///
+    /// # Errors
+    /// [`AppError::ConfirmationRequired`].
+    pub fn check(&self) -> Result<(), AppError> {
+        let what = "the termination of a bundle";
+        if self.confirm { Ok(()) } else { Err(AppError::ConfirmationRequired { what }) }
+    }
 }
 
 /// A bundle: one product placed on one profile.

@@ -51,6 +51,18 @@ pub struct SettledHeader {
     pub prefer: String,
 }
 
+/// A bundle of a profile.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub struct BundlePath {
+    /// The profile. With and without a 20th digit it is the same SIM.
+    #[param(value_type = identifiers::Iccid, inline)]
+    pub iccid: String,
+    /// The bundle.
+    #[param(value_type = identifiers::BundleId, inline)]
+    pub bundle: String,
+}
+
 macro_rules! paths {
     ($($name:ident { $field:ident: $schema:ident, $description:literal })*) => {$(
         #[doc = $description]

@@ -31,7 +31,8 @@ pub struct ImportQuery {
     #[serde(default, deserialize_with = "time::optional_sell_by")]
     #[param(value_type = Option<String>, pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt].+)?$", example = "2027-01-31")]
     pub sell_by: Option<DateTime<Utc>>,
-    /// Kind of the file. Default `delivery`.
+    /// Kind of the file. Default `delivery`. `park` is the carrier's daily report of the fleet: of SIMs that the stock has
+    /// it tells the line's status and number, others are adopted into the pool.
     #[param(inline)]
     pub format: Option<FileFormat>,
 }
@@ -85,7 +86,8 @@ pub struct UndoRequest {}
     "id": "imp_01kamdz6m4e9vt6hjgq3b5n2ya", "pool": "travel-world", "status": "completed", "format": "delivery",
     "dry_run": false, "on_error": "all", "file_name": "delivery-2026-11-02.csv",
     "file_sha256": "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae",
-    "rows": 5000, "accepted": 5000, "rejected": 0, "duplicates": 0, "warnings": 0, "errors": [],
+    "rows": 5000, "accepted": 5000, "rejected": 0, "duplicates": 0, "warnings": 0, "updated": 0, "unchanged": 0,
+    "errors": [],
     "created_at": "2026-11-02T09:12:00Z", "finished_at": "2026-11-02T09:12:03Z"
 }))]
 pub struct Import {
@@ -116,8 +118,12 @@ pub struct Import {
     pub rejected: u64,
     /// Rows whose SIM or code is in the stock already, or came earlier in the file.
     pub duplicates: u64,
-    /// Accepted rows that deserve a look.
+    /// Rows that were not refused and deserve a look.
     pub warnings: u64,
+    /// Rows of a fleet report (`park`) whose SIM the stock has, and of which it learned something.
+    pub updated: u64,
+    /// Rows of a fleet report whose SIM the stock has, and which said nothing new.
+    pub unchanged: u64,
     /// The first refused rows; lists leave them out, and `rows.csv` has all reported rows.
     #[schema(max_items = 100)]
     pub errors: Vec<ImportError>,
@@ -173,6 +179,8 @@ impl From<ImportView> for Import {
             rejected: import.counts.rejected,
             duplicates: import.counts.duplicates,
             warnings: import.counts.warnings,
+            updated: import.counts.updated,
+            unchanged: import.counts.unchanged,
             errors: errors.into_iter().map(Into::into).collect(),
             problem: import.problem,
             created_at: import.created_at,

@@ -53,6 +53,14 @@ pub struct PoolRequest {
     #[validate(range(min = 1, max = 36500))]
     #[schema(minimum = 1, maximum = 36500)]
     pub shelf_life_days: Option<u32>,
+    /// With this share of a plan's data left, or less, in percent, `bundle.balance_low` tells of it.
+    #[validate(range(min = 1, max = 99))]
+    #[schema(minimum = 1, maximum = 99)]
+    pub balance_low_percent: Option<u32>,
+    /// A plan that ends within so many days is told of by `bundle.expires_soon`.
+    #[validate(range(min = 1, max = 365))]
+    #[schema(minimum = 1, maximum = 365)]
+    pub expiry_warning_days: Option<u32>,
     /// Line statuses in which a first sale is made. Default `["preactivated"]`.
     #[validate(length(min = 1, max = 9))]
     #[schema(min_items = 1, max_items = 9)]
@@ -75,6 +83,8 @@ impl From<PoolRequest> for PoolSettings {
             safety_buffer: request.safety_buffer.unwrap_or_default(),
             lead_time_days: request.lead_time_days,
             shelf_life_days: request.shelf_life_days,
+            balance_low_percent: request.balance_low_percent,
+            expiry_warning_days: request.expiry_warning_days,
             sellable_statuses: sellable,
             activation: request.activation.map(Json::Object),
         }
@@ -124,6 +134,16 @@ pub struct PoolPatch {
     #[validate(range(min = 1, max = 36500))]
     #[schema(value_type = Option<u32>, minimum = 1, maximum = 36500)]
     pub shelf_life_days: Option<Option<u32>>,
+    /// With this share of a plan's data left, or less, in percent, `bundle.balance_low` tells of it.
+    #[serde(default, deserialize_with = "time::or_null")]
+    #[validate(range(min = 1, max = 99))]
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 99)]
+    pub balance_low_percent: Option<Option<u32>>,
+    /// A plan that ends within so many days is told of by `bundle.expires_soon`.
+    #[serde(default, deserialize_with = "time::or_null")]
+    #[validate(range(min = 1, max = 365))]
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 365)]
+    pub expiry_warning_days: Option<Option<u32>>,
     /// Line statuses in which a first sale is made.
     #[validate(length(min = 1, max = 9))]
     #[schema(min_items = 1, max_items = 9)]
@@ -145,6 +165,8 @@ impl From<PoolPatch> for PoolChange {
             safety_buffer: patch.safety_buffer,
             lead_time_days: patch.lead_time_days,
             shelf_life_days: patch.shelf_life_days,
+            balance_low_percent: patch.balance_low_percent,
+            expiry_warning_days: patch.expiry_warning_days,
             sellable_statuses: patch.sellable_statuses.map(statuses),
             activation: patch.activation.map(|document| document.map(Json::Object)),
         }
@@ -169,6 +191,7 @@ pub struct PoolsQuery {
 #[schema(example = json!({
     "pool": "travel-world", "carrier_account": "spc", "name": "Travel, worldwide", "low_threshold": 500,
     "critical_threshold": 100, "safety_buffer": 0, "lead_time_days": 14, "shelf_life_days": null,
+    "balance_low_percent": 20, "expiry_warning_days": 3,
     "sellable_statuses": ["preactivated"], "activation": null, "alert_level": "ok",
     "created_at": "2026-11-02T09:00:00Z", "updated_at": "2026-11-02T09:00:00Z"
 }))]
@@ -191,6 +214,10 @@ pub struct Pool {
     pub lead_time_days: Option<u32>,
     /// Days after an import until its profiles are no longer sold.
     pub shelf_life_days: Option<u32>,
+    /// With this share of a plan's data left, or less, in percent, it is told of.
+    pub balance_low_percent: Option<u32>,
+    /// So many days before its end a plan is told of.
+    pub expiry_warning_days: Option<u32>,
     /// Line statuses in which a first sale is made.
     pub sellable_statuses: Vec<SimStatus>,
     /// What the carrier needs to activate a subscription at the sale.
@@ -216,6 +243,8 @@ impl From<pools::Pool> for Pool {
             safety_buffer: settings.safety_buffer,
             lead_time_days: settings.lead_time_days,
             shelf_life_days: settings.shelf_life_days,
+            balance_low_percent: settings.balance_low_percent,
+            expiry_warning_days: settings.expiry_warning_days,
             sellable_statuses: settings.sellable_statuses.into_iter().map(Into::into).collect(),
             activation: settings.activation,
             alert_level: pool.alert_level.into(),

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use simdepot_application::reconciliation::ReconciliationView;
+use simdepot_domain::channel::PoolName;
 use simdepot_domain::iccid::Iccid;
 use simdepot_domain::id;
 use simdepot_persistence::drifts::Drift;
@@ -16,7 +17,13 @@ use crate::pagination::Limit;
 /// Nothing needs to be said to begin: an empty object, or no body at all.
 #[derive(Debug, Default, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ReconciliationRequest {}
+#[schema(example = json!({"adopt_into": "fleet"}))]
+pub struct ReconciliationRequest {
+    /// The pool that takes in the lines of its carrier account which the stock lacks. One that works is set aside there
+    /// (`in_service`): managed, and never for sale.
+    #[schema(value_type = Option<identifiers::PoolName>)]
+    pub adopt_into: Option<PoolName>,
+}
 
 /// Which reconciliations to list.
 #[derive(Debug, Deserialize, Validate, IntoParams)]
@@ -35,7 +42,7 @@ pub struct ReconciliationsQuery {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({
     "id": "rec_01kamf2r8zfq0sh2v2y5n0c8rd", "status": "completed", "total": 5000, "compared": 4999, "unread": 1,
-    "drifts": 2, "healed": 1, "unknown_lines": 0,
+    "drifts": 2, "healed": 1, "unknown_lines": 0, "adopted": 0,
     "open_drifts": [{"iccid": "8988247000000210014", "kind": "unexpected_bundle", "about": "880017",
         "first_seen_at": "2026-11-21T18:00:00Z"}],
     "created_at": "2026-11-21T17:00:00Z", "finished_at": "2026-11-21T18:10:00Z"
@@ -58,6 +65,8 @@ pub struct Reconciliation {
     pub healed: u64,
     /// Lines of the accounts that are not in the stock.
     pub unknown_lines: u64,
+    /// Lines that were not in the stock and were taken into it (`adopt_into`).
+    pub adopted: u64,
     /// What differs now, whoever found it, the oldest first; lists leave it out.
     #[schema(max_items = 100)]
     pub open_drifts: Vec<OpenDrift>,
@@ -108,6 +117,7 @@ impl From<ReconciliationView> for Reconciliation {
             drifts: counts.drifts,
             healed: counts.healed,
             unknown_lines: counts.unknown_lines,
+            adopted: counts.adopted,
             open_drifts: open_drifts.into_iter().map(Into::into).collect(),
             problem: reconciliation.problem,
             created_at: reconciliation.created_at,

@@ -41,8 +41,8 @@ words! {
     }
 
     /// Where an observation came from: the delivery file, a carrier event, a read of the carrier's records, a search
-    /// index of the carrier that lags behind, or the answer to a write.
-    Source = observation::Source { Import, Event, Read, Search, Answer }
+    /// index of the carrier that lags behind, the answer to a write, or the carrier's daily report of the fleet.
+    Source = observation::Source { Import, Event, Read, Search, Answer, Report }
 
     /// Who stopped a line: its owner, a usage threshold, or the carrier, which alone lifts that.
     SuspendedBy = line::SuspendedBy { Customer, Automatic, Operator }

@@ -14,6 +14,6 @@ mod violation;
 pub use authenticated::Authenticated;
 pub use idempotency::{IdempotencyHeader, Idempotent, IdempotentEmpty};
 pub use json::ValidJson;
-pub use path::PathParam;
+pub use path::{PathPair, PathParam};
 pub use prefer::PreferWait;
 pub use query::ValidQuery;

@@ -19,13 +19,30 @@ impl<T: FromStr<Err: Display>> FromRequest for PathParam<T> {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let found = req.match_info().iter().next();
-        ready(found.ok_or_else(Problem::no_such_path).and_then(|(name, text)| {
-            text.parse().map(Self).map_err(|error| {
-                let detail = format!("the {name} in the path is not valid: {error}");
-                Problem::new(ProblemCode::NotFound, detail)
-            })
-        }))
+        ready(parsed(req.match_info().iter().next()).map(Self))
+    }
+}
+
+fn parsed<T: FromStr<Err: Display>>(found: Option<(&str, &str)>) -> Result<T, Problem> {
+    let (name, text) = found.ok_or_else(Problem::no_such_path)?;
+    text.parse().map_err(|error| {
+        let detail = format!("the {name} in the path is not valid: {error}");
+        Problem::new(ProblemCode::NotFound, detail)
+    })
+}
+
+/// The first two dynamic segments of the path: a thing, and something of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathPair<A, B>(pub A, pub B);
+
+impl<A: FromStr<Err: Display>, B: FromStr<Err: Display>> FromRequest for PathPair<A, B> {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let mut found = req.match_info().iter();
+        let (first, second) = (found.next(), found.next());
+        ready(parsed(first).and_then(|first| Ok(Self(first, parsed(second)?))))
     }
 }
 

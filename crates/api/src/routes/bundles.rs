@@ -3,20 +3,26 @@
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, get, post, web};
 use simdepot_application::bundles::{self, TopUp};
+use simdepot_application::idempotency::IdempotencyKey;
 use simdepot_application::orders::{OrderBundle, PlacedAs};
+use simdepot_application::{Caller, line_operations};
+use simdepot_domain::channel::Scope;
 use simdepot_domain::iccid::Iccid;
+use simdepot_domain::id::BundleId;
+use simdepot_domain::operation::BundleCommand;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::reply::Answer;
-use crate::dto::bundle::{Bundle, TopUpRequest};
-use crate::dto::headers::{IdempotencyHeader as IdempotencyHeaderDoc, PreferHeader, ProfilePath};
-use crate::extract::{Authenticated, Idempotent, PathParam, PreferWait};
+use crate::dto::bundle::{Bundle, BundleTerminateRequest, CancelRenewalRequest, TopUpRequest};
+use crate::dto::headers::{BundlePath, IdempotencyHeader as IdempotencyHeaderDoc, PreferHeader, ProfilePath};
+use crate::dto::operation::Operation;
+use crate::extract::{Authenticated, Idempotent, IdempotentEmpty, PathPair, PathParam, PreferWait};
 use crate::pagination::{Page, page_response};
 use crate::problem::{ApiResult, Problem};
 use crate::state::AppState;
 
 pub(super) fn configure(config: &mut ServiceConfig) {
-    config.service(create_bundle).service(list_bundles);
+    config.service(create_bundle).service(list_bundles).service(cancel_renewal).service(terminate_bundle);
 }
 
 /// Top up a profile
@@ -88,4 +94,80 @@ async fn list_bundles(
 ) -> ApiResult<HttpResponse> {
     let found = bundles::list(&state.depot, &caller, iccid).await?;
     Ok(page_response(&request, found.into_iter().map(Bundle::from).collect(), None))
+}
+
+/// Cancel a bundle's renewal
+///
+/// The bundle runs on to the end of its period and is not renewed. What the carrier makes of it is told by the operation,
+/// and by the bundle.
+#[utoipa::path(
+    tag = "Bundles",
+    security(("bearer" = ["storefront"])),
+    params(BundlePath, IdempotencyHeaderDoc),
+    request_body = Option<CancelRenewalRequest>,
+    responses(
+        (status = 202, description = "Taken; the outcome is open.", body = Operation, headers(
+            ("Location" = String, description = "The operation; for keys without the scope `lines` the profile's bundles."),
+            ("Idempotency-Replayed" = String, description = "`true` when an earlier request with the key asked for it."))),
+        (status = 409, description = "`invalid-transition`: the bundle is over, or the carrier has not confirmed it, or another \
+            operation of the profile is open; `idempotency-in-flight`.", body = Problem,
+            content_type = "application/problem+json"),
+    )
+)]
+#[post("/v1/profiles/{iccid}/bundles/{bundle}/cancel-renewal")]
+async fn cancel_renewal(
+    state: web::Data<AppState>,
+    Authenticated(caller): Authenticated,
+    PathPair(iccid, bundle): PathPair<Iccid, BundleId>,
+    asked: IdempotentEmpty<CancelRenewalRequest>,
+) -> ApiResult<HttpResponse> {
+    change(&state, &caller, (iccid, bundle), BundleCommand::CancelRenewal, asked.key.as_ref()).await
+}
+
+/// Terminate a bundle
+///
+/// Ends it at once; what is left of it is lost. `confirm` must be true, else the answer is 422 `confirmation-required`.
+#[utoipa::path(
+    tag = "Bundles",
+    security(("bearer" = ["storefront"])),
+    params(BundlePath, IdempotencyHeaderDoc),
+    request_body = BundleTerminateRequest,
+    responses(
+        (status = 202, description = "Taken; the outcome is open.", body = Operation, headers(
+            ("Location" = String, description = "The operation; for keys without the scope `lines` the profile's bundles."),
+            ("Idempotency-Replayed" = String, description = "`true` when an earlier request with the key asked for it."))),
+        (status = 409, description = "`invalid-transition`: the bundle is over, or the carrier has not confirmed it, or another \
+            operation of the profile is open; `idempotency-in-flight`.", body = Problem,
+            content_type = "application/problem+json"),
+    )
+)]
+#[post("/v1/profiles/{iccid}/bundles/{bundle}/terminate")]
+async fn terminate_bundle(
+    state: web::Data<AppState>,
+    Authenticated(caller): Authenticated,
+    PathPair(iccid, bundle): PathPair<Iccid, BundleId>,
+    asked: IdempotentEmpty<BundleTerminateRequest>,
+) -> ApiResult<HttpResponse> {
+    asked.body.check()?;
+    change(&state, &caller, (iccid, bundle), BundleCommand::Terminate, asked.key.as_ref()).await
+}
+
+async fn change(
+    state: &AppState,
+    caller: &Caller,
+    (iccid, bundle): (Iccid, BundleId),
+    command: BundleCommand,
+    key: Option<&IdempotencyKey>,
+) -> ApiResult<HttpResponse> {
+    let of = (iccid.clone(), bundle);
+    let (operation, replayed) =
+        line_operations::change_bundle(&state.depot, caller, of, command, key).await?;
+    // A storefront does not reach the operation.
+    let location = if caller.may(Scope::Lines) {
+        format!("/v1/operations/{}", operation.operation.id)
+    } else {
+        format!("/v1/profiles/{iccid}/bundles")
+    };
+    let answer = Answer { status: StatusCode::ACCEPTED, location: Some(location), replayed };
+    Ok(answer.json(&Operation::from(operation)))
 }

@@ -21,7 +21,7 @@ pub(super) fn configure(config: &mut ServiceConfig) {
 /// Compare everything with the carriers
 ///
 /// Reads the accounts' fleets, then every profile. It goes on in the background; one runs at a time, and a second request
-/// answers the one that is under way.
+/// answers the one that is under way. With `adopt_into` the lines that the stock lacks are taken into a pool.
 #[utoipa::path(
     tag = "Reconciliations",
     security(("bearer" = ["admin"])),
@@ -31,7 +31,8 @@ pub(super) fn configure(config: &mut ServiceConfig) {
         (status = 202, description = "Under way.", body = Reconciliation, headers(
             ("Location" = String, description = "The reconciliation."),
             ("Idempotency-Replayed" = String, description = "`true` when an earlier request with the key began it."))),
-        (status = 409, description = "`idempotency-in-flight`.", body = Problem,
+        (status = 409, description = "`invalid-transition`: one is under way that does not adopt as asked; \
+            `idempotency-in-flight`.", body = Problem,
             content_type = "application/problem+json"),
     )
 )]
@@ -41,7 +42,9 @@ async fn start_reconciliation(
     Authenticated(caller): Authenticated,
     asked: IdempotentEmpty<ReconciliationRequest>,
 ) -> ApiResult<HttpResponse> {
-    let (view, replayed) = reconciliation::start(&state.depot, &caller, asked.key.as_ref()).await?;
+    let adopt_into = asked.body.adopt_into;
+    let (view, replayed) =
+        reconciliation::start(&state.depot, &caller, adopt_into, asked.key.as_ref()).await?;
     let location = Some(format!("/v1/reconciliations/{}", view.reconciliation.id));
     Ok(Answer { status: StatusCode::ACCEPTED, location, replayed }.json(&Reconciliation::from(view)))
 }

@@ -1,6 +1,6 @@
 //! The first pass: every row is checked and the report is written.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use simdepot_domain::activation_code::ActivationCode;
 use simdepot_domain::delivery::{Row, RowError, RowIssue};
@@ -10,7 +10,11 @@ use simdepot_persistence::imports::ReportedRow;
 use simdepot_persistence::vault::Vault;
 use simdepot_persistence::{Conn, StoreError, profiles, secrets};
 
+use super::report::FleetReport;
 use crate::error::AppError;
+
+/// A SIM that comes twice: column, code and reason.
+const REPEATED: (&str, &str, &str) = ("ICCID", "repeated", "this SIM came earlier in the file");
 
 /// What the first pass knows so far.
 #[derive(Debug, Default)]
@@ -19,6 +23,8 @@ pub(super) struct Checked {
     pub(super) counts: ImportCounts,
     /// Lines that are not imported.
     pub(super) skipped: HashSet<u64>,
+    /// Those of them that tell something new of a SIM that the stock has.
+    pub(super) news: HashSet<u64>,
     /// Rows of the report, not yet written.
     pub(super) report: Vec<ReportedRow>,
     reported: i64,
@@ -41,6 +47,7 @@ impl Checked {
         &mut self,
         conn: &mut Conn<'_>,
         vault: &Vault,
+        report: Option<&FleetReport>,
         chunk: Vec<Result<Row, RowError>>,
     ) -> Result<(), AppError> {
         let mut candidates = Vec::with_capacity(chunk.len());
@@ -59,10 +66,35 @@ impl Checked {
             }
         }
         let (known_sims, known_codes) = known(conn, &candidates)?;
+        let told = match report {
+            Some(report) => {
+                report.tells(conn, candidates.iter().map(|candidate| &candidate.row).collect())?
+            }
+            None => HashMap::new(),
+        };
         for candidate in candidates {
-            self.admit(candidate, &known_sims, &known_codes);
+            match told.get(candidate.row.iccid.key()) {
+                Some(is_news) => self.compare(candidate.row, *is_news),
+                None => self.admit(candidate, &known_sims, &known_codes),
+            }
         }
         Ok(())
+    }
+
+    /// A row of a fleet report about a SIM that the stock has.
+    fn compare(&mut self, row: Row, is_news: bool) {
+        if !self.sims.insert(sim_number(&row.iccid)) {
+            let (column, code, reason) = REPEATED;
+            return self.leave_out(&row, column, code, reason);
+        }
+        self.skipped.insert(row.line);
+        if is_news {
+            self.counts.updated += 1;
+            self.news.insert(row.line);
+        } else {
+            self.counts.unchanged += 1;
+        }
+        self.warn(row);
     }
 
     fn reject(&mut self, error: RowError) {
@@ -76,7 +108,7 @@ impl Checked {
         let duplicate = if known_sims.contains(row.iccid.key()) {
             Some(("ICCID", "in-stock", "this SIM is already in the stock"))
         } else if !self.sims.insert(sim_number(&row.iccid)) {
-            Some(("ICCID", "repeated", "this SIM came earlier in the file"))
+            Some(REPEATED)
         } else if code_index.as_ref().is_some_and(|index| known_codes.contains(index)) {
             Some(("ActivationCode", "in-stock", "this activation code is already in the stock"))
         } else if code_index.as_ref().is_some_and(|index| !self.codes.insert(short(index))) {
@@ -84,20 +116,26 @@ impl Checked {
         } else {
             None
         };
-        let iccid = Some(row.iccid.to_string());
         if let Some((column, code, reason)) = duplicate {
-            self.counts.duplicates += 1;
-            self.skipped.insert(row.line);
-            let issue =
-                RowIssue { line: row.line, column: column.to_owned(), code, reason: reason.to_owned() };
-            return self.note(RowResult::Duplicate, issue, iccid);
+            return self.leave_out(&row, column, code, reason);
         }
         self.counts.accepted += 1;
+        self.warn(row);
+    }
+
+    fn leave_out(&mut self, row: &Row, column: &str, code: &'static str, reason: &str) {
+        self.counts.duplicates += 1;
+        self.skipped.insert(row.line);
+        let issue = RowIssue { line: row.line, column: column.to_owned(), code, reason: reason.to_owned() };
+        self.note(RowResult::Duplicate, issue, Some(row.iccid.to_string()));
+    }
+
+    fn warn(&mut self, row: Row) {
         if !row.warnings.is_empty() {
             self.counts.warnings += 1;
         }
         for issue in row.warnings {
-            self.note(RowResult::Warning, issue, iccid.clone());
+            self.note(RowResult::Warning, issue, Some(row.iccid.to_string()));
         }
     }
 

@@ -4,7 +4,9 @@
 //! holds no transaction. The second writes the accepted rows in one transaction. Memory stays flat: a few bytes per
 //! row to find duplicates inside the file, never the rows.
 
+mod adopt;
 mod check;
+mod report;
 mod run;
 mod source;
 mod write;
@@ -25,6 +27,7 @@ use crate::depot::Depot;
 use crate::error::AppError;
 use crate::idempotency::{self, IdempotencyKey, Once, unreadable_record};
 
+pub(crate) use adopt::{Adoption, adopt};
 pub use run::{ImportPhase, ImportProgress, run};
 pub(crate) use write::{digest_line, sell_by_line};
 

@@ -12,6 +12,7 @@ use simdepot_persistence::pools::{self, Pool};
 
 use super::check::Checked;
 use super::existing;
+use super::report::{self, FleetReport};
 use super::source::Source;
 use super::write::Writing;
 use crate::depot::Depot;
@@ -100,7 +101,8 @@ async fn passes(
             Ok::<_, AppError>((import, pool))
         })
         .await?;
-    let checked = check(depot, &import, path, progress, counts).await?;
+    let report = FleetReport::of(&import, &pool);
+    let mut checked = check(depot, &import, path, report.clone(), progress, counts).await?;
     *counts = checked.counts;
     if import.on_error == OnError::All && checked.counts.rejected > 0 {
         let problem = refused_rows(checked.counts.rejected);
@@ -110,6 +112,11 @@ async fn passes(
         let end = ImportEnd { counts: checked.counts, problem: None, event: false };
         return finish(depot, id, ImportStatus::Completed, end).await;
     }
+    if let Some(report) = report.filter(|_| !checked.news.is_empty()) {
+        let news = std::mem::take(&mut checked.news);
+        report::learn(depot, &import, path, report, news, &mut checked.counts).await?;
+        *counts = checked.counts;
+    }
     write(depot, import, pool, path.to_owned(), checked, progress).await
 }
 
@@ -117,6 +124,7 @@ async fn check(
     depot: &Depot,
     import: &Import,
     path: &Path,
+    report: Option<FleetReport>,
     progress: &(dyn Fn(ImportProgress) + Send + Sync),
     counts: &mut ImportCounts,
 ) -> Result<Checked, AppError> {
@@ -134,11 +142,11 @@ async fn check(
         if chunk.is_empty() {
             return Ok(checked);
         }
-        let store = depot.store.clone();
+        let (store, report) = (depot.store.clone(), report.clone());
         checked = depot
             .store
             .read(move |conn| {
-                checked.add(conn, store.vault(), chunk)?;
+                checked.add(conn, store.vault(), report.as_ref(), chunk)?;
                 Ok::<_, AppError>(checked)
             })
             .await?;
@@ -197,6 +205,8 @@ async fn finish(depot: &Depot, id: ImportId, to: ImportStatus, end: ImportEnd) -
     Ok(depot.store.write(move |conn| imports::finish(conn, id, &open, to, &end, now)).await?)
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, AppError> {
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, AppError> {
     tokio::task::spawn_blocking(work).await.map_err(|error| AppError::Internal(error.to_string()))
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use chrono::{DateTime, Days, NaiveTime, Utc};
 use sha2::{Digest, Sha256};
-use simdepot_domain::delivery::Row;
+use simdepot_domain::delivery::{Format, Row};
 use simdepot_domain::event::{Fact, Subject};
 use simdepot_domain::import::{ImportCounts, ImportStatus};
 use simdepot_domain::observation::{Observation, Source as ObservedBy};
@@ -20,12 +20,13 @@ use simdepot_persistence::secrets::{self, Sealed};
 use simdepot_persistence::vault::DataKey;
 use simdepot_persistence::{Conn, events};
 
+use super::report;
 use super::source::Source;
 use crate::depot::Depot;
 use crate::error::AppError;
 
 /// Rows per statement.
-const CHUNK: usize = 500;
+pub(super) const CHUNK: usize = 500;
 
 /// What the second pass works with.
 pub(super) struct Writing {
@@ -38,7 +39,7 @@ pub(super) struct Writing {
 
 /// What was written.
 #[derive(Default)]
-struct Written {
+pub(super) struct Written {
     available: u64,
     quarantined: u64,
     digest: Sha256,
@@ -50,12 +51,7 @@ impl Writing {
     ///
     /// # Errors
     /// When the store refuses; then nothing of the file is in the stock.
-    pub(super) fn run(
-        mut self,
-        conn: &mut Conn<'_>,
-        path: &Path,
-        written: &AtomicU64,
-    ) -> Result<(), AppError> {
+    pub(super) fn run(self, conn: &mut Conn<'_>, path: &Path, written: &AtomicU64) -> Result<(), AppError> {
         let now = self.depot.now();
         let key = self.depot.store.vault().new_data_key(conn)?;
         let batch =
@@ -76,7 +72,7 @@ impl Writing {
             self.insert(conn, batch, &key, &rows, &mut total)?;
             written.fetch_add(u64::try_from(rows.len()).unwrap_or_default(), Ordering::Relaxed);
         }
-        self.complete(conn, total, now)
+        complete(conn, &self.depot, (&self.import, &self.pool.settings), self.counts, total, now)
     }
 
     fn insert(
@@ -91,50 +87,75 @@ impl Writing {
             return Ok(());
         }
         let vault = self.depot.store.vault();
-        let mut sealed = HashMap::with_capacity(rows.len());
         let mut new = Vec::with_capacity(rows.len());
         for row in rows {
             let (code, pin, puk) = (row.activation_code.as_ref(), row.pin.as_ref(), row.puk.as_ref());
-            sealed.insert(row.iccid.to_string(), Sealed::seal(vault, key, &row.iccid, code, pin, puk)?);
-            new.push(new_profile(&self.pool.settings, &self.import, row, batch.at));
+            let sealed = Sealed::seal(vault, key, &row.iccid, code, pin, puk)?;
+            new.push((new_profile(&self.pool.settings, &self.import, row, batch.at), sealed));
         }
-        let inserted = profiles::insert_many(conn, batch, &new)?;
-        let by_iccid: HashMap<&str, &NewProfile> =
-            new.iter().map(|profile| (profile.iccid.as_str(), profile)).collect();
-        let mut secrets = Vec::with_capacity(inserted.len());
-        for (id, iccid) in &inserted {
-            total.add(by_iccid.get(iccid.as_str()).ok_or_else(|| unknown_row(iccid))?);
-            secrets.push((*id, sealed.get(iccid).ok_or_else(|| unknown_row(iccid))?));
-        }
-        secrets::insert_many(conn, key, &secrets)?;
-        Ok(())
-    }
-
-    fn complete(&mut self, conn: &mut Conn<'_>, total: Written, now: DateTime<Utc>) -> Result<(), AppError> {
-        // Another import may have brought some of the SIMs between the two passes: those are duplicates after all.
-        let inserted = total.available + total.quarantined;
-        let late = self.counts.accepted.saturating_sub(inserted);
-        self.counts.accepted = inserted;
-        self.counts.duplicates += late;
-        let end = ImportEnd { counts: self.counts, problem: None, event: true };
-        let open = [ImportStatus::Queued, ImportStatus::Running];
-        imports::finish(conn, self.import.id, &open, ImportStatus::Completed, &end, now)?;
-        let fact = Fact::ImportCompleted {
-            pool: self.pool.settings.pool.clone(),
-            file_sha256: self.import.file_sha256.clone(),
-            counts: self.counts,
-            available: total.available,
-            quarantined: total.quarantined,
-            digest: hex::encode(total.digest.finalize()),
-            sell_by_digest: hex::encode(total.sell_by.finalize()),
-        };
-        let version = self.import.version + 1;
-        events::append(conn, &[self.depot.event(now, Subject::Import(self.import.id), version, fact)])?;
+        insert(conn, batch, key, &new, total)?;
         Ok(())
     }
 }
 
+/// Inserts profiles with their secrets, and counts them. Returns row and ICCID of what was inserted.
+pub(super) fn insert(
+    conn: &mut Conn<'_>,
+    batch: Batch,
+    key: &DataKey,
+    new: &[(NewProfile, Sealed)],
+    total: &mut Written,
+) -> Result<Vec<(i64, String)>, AppError> {
+    let profiles: Vec<NewProfile> = new.iter().map(|(profile, _)| profile.clone()).collect();
+    let inserted = profiles::insert_many(conn, batch, &profiles)?;
+    let by_iccid: HashMap<&str, &(NewProfile, Sealed)> =
+        new.iter().map(|one| (one.0.iccid.as_str(), one)).collect();
+    let mut secrets = Vec::with_capacity(inserted.len());
+    for (id, iccid) in &inserted {
+        let (profile, sealed) = by_iccid.get(iccid.as_str()).ok_or_else(|| unknown_row(iccid))?;
+        total.add(profile);
+        secrets.push((*id, sealed));
+    }
+    secrets::insert_many(conn, key, &secrets)?;
+    Ok(inserted)
+}
+
+/// Completes an import, with its event, in the transaction that wrote its profiles.
+pub(super) fn complete(
+    conn: &mut Conn<'_>,
+    depot: &Depot,
+    (import, pool): (&Import, &PoolSettings),
+    mut counts: ImportCounts,
+    total: Written,
+    now: DateTime<Utc>,
+) -> Result<(), AppError> {
+    // Another import may have brought some of the SIMs between the two passes: those are duplicates after all.
+    let inserted = total.inserted();
+    counts.duplicates += counts.accepted.saturating_sub(inserted);
+    counts.accepted = inserted;
+    let end = ImportEnd { counts, problem: None, event: true };
+    let open = [ImportStatus::Queued, ImportStatus::Running];
+    imports::finish(conn, import.id, &open, ImportStatus::Completed, &end, now)?;
+    let fact = Fact::ImportCompleted {
+        pool: pool.pool.clone(),
+        file_sha256: import.file_sha256.clone(),
+        counts,
+        available: total.available,
+        quarantined: total.quarantined,
+        digest: hex::encode(total.digest.finalize()),
+        sell_by_digest: hex::encode(total.sell_by.finalize()),
+    };
+    let version = import.version + 1;
+    events::append(conn, &[depot.event(now, Subject::Import(import.id), version, fact)])?;
+    Ok(())
+}
+
 impl Written {
+    /// How many profiles.
+    pub(super) fn inserted(&self) -> u64 {
+        self.available + self.quarantined
+    }
+
     fn add(&mut self, profile: &NewProfile) {
         let (iccid, status) = (profile.iccid.as_str(), profile.stock.status());
         if status == StockStatus::Available {
@@ -164,19 +185,26 @@ fn unknown_row(iccid: &str) -> AppError {
 fn new_profile(pool: &PoolSettings, import: &Import, row: &Row, now: DateTime<Utc>) -> NewProfile {
     // A day means through that day: sold until the next one begins.
     let in_file = row.sell_by.map(|day| (day + Days::new(1)).and_time(NaiveTime::MIN).and_utc());
+    let (stock, observed_at, source) = match import.format {
+        Format::Delivery => {
+            let stock = pool.initial_stock(row.activation_code.is_some(), row.sim_status);
+            (stock, import.created_at, ObservedBy::Import)
+        }
+        Format::Park => (pool.adopted_stock(row.sim_status), report::observed_at(import), ObservedBy::Report),
+    };
     NewProfile {
         iccid: row.iccid.clone(),
         form_factor: FormFactor::Esim,
-        stock: pool.initial_stock(row.activation_code.is_some(), row.sim_status),
+        stock,
         sell_by: pool.sell_by(in_file, import.sell_by, now),
         msisdn: row.msisdn.clone(),
         eid: row.eid.clone(),
         sim: row.sim_status.map(|status| Observation {
             status,
-            observed_at: import.created_at,
+            observed_at,
             dated_by_carrier: false,
             received_at: now,
-            source: ObservedBy::Import,
+            source,
         }),
     }
 }

@@ -221,6 +221,10 @@ fn hear_bundle(
             bundle_sightings::tell(conn, depot, &profile.iccid, &bundle, &told, now)?;
             let known = Known { bundle: &bundle, reference: news.reference.as_deref(), status: news.status };
             adoption::settle(conn, depot, profile, known, now)?;
+            // It says that something was used up to a threshold, and not how much is left: the balances are read soon.
+            if news.status.is_none() {
+                sweep::look_soon(conn, profile.id)?;
+            }
         } else {
             tracing::warn!(bundle = %bundle.id, "the carrier tells of a bundle on another SIM than ours");
         }

@@ -46,6 +46,8 @@ impl BundleOnProfile<'_> {
             balances: Vec::new(),
             fetched_at: None,
             observed_at: None,
+            low_told_for: None,
+            expiry_told_for: None,
             version: 1,
             created_at: now,
             updated_at: now,

@@ -94,7 +94,7 @@ fn judge(
     let seen = Sightings {
         line: readings.line.clone().flatten(),
         esim: readings.esim.clone().flatten(),
-        is_physical: false,
+        is_physical: is_plastic(&profile, readings),
     };
     let profile = observations::learn(conn, depot, profile, &seen, now)?;
     let compared = Compared { unread: readings.failed, ..Compared::default() };
@@ -111,6 +111,13 @@ fn judge(
     }
     judge.known_to_carrier(readings)?;
     Ok(judge.compared)
+}
+
+/// A line that was adopted in service, without a file that says what it is on: where the carrier knows the line and has no
+/// eSIM record, it is on plastic.
+fn is_plastic(profile: &Profile, readings: &Readings) -> bool {
+    let adopted = profile.quarantine_reason == Some(QuarantineReason::InService) && profile.esim.is_none();
+    adopted && matches!((&readings.line, &readings.esim), (Some(Some(_)), Some(None)))
 }
 
 pub(super) fn open_drifts(conn: &mut Conn<'_>, profile_id: i64) -> Result<Vec<Drift>, AppError> {

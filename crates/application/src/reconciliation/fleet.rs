@@ -3,23 +3,36 @@
 
 use std::collections::HashMap;
 
+use chrono::{DateTime, Utc};
 use simdepot_domain::carrier::{FleetPage, LineReading, ReadError};
 use simdepot_domain::channel::AccountName;
 use simdepot_domain::iccid::Iccid;
+use simdepot_domain::id::ReconciliationId;
 use simdepot_domain::reconciliation::{Cursor, PAGE_TRIES, ReconciliationCounts};
 use simdepot_persistence::lines::{self, Line};
+use simdepot_persistence::pools;
 use simdepot_persistence::profiles::{self, Profile};
 
 use super::Progress;
 use super::compare::{moved_since, open_drifts};
 use crate::depot::Depot;
 use crate::error::AppError;
+use crate::imports::{self, Adoption};
 use crate::line_learning;
 use crate::observations::{self, Sightings};
 use crate::stock_watch;
 
 /// SIMs looked up at a time.
 const LOOKUP: usize = 500;
+
+/// What becomes of lines that the stock lacks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Adopting {
+    /// The reconciliation.
+    pub(super) by: ReconciliationId,
+    /// The pool that takes those of its account in.
+    pub(super) pool_id: Option<i64>,
+}
 
 /// Reads one page of one account's fleet.
 ///
@@ -29,6 +42,7 @@ const LOOKUP: usize = 500;
 pub(super) async fn step(
     depot: &Depot,
     (account, page, tries): (u32, u32, u32),
+    adopting: Adopting,
     mut counts: ReconciliationCounts,
 ) -> Result<Progress, AppError> {
     let names = depot.accounts.iter().nth(usize::try_from(account).unwrap_or(usize::MAX));
@@ -46,7 +60,9 @@ pub(super) async fn step(
     };
     // A page without lines is the last one, whatever the index says of how many there are.
     let pages = if read.lines.is_empty() && read.unreadable == 0 { page } else { read.pages };
-    record(depot, name, read, &mut counts).await?;
+    let adopt_into = pool_of(depot, name, adopting.pool_id).await?;
+    let origin = format!("{} {name} page {page}", adopting.by);
+    record(depot, name, read, (adopt_into, &origin), &mut counts).await?;
     let next = if page < pages { Cursor::Fleet { account, page: page + 1, tries: 0 } } else { next_account };
     Ok(Progress::to(next, counts))
 }
@@ -67,16 +83,31 @@ fn failed(
     progress.failed(format!("page {page} of the fleet of account {name} cannot be read: {error}"))
 }
 
-/// Learns what the page says of profiles, and counts its lines that are not in the stock.
+/// The pool that adopts, when it is of the account.
+async fn pool_of(
+    depot: &Depot,
+    account: &AccountName,
+    pool_id: Option<i64>,
+) -> Result<Option<i64>, AppError> {
+    let Some(pool_id) = pool_id else {
+        return Ok(None);
+    };
+    let pool = depot.store.read(move |conn| pools::get(conn, pool_id)).await?;
+    Ok((pool.settings.carrier_account == *account).then_some(pool_id))
+}
+
+/// Learns what the page says of profiles, and adopts or counts its lines that are not in the stock.
 async fn record(
     depot: &Depot,
     account: &AccountName,
     page: FleetPage,
+    (adopt_into, origin): (Option<i64>, &str),
     counts: &mut ReconciliationCounts,
 ) -> Result<(), AppError> {
     if page.unreadable > 0 {
         tracing::warn!(%account, lines = page.unreadable, "lines of a fleet page cannot be read");
     }
+    let mut strangers = Vec::new();
     for lines in page.lines.chunks(LOOKUP) {
         let (name, keys) =
             (account.clone(), lines.iter().map(|(iccid, _)| iccid.clone()).collect::<Vec<_>>());
@@ -94,26 +125,45 @@ async fn record(
             known.iter().map(|profile| (profile.iccid.key(), profile)).collect();
         for (iccid, line) in lines {
             match by_key.get(iccid.key()) {
-                Some(profile) if is_news(profile, details.get(&profile.id), line) => {
+                Some(profile) if is_news(profile, details.get(&profile.id), line, depot.now()) => {
                     let learned = learn(depot, profile.id, line.clone()).await?;
                     counts.drifts += learned.drifts;
                     counts.healed += learned.healed;
                 }
                 Some(_) => {}
-                None => counts.unknown_lines += 1,
+                None => strangers.push((iccid.clone(), line.clone())),
             }
         }
     }
+    let unknown = u64::try_from(strangers.len()).unwrap_or_default();
+    let adopted = match adopt_into.filter(|_| unknown > 0) {
+        Some(pool_id) => adopt(depot, pool_id, origin, strangers).await?,
+        None => 0,
+    };
+    counts.adopted += adopted;
+    counts.unknown_lines += unknown.saturating_sub(adopted);
     Ok(())
 }
 
-fn is_news(profile: &Profile, details: Option<&Line>, line: &LineReading) -> bool {
+/// Takes lines into a pool; returns how many.
+async fn adopt(
+    depot: &Depot,
+    pool_id: i64,
+    origin: &str,
+    lines: Vec<(Iccid, LineReading)>,
+) -> Result<u64, AppError> {
+    let (work, adoption) = (depot.clone(), Adoption { pool_id, origin: origin.to_owned(), lines });
+    let adopted = depot.write_again(move |conn| imports::adopt(conn, &work, &adoption)).await?;
+    tracing::info!(origin, adopted, "lines that the stock lacked were adopted");
+    Ok(adopted)
+}
+
+fn is_news(profile: &Profile, details: Option<&Line>, line: &LineReading, now: DateTime<Utc>) -> bool {
     let known = profile.sim.as_ref().map(|seen| seen.status);
     if !line.details.is_empty() && line_learning::is_news(details, line, known) {
         return true;
     }
-    let status = line.sim_status.is_some() && line.sim_status != known;
-    status || (line.msisdn.is_some() && line.msisdn != profile.msisdn)
+    observations::is_news(profile, line, now)
 }
 
 /// Learns what one line of the page says; returns what it found.

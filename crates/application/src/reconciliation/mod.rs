@@ -12,6 +12,7 @@ pub mod sweep;
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use simdepot_domain::channel::PoolName;
 use simdepot_domain::drift::DriftKind;
 use simdepot_domain::event::{Fact, Subject};
 use simdepot_domain::iccid::Iccid;
@@ -19,7 +20,7 @@ use simdepot_domain::id::ReconciliationId;
 use simdepot_domain::reconciliation::{Cursor, LOOK_TWICE, ReconciliationCounts};
 use simdepot_persistence::drifts::{self, Drift};
 use simdepot_persistence::reconciliations::{self, Reconciliation};
-use simdepot_persistence::{Conn, StoreError, events, profiles};
+use simdepot_persistence::{Conn, StoreError, events, pools, profiles};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -48,20 +49,23 @@ pub struct ReconciliationView {
 }
 
 /// Begins to compare everything, unless that is under way: then it answers the one that is. The second value tells
-/// whether an earlier request with the key asked for it.
+/// whether an earlier request with the key asked for it. With `adopt_into`, the lines of that pool's account that the stock
+/// lacks are taken into the pool.
 ///
 /// # Errors
-/// The idempotency errors.
+/// [`AppError::Invalid`] for an unknown pool; [`AppError::InvalidTransition`] when the one under way does not adopt as asked;
+/// the idempotency errors.
 pub async fn start(
     depot: &Depot,
     caller: &Caller,
+    adopt_into: Option<PoolName>,
     key: Option<&IdempotencyKey>,
 ) -> Result<(ReconciliationView, bool), AppError> {
     let begun = idempotency::once(depot, caller, key, || {
         let (work, caller, key) = (depot.clone(), caller.clone(), key.cloned());
         async move {
             let write = depot.write_again(move |conn| {
-                let id = begin(conn, &work)?;
+                let id = begin(conn, &work, adopt_into.as_ref())?;
                 idempotency::record(conn, &work, &caller, key.as_ref(), 202, &id.to_string())?;
                 Ok(id)
             });
@@ -75,15 +79,34 @@ pub async fn start(
     Ok((get(depot, id).await?, replayed))
 }
 
-fn begin(conn: &mut Conn<'_>, depot: &Depot) -> Result<ReconciliationId, AppError> {
+fn begin(
+    conn: &mut Conn<'_>,
+    depot: &Depot,
+    adopt_into: Option<&PoolName>,
+) -> Result<ReconciliationId, AppError> {
     let (now, id) = (depot.now(), ReconciliationId::generate(depot.ids.as_ref()));
     let total = profiles::count(conn)?;
-    if reconciliations::insert(conn, id, total, now)? {
+    let pool = adopt_into.map(|name| pools::find(conn, name)).transpose()?.flatten();
+    if adopt_into.is_some() && pool.is_none() {
+        return Err(AppError::invalid("/adopt_into", "unknown", "there is no such pool"));
+    }
+    let pool_id = pool.map(|pool| pool.id);
+    if reconciliations::insert(conn, id, total, pool_id, now)? {
         let fact = Fact::ReconciliationStarted {};
         events::append(conn, &[depot.event(now, Subject::Reconciliation(id), 1, fact)])?;
         return Ok(id);
     }
     match reconciliations::running(conn)? {
+        Some(running) if pool_id.is_some() && running.adopt_pool_id != pool_id => {
+            Err(AppError::InvalidTransition {
+                from: running.status.to_string(),
+                command: "adopt".to_owned(),
+                detail: format!(
+                    "{} is under way and adopts otherwise; ask again when it has ended",
+                    running.id
+                ),
+            })
+        }
         Some(running) => Ok(running.id),
         // It ended in between: decide again.
         None => Err(StoreError::RowsAffected { what: "begin reconciliation", expected: 1, actual: 0 }.into()),
@@ -178,7 +201,10 @@ pub async fn step(depot: &Depot) -> Result<bool, AppError> {
     };
     let counts = running.counts;
     let progress = match running.cursor {
-        Cursor::Fleet { account, page, tries } => fleet::step(depot, (account, page, tries), counts).await?,
+        Cursor::Fleet { account, page, tries } => {
+            let adopting = fleet::Adopting { by: running.id, pool_id: running.adopt_pool_id };
+            fleet::step(depot, (account, page, tries), adopting, counts).await?
+        }
         Cursor::Profiles { after } => profiles_after(depot, after, counts).await?,
         Cursor::Again { after } => suspects_after(depot, after, counts).await?,
     };
@@ -279,8 +305,9 @@ async fn record(
             let version = reconciliations::finish(conn, &running, token, problem, now)?;
             tracing::info!(reconciliation = %running.id, ?counts, problem, "reconciliation ended");
             let ReconciliationCounts { compared, unread, drifts, healed, .. } = counts;
+            let adopted = running.adopt_pool_id.map(|_| counts.adopted);
             let fact = match end {
-                End::Completed => Fact::ReconciliationCompleted { compared, unread, drifts, healed },
+                End::Completed => Fact::ReconciliationCompleted { compared, unread, drifts, healed, adopted },
                 End::Failed(reason) => Fact::ReconciliationFailed { reason },
             };
             events::append(conn, &[work.event(now, Subject::Reconciliation(running.id), version, fact)])?;

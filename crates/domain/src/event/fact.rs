@@ -544,6 +544,9 @@ pub enum Fact {
         drifts: u64,
         /// Those of them that a rule made right.
         healed: u64,
+        /// Lines that were taken into the stock, when that was asked for.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        adopted: Option<u64>,
     },
     /// A comparison with the carriers could not go on.
     #[serde(rename = "reconciliation.failed")]

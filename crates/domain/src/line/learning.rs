@@ -3,10 +3,10 @@
 //! Details come in parts: an index knows the group, an event the reason of a suspension, the system of record all of it.
 //! So what a source does not tell stays, and what it tells counts when it is the newer word. An older word fills gaps.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{LineDetails, LineOption, SuspendedBy};
-use crate::observation::{REPLICA_LAG, Source};
+use crate::observation::{NUMBER_LAG, REPLICA_LAG, Source};
 use crate::sim::SimStatus;
 
 /// How much a telling of a line counts.
@@ -26,13 +26,43 @@ impl Telling {
     pub fn is_newer(&self, source: Source, known_at: DateTime<Utc>) -> bool {
         let undated_index = self.source == Source::Search && !self.dated_by_carrier;
         let better = !matches!(source, Source::Search | Source::Import);
-        let lag = if undated_index && better { REPLICA_LAG } else { chrono::TimeDelta::zero() };
+        let lag = if undated_index && better { REPLICA_LAG } else { TimeDelta::zero() };
         self.observed_at - known_at > lag
+    }
+
+    /// Whether a number that it tells replaces another one, known since `known_at`. `status` is what it tells of the line
+    /// beside it, `newest` whether that is the newest word on it. The system of record is believed. An index may still
+    /// have a number of a while ago, and a report is of yesterday: neither takes a number back after a swap.
+    pub fn renumbers(
+        &self,
+        status: Option<SimStatus>,
+        newest: bool,
+        known_at: Option<DateTime<Utc>>,
+    ) -> bool {
+        let later_by = |margin| newest && known_at.is_none_or(|at| self.observed_at - at > margin);
+        match self.source {
+            Source::Search => later_by(NUMBER_LAG),
+            Source::Report => status.is_some_and(has_number) && later_by(TimeDelta::zero()),
+            Source::Import | Source::Event | Source::Read | Source::Answer => true,
+        }
     }
 
     /// Whether the options that it names are all that the line has. Events and answers name what they changed.
     fn lists_all_options(&self) -> bool {
-        matches!(self.source, Source::Read | Source::Search | Source::Import)
+        matches!(self.source, Source::Read | Source::Search | Source::Import | Source::Report)
+    }
+}
+
+/// Whether a line of this status has its number: before its first use it may still get one, after its end somebody else
+/// may.
+fn has_number(status: SimStatus) -> bool {
+    match status {
+        SimStatus::Preactivated
+        | SimStatus::Active
+        | SimStatus::Suspended
+        | SimStatus::TestMode
+        | SimStatus::TariffHoliday => true,
+        SimStatus::Available | SimStatus::Loaded | SimStatus::Terminated | SimStatus::Ceased => false,
     }
 }
 
@@ -154,6 +184,26 @@ mod tests {
         assert!(!telling(Source::Search, 60).is_newer(Source::Answer, at(0)));
         assert!(telling(Source::Search, 61).is_newer(Source::Answer, at(0)));
         assert!(telling(Source::Search, 1).is_newer(Source::Search, at(0)));
+    }
+
+    #[test]
+    fn an_index_and_a_report_take_no_number_back() {
+        let hour = 3_600;
+        let active = Some(SimStatus::Active);
+        let says = |source, second, status, newest, known: Option<i64>| {
+            telling(source, second).renumbers(status, newest, known.map(at))
+        };
+        assert!(says(Source::Read, 0, None, false, Some(10)), "the system of record");
+        assert!(says(Source::Search, 0, active, true, None));
+        assert!(!says(Source::Search, 0, active, false, None), "its status is old");
+        assert!(!says(Source::Search, hour, active, true, Some(0)));
+        assert!(says(Source::Search, hour + 1, active, true, Some(0)));
+        assert!(says(Source::Report, 1, active, true, Some(0)));
+        assert!(!says(Source::Report, 0, active, true, Some(0)));
+        assert!(!says(Source::Report, 1, active, false, None));
+        for status in [None, Some(SimStatus::Available), Some(SimStatus::Terminated)] {
+            assert!(!says(Source::Report, 1, status, true, None), "{status:?} has no number of its own");
+        }
     }
 
     #[test]

@@ -55,6 +55,8 @@ pub struct Learned {
     pub esim: Option<Observation<EsimStatus>>,
     /// The line's number.
     pub msisdn: Option<Msisdn>,
+    /// Of when the number is; of now unless given.
+    pub msisdn_at: Option<DateTime<Utc>>,
     /// The device that holds the eSIM.
     pub eid: Option<Eid>,
     /// It is plastic after all.
@@ -75,6 +77,7 @@ struct LearnedChanges {
     esim_received_at: Option<At>,
     esim_source: Option<String>,
     msisdn: Option<String>,
+    msisdn_at: Option<At>,
     eid: Option<String>,
     form_factor: Option<String>,
     version: i64,
@@ -105,6 +108,7 @@ pub fn learn(
         esim_received_at: esim.map(|seen| At(seen.received_at)),
         esim_source: esim.map(|seen| seen.source.to_string()),
         msisdn: learned.msisdn.as_ref().map(ToString::to_string),
+        msisdn_at: learned.msisdn.as_ref().map(|_| At(learned.msisdn_at.unwrap_or(now))),
         eid: learned.eid.as_ref().map(ToString::to_string),
         form_factor: learned.form_factor.map(|form| form.to_string()),
         version: profile.version + i64::try_from(facts).unwrap_or_default(),

@@ -51,6 +51,8 @@ pub struct Profile {
     pub sell_by: DateTime<Utc>,
     /// The line's number.
     pub msisdn: Option<Msisdn>,
+    /// Of when the number is, where somebody told it after the delivery.
+    pub msisdn_at: Option<DateTime<Utc>>,
     /// The device that holds it.
     pub eid: Option<Eid>,
     /// The line, as last observed.
@@ -94,6 +96,7 @@ pub(crate) struct Row {
     quarantine_reason: Option<String>,
     sell_by: At,
     msisdn: Option<String>,
+    msisdn_at: Option<At>,
     eid: Option<String>,
     sim_status: Option<String>,
     sim_observed_at: Option<At>,
@@ -187,6 +190,7 @@ impl TryFrom<Row> for Profile {
                 .as_deref()
                 .map(|text| parse_column("profiles", "msisdn", key, text))
                 .transpose()?,
+            msisdn_at: row.msisdn_at.map(|at| at.0),
             eid: row.eid.as_deref().map(|text| parse_column("profiles", "eid", key, text)).transpose()?,
             sim: sim.read(key)?,
             esim: esim.read(key)?,

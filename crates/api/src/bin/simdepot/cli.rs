@@ -30,7 +30,7 @@ pub(crate) enum Command {
     Serve,
     /// Apply pending migrations and end
     Migrate,
-    /// Import a delivery file into a pool; exit code 1 when rows are rejected
+    /// Import a delivery file or a fleet report into a pool; exit code 1 when rows are rejected
     Import(ImportArgs),
     /// Print the OpenAPI document
     Openapi,
@@ -43,6 +43,9 @@ pub(crate) enum Command {
     Verify(VerifyArgs),
     /// Compare every profile with its carrier, beside a live server too; exit code 1 when something differs or cannot be read
     Reconcile {
+        /// Take the lines of this pool's carrier account which the stock lacks into the pool
+        #[arg(long, value_name = "POOL")]
+        adopt_into: Option<PoolName>,
         /// Print the result as JSON
         #[arg(long)]
         json: bool,

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use simdepot_application::imports::{self, ImportView, StartImport, StartedAs};
 use simdepot_application::{AppError, FieldError, api_keys};
 use simdepot_domain::channel::PoolName;
+use simdepot_domain::delivery::Format;
 use simdepot_domain::import::ImportStatus;
 
 use crate::cli::ImportArgs;
@@ -95,6 +96,8 @@ fn document(view: &ImportView) -> String {
         "rejected": import.counts.rejected,
         "duplicates": import.counts.duplicates,
         "warnings": import.counts.warnings,
+        "updated": import.counts.updated,
+        "unchanged": import.counts.unchanged,
         "problem": import.problem,
         "errors": errors.collect::<Vec<_>>(),
     })
@@ -122,8 +125,12 @@ fn text(view: &ImportView, started_as: StartedAs) -> String {
         (StartedAs::Repeated | StartedAs::Replayed, _) => "this file was imported before",
     };
     let what = if import.status == ImportStatus::Completed { what } else { "nothing was imported" };
+    let known = match import.format {
+        Format::Delivery => String::new(),
+        Format::Park => format!(", {} updated, {} unchanged", counts.updated, counts.unchanged),
+    };
     text.push_str(&format!(
-        "{} ({}): {what}; {} rows, {} accepted, {} rejected, {} duplicates, {} with a warning",
+        "{} ({}): {what}; {} rows, {} accepted, {} rejected, {} duplicates{known}, {} with a warning",
         import.id,
         import.status,
         counts.rows,
@@ -138,7 +145,6 @@ fn text(view: &ImportView, started_as: StartedAs) -> String {
 #[cfg(test)]
 mod tests {
     use chrono::DateTime;
-    use simdepot_domain::delivery::Format;
     use simdepot_domain::id::ImportId;
     use simdepot_domain::import::{ImportCounts, OnError, RowResult};
     use simdepot_persistence::imports::{Import, ReportedRow};

@@ -6,6 +6,7 @@ use anyhow::bail;
 use serde_json::json;
 use simdepot_application::reconciliation::{self, ReconciliationView};
 use simdepot_application::{Depot, api_keys};
+use simdepot_domain::channel::PoolName;
 use simdepot_domain::id::ReconciliationId;
 use simdepot_domain::reconciliation::ReconciliationStatus;
 
@@ -16,7 +17,7 @@ use crate::setup;
 /// Pause when a server is at work on it, or time must pass before a second look.
 const LOOK_AGAIN: Duration = Duration::from_millis(300);
 
-pub(super) async fn run(as_json: bool) -> anyhow::Result<Outcome> {
+pub(super) async fn run(adopt_into: Option<PoolName>, as_json: bool) -> anyhow::Result<Outcome> {
     let config = setup::config()?;
     if config.is_sandbox() {
         bail!(
@@ -25,7 +26,7 @@ pub(super) async fn run(as_json: bool) -> anyhow::Result<Outcome> {
         );
     }
     let depot = setup::depot(&config).await?;
-    let started = reconciliation::start(&depot, &api_keys::command_line()?, None).await;
+    let started = reconciliation::start(&depot, &api_keys::command_line()?, adopt_into, None).await;
     let (view, _) = started.map_err(output::explained)?;
     let bar = ProfileBar::new();
     let ended = work(&depot, view.reconciliation.id, &bar).await;
@@ -70,6 +71,7 @@ fn document(view: &ReconciliationView) -> String {
         "drifts": counts.drifts,
         "healed": counts.healed,
         "unknown_lines": counts.unknown_lines,
+        "adopted": counts.adopted,
         "open_drifts": open.collect::<Vec<_>>(),
         "problem": reconciliation.problem,
         "created_at": reconciliation.created_at,
@@ -89,7 +91,7 @@ fn text(view: &ReconciliationView) -> String {
     }
     text.push_str(&format!(
         "{} ({}): {} of {} profiles compared, {} could not be read; {} differences seen, {} made right, \
-         {} open; {} lines are not in the stock",
+         {} open; {} lines are not in the stock, {} were adopted",
         reconciliation.id,
         reconciliation.status,
         counts.compared,
@@ -98,7 +100,8 @@ fn text(view: &ReconciliationView) -> String {
         counts.drifts,
         counts.healed,
         view.open_drifts.len(),
-        counts.unknown_lines
+        counts.unknown_lines,
+        counts.adopted
     ));
     text
 }
@@ -130,6 +133,7 @@ mod tests {
             status,
             total: 9,
             counts: ReconciliationCounts { compared: 9 - unread, unread, ..ReconciliationCounts::default() },
+            adopt_pool_id: None,
             cursor: Cursor::START,
             problem: None,
             version: 2,
