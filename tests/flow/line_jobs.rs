@@ -223,10 +223,9 @@ on_both_databases! {
         let taken = take(&test, job(activate(), &lines)).await;
         assert!(line_jobs::step(&test.depot).await.unwrap());
         assert_eq!(read(&test, &taken).await.counts.running, 3);
-        let id = taken.id;
+        let (id, token) = (taken.id, test.depot.ids.uuid());
         let died = test.depot.store.write(move |conn| {
             let now = conn.now()?;
-            let token = uuid::Uuid::now_v7();
             simdepot_persistence::line_jobs::lease(conn, id, token, now, now + TimeDelta::milliseconds(700))
         });
         assert!(died.await.unwrap());

@@ -79,7 +79,7 @@ pub(super) fn given(query: &LineJobQuery) -> Option<&'static str> {
 }
 
 /// Reads a file. What is wrong with its lines is told together.
-pub(super) fn of_file(bytes: &[u8], query: LineJobQuery) -> Result<Asked, Problem> {
+pub(super) fn of_file(bytes: &[u8], query: &LineJobQuery) -> Result<Asked, Problem> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let first_line = bytes.split(|byte| *byte == b'\n').find(|line| !line.trim_ascii().is_empty());
     let delimiter = if first_line.is_some_and(|line| line.contains(&b';')) { b';' } else { b',' };
@@ -89,7 +89,7 @@ pub(super) fn of_file(bytes: &[u8], query: LineJobQuery) -> Result<Asked, Proble
         .delimiter(delimiter)
         .trim(Trim::All)
         .from_reader(bytes);
-    let mut file = File::of(&query);
+    let mut file = File::of(query);
     let mut record = StringRecord::new();
     while file.wants_more() {
         let at = reader.position().line();
@@ -102,7 +102,7 @@ pub(super) fn of_file(bytes: &[u8], query: LineJobQuery) -> Result<Asked, Proble
             }
         }
     }
-    file.finish(&query)
+    file.finish(query)
 }
 
 /// A file being read.
@@ -337,7 +337,7 @@ mod tests {
         LineJobQuery { operation: Some(operation), ..LineJobQuery::default() }
     }
 
-    fn wrong(file: &str, query: LineJobQuery) -> Vec<(String, String)> {
+    fn wrong(file: &str, query: &LineJobQuery) -> Vec<(String, String)> {
         let problem = of_file(file.as_bytes(), query).map(|_| ()).unwrap_err();
         problem.errors().iter().map(|error| (error.pointer.clone(), error.code.to_string())).collect()
     }
@@ -350,7 +350,7 @@ mod tests {
             format!("group;SIMSERIAL\n;{ONE}\n ; {TWO}\n"),
         ] {
             let asked =
-                of_file(file.as_bytes(), told_to(Operation::Suspend)).map_err(|p| p.to_string()).unwrap();
+                of_file(file.as_bytes(), &told_to(Operation::Suspend)).map_err(|p| p.to_string()).unwrap();
             let iccids: Vec<&str> = asked.job.rows.iter().map(|row| row.iccid.as_str()).collect();
             assert_eq!(iccids, [ONE, TWO], "{file}");
             assert_eq!(asked.job.requests.len(), 1);
@@ -362,7 +362,7 @@ mod tests {
     fn columns_say_more_than_the_query() {
         let file = format!("operation;iccid;group;options\nmodify;{ONE};a;X=on|Y=off\nMODIFY;{TWO};;\n");
         let query = LineJobQuery { group: Some("b".to_owned()), ..LineJobQuery::default() };
-        let asked = of_file(file.as_bytes(), query).map_err(|p| p.to_string()).unwrap();
+        let asked = of_file(file.as_bytes(), &query).map_err(|p| p.to_string()).unwrap();
         assert_eq!(asked.job.operation, LineJobOperation::Modify);
         let setups: Vec<_> =
             asked.job.requests.iter().map(|request| request.command.setup().unwrap().clone()).collect();
@@ -375,7 +375,7 @@ mod tests {
         let rows: Vec<_> = asked.job.rows.iter().map(|row| (row.at, row.request)).collect();
         assert_eq!(rows, [(2, 0), (3, 1)]);
         let query = LineJobQuery { group: Some("b".to_owned()), ..told_to(Operation::TestMode) };
-        let asked = of_file(ONE.as_bytes(), query).map_err(|p| p.to_string()).unwrap();
+        let asked = of_file(ONE.as_bytes(), &query).map_err(|p| p.to_string()).unwrap();
         assert_eq!(asked.job.requests[0].command.setup().unwrap().group.as_deref(), Some("b"));
     }
 
@@ -421,12 +421,12 @@ mod tests {
                 vec![at("?country_of_residence", "format")],
             ),
         ] {
-            let found: Vec<_> = wrong(&file, query).into_iter().take(1).collect();
+            let found: Vec<_> = wrong(&file, &query).into_iter().take(1).collect();
             assert_eq!(found, expected, "{file}");
         }
         let many = "x\n".repeat(500);
-        assert_eq!(wrong(&format!("iccid\n{many}"), suspend()).len(), SHOWN);
-        assert!(wrong("iccid\n\u{e9}", suspend()).len() == 1);
-        assert!(of_file(b"iccid\n\xff\xfe\n", suspend()).is_err());
+        assert_eq!(wrong(&format!("iccid\n{many}"), &suspend()).len(), SHOWN);
+        assert!(wrong("iccid\n\u{e9}", &suspend()).len() == 1);
+        assert!(of_file(b"iccid\n\xff\xfe\n", &suspend()).is_err());
     }
 }

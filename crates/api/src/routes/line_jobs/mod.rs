@@ -68,7 +68,7 @@ async fn create_line_job(
     let sent = receive::receive(&request, payload.into_inner()).await?;
     let key = header.bind(&request, &Sha256::digest(sent.bytes()));
     // A large job takes a while to read.
-    let reading = tokio::task::spawn_blocking(move || request::read(&sent, query));
+    let reading = tokio::task::spawn_blocking(move || request::read(&sent, &query));
     let asked = reading.await.map_err(|error| AppError::Internal(error.to_string()))??;
     if asked.dry_run {
         let preview = line_jobs::preview(&state.depot, &caller, asked.job).await?;

@@ -31,9 +31,9 @@ pub(super) struct Asked {
 }
 
 /// Reads a job.
-pub(super) fn read(sent: &Sent, query: LineJobQuery) -> Result<Asked, Problem> {
+pub(super) fn read(sent: &Sent, query: &LineJobQuery) -> Result<Asked, Problem> {
     match sent {
-        Sent::List(bytes) => of_list(bytes, &query),
+        Sent::List(bytes) => of_list(bytes, query),
         Sent::File(bytes) => file::of_file(bytes, query),
     }
 }
