@@ -5,7 +5,8 @@ use serde_json::Value as Json;
 use simdepot_domain::activation_code::ActivationCode;
 use simdepot_domain::iccid::Iccid;
 use simdepot_domain::id::{
-    ApiKeyId, BundleId, EventId, HoldId, ImportId, OperationId, OrderId, ReconciliationId, WebhookEndpointId,
+    ApiKeyId, BundleId, EventId, HoldId, ImportId, LineJobId, OperationId, OrderId, ReconciliationId,
+    WebhookEndpointId,
 };
 use simdepot_domain::msisdn::Msisdn;
 use simdepot_tests::TestApp;
@@ -115,6 +116,7 @@ fn known_id(text: &str) -> Option<String> {
         "bdl" => text.parse::<BundleId>().is_ok().then_some("bundle"),
         "imp" => text.parse::<ImportId>().is_ok().then_some("import"),
         "rec" => text.parse::<ReconciliationId>().is_ok().then_some("reconciliation"),
+        "job" => text.parse::<LineJobId>().is_ok().then_some("line job"),
         "key" => text.parse::<ApiKeyId>().is_ok().then_some("key"),
         "evt" => text.parse::<EventId>().is_ok().then_some("event"),
         "whe" => text.parse::<WebhookEndpointId>().is_ok().then_some("webhook endpoint"),

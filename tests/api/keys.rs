@@ -96,6 +96,24 @@ pub(crate) fn operation(operation: &Json) {
     exactly(operation, &required, &["problem", "bundle", "created_at", "order", "updated_at"]);
 }
 
+pub(crate) fn line_job(job: &Json) {
+    let required = [
+        "created_at",
+        "done",
+        "finished_at",
+        "id",
+        "needs_attention",
+        "operation",
+        "queued",
+        "refused",
+        "running",
+        "status",
+        "total",
+        "updated_at",
+    ];
+    exactly(job, &required, &[]);
+}
+
 pub(crate) fn reconciliation(reconciliation: &Json) {
     let required = [
         "adopted",

@@ -90,7 +90,7 @@ async fn a_storefront_sees_its_profiles_without_the_stock_keepers_notes() {
 }
 
 /// The scopes of the operations, as they were promised. Of two, one suffices, and a refusal names the first.
-const SCOPES: [(&[&str], &str); 7] = [
+const SCOPES: [(&[&str], &str); 10] = [
     (
         &["storefront"],
         "list_products get_pool_availability create_order list_orders get_order cancel_order get_refund_eligibility \
@@ -104,7 +104,13 @@ const SCOPES: [(&[&str], &str); 7] = [
          get_import_rows undo_import search_profiles update_profile quarantine_profile release_profile retire_profile \
          replace_profile resolve_order",
     ),
-    (&["lines"], "list_operations get_operation resolve_operation"),
+    (
+        &["lines"],
+        "list_operations get_operation resolve_operation get_line get_sim_card get_usage list_groups",
+    ),
+    (&["lines", "admin"], "list_rate_plans get_rate_plan_options list_service_profiles get_service_profile"),
+    (&["admin", "lines"], "put_rate_plan_options put_service_profile"),
+    (&["secrets"], "get_security_codes"),
     (
         &["events"],
         "list_events create_webhook_endpoint list_webhook_endpoints get_webhook_endpoint update_webhook_endpoint \

@@ -13,10 +13,14 @@ use simdepot_carrier_twin::{
     CallName, Fault, LineSpec, Script, Twin, TwinConfig, TwinReply, TwinRequest, Webhook,
 };
 use simdepot_domain::bundle::{BundleStatus, OrderType};
-use simdepot_domain::carrier::{BundleOrder, Carrier, EventRefused, Lost, Placement};
+use simdepot_domain::carrier::{
+    Answered, BundleOrder, Carrier, CommandReceipt, EventRefused, LineOrder, Lost, Placement, ProbeResult,
+    TransactionReading,
+};
 use simdepot_domain::carrier_event::{CarrierEvent, LineChange, LineNews, News};
 use simdepot_domain::clock::{Clock, SystemClock};
 use simdepot_domain::esim::EsimStatus;
+use simdepot_domain::line::{LineCommand, LineSetup, SuspendedBy};
 use simdepot_domain::observation::Source;
 use simdepot_domain::secret::Secret;
 use simdepot_domain::sim::SimStatus;
@@ -141,7 +145,12 @@ async fn the_events_of_a_whole_life_are_understood() {
     };
     let esim = |status| News::Esim(status, device.clone());
     let told_line = |change, status| News::Line(LineNews::of(change, Some(status)));
-    let told: Vec<News> = events.iter().map(|event| event.news.clone()).collect();
+    let mut told: Vec<News> = events.iter().map(|event| event.news.clone()).collect();
+    for news in &mut told {
+        if let News::Line(news) = news {
+            assert!(news.transaction.take().is_some(), "{news:?}");
+        }
+    }
     let (lines, plans): (Vec<News>, Vec<News>) =
         told.into_iter().partition(|news| !matches!(news, News::Bundle(_)));
     assert_eq!(
@@ -162,11 +171,58 @@ async fn the_events_of_a_whole_life_are_understood() {
         let News::Bundle(bundle) = news else { panic!("{news:?}") };
         assert_eq!(Some(bundle.subscription_id), receipt.subscription_id);
         assert_eq!((bundle.product.as_deref(), bundle.reference.as_deref()), (Some(PRODUCT), Some("op_1")));
-        statuses.push(bundle.status.unwrap());
+        // A threshold says nothing of the status.
+        statuses.extend(bundle.status);
     }
     assert_eq!(statuses, [BundleStatus::Preloaded, BundleStatus::Active, BundleStatus::Exhausted]);
     for event in events {
         assert_eq!(event.iccid.as_ref(), Some(&line.iccid), "{}", event.event_type);
         assert!(event.at.is_some());
+    }
+}
+
+/// Line management, where the account has it.
+#[tokio::test]
+async fn a_line_is_managed_and_its_card_read() {
+    let (twin, carrier) = connected();
+    let line = {
+        let mut twin = twin.0.lock().unwrap();
+        let assumptions = twin.assumptions_mut();
+        assumptions.connectivity_open = true;
+        assumptions.transaction_delay_ms = 0;
+        twin.add_lines(1).remove(0)
+    };
+    let setup = LineSetup {
+        group: Some("fleet-a".to_owned()),
+        external_reference: Some("car 7".to_owned()),
+        ..LineSetup::default()
+    };
+    for command in [LineCommand::Activate(setup), LineCommand::Suspend] {
+        let rate_plan = TwinConfig::sandbox().rate_plan;
+        let order = LineOrder { iccid: line.iccid.clone(), rate_plan, command, contact: None };
+        let answer = carrier.command_line(&order).await;
+        let Answered::Done(CommandReceipt::Accepted { transaction: Some(id) }) = answer else {
+            panic!("{answer:?}")
+        };
+        assert_eq!(carrier.transaction(&id).await, Ok(Some(TransactionReading::Done)));
+    }
+    assert_eq!(carrier.transaction("none").await, Ok(None));
+    let reading = carrier.line(&line.iccid).await.unwrap().unwrap();
+    assert_eq!((reading.source, reading.sim_status), (Source::Read, Some(SimStatus::Suspended)));
+    let details = reading.details;
+    assert_eq!(details.suspended_by, Some(SuspendedBy::Customer));
+    assert_eq!(
+        (details.group.as_deref(), details.external_reference.as_deref()),
+        (Some("fleet-a"), Some("car 7"))
+    );
+    assert!(details.activated_at.is_some() && details.modified_at.is_some());
+    let card = carrier.sim_card(&line.iccid).await.unwrap().unwrap();
+    let codes = card.codes;
+    assert!([codes.pin1, codes.puk1, codes.pin2, codes.puk2].iter().all(Option::is_some));
+    assert!(card.msisdn == reading.msisdn && card.electrical_profile.is_some() && card.card_type.is_some());
+    let probes = carrier.probe().await;
+    for what in ["manage lines", "read transactions", "line paths"] {
+        let probe = probes.iter().find(|probe| probe.what == what).unwrap();
+        assert_eq!(probe.result, ProbeResult::Ok, "{probe:?}");
     }
 }

@@ -33,6 +33,7 @@ use simdepot_application::turns::SharedTurns;
 use simdepot_application::{api_keys, verify};
 use simdepot_carrier_transatel::Transatel;
 use simdepot_carrier_twin::{TwinConfig, TwinServer};
+use simdepot_domain::carrier::Carrier;
 use simdepot_domain::channel::AccountName;
 use simdepot_domain::clock::{Clock, SystemClock};
 use simdepot_domain::id::{IdGenerator as _, RandomIds};
@@ -52,6 +53,9 @@ const CARRIER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a test waits for background work.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Puts something between the application and its carrier.
+pub type WrapCarrier = fn(Arc<dyn Carrier>) -> Arc<dyn Carrier>;
+
 /// How an application in this process is made.
 #[derive(Debug, Default)]
 pub struct AppOptions {
@@ -61,6 +65,8 @@ pub struct AppOptions {
     pub max_upload_bytes: Option<u64>,
     /// Where webhooks may go; as in a trial when absent.
     pub webhook_targets: Option<Targets>,
+    /// Stands between the application and its carrier.
+    pub wrap_carrier: Option<WrapCarrier>,
 }
 
 /// An application to talk to. End a test with [`TestApp::finish`].
@@ -165,7 +171,10 @@ impl TestApp {
         let store = db.store_with(Arc::clone(&clock));
         let turns = Arc::new(SharedTurns::new(store.clone()));
         let carrier = Transatel::new(account_at(&twin_url, CARRIER_TIMEOUT), Arc::clone(&clock), turns);
-        let carrier = Arc::new(carrier.expect("the adapter"));
+        let mut carrier: Arc<dyn Carrier> = Arc::new(carrier.expect("the adapter"));
+        if let Some(wrap) = options.wrap_carrier {
+            carrier = wrap(carrier);
+        }
         let name = AccountName::parse(ACCOUNT).expect("an account name");
         let accounts = [(name, Account { carrier, timeout: CARRIER_TIMEOUT })].into();
         let targets = options.webhook_targets.unwrap_or(Targets::PublicOrThisMachine);
@@ -218,6 +227,19 @@ impl TestApp {
             left_out("it needs SIMDEPOT_TWIN_URL");
         }
         self.twin.as_ref()
+    }
+
+    /// The depot behind it; `None`, with a line that says so, of a deployment.
+    pub fn depot(&self) -> Option<&Depot> {
+        if self.here.is_none() {
+            left_out("it needs an application in its own process");
+        }
+        self.here.as_ref().map(|here| &here.depot)
+    }
+
+    /// A PUT of a JSON body.
+    pub fn put(&self, path: &str, body: &Json) -> Ask {
+        self.ask(Method::PUT, path).json(body)
     }
 
     /// A request with the key of all scopes. `path` begins with a slash.

@@ -203,6 +203,20 @@ impl TestDepot {
         }
     }
 
+    /// Gives the carrier account other settings.
+    ///
+    /// # Panics
+    /// When they cannot work.
+    pub fn reconfigure(&mut self, change: impl FnOnce(&mut TransatelAccount)) {
+        let timeout = self.account().timeout;
+        let mut account = account_at(&self.twin.base_url, timeout);
+        change(&mut account);
+        let clock: Arc<dyn Clock> = self.clock.clone();
+        let turns = Arc::new(SharedTurns::new(self.depot.store.clone()));
+        let carrier = Transatel::new(account, clock, turns).expect("the adapter");
+        self.depot.accounts = Arc::new(accounts(Arc::new(carrier), timeout));
+    }
+
     /// Puts something between the depot and the adapter.
     pub fn wrap_carrier(&mut self, wrap: impl FnOnce(Arc<dyn Carrier>) -> Arc<dyn Carrier>) {
         let Account { carrier, timeout } = self.account().clone();

@@ -11,7 +11,7 @@ use actix_web::web;
 use futures_util::future::BoxFuture;
 use simdepot_application::signals::Signals;
 use simdepot_application::{
-    AppError, Depot, cancellations, deliveries, feed, holds, housekeeping, inbound, key_rotation,
+    AppError, Depot, cancellations, deliveries, feed, holds, housekeeping, inbound, key_rotation, line_jobs,
     line_operations, operations, plan_watch, reconciliation, stock_alerts, webhooks,
 };
 use tokio::sync::{Notify, watch};
@@ -100,6 +100,13 @@ const LOOPS: &[Loop] = &[
         count: Count::Workers(1),
         ..every("line_follower", Duration::from_millis(500), |depot| {
             Box::pin(async move { line_operations::follow_step(&depot).await })
+        })
+    },
+    Loop {
+        count: Count::Workers(1),
+        wake: Some(|signals| &signals.line_jobs),
+        ..every("line_jobs", Duration::from_millis(500), |depot| {
+            Box::pin(async move { line_jobs::step(&depot).await })
         })
     },
     // An event of another process is in the feed soon after.

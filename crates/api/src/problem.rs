@@ -177,6 +177,11 @@ impl Problem {
         self.0.details.code
     }
 
+    /// What is wrong with which field.
+    pub fn errors(&self) -> &[ProblemField] {
+        &self.0.details.errors
+    }
+
     /// The status of the answer.
     pub fn status(&self) -> StatusCode {
         self.0.status

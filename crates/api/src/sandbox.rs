@@ -18,18 +18,27 @@ use simdepot_domain::channel::{AccountName, NameError, PoolName};
 use simdepot_domain::clock::Clock;
 use simdepot_domain::delivery::Format;
 use simdepot_domain::import::{ImportStatus, OnError};
-use simdepot_domain::pool::{DEFAULT_SELLABLE, PoolSettings};
+use simdepot_domain::pool::PoolSettings;
 use simdepot_domain::secret::Secret;
+use simdepot_domain::sim::SimStatus;
 use thiserror::Error;
 
 /// An API key that everybody may know. It opens a sandbox, from the same machine, and nothing else.
 pub const SANDBOX_KEY: &str = "sd_test_sandbox_0000000000000000000000000000000000000000";
-/// The carrier account.
+/// The carrier account of travel eSIMs.
 pub const ACCOUNT: &str = "sandbox";
 /// The pool with the demonstration stock.
 pub const POOL: &str = "travel-world";
 /// Profiles of the demonstration stock.
 pub const LINES: u32 = 200;
+/// The carrier account of IoT lines.
+pub const IOT_ACCOUNT: &str = "sandbox-iot";
+/// The pool with its stock.
+pub const IOT_POOL: &str = "iot-fleet";
+/// Lines of its stock.
+pub const IOT_LINES: u32 = 50;
+/// Twins with different seeds have different SIMs.
+const IOT_SEED: u64 = 2;
 /// A product that every line can take.
 const PRODUCT: &str = "WW_901O_STACK_ONEOFF_EUROPE_3GB_15D";
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -59,53 +68,144 @@ pub enum SandboxError {
     Refused(String),
 }
 
-/// A carrier twin at work, and what connects to it.
+/// Carrier twins at work, and what connects to them.
 #[derive(Debug)]
 pub struct Sandbox {
-    twin: TwinServer,
-    /// What the twin signs its events with, another one at every start: a sandbox may be open to others, who must not
+    /// Travel eSIMs: Service Provider Connect.
+    travel: Demo,
+    /// IoT lines: IoT Connect with capped plans.
+    iot: Demo,
+    /// What the twins sign their events with, another one at every start: a sandbox may be open to others, who must not
     /// be able to play its carrier.
     webhook_secret: Secret,
 }
 
+/// One account of the sandbox, with its twin and its pool.
+#[derive(Debug)]
+struct Demo {
+    account: &'static str,
+    pool: &'static str,
+    title: &'static str,
+    sells: SimStatus,
+    twin: TwinServer,
+}
+
 impl Sandbox {
-    /// Starts the twin on a free port of loopback.
+    /// Starts the twins on free ports of loopback.
     ///
     /// # Errors
-    /// When it cannot listen, or the machine has no randomness.
+    /// When they cannot listen, or the machine has no randomness.
     pub fn start() -> Result<Self, SandboxError> {
-        let mut twin = Twin::new(TwinConfig::sandbox());
-        twin.add_lines(LINES);
         let mut random = [0; 32];
         getrandom::fill(&mut random).map_err(io::Error::other)?;
-        let webhook_secret = Secret::new(hex::encode(random));
-        Ok(Self { twin: TwinServer::start_with(twin, "127.0.0.1:0")?, webhook_secret })
+        let twin = |config, lines| {
+            let mut twin = Twin::new(config);
+            twin.add_lines(lines);
+            TwinServer::start_with(twin, "127.0.0.1:0")
+        };
+        let travel = Demo {
+            account: ACCOUNT,
+            pool: POOL,
+            title: "Travel eSIM, world",
+            sells: SimStatus::Preactivated,
+            twin: twin(TwinConfig::sandbox(), LINES)?,
+        };
+        let iot = Demo {
+            account: IOT_ACCOUNT,
+            pool: IOT_POOL,
+            title: "IoT lines with capped plans",
+            sells: SimStatus::Available,
+            twin: twin(TwinConfig { seed: IOT_SEED, ..TwinConfig::iot() }, IOT_LINES)?,
+        };
+        Ok(Self { travel, iot, webhook_secret: Secret::new(hex::encode(random)) })
     }
 
-    /// Lets the twin deliver its events to the API at `api`.
+    fn demos(&self) -> [&Demo; 2] {
+        [&self.travel, &self.iot]
+    }
+
+    /// Lets the twins deliver their events to the API at `api`.
     ///
     /// # Errors
     /// When `api` is no URL.
     pub fn deliver_events_to(&self, api: &str) -> Result<(), SandboxError> {
-        let url = format!("{api}/carrier-events/{ACCOUNT}");
-        let webhook = Webhook::new(&url, self.webhook_secret.clone()).map_err(SandboxError::Webhook)?;
-        self.twin.twin().set_webhook(Some(webhook));
+        for demo in self.demos() {
+            let url = format!("{api}/carrier-events/{}", demo.account);
+            let webhook = Webhook::new(&url, self.webhook_secret.clone()).map_err(SandboxError::Webhook)?;
+            demo.twin.twin().set_webhook(Some(webhook));
+        }
         Ok(())
     }
 
-    /// Where the twin is reached.
+    /// Where the twin of travel eSIMs is reached.
     pub fn twin_url(&self) -> &str {
-        &self.twin.base_url
+        &self.travel.twin.base_url
     }
 
-    /// The one carrier account, connected to the twin.
+    /// The carrier accounts, connected to the twins.
     ///
     /// # Errors
-    /// Never in practice: the settings are the twin's own.
-    pub fn accounts(&self, clock: Arc<dyn Clock>, turns: Arc<dyn Turns>) -> Result<Accounts, SandboxError> {
+    /// Never in practice: the settings are the twins' own.
+    pub fn accounts(&self, clock: &Arc<dyn Clock>, turns: &Arc<dyn Turns>) -> Result<Accounts, SandboxError> {
+        let mut accounts = Accounts::new();
+        for demo in self.demos() {
+            let account = demo.settings(self.webhook_secret.clone());
+            let carrier = Arc::new(Transatel::new(account, Arc::clone(clock), Arc::clone(turns))?);
+            accounts.insert(AccountName::parse(demo.account)?, Account { carrier, timeout: TIMEOUT });
+        }
+        Ok(accounts)
+    }
+
+    /// Makes the pools and their stock exist. On a database that has them nothing changes.
+    ///
+    /// # Errors
+    /// [`SandboxError`].
+    pub async fn stock(&self, depot: &Depot) -> Result<(), SandboxError> {
+        for demo in self.demos() {
+            demo.stock(depot).await?;
+        }
+        Ok(())
+    }
+
+    /// What a person needs to begin. `key` is how the key is written in a shell.
+    pub fn welcome(&self, api: &str, key: &str) -> String {
+        format!(
+            "\
+simdepot sandbox: no carrier is configured, twins of one stand in for it.
+
+  API      {api}/v1
+  browse   {api}/docs
+  twins    {twin}/_twin/state (travel eSIMs, pool {POOL})
+           {iot}/_twin/state (IoT lines, pool {IOT_POOL})
+  API key  {key}
+
+Order an eSIM with 3 GB in Europe; the answer has its activation code and the address of its QR code:
+
+  curl -sS {api}/v1/orders -H \"Authorization: Bearer {key}\" -H 'Content-Type: application/json' -d '{body}'
+",
+            twin = self.travel.twin.base_url,
+            iot = self.iot.twin.base_url,
+            // A fresh reference each time it is pasted: the same one again would answer the same order.
+            body = format_args!(
+                "{{\"reference\":\"demo-'$(date +%s)'\",\"lines\":[{{\"pool\":\"{POOL}\",\"product\":\"{PRODUCT}\",\"quantity\":1}}]}}"
+            ),
+        )
+    }
+
+    /// Stops the twins; blocks for a moment.
+    ///
+    /// # Errors
+    /// One had failed.
+    pub fn stop(self) -> io::Result<()> {
+        self.travel.twin.stop().and(self.iot.twin.stop())
+    }
+}
+
+impl Demo {
+    fn settings(&self, webhook_secret: Secret) -> TransatelAccount {
         let config = self.twin.twin().config().clone();
-        let account = TransatelAccount {
-            account: ACCOUNT.to_owned(),
+        TransatelAccount {
+            account: self.account.to_owned(),
             base_url: self.twin.base_url.clone(),
             client_id: config.client_id,
             client_secret: config.client_secret,
@@ -115,21 +215,15 @@ impl Sandbox {
             lines: LineSettings::default(),
             timeout: TIMEOUT,
             max_requests_per_second: CALLS_PER_SECOND,
-            webhook_secret: Some(self.webhook_secret.clone()),
+            webhook_secret: Some(webhook_secret),
             source: "simdepot".to_owned(),
-        };
-        let carrier = Arc::new(Transatel::new(account, clock, turns)?);
-        Ok(Accounts::from([(AccountName::parse(ACCOUNT)?, Account { carrier, timeout: TIMEOUT })]))
+        }
     }
 
-    /// Makes the pool and its stock exist. On a database that has them nothing changes.
-    ///
-    /// # Errors
-    /// [`SandboxError`].
-    pub async fn stock(&self, depot: &Depot) -> Result<(), SandboxError> {
-        let pool = PoolName::parse(POOL)?;
+    async fn stock(&self, depot: &Depot) -> Result<(), SandboxError> {
+        let pool = PoolName::parse(self.pool)?;
         let caller = api_keys::command_line()?;
-        match pools::create(depot, &caller, settings(pool.clone())?, None).await {
+        match pools::create(depot, &caller, self.pool_settings(pool.clone())?, None).await {
             Ok(_) | Err(AppError::PoolExists) => {}
             Err(error) => return Err(error.into()),
         }
@@ -159,53 +253,22 @@ impl Sandbox {
         }
     }
 
-    /// What a person needs to begin. `key` is how the key is written in a shell.
-    pub fn welcome(&self, api: &str, key: &str) -> String {
-        format!(
-            "\
-simdepot sandbox: no carrier is configured, a twin of one stands in for it.
-
-  API      {api}/v1
-  browse   {api}/docs
-  twin     {twin}/_twin/state
-  API key  {key}
-
-Order an eSIM with 3 GB in Europe; the answer has its activation code and the address of its QR code:
-
-  curl -sS {api}/v1/orders -H \"Authorization: Bearer {key}\" -H 'Content-Type: application/json' -d '{body}'
-",
-            twin = self.twin.base_url,
-            // A fresh reference each time it is pasted: the same one again would answer the same order.
-            body = format_args!(
-                "{{\"reference\":\"demo-'$(date +%s)'\",\"lines\":[{{\"pool\":\"{POOL}\",\"product\":\"{PRODUCT}\",\"quantity\":1}}]}}"
-            ),
-        )
+    fn pool_settings(&self, pool: PoolName) -> Result<PoolSettings, NameError> {
+        Ok(PoolSettings {
+            pool,
+            carrier_account: AccountName::parse(self.account)?,
+            name: self.title.to_owned(),
+            low_threshold: Some(50),
+            critical_threshold: Some(10),
+            safety_buffer: 0,
+            lead_time_days: None,
+            shelf_life_days: None,
+            balance_low_percent: None,
+            expiry_warning_days: None,
+            sellable_statuses: vec![self.sells],
+            activation: None,
+        })
     }
-
-    /// Stops the twin; blocks for a moment.
-    ///
-    /// # Errors
-    /// It had failed.
-    pub fn stop(self) -> io::Result<()> {
-        self.twin.stop()
-    }
-}
-
-fn settings(pool: PoolName) -> Result<PoolSettings, NameError> {
-    Ok(PoolSettings {
-        pool,
-        carrier_account: AccountName::parse(ACCOUNT)?,
-        name: "Travel eSIM, world".to_owned(),
-        low_threshold: Some(50),
-        critical_threshold: Some(10),
-        safety_buffer: 0,
-        lead_time_days: None,
-        shelf_life_days: None,
-        balance_low_percent: None,
-        expiry_warning_days: None,
-        sellable_statuses: DEFAULT_SELLABLE.to_vec(),
-        activation: None,
-    })
 }
 
 #[cfg(test)]
@@ -216,7 +279,10 @@ mod tests {
     fn the_twin_delivers_the_same_lines_at_every_start() {
         let first = Sandbox::start().unwrap();
         let second = Sandbox::start().unwrap();
-        assert_eq!(first.twin.twin().delivery_file(None), second.twin.twin().delivery_file(None));
+        assert_eq!(
+            first.travel.twin.twin().delivery_file(None),
+            second.travel.twin.twin().delivery_file(None)
+        );
         assert_ne!(first.twin_url(), second.twin_url());
     }
 
@@ -224,7 +290,7 @@ mod tests {
     fn the_twin_delivers_its_events_to_the_account_s_endpoint() {
         let (sandbox, other) = (Sandbox::start().unwrap(), Sandbox::start().unwrap());
         sandbox.deliver_events_to("http://127.0.0.1:8080").unwrap();
-        let webhook = sandbox.twin.twin().webhook().cloned().unwrap();
+        let webhook = sandbox.travel.twin.twin().webhook().cloned().unwrap();
         assert_eq!(webhook.url, "http://127.0.0.1:8080/carrier-events/sandbox");
         assert_eq!(webhook.secret, sandbox.webhook_secret);
         assert_ne!(sandbox.webhook_secret, other.webhook_secret);
@@ -235,7 +301,9 @@ mod tests {
     #[test]
     fn the_welcome_holds_a_line_that_can_be_pasted() {
         let sandbox = Sandbox::start().unwrap();
-        assert!(sandbox.twin.twin().config().products.iter().any(|product| product.product_id == PRODUCT));
+        assert!(
+            sandbox.travel.twin.twin().config().products.iter().any(|product| product.product_id == PRODUCT)
+        );
         let text = sandbox.welcome("http://127.0.0.1:8080", SANDBOX_KEY);
         let line = text.lines().find(|line| line.trim_start().starts_with("curl")).unwrap();
         let body = line.split("-d '").nth(1).unwrap().trim_end_matches('\'').replace("'$(date +%s)'", "1");

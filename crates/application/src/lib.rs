@@ -26,6 +26,7 @@ pub mod imports;
 pub mod in_flight;
 pub mod inbound;
 pub mod key_rotation;
+pub mod line_jobs;
 mod line_learning;
 pub mod line_operations;
 pub mod lines;

@@ -25,6 +25,8 @@ pub struct Signals {
     pub work: Notify,
     /// There may be a command to a line to carry out or to follow.
     pub lines: Notify,
+    /// There may be a line job to go on with.
+    pub line_jobs: Notify,
     /// The last number of the feed that this process has heard of.
     feed: AtomicI64,
     /// There may be a carrier's event to apply.

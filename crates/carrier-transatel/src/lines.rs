@@ -5,6 +5,7 @@ use simdepot_domain::carrier::{
     TransactionReading, UNSUPPORTED, UsageQuery, UsageReading,
 };
 use simdepot_domain::iccid::Iccid;
+use tokio::time::{Instant, timeout_at};
 
 use crate::account::is_dots;
 use crate::adapter::Transatel;
@@ -20,6 +21,7 @@ impl Transatel {
     /// Sends a command, once.
     pub(crate) async fn send_command(&self, order: &LineOrder) -> Commanded {
         let settings = &self.gateway.account().lines;
+        let deadline = Instant::now() + self.gateway.account().timeout;
         let (request, endpoint) = match command::request(order, settings) {
             Ok(ready) => ready,
             Err(refusal) => return Answered::Refused(refusal),
@@ -29,8 +31,10 @@ impl Transatel {
             Err(failure) => return unanswered(failure),
         };
         match command::parse(&answer, order, endpoint, settings) {
-            // Surely not done; now whether it is worth another try.
-            Answered::NotTaken(_) if self.is_closed(&request, &answer).await => {
+            // Surely not done; now whether it is worth another try, within the time that one call has.
+            Answered::NotTaken(_)
+                if timeout_at(deadline, self.is_closed(&request, &answer)).await.unwrap_or(false) =>
+            {
                 let code = Problem::of(&answer).code();
                 let method = request.method.as_str();
                 let detail = Some(format!("the account may not {method} here: {ASK_FOR}"));

@@ -127,6 +127,13 @@ pub fn activation_code(
     Ok(Some(code))
 }
 
+#[derive(Queryable)]
+struct SealedPins {
+    data_key_id: Uid,
+    pin: Option<Vec<u8>>,
+    puk: Option<Vec<u8>>,
+}
+
 /// Opens the PIN and the PUK that were delivered with a profile.
 ///
 /// # Errors
@@ -136,12 +143,12 @@ pub fn pin_and_puk(
     vault: &Vault,
     profile: &Profile,
 ) -> Result<(Option<Secret>, Option<Secret>)> {
-    let row: Option<(Uid, Option<Vec<u8>>, Option<Vec<u8>>)> = profile_secrets::table
+    let sealed = profile_secrets::table
         .find(profile.id)
         .select((profile_secrets::data_key_id, profile_secrets::pin, profile_secrets::puk))
         .first(conn.db)
         .optional()?;
-    let Some((key_id, pin, puk)) = row else {
+    let Some(SealedPins { data_key_id: key_id, pin, puk }) = sealed else {
         return Ok((None, None));
     };
     if pin.is_none() && puk.is_none() {

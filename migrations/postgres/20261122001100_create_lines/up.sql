@@ -47,13 +47,19 @@ CREATE TABLE service_profiles (
 CREATE TABLE line_jobs (
     id              uuid NOT NULL PRIMARY KEY,
     channel         text NOT NULL,
+    -- Whether the key that made it saw the whole stock, or only what its channel has.
+    all_stock       boolean NOT NULL,
     operation       text NOT NULL,
     status          text NOT NULL CHECK (status IN ('running', 'paused', 'completed')),
     total           bigint NOT NULL,
+    -- Rows whose operation is open.
+    running         bigint NOT NULL DEFAULT 0,
     -- Rows that have their result.
     done            bigint NOT NULL DEFAULT 0,
     refused         bigint NOT NULL DEFAULT 0,
     needs_attention bigint NOT NULL DEFAULT 0,
+    -- How far the queue was gone through: what cannot be told yet is passed over, and is looked at in the next round.
+    passed          bigint NOT NULL DEFAULT 0,
     -- When a worker looks at it again, and which one has it.
     run_at          timestamptz NOT NULL,
     lease_token     uuid,
@@ -63,9 +69,11 @@ CREATE TABLE line_jobs (
     updated_at      timestamptz NOT NULL,
     finished_at     timestamptz,
     CHECK ((finished_at IS NULL) = (status <> 'completed')),
+    CHECK (running >= 0 AND running + done + refused + needs_attention <= total),
     CHECK ((lease_token IS NULL) = (lease_until IS NULL))
 );
-CREATE INDEX line_jobs_due ON line_jobs (run_at) WHERE status <> 'completed';
+-- What a person still decides is corrected in a completed job as well.
+CREATE INDEX line_jobs_due ON line_jobs (run_at) WHERE status = 'running' OR running > 0 OR needs_attention > 0;
 CREATE INDEX line_jobs_by_channel ON line_jobs (channel, id);
 
 CREATE TABLE line_job_rows (
@@ -82,4 +90,6 @@ CREATE TABLE line_job_rows (
 -- A SIM is once in a job.
 CREATE UNIQUE INDEX line_job_rows_once ON line_job_rows (job_id, iccid);
 CREATE INDEX line_job_rows_queued ON line_job_rows (job_id, position) WHERE status = 'queued';
-CREATE INDEX line_job_rows_running ON line_job_rows (job_id, position) WHERE status = 'running';
+CREATE INDEX line_job_rows_open ON line_job_rows (job_id, position) WHERE status IN ('running', 'needs_attention');
+-- An operation carries out one row.
+CREATE UNIQUE INDEX line_job_rows_by_operation ON line_job_rows (operation_id) WHERE operation_id IS NOT NULL;

@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use chrono::TimeDelta;
 use simdepot_application::depot::{Account, WorkSettings};
 use simdepot_application::{
-    AppError, Depot, cancellations, deliveries, feed, holds, housekeeping, inbound, line_operations,
-    operations, reconciliation, stock_alerts, webhooks,
+    AppError, Depot, cancellations, deliveries, feed, holds, housekeeping, inbound, line_jobs,
+    line_operations, operations, reconciliation, stock_alerts, webhooks,
 };
 use simdepot_carrier_transatel::{LineSettings, Transatel, TransatelAccount};
 use simdepot_carrier_twin::TwinConfig;
@@ -171,6 +171,7 @@ impl Surroundings {
         plain("inbound", 1_000, |depot| Box::pin(async move { inbound::step(&depot).await }));
         plain("sweep", 5_000, |depot| Box::pin(async move { reconciliation::sweep::step(&depot).await }));
         plain("reconciliation", 1_000, |depot| Box::pin(async move { reconciliation::step(&depot).await }));
+        plain("line jobs", 1_000, |depot| Box::pin(async move { line_jobs::step(&depot).await }));
         plain("feed", 5_000, |depot| Box::pin(async move { feed::step(&depot).await }));
         plain("stock alerts", 10_000, |depot| {
             Box::pin(async move { stock_alerts::step(&depot).await.map(|()| false) })

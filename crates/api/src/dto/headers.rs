@@ -82,6 +82,7 @@ paths! {
     OperationPath { id: OperationId, "The operation." }
     ImportPath { id: ImportId, "The import." }
     ReconciliationPath { id: ReconciliationId, "The reconciliation." }
+    LineJobPath { id: LineJobId, "The job." }
     AccountPath { account: AccountName, "The carrier account, as the configuration names it." }
     ApiKeyPath { id: ApiKeyId, "The key." }
     WebhookEndpointPath { id: WebhookEndpointId, "The endpoint." }

@@ -45,6 +45,7 @@ identifiers! {
     ImportId: "Id of an import.", "^imp_[0-7][0-9a-hjkmnp-tv-z]{25}$", "imp_01kamdz6m4e9vt6hjgq3b5n2ya";
     EventId: "Id of an event.", "^evt_[0-7][0-9a-hjkmnp-tv-z]{25}$", "evt_01kamf2r90e1w8k3c5t7y9n2bd";
     ReconciliationId: "Id of a reconciliation.", "^rec_[0-7][0-9a-hjkmnp-tv-z]{25}$", "rec_01kamf2r8zfq0sh2v2y5n0c8rd";
+    LineJobId: "Id of a line job.", "^job_[0-7][0-9a-hjkmnp-tv-z]{25}$", "job_01kamf2r8zfq0sh2v2z6p1d9sf";
     ApiKeyId: "Id of an API key.", "^key_[0-7][0-9a-hjkmnp-tv-z]{25}$", "key_01kamcw9q7fd8rsqv1a6x0e4mz";
     WebhookEndpointId: "Id of a webhook endpoint.", "^whe_[0-7][0-9a-hjkmnp-tv-z]{25}$", "whe_01kamd3t5qe0r9v7m2h8x4j6zp";
     Iccid: "ICCID: 19 or 20 digits.", "^[0-9]{19,20}$", "8988247000000210014";
@@ -72,6 +73,7 @@ mod tests {
             "ImportId" => text.parse::<id::ImportId>().is_ok(),
             "EventId" => text.parse::<id::EventId>().is_ok(),
             "ReconciliationId" => text.parse::<id::ReconciliationId>().is_ok(),
+            "LineJobId" => text.parse::<id::LineJobId>().is_ok(),
             "ApiKeyId" => text.parse::<id::ApiKeyId>().is_ok(),
             "WebhookEndpointId" => text.parse::<id::WebhookEndpointId>().is_ok(),
             "Iccid" => text.parse::<iccid::Iccid>().is_ok_and(|iccid| iccid.luhn_ok()),

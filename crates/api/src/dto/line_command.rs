@@ -1,7 +1,5 @@
 //! Commands to lines.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 use simdepot_application::AppError;
 use simdepot_application::line_operations::{self, LineRequest};
@@ -15,27 +13,6 @@ use super::identifiers;
 use super::service_profile::LineOption;
 use super::text;
 use super::words::SimStatus;
-
-/// Options to set: a list, or an object of names and values.
-#[derive(Debug, Clone, Deserialize, ToSchema)]
-#[serde(untagged)]
-pub enum LineOptions {
-    /// As the carrier lists them.
-    List(Vec<LineOption>),
-    /// Names and values.
-    Object(BTreeMap<String, String>),
-}
-
-impl LineOptions {
-    fn into_domain(self) -> Vec<line::LineOption> {
-        match self {
-            Self::List(options) => options.into_iter().map(Into::into).collect(),
-            Self::Object(options) => {
-                options.into_iter().map(|(name, value)| line::LineOption { name, value }).collect()
-            }
-        }
-    }
-}
 
 /// What a line is set up with. Everything may be left out: the account's rate plan and the carrier's defaults stand then,
 /// and at a modification what is left out stays as it is.
@@ -54,8 +31,11 @@ pub struct SetupRequest {
     #[validate(length(min = 1, max = 100), custom(function = "text::single_line"))]
     #[schema(min_length = 1, max_length = 100)]
     pub service_profile: Option<String>,
-    /// The options to set.
-    pub options: Option<LineOptions>,
+    /// The options to set; at most 500.
+    #[serde(default)]
+    #[validate(length(max = 500))]
+    #[schema(max_items = 500)]
+    pub options: Vec<LineOption>,
     /// The group.
     #[validate(length(min = 1, max = 100), custom(function = "text::single_line"))]
     #[schema(min_length = 1, max_length = 100)]
@@ -76,7 +56,7 @@ impl SetupRequest {
     fn setup(self) -> (LineSetup, Option<String>) {
         let setup = LineSetup {
             rate_plan: self.rate_plan,
-            options: self.options.map(LineOptions::into_domain).unwrap_or_default(),
+            options: self.options.into_iter().map(Into::into).collect(),
             group: self.group,
             external_reference: self.external_reference,
             country_of_residence: self.country_of_residence,
@@ -111,6 +91,7 @@ impl SetupRequest {
 /// A command without further data.
 #[derive(Debug, Default, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"dry_run": false}))]
 pub struct PlainRequest {
     /// Only tell what would be done.
     #[serde(default)]

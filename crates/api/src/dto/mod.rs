@@ -15,6 +15,7 @@ pub mod identifiers;
 pub mod import;
 pub mod line;
 pub mod line_command;
+pub mod line_job;
 pub mod operation;
 pub mod order;
 pub mod order_resolution;

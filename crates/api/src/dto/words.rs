@@ -137,6 +137,9 @@ words! {
     /// Status of a delivery: `failed` was given up after its last try.
     DeliveryStatus = webhook::DeliveryStatus { Pending, Delivered, Failed }
 
+    /// Status of a line job: a paused one tells no further line, a completed one has a result for each.
+    LineJobStatus = line_job::LineJobStatus { Running, Paused, Completed }
+
     /// What a key may do.
     Scope = channel::Scope { Storefront, Stock, Lines, Secrets, Devices, Events, Admin }
 }

@@ -13,6 +13,7 @@ mod events;
 mod holds;
 pub(crate) mod imports;
 mod line_commands;
+mod line_jobs;
 mod lines;
 mod operations;
 mod orders;
@@ -40,6 +41,7 @@ pub fn configure(config: &mut ServiceConfig) {
         .configure(bundles::configure)
         .configure(imports::configure)
         .configure(line_commands::configure)
+        .configure(line_jobs::configure)
         .configure(lines::configure)
         .configure(rate_plans::configure)
         .configure(service_profiles::configure)

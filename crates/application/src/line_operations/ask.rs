@@ -153,7 +153,14 @@ async fn look(depot: &Depot, target: &Target) -> Sightings {
 }
 
 /// The command with its service profile and rate plan, checked against what the rate plan allows.
-fn complete(conn: &mut Conn<'_>, rules: &LineRules, asked: &LineRequest) -> Result<LineCommand, AppError> {
+///
+/// # Errors
+/// [`AppError::Invalid`]; [`AppError::NotFound`] for a service profile that does not exist.
+pub(crate) fn complete(
+    conn: &mut Conn<'_>,
+    rules: &LineRules,
+    asked: &LineRequest,
+) -> Result<LineCommand, AppError> {
     let name = asked.service_profile.as_deref();
     let mut command = asked.command.clone();
     if let LineCommand::Activate(setup) | LineCommand::Modify(setup) | LineCommand::TestMode(setup) =
@@ -220,6 +227,20 @@ pub(crate) struct Placing<'a> {
     pub(crate) command: &'a LineCommand,
     /// Contact data, sealed.
     pub(crate) sealed: Option<Vec<u8>>,
+}
+
+/// Whether the stock lets a command be placed, apart from open operations.
+///
+/// # Errors
+/// [`AppError::InvalidTransition`] for a profile that the command may not take into use; [`AppError::Invalid`] for a SIM
+/// that cannot take a line over.
+pub(crate) fn may_place(
+    conn: &mut Conn<'_>,
+    account: &AccountName,
+    profile: &Profile,
+    command: &LineCommand,
+) -> Result<(), AppError> {
+    books::check(conn, account, profile, command)
 }
 
 /// Writes a command to a locked profile's line down, in the caller's transaction: what it takes into use leaves the stock

@@ -8,6 +8,7 @@ mod chain;
 mod checkpoints;
 mod imports;
 mod keys;
+mod line_jobs;
 mod orders;
 mod profiles;
 mod reservations;
@@ -58,6 +59,8 @@ pub struct Report {
     pub endpoints: u64,
     /// Reconciliations compared.
     pub reconciliations: u64,
+    /// Line jobs compared.
+    pub line_jobs: u64,
     /// Rate plans compared.
     pub rate_plans: u64,
     /// Service profiles compared.
@@ -120,6 +123,7 @@ pub async fn run_against(
     walk::verify::<keys::ApiKeys>(depot, &mut report, progress).await?;
     walk::verify::<keys::Endpoints>(depot, &mut report, progress).await?;
     walk::verify::<keys::Reconciliations>(depot, &mut report, progress).await?;
+    walk::verify::<line_jobs::LineJobs>(depot, &mut report, progress).await?;
     walk::verify::<catalogues::RatePlans>(depot, &mut report, progress).await?;
     walk::verify::<catalogues::ServiceProfiles>(depot, &mut report, progress).await?;
     walk::verify_subjects(depot, &mut report, progress).await?;

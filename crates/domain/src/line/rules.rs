@@ -103,11 +103,9 @@ fn row(action: LineAction) -> Row {
         LineAction::LeaveTariffHoliday => ("leave-tariff-holiday", &[TariffHoliday], Some(Active)),
         LineAction::TestMode => ("test-mode-once-from-available", &[Available], Some(TestMode)),
         LineAction::LeaveTestMode => ("leave-test-mode", &[TestMode], Some(Active)),
-        LineAction::SetContact => (
-            "contact-of-a-subscriber",
-            &[SimStatus::Loaded, Preactivated, TestMode, Active, Suspended, TariffHoliday],
-            None,
-        ),
+        LineAction::SetContact => {
+            ("contact-of-a-subscriber", &[Preactivated, TestMode, Active, Suspended, TariffHoliday], None)
+        }
     };
     Row { rule, from, to }
 }

@@ -268,6 +268,29 @@ pub fn of_keys(conn: &mut Conn<'_>, account: &AccountName, keys: &[&str]) -> Res
     profiles_of(found.load(conn.db)?)
 }
 
+/// The profiles by the keys of their SIMs ([`Iccid::key`]), whatever their account.
+///
+/// # Errors
+/// When one cannot be read.
+pub fn of_sims(conn: &mut Conn<'_>, keys: &[&str]) -> Result<Vec<Profile>> {
+    let found = profiles::table.filter(profiles::sim_key.eq_any(keys)).order(profiles::id);
+    profiles_of(found.load(conn.db)?)
+}
+
+/// Those of the profiles that are allocated to orders of `channel` now.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn of_channel(conn: &mut Conn<'_>, ids: &[i64], channel: &ChannelName) -> Result<Vec<i64>> {
+    let owned = allocations::table
+        .inner_join(orders::table.on(orders::id.eq(allocations::order_id)))
+        .filter(allocations::profile_id.eq_any(ids))
+        .filter(allocations::ended_at.is_null())
+        .filter(orders::channel.eq(channel.as_str()))
+        .select(allocations::profile_id);
+    Ok(owned.load(conn.db)?)
+}
+
 /// The next profile by row, if any.
 ///
 /// # Errors

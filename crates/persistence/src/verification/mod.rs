@@ -61,9 +61,9 @@ const INVARIANTS: &[(&str, &str)] = &[
          (SELECT 1 FROM allocations a WHERE a.order_id = o.id AND a.ended_at IS NULL)",
     ),
     (
-        "an open operation belongs to a live allocation or a bundle",
+        "an open sale belongs to a live allocation or a bundle",
         "SELECT COUNT(*) AS n FROM operations x LEFT JOIN allocations a ON a.id = x.allocation_id \
-         WHERE x.status IN ('pending', 'sent', 'accepted', 'unknown', 'needs_attention') \
+         WHERE x.lane = 'sale' AND x.status IN ('pending', 'sent', 'accepted', 'unknown', 'needs_attention') \
          AND ((x.allocation_id IS NOT NULL AND a.ended_at IS NOT NULL) OR (x.allocation_id IS NULL AND x.bundle_id IS NULL))",
     ),
     (
@@ -100,6 +100,26 @@ const INVARIANTS: &[(&str, &str)] = &[
         "a converted hold has its order",
         "SELECT COUNT(*) AS n FROM holds h LEFT JOIN orders o ON o.id = h.order_id \
          WHERE h.status = 'converted' AND (o.id IS NULL OR o.channel <> h.channel)",
+    ),
+    (
+        "a line job counts its rows",
+        "SELECT COUNT(*) AS n FROM line_jobs j JOIN (SELECT job_id, COUNT(*) AS total, \
+         SUM(CASE WHEN status = 'running' THEN 1 ELSE 0 END) AS running, \
+         SUM(CASE WHEN status = 'done' THEN 1 ELSE 0 END) AS done, \
+         SUM(CASE WHEN status = 'refused' THEN 1 ELSE 0 END) AS refused, \
+         SUM(CASE WHEN status = 'needs_attention' THEN 1 ELSE 0 END) AS needs_attention \
+         FROM line_job_rows GROUP BY job_id) r ON r.job_id = j.id \
+         WHERE j.total <> r.total OR j.running <> r.running OR j.done <> r.done OR j.refused <> r.refused \
+         OR j.needs_attention <> r.needs_attention",
+    ),
+    (
+        "a row of a line job that was told has its operation, on its SIM",
+        "SELECT COUNT(*) AS n FROM line_job_rows r LEFT JOIN operations x ON x.id = r.operation_id \
+         LEFT JOIN profiles p ON p.id = x.profile_id \
+         WHERE (r.status = 'queued' AND r.operation_id IS NOT NULL) \
+         OR (r.status IN ('running', 'done', 'needs_attention') AND x.id IS NULL) \
+         OR (r.status = 'done' AND x.status <> 'done') \
+         OR (x.id IS NOT NULL AND (x.lane <> 'line' OR SUBSTR(p.iccid, 1, 19) <> SUBSTR(r.iccid, 1, 19)))",
     ),
 ];
 

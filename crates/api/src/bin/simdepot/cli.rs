@@ -55,6 +55,9 @@ pub(crate) enum Command {
         /// Its address
         #[arg(long, default_value = "127.0.0.1:8090")]
         listen: SocketAddr,
+        /// Which account it plays: travel eSIMs, or IoT lines that may be managed
+        #[arg(long, value_enum, default_value_t = TwinOffer::Travel)]
+        offer: TwinOffer,
         /// Lines that it begins with
         #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
         lines: u32,
@@ -149,6 +152,15 @@ fn one_of<T: FromStr + VariantArray + Display>(text: &str) -> Result<T, String> 
     })
 }
 
+/// Which of Transatel's offers a twin plays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum TwinOffer {
+    /// Service Provider Connect.
+    Travel,
+    /// IoT Connect with capped plans.
+    Iot,
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -196,8 +208,12 @@ mod tests {
 
     #[test]
     fn the_twin_listens_on_loopback_unless_told() {
-        let Some(Command::Twin { listen, lines, .. }) = parse("twin").unwrap() else { panic!("a twin") };
-        assert_eq!((listen.to_string().as_str(), lines), ("127.0.0.1:8090", 200));
+        let Some(Command::Twin { listen, lines, offer, .. }) = parse("twin").unwrap() else {
+            panic!("a twin")
+        };
+        assert_eq!((listen.to_string().as_str(), lines, offer), ("127.0.0.1:8090", 200, TwinOffer::Travel));
+        let iot = parse("twin --offer iot").unwrap();
+        assert!(matches!(iot, Some(Command::Twin { offer: TwinOffer::Iot, .. })));
         let wired = parse("twin --webhook-url http://127.0.0.1:8080/x --webhook-secret SESAME").unwrap();
         assert!(!format!("{wired:?}").contains("SESAME"));
         assert!(parse("twin --webhook-url http://127.0.0.1:8080/x").is_err());

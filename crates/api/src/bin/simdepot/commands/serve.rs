@@ -36,7 +36,7 @@ pub(super) async fn run() -> anyhow::Result<Outcome> {
     let store = setup::store(&config, config.migrate).await?;
     let turns = setup::turns(&store);
     let accounts = match &sandbox {
-        Some(sandbox) => sandbox.accounts(setup::clock(), turns)?,
+        Some(sandbox) => sandbox.accounts(&setup::clock(), &turns)?,
         None => accounts::connect(&config.carriers, &setup::clock(), &turns)?,
     };
     let mut depot = setup::assemble(store, accounts);

@@ -55,6 +55,7 @@ fn document(report: &Report) -> String {
         "bundles": report.bundles, "operations": report.operations, "batches": report.batches,
         "pools": report.pools, "holds": report.holds, "api_keys": report.api_keys,
         "webhook_endpoints": report.endpoints, "reconciliations": report.reconciliations,
+        "line_jobs": report.line_jobs,
         "rate_plans": report.rate_plans, "service_profiles": report.service_profiles,
         "subjects": report.subjects, "events": report.events, "feed": report.entries,
         "checkpoints": report.checkpoints, "findings": findings,
@@ -64,13 +65,13 @@ fn document(report: &Report) -> String {
 
 fn text(report: &Report) -> String {
     let Report { profiles, secrets, orders, bundles, operations, batches, pools, holds, .. } = report;
-    let Report { api_keys, endpoints, reconciliations, subjects, events, entries, .. } = report;
+    let Report { api_keys, endpoints, reconciliations, line_jobs, subjects, events, entries, .. } = report;
     let Report { checkpoints, findings, .. } = report;
     let mut text = format!(
         "{profiles} profiles, {orders} orders, {bundles} bundles, {operations} operations, {batches} batches, {pools} \
-         pools and {holds} holds recomputed from {events} events\n{api_keys} API keys, {endpoints} webhook endpoints and \
-         {reconciliations} reconciliations compared with theirs\n{subjects} subjects of the ledger looked for, {secrets} \
-         sealed secrets opened\n{entries} entries of the feed recomputed, {checkpoints} checkpoints compared\n"
+         pools and {holds} holds recomputed from {events} events\n{api_keys} API keys, {endpoints} webhook endpoints, \
+         {reconciliations} reconciliations and {line_jobs} line jobs compared with theirs\n{subjects} \
+         subjects of the ledger looked for, {secrets} sealed secrets opened\n{entries} entries of the feed recomputed, {checkpoints} checkpoints compared\n"
     );
     for finding in findings {
         text.push_str(&format!("difference: {}\n", finding.what));
