@@ -59,14 +59,12 @@ impl SimStatus {
     /// What it means.
     pub fn meaning(self) -> Meaning {
         let (network, billing) = match self {
-            Self::Available | Self::Loaded => ("off", "off"),
+            Self::Available | Self::Loaded | Self::TariffHoliday | Self::Ceased => ("off", "off"),
             Self::Preactivated => ("on, limited: the first use activates the line", "off"),
             Self::Active => ("on", "on"),
             Self::Suspended => ("off", "on"),
             Self::TestMode => ("on, up to a quota", "off"),
-            Self::TariffHoliday => ("off", "off"),
             Self::Terminated => ("off, for ever", "off"),
-            Self::Ceased => ("off", "off"),
         };
         Meaning { network, billing }
     }

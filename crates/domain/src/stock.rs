@@ -160,13 +160,12 @@ pub fn apply(
             return refuse(TransitionRefusal::PastSellBy);
         }
         (S::Available, C::Hold) => S::Held,
-        (S::Available | S::Held, C::Allocate) => S::Allocated,
+        (S::Available | S::Held, C::Allocate) | (S::Quarantined, C::TakeOver) => S::Allocated,
         (S::Allocated, C::Return(proof)) if proof.is_complete() => S::Available,
         (S::Held, C::ReleaseHold) | (S::Quarantined, C::CompleteDelivery | C::Release) => S::Available,
         (S::Allocated, C::Return(_) | C::Substitute) | (S::Available | S::Held, C::Quarantine) => {
             S::Quarantined
         }
-        (S::Quarantined, C::TakeOver) => S::Allocated,
         (S::Available | S::Held | S::Allocated | S::Quarantined, C::Retire) => S::Retired,
         (
             S::Available,

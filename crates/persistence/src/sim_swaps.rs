@@ -70,6 +70,7 @@ pub fn line_of(conn: &mut Conn<'_>, profile_id: i64) -> Result<Vec<i64>> {
     Ok(line)
 }
 
+#[derive(Clone, Copy)]
 enum Way {
     Back,
     On,
