@@ -105,8 +105,8 @@ on_both_databases! {
         let balances = bundle.balances.iter().map(renewed).collect();
         let expires_at = bundle.expires_at.map(|at| at + TimeDelta::days(30));
         let seen = BundleSeen { balances: Some(balances), expires_at, ..BundleSeen::default() };
-        let known = bundle.clone();
-        test.depot.store.write(move |conn| bundles::observe(conn, &known, &seen, Utc::now())).await.unwrap();
+        let (known, now) = (bundle.clone(), test.depot.now());
+        test.depot.store.write(move |conn| bundles::observe(conn, &known, &seen, now)).await.unwrap();
         watch(&test, Some(20), Some(300)).await;
         assert!(plan_watch::step(&test.depot).await.unwrap(), "its end is told by the clock, with all there is to tell");
         let told = warnings(&test, &bundle).await;
@@ -125,7 +125,7 @@ on_both_databases! {
         assert!(plan_watch::step(&test.depot).await.unwrap());
         let expires_at = bundle.expires_at.unwrap();
         let told = Fact::BundleExpiresSoon { iccid: line.iccid.clone(), expires_at };
-        assert_eq!(warnings(&test, &bundle).await, [told.clone()]);
+        assert_eq!(warnings(&test, &bundle).await, [told]);
         assert!(!plan_watch::step(&test.depot).await.unwrap(), "once");
         // Moved: another end. A sighting tells of it, or the clock.
         let id = bundle.id;
