@@ -276,8 +276,7 @@ fn sightings(profile: &Profile, told: &CarrierEvent, received_at: DateTime<Utc>)
     let observed_at = told.at.unwrap_or(received_at);
     let sim_status = match &told.news {
         News::Line(news) if news.failed.is_none() => news.sim_status,
-        News::Line(_) => None,
-        News::Esim(..) | News::Bundle(_) | News::Nothing => None,
+        News::Line(_) | News::Esim(..) | News::Bundle(_) | News::Nothing => None,
     };
     // A number fills a gap. It does not replace one: the event may be older than a swap.
     let msisdn = told.msisdn.clone().filter(|_| profile.msisdn.is_none());

@@ -335,7 +335,7 @@ impl<'a> Telling<'a> {
         }
         let id = OperationId::generate(self.depot.ids.as_ref());
         let placing = Placing { id, account: &account, command: &row.command, sealed: None };
-        place(conn, self.depot, profile, placing)?;
+        place(conn, self.depot, &profile, placing)?;
         Ok(Turn::Placed(id))
     }
 

@@ -81,7 +81,7 @@ pub async fn command(
             let id = OperationId::generate(work.ids.as_ref());
             let sealed = seal(&work, &target.account, id, asked.contact.as_ref())?;
             let placing = Placing { id, account: &target.account, command: &command, sealed };
-            place(conn, &work, profile, placing)?;
+            place(conn, &work, &profile, placing)?;
             idempotency::record(conn, &work, &caller, key.as_ref(), 202, &id.to_string())?;
             Ok(id)
         });
@@ -187,10 +187,10 @@ fn check(
         return Ok(None);
     };
     let suspended_by = lines::find(conn, profile.id)?.and_then(|line| line.details.suspended_by);
-    rules.check(command.action(), status, suspended_by).map_err(forbidden)
+    rules.check(command.action(), status, suspended_by).map_err(|broken| forbidden(&broken))
 }
 
-pub(super) fn forbidden(broken: RuleBroken) -> AppError {
+fn forbidden(broken: &RuleBroken) -> AppError {
     AppError::InvalidTransition {
         from: broken.from.to_string(),
         command: broken.action.to_string(),
@@ -248,7 +248,7 @@ pub(crate) fn may_place(
 pub(crate) fn place(
     conn: &mut Conn<'_>,
     depot: &Depot,
-    profile: Profile,
+    profile: &Profile,
     placing: Placing<'_>,
 ) -> Result<(), AppError> {
     let Placing { id, account, command, sealed } = placing;
@@ -269,7 +269,7 @@ pub(crate) fn place(
         },
         &iccid,
     )?;
-    books::take_into_use(conn, depot, account, &profile, command)
+    books::take_into_use(conn, depot, account, profile, command)
 }
 
 fn write_down(

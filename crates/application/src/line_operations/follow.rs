@@ -129,7 +129,7 @@ impl Look<'_> {
     async fn by_line(&self, account: &Account, command: &LineCommand, word: Word) -> Ended {
         match word {
             Word::Unreachable(why) => self.open(why),
-            Word::Pending(status) => self.pending(status),
+            Word::Pending(status) => self.pending(&status),
             Word::Done => {
                 let evidence = json!({ "source": "transaction", "transaction": self.transaction() });
                 let seen = self.read(account, self.profile).await.ok().flatten();
@@ -221,12 +221,12 @@ impl Look<'_> {
     }
 
     /// The carrier works on it: asked for less and less often, and left to a person after a day.
-    fn pending(&self, status: String) -> Ended {
+    fn pending(&self, status: &str) -> Ended {
         let since = self.operation.sent_at.unwrap_or(self.operation.created_at);
         let scheduled = action_of(self.operation) == Some(LineAction::TariffHoliday);
         let longest = if scheduled { LONGEST_SCHEDULE } else { self.depot.work.transaction_give_up };
         let known =
-            Known { last_word: Some(status.clone()), nothing_since: None, ..Known::of(self.operation) };
+            Known { last_word: Some(status.to_owned()), nothing_since: None, ..Known::of(self.operation) };
         if self.now - since > longest {
             let detail = format!(
                 "the carrier has worked on it since {since} and says {status}; decide with POST \

@@ -145,7 +145,7 @@ fn decide(
         });
     };
     let order = LineOrder { iccid: profile.iccid.clone(), rate_plan, command: command.clone(), contact };
-    Decision::Send(Box::new((Order::Line(order), before)))
+    Decision::Send(Box::new((Order::Line(Box::new(order)), before)))
 }
 
 fn unseal(depot: &Depot, operation: &Operation) -> Result<Option<Contact>, AppError> {

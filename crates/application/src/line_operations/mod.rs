@@ -41,7 +41,7 @@ use crate::error::AppError;
 /// What the carrier is told.
 #[derive(Debug, Clone)]
 enum Order {
-    Line(LineOrder),
+    Line(Box<LineOrder>),
     Bundle(BundleChangeOrder),
 }
 

@@ -103,7 +103,7 @@ pub(super) async fn record(
                 tracing::info!(operation = %operation.id, outcome, %error, "a command was decided by somebody else");
             }
             Err(error) => {
-                tracing::error!(operation = %operation.id, outcome, %error, "a command's outcome is not recorded")
+                tracing::error!(operation = %operation.id, outcome, %error, "a command's outcome is not recorded");
             }
         }
     }

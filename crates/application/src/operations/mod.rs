@@ -143,7 +143,7 @@ async fn lease(depot: &Depot, account: AccountName) -> Result<Option<Lease>, App
 async fn carry_out(depot: &Depot, lease: Lease) -> Result<(), AppError> {
     let started = tokio::time::Instant::now();
     match gather::gather(depot, &lease).await? {
-        gather::Decision::Send(plan) => send::send(depot, lease, *plan, started).await,
+        gather::Decision::Send(plan) => Box::pin(send::send(depot, lease, *plan, started)).await,
         gather::Decision::Taken(found) => {
             // An earlier sending was taken after all, and is listed only now.
             let found = conclude::Found::in_inventory(&found);
