@@ -7,6 +7,7 @@
 pub mod activation;
 mod adoption;
 pub mod api_keys;
+mod batch;
 mod bundle_sightings;
 pub mod bundles;
 pub mod caller;

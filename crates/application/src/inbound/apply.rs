@@ -14,8 +14,9 @@ use simdepot_persistence::profiles::{self, Profile};
 use simdepot_persistence::{Conn, StoreError, pools};
 
 use crate::adoption::{self, Known, Met, Stranger};
+use crate::batch::write_each;
 use crate::bundle_sightings::{self, Told};
-use crate::depot::Depot;
+use crate::depot::{Account, Depot};
 use crate::error::AppError;
 use crate::line_operations;
 use crate::observations::{Sightings, learn_from};
@@ -24,7 +25,7 @@ use crate::reconciliation::sweep;
 use crate::stock_watch;
 
 /// Events per step.
-const BATCH: i64 = 20;
+const BATCH: i64 = 64;
 /// How long a worker has a taken event for itself.
 const TURN: TimeDelta = TimeDelta::seconds(60);
 /// When an event of an account that is not configured is looked at again: the operator may bring it back.
@@ -50,7 +51,7 @@ pub async fn step(depot: &Depot) -> Result<bool, AppError> {
         })
         .await?;
     let any = !taken.is_empty();
-    for event in taken {
+    for event in apply_lines(depot, taken).await? {
         let id = event.event_id.clone();
         match apply(depot, event.clone()).await {
             // Another worker has it, or somebody else kept changing the profile: it is taken again later.
@@ -69,6 +70,50 @@ pub async fn step(depot: &Depot) -> Result<bool, AppError> {
     Ok(any)
 }
 
+/// Applies what is told of lines in one transaction: a job that tells many lines something hears of each. Returns the
+/// events that are to be applied one by one.
+async fn apply_lines(depot: &Depot, taken: Vec<TakenEvent>) -> Result<Vec<TakenEvent>, AppError> {
+    let (mut lines, mut others) = (Vec::new(), Vec::new());
+    for event in taken {
+        let told = match depot.account(&event.account) {
+            Ok(account) => read(depot, account, &event)?.filter(|told| matches!(told.news, News::Line(_))),
+            Err(_) => None,
+        };
+        let profile = match &told {
+            Some(told) => find_profile(depot, &event.account, told).await?,
+            None => None,
+        };
+        match (told, profile) {
+            (Some(told), Some(profile)) => lines.push((profile.id, event, told)),
+            _ => others.push(event),
+        }
+    }
+    if lines.len() < 2 {
+        others.extend(lines.into_iter().map(|(_, event, _)| event));
+        return Ok(others);
+    }
+    // Whoever locks several profiles does so in one order. What is told of one stays in the order in which it came.
+    lines.sort_by_key(|(profile, ..)| *profile);
+    let (work, kept) = (depot.clone(), lines.iter().map(|(_, event, _)| event.clone()).collect::<Vec<_>>());
+    let written = write_each(depot, lines, move |conn, (profile, event, told)| {
+        record(conn, &work, event, told, *profile)
+    });
+    for (event, written) in kept.into_iter().zip(written.await?) {
+        if let Err(error) = written {
+            tracing::debug!(event = event.event_id, %error, "a carrier event is applied by itself");
+            others.push(event);
+        }
+    }
+    Ok(others)
+}
+
+/// What an event says, when it can be read.
+fn read(depot: &Depot, account: &Account, event: &TakenEvent) -> Result<Option<CarrierEvent>, AppError> {
+    let journal = depot.store.vault().journal_key().map_err(StoreError::from)?;
+    let body = journal.open(event.account.as_str(), &event.event_id, &event.body);
+    Ok(body.ok().and_then(|body| account.carrier.event(&body).ok()))
+}
+
 /// Puts an event off that failed, or gives it up after its last try.
 async fn set_back(depot: &Depot, event: TakenEvent) -> Result<(), AppError> {
     match try_again_after(event.tries) {
@@ -82,10 +127,7 @@ async fn apply(depot: &Depot, event: TakenEvent) -> Result<(), AppError> {
         tracing::warn!(account = %event.account, "events of an account that is not configured wait");
         return put_off(depot, event, NO_ACCOUNT).await;
     };
-    let journal = depot.store.vault().journal_key().map_err(StoreError::from)?;
-    let body = journal.open(event.account.as_str(), &event.event_id, &event.body);
-    let told = body.ok().and_then(|body| account.carrier.event(&body).ok());
-    let Some(told) = told else {
+    let Some(told) = read(depot, account, &event)? else {
         return decide(depot, event, CarrierEventStatus::Unreadable).await;
     };
     if told.news == News::Nothing {

@@ -10,7 +10,6 @@
 //! it is never repeated by itself.
 
 mod ask;
-mod batch;
 mod books;
 mod by_hand;
 mod follow;

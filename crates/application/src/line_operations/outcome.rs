@@ -13,8 +13,8 @@ use simdepot_persistence::operations::{self, Operation, OperationChange};
 use simdepot_persistence::{Conn, bundles, profiles};
 use uuid::Uuid;
 
-use super::batch::write_each;
 use super::{Known, books, swap};
+use crate::batch::write_each;
 use crate::depot::Depot;
 use crate::error::AppError;
 use crate::observations::{self, Sightings};

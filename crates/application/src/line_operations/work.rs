@@ -16,10 +16,10 @@ use simdepot_persistence::{Conn, lines};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::batch::write_each;
 use super::gather::{Decision, Gathered, gather};
 use super::outcome::{self, Ended};
 use super::{Known, Order};
+use crate::batch::write_each;
 use crate::depot::{Account, Depot};
 use crate::error::AppError;
 use crate::observations;

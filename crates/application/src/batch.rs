@@ -12,7 +12,7 @@ use crate::error::AppError;
 ///
 /// # Errors
 /// When the database cannot be asked at all.
-pub(super) async fn write_each<T, R>(
+pub(crate) async fn write_each<T, R>(
     depot: &Depot,
     items: Vec<T>,
     work: impl Fn(&mut Conn<'_>, &T) -> Result<R, AppError> + Clone + Send + Sync + 'static,
