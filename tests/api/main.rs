@@ -22,6 +22,7 @@ mod import_files;
 mod imports;
 mod keys;
 mod limits;
+mod line_commands;
 mod line_jobs;
 mod lines;
 mod mixed_orders;
