@@ -99,7 +99,7 @@ async fn what_is_wrong_is_named() {
         one("/service_profile", "unknown")
     );
     assert_eq!(refused("modify", json!({})).await, one("", "required"));
-    assert_eq!(refused("swap-sim", json!({"new_iccid": iccid})).await.len(), 1);
+    assert_eq!(refused("swap-sim", json!({"new_iccid": "12AB"})).await.len(), 1);
     let contact = app.ask(reqwest::Method::PUT, &format!("/v1/profiles/{iccid}/line/contact"));
     let wrong = contact.json(&json!({"date_of_birth": "12.7.1998"})).send().await;
     let problem = wrong.expect_problem(422, "validation-failed");

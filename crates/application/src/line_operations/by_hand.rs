@@ -28,16 +28,11 @@ pub(crate) fn decide(
     verdict: &Verdict,
     reason: &str,
 ) -> Result<(), AppError> {
-    let open = matches!(
-        operation.status,
-        OperationStatus::Accepted | OperationStatus::Unknown | OperationStatus::NeedsAttention
-    );
-    if !open {
+    if !matches!(operation.status, OperationStatus::Unknown | OperationStatus::NeedsAttention) {
         return Err(AppError::InvalidTransition {
             from: operation.status.to_string(),
             command: "resolve".to_owned(),
-            detail: "only a command that is accepted, unknown or needs_attention is decided by hand"
-                .to_owned(),
+            detail: "only a command that is unknown or needs_attention is decided by hand".to_owned(),
         });
     }
     let now = conn.now()?;

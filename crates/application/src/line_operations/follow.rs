@@ -136,9 +136,16 @@ impl Look<'_> {
                 self.done(account, command, "transaction_done", evidence, seen).await
             }
             Word::Failed(refusal) => {
-                // Whatever it says, the line is as it is: an order that failed because the line is so already is done.
+                // Of a command that was sent twice the second may have failed because the first was done.
                 let seen = self.read(account, self.profile).await.ok().flatten();
-                Ended::Refused(refusal, Box::new(sightings(seen)))
+                let repeated = self.operation.answer_lost && self.operation.attempts > 1;
+                let now = standing(self.profile, seen.as_ref());
+                let before = Known::of(self.operation).before;
+                if repeated && judge(command, &before, &now) == Judgement::Reached {
+                    let evidence = json!({ "source": "line", "before": before, "now": now });
+                    return self.done(account, command, "found_at_carrier", evidence, seen).await;
+                }
+                Ended::Failed(refusal, Box::new(sightings(seen)))
             }
             Word::Silent => match self.read(account, self.profile).await {
                 Ok(seen) => self.judge(account, command, seen).await,

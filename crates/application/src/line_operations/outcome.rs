@@ -35,6 +35,8 @@ pub(super) enum Ended {
     NotTaken(Unavailable),
     /// Not sent, or surely not done.
     Refused(Refusal, Box<Sightings>),
+    /// The carrier took it, and its transaction failed.
+    Failed(Refusal, Box<Sightings>),
     /// The carrier did it.
     Done(Box<Done>),
     /// Nothing is decided: it is asked for again then.
@@ -116,7 +118,7 @@ fn outcome_of(ended: &Ended) -> &'static str {
         Ended::Answer(Commanded::Done(CommandReceipt::Done { .. })) | Ended::Reached(_) | Ended::Done(_) => {
             "done"
         }
-        Ended::Answer(Commanded::Refused(_)) | Ended::Refused(..) => "refused",
+        Ended::Answer(Commanded::Refused(_)) | Ended::Refused(..) | Ended::Failed(..) => "refused",
         Ended::Answer(Commanded::NotTaken(_)) | Ended::NotTaken(_) | Ended::SendAgain => "not_taken",
         Ended::Answer(Commanded::Unknown(_)) => "unknown",
         Ended::LookAgain(..) => "open",
@@ -174,6 +176,10 @@ impl Recording<'_> {
                 self.done(conn, &Done::by("found_at_carrier", evidence, seen.as_ref().clone()))
             }
             Ended::Refused(refusal, seen) => self.refused(conn, refusal, seen),
+            Ended::Failed(refusal, seen) => {
+                self.learn(conn, seen)?;
+                self.refuse(conn, refusal, None)
+            }
             Ended::Done(done) => self.done(conn, done),
             Ended::LookAgain(known, at) => self.look_again(conn, known, *at),
             Ended::SendAgain => self.send_again(conn),
@@ -274,6 +280,11 @@ impl Recording<'_> {
     /// it is refused now.
     fn refused(&self, conn: &mut Conn<'_>, refusal: &Refusal, seen: &Sightings) -> Result<(), AppError> {
         self.learn(conn, seen)?;
+        let was_sent = self.operation.status == OperationStatus::Sent;
+        if self.operation.answer_lost && was_sent && refusal.concerns == Concern::LineStatus {
+            // The earlier sending may have taken effect since the line was read: the line tells.
+            return self.lose(conn, &refusal.to_string(), None);
+        }
         if self.operation.answer_lost {
             let detail = refusal.detail.as_deref().unwrap_or("the carrier gave no reason");
             let why = format!("refused after the answer to an earlier sending was lost: {detail}");
