@@ -100,7 +100,7 @@ async fn a_job_is_paused_and_resumed() {
         keys::line_job(&moved);
         assert_eq!((&moved["status"], &moved["queued"]), (&json!(status), &json!(1)));
     }
-    let (_, other) = app.new_key(&unique("channel"), &["lines"]).await;
+    let (_, other) = app.new_key(&unique("channel"), &["storefront", "lines"]).await;
     for get in [path.clone(), format!("{path}/rows.csv")] {
         app.get(&get).key(&other).send().await.expect_problem(404, "not-found");
     }

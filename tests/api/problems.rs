@@ -97,18 +97,28 @@ async fn an_array_is_no_object() {
             let real = path
                 .replace("{iccid}", "8988247000000099990")
                 .replace("{pool}", &unique("none"))
-                .replace("{id}", "none");
+                .replace("{id}", "none")
+                .replace("{bundle}", "none")
+                .replace("{rate_plan}", "none")
+                .replace("{name}", "none");
             let mut wrong = vec![(String::new(), json!([]))];
             positional(&example, "", &mut wrong, &example);
             bodies += 1;
             for (pointer, body) in wrong {
                 let answer = app.ask(method.to_uppercase().parse().unwrap(), &real).json(&body).send().await;
                 // An id that is none is not there, whatever the body.
-                if answer.status == 404 && path.contains("{id}") {
+                if answer.status == 404 && (path.contains("{id}") || path.contains("{bundle}")) {
                     continue;
                 }
                 let problem = answer.expect_problem(422, "validation-failed");
-                assert_eq!(fields_of(&problem), [(pointer.as_str(), "type")], "{method} {path} {body}");
+                // Of a value that may have several forms the first field is looked at: it says which.
+                let [(named, "type")] = fields_of(&problem)[..] else {
+                    panic!("{method} {path} {body}: {problem}")
+                };
+                assert!(
+                    named == pointer || named == format!("{pointer}/0"),
+                    "{method} {path} {body}: {named}"
+                );
                 nested += usize::from(!pointer.is_empty());
             }
         }

@@ -95,7 +95,7 @@ const SCOPES: [(&[&str], &str); 10] = [
         &["storefront"],
         "list_products get_pool_availability create_order list_orders get_order cancel_order get_refund_eligibility \
          create_hold list_holds get_hold extend_hold release_hold get_activation get_qr_svg get_qr_png create_bundle \
-         list_bundles",
+         list_bundles cancel_renewal terminate_bundle",
     ),
     (&["storefront", "stock"], "get_profile get_timeline"),
     (
@@ -106,7 +106,9 @@ const SCOPES: [(&[&str], &str); 10] = [
     ),
     (
         &["lines"],
-        "list_operations get_operation resolve_operation get_line get_sim_card get_usage list_groups",
+        "list_operations get_operation resolve_operation get_line get_sim_card get_usage list_groups activate_line \
+         modify_line suspend_line reactivate_line terminate_line swap_sim swap_msisdn tariff_holiday test_mode set_contact \
+         create_line_job list_line_jobs get_line_job get_line_job_rows pause_line_job resume_line_job",
     ),
     (&["lines", "admin"], "list_rate_plans get_rate_plan_options list_service_profiles get_service_profile"),
     (&["admin", "lines"], "put_rate_plan_options put_service_profile"),
@@ -157,7 +159,11 @@ async fn the_scope_comes_before_all_else() {
         if scopes.is_empty() {
             continue;
         }
-        let real = path.replace("{iccid}", iccid).replace("{pool}", &app.pool).replace("{id}", "none");
+        let real = path
+            .replace("{iccid}", iccid)
+            .replace("{pool}", &app.pool)
+            .replace("{id}", "none")
+            .replace("{bundle}", "none");
         let ask = app.ask(method.clone(), &real);
         let asks = [
             ask.clone(),

@@ -389,7 +389,9 @@ impl TestDepot {
     /// # Panics
     /// When they cannot be read.
     pub async fn operations(&self, status: Option<OperationStatus>) -> Vec<Operation> {
-        let listed = operations::list(&self.depot, status, None, 10_000).await.expect("the operations");
+        let listed = operations::list(&self.depot, &stock_keeper("default"), status, None, 10_000)
+            .await
+            .expect("the operations");
         listed.into_iter().map(|view| view.operation).collect()
     }
 

@@ -116,7 +116,7 @@ impl LineDepot {
     /// # Panics
     /// When there is none.
     pub async fn operation(&self, id: OperationId) -> Operation {
-        operations::get(&self.depot, id).await.expect("the operation").operation
+        operations::get(&self.depot, &stock_keeper("default"), id).await.expect("the operation").operation
     }
 
     /// Sends what is pending, and does not follow it.

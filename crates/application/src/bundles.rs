@@ -191,9 +191,10 @@ fn is_in_service(profile: &Profile) -> bool {
 /// cancellation sees this top-up or this top-up the cancellation.
 fn check_order(conn: &mut Conn<'_>, profile: &Profile, channel: &ChannelName) -> Result<(), AppError> {
     const NOT_FOUND: AppError = AppError::NotFound { what: "profile" };
-    // Nobody's order, and nobody's to take back.
-    if is_in_service(&lock(conn, profile.id)?) {
-        return Ok(());
+    // Nobody's order, and nobody's to take back. Locked only then: an order is locked before its profiles.
+    if is_in_service(&profile_of(conn, profile.id)?) {
+        let still = is_in_service(&lock(conn, profile.id)?);
+        return if still { Ok(()) } else { Err(NOT_FOUND) };
     }
     let live = allocations::live_of(conn, profile.id)?.ok_or(NOT_FOUND)?;
     let order = orders::lock(conn, live.order)?;

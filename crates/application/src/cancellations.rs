@@ -15,7 +15,7 @@ use chrono::{DateTime, Utc};
 use simdepot_domain::bundle::BundleStatus;
 use simdepot_domain::event::{Fact, Subject};
 use simdepot_domain::id::OrderId;
-use simdepot_domain::operation::OperationStatus;
+use simdepot_domain::operation::{Lane, OperationStatus};
 use simdepot_domain::order::{OrderStatus, ProfileOutcome};
 use simdepot_domain::pool::PoolSettings;
 use simdepot_domain::profile::QuarantineReason;
@@ -288,14 +288,16 @@ fn give_back(
     if order.cancelling_since.is_none() || !is_live {
         return Ok(Decided::ByOthers);
     }
-    let profile = profiles::get(conn, place.profile_id)?;
+    let profile = profiles::lock(conn, place.profile_id)?;
     if profile.version != version {
         return Err(changed());
     }
     if let Some(operation) = operations::open_of(conn, profile.id)? {
         // What waits to be sent again after its answer was lost is its worker's to end, with one more look at the carrier:
         // a person's word that nothing was taken may have come while the write was on its way.
-        if operation.status != OperationStatus::Pending || operation.answer_lost {
+        // A command to the line is not the order's to take back: it comes to its end first.
+        let is_sale = operation.request.lane() == Lane::Sale;
+        if operation.status != OperationStatus::Pending || operation.answer_lost || !is_sale {
             return Ok(Decided::NotYet);
         }
         cancel_pending(conn, depot, &operation, None, &profile.iccid, now)?;

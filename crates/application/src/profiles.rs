@@ -12,7 +12,7 @@ use simdepot_domain::sim::SimStatus;
 use simdepot_domain::stock::{StockCommand, StockStatus, TransitionError, apply};
 use simdepot_persistence::pools;
 use simdepot_persistence::profiles::{self, Profile, ProfileEdit, ProfileFilter};
-use simdepot_persistence::{Conn, allocations, events, lines, sim_swaps};
+use simdepot_persistence::{Conn, allocations, events, lines, operations, sim_swaps};
 
 use crate::caller::Caller;
 use crate::depot::Depot;
@@ -286,6 +286,19 @@ fn carry_out(
     let now = depot.now();
     let profile = existing(conn, iccid)?;
     let transition = apply(profile.stock_state(), asked.command(), now).map_err(invalid_transition)?;
+    if profile.quarantine_reason == Some(QuarantineReason::InService) {
+        let open = match operations::open_of(conn, profile.id)? {
+            Some(operation) => Some(operation.id),
+            None => sim_swaps::reserved_by(conn, profile.id)?,
+        };
+        if let Some(operation) = open {
+            return Err(AppError::InvalidTransition {
+                from: profile.stock_status.to_string(),
+                command: asked.command().kind().to_string(),
+                detail: format!("operation {operation} is about this SIM and not ended yet"),
+            });
+        }
+    }
     if transition.from == StockStatus::Allocated {
         return Err(sold(&profile, conn)?);
     }

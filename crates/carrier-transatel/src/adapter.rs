@@ -178,6 +178,10 @@ impl Carrier for Transatel {
         }
     }
 
+    fn calls_per_second(&self) -> Option<u32> {
+        Some(self.gateway.account().max_requests_per_second)
+    }
+
     fn line_rules(&self) -> Option<LineRules> {
         let account = self.gateway.account();
         Some(LineRules {

@@ -58,6 +58,11 @@ pub trait Carrier: Send + Sync {
         Err(ReadError::Denied { code: UNSUPPORTED.to_owned() })
     }
 
+    /// How many calls a second the account may make; `None` when nothing limits them.
+    fn calls_per_second(&self) -> Option<u32> {
+        None
+    }
+
     /// What the account's lines may be told; `None` for a carrier without line operations.
     fn line_rules(&self) -> Option<LineRules> {
         None

@@ -389,6 +389,10 @@ tables! {
         operation_id -> Id,
         swapped_at -> Moment,
     }
+    sim_reservations (profile_id) {
+        profile_id -> BigInt,
+        operation_id -> Id,
+    }
     rate_plans (rate_plan) {
         rate_plan -> Text,
         options -> Document,

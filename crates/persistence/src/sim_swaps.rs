@@ -6,7 +6,7 @@ use simdepot_domain::id::OperationId;
 
 use crate::dialect::both;
 use crate::error::{Result, ensure_affected};
-use crate::schema::sim_swaps;
+use crate::schema::{sim_reservations, sim_swaps};
 use crate::sql_types::{At, Uid};
 use crate::store::Conn;
 
@@ -31,6 +31,40 @@ pub fn insert(
     );
     let written = both!(conn.db, c => diesel::insert_into(sim_swaps::table).values(row).execute(c))?;
     ensure_affected("insert SIM swap", 1, written)
+}
+
+/// Keeps a SIM for an operation that moves a line to it.
+///
+/// # Errors
+/// [`crate::StoreError::Unique`] when another one keeps it.
+pub fn reserve(conn: &mut Conn<'_>, profile_id: i64, operation: OperationId) -> Result<()> {
+    let row =
+        (sim_reservations::profile_id.eq(profile_id), sim_reservations::operation_id.eq(Uid(operation.0)));
+    let written = both!(conn.db, c => diesel::insert_into(sim_reservations::table).values(row).execute(c))?;
+    ensure_affected("reserve SIM", 1, written)
+}
+
+/// The operation that keeps a SIM, if one does.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn reserved_by(conn: &mut Conn<'_>, profile_id: i64) -> Result<Option<OperationId>> {
+    let found: Option<Uid> = sim_reservations::table
+        .find(profile_id)
+        .select(sim_reservations::operation_id)
+        .first(conn.db)
+        .optional()?;
+    Ok(found.map(|id| OperationId(id.0)))
+}
+
+/// Lets go of the SIM that an operation keeps, if it keeps one.
+///
+/// # Errors
+/// When the store refuses.
+pub fn let_go(conn: &mut Conn<'_>, operation: OperationId) -> Result<()> {
+    let kept = sim_reservations::table.filter(sim_reservations::operation_id.eq(Uid(operation.0)));
+    diesel::delete(kept).execute(conn.db)?;
+    Ok(())
 }
 
 /// The profiles of an operation's swap, old and new, if it is recorded.

@@ -23,6 +23,12 @@ CREATE TABLE sim_swaps (
     swapped_at     timestamptz NOT NULL
 );
 
+-- SIMs that wait to take a line over: nobody else's while that operation is open.
+CREATE TABLE sim_reservations (
+    profile_id   bigint PRIMARY KEY REFERENCES profiles (id),
+    operation_id uuid NOT NULL UNIQUE REFERENCES operations (id)
+);
+
 -- What a rate plan allows, as an admin wrote it down.
 CREATE TABLE rate_plans (
     rate_plan  text NOT NULL PRIMARY KEY,

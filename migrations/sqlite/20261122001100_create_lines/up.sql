@@ -23,6 +23,12 @@ CREATE TABLE sim_swaps (
     swapped_at     INTEGER NOT NULL
 ) STRICT;
 
+-- SIMs that wait to take a line over: nobody else's while that operation is open.
+CREATE TABLE sim_reservations (
+    profile_id   INTEGER PRIMARY KEY REFERENCES profiles (id),
+    operation_id BLOB NOT NULL UNIQUE REFERENCES operations (id)
+) STRICT;
+
 -- What a rate plan allows, as an admin wrote it down.
 CREATE TABLE rate_plans (
     rate_plan  TEXT NOT NULL PRIMARY KEY,

@@ -31,12 +31,12 @@ pub(super) fn configure(config: &mut ServiceConfig) {
 #[get("/v1/operations")]
 async fn list_operations(
     state: web::Data<AppState>,
-    _: Authenticated,
+    Authenticated(caller): Authenticated,
     ValidQuery(query): ValidQuery<OperationsQuery>,
     request: HttpRequest,
 ) -> ApiResult<HttpResponse> {
     let (status, before) = (query.status.map(Into::into), position(query.cursor.as_deref())?);
-    let found = operations::list(&state.depot, status, before, query.limit.with_one_more()).await?;
+    let found = operations::list(&state.depot, &caller, status, before, query.limit.with_one_more()).await?;
     page(&request, query.limit, found, |last| last.operation.id, Operation::from)
 }
 
@@ -50,10 +50,10 @@ async fn list_operations(
 #[get("/v1/operations/{id}")]
 async fn get_operation(
     state: web::Data<AppState>,
-    _: Authenticated,
+    Authenticated(caller): Authenticated,
     PathParam(id): PathParam<OperationId>,
 ) -> ApiResult<HttpResponse> {
-    Ok(HttpResponse::Ok().json(Operation::from(operations::get(&state.depot, id).await?)))
+    Ok(HttpResponse::Ok().json(Operation::from(operations::get(&state.depot, &caller, id).await?)))
 }
 
 /// Decide an operation by hand

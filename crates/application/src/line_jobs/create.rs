@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use serde_json::Value as Json;
-use simdepot_domain::channel::AccountName;
+use simdepot_domain::channel::{AccountName, Scope};
 use simdepot_domain::event::{Fact, Subject};
 use simdepot_domain::iccid::Iccid;
 use simdepot_domain::id::LineJobId;
@@ -112,6 +112,10 @@ pub async fn create(
 ) -> Result<(LineJob, bool), AppError> {
     if asked.operation == LineJobOperation::Terminate && !asked.confirmed {
         return Err(AppError::ConfirmationRequired { what: "the termination of lines" });
+    }
+    // Another SIM leaves the stock: not for who sees only what was sold to its own channel.
+    if asked.operation == LineJobOperation::SwapSim && !caller.works_all_lines() {
+        return Err(AppError::Forbidden { scope: Scope::Stock });
     }
     let made = idempotency::once(depot, caller, key, || async {
         let (work, by) = (depot.clone(), caller.clone());

@@ -25,7 +25,7 @@ use crate::idempotency::{self, IdempotencyKey, Once, unreadable_record};
 /// The job, if the caller may know of it: its channel's own, or any for whom sees the whole stock.
 fn visible(conn: &mut Conn<'_>, caller: &Caller, id: LineJobId) -> Result<LineJob, AppError> {
     line_jobs::find(conn, id)?
-        .filter(|job| caller.works_all_lines() || job.channel == caller.channel)
+        .filter(|job| caller.works_all_lines() || (job.channel == caller.channel && !job.all_stock))
         .ok_or(AppError::NotFound { what: "line job" })
 }
 

@@ -2,7 +2,7 @@
 
 use simdepot_domain::bundle::BundleStatus;
 use simdepot_domain::carrier::{ReadError, UNSUPPORTED};
-use simdepot_domain::channel::AccountName;
+use simdepot_domain::channel::{AccountName, Scope};
 use simdepot_domain::event::{Fact, Subject};
 use simdepot_domain::iccid::Iccid;
 use simdepot_domain::id::{BundleId, OperationId};
@@ -69,6 +69,7 @@ pub async fn command(
     key: Option<&IdempotencyKey>,
 ) -> Result<(OperationView, bool), AppError> {
     let action = asked.command.action();
+    allow(caller, &asked.command)?;
     let made = idempotency::once(depot, caller, key, || async {
         let target = target(depot, caller, &iccid).await?;
         let seen = look(depot, &target).await;
@@ -87,7 +88,7 @@ pub async fn command(
         });
         write.await.map_err(|error| open_operation(error, action.as_ref()))
     });
-    let view = taken(depot, made.await?).await?;
+    let view = taken(depot, caller, made.await?).await?;
     if !view.1 {
         metrics::counter!("simdepot_line_commands_total", "action" => action.to_string()).increment(1);
     }
@@ -104,6 +105,7 @@ pub async fn preview(
     iccid: Iccid,
     asked: LineRequest,
 ) -> Result<Preview, AppError> {
+    allow(caller, &asked.command)?;
     let target = target(depot, caller, &iccid).await?;
     let seen = look(depot, &target).await;
     let work = depot.clone();
@@ -120,6 +122,16 @@ pub async fn preview(
         Ok(Preview { iccid: profile.iccid, command, from, to: to.or(from) })
     });
     write.await
+}
+
+/// A SIM swap takes another SIM out of the stock: not for who sees only what was sold to its own channel.
+fn allow(caller: &Caller, command: &LineCommand) -> Result<(), AppError> {
+    match command {
+        LineCommand::SwapSim { .. } if !caller.works_all_lines() => {
+            Err(AppError::Forbidden { scope: Scope::Stock })
+        }
+        _ => Ok(()),
+    }
 }
 
 async fn target(depot: &Depot, caller: &Caller, iccid: &Iccid) -> Result<Target, AppError> {
@@ -269,7 +281,7 @@ pub(crate) fn place(
         },
         &iccid,
     )?;
-    books::take_into_use(conn, depot, account, profile, command)
+    books::take_into_use(conn, depot, account, profile, (id, command))
 }
 
 fn write_down(
@@ -330,7 +342,7 @@ pub async fn change_bundle(
         });
         write.await.map_err(|error| open_operation(error, change.as_ref()))
     });
-    taken(depot, made.await?).await
+    taken(depot, caller, made.await?).await
 }
 
 fn changeable(
@@ -364,11 +376,15 @@ fn busy(command: &str) -> AppError {
     }
 }
 
-async fn taken(depot: &Depot, made: Once<OperationId>) -> Result<(OperationView, bool), AppError> {
+async fn taken(
+    depot: &Depot,
+    caller: &Caller,
+    made: Once<OperationId>,
+) -> Result<(OperationView, bool), AppError> {
     let (id, replayed) = match made {
         Once::Made(id) => (id, false),
         Once::Replayed(id) => (id.parse().map_err(|_| idempotency::unreadable_record())?, true),
     };
     depot.signals.lines.notify_one();
-    Ok((get(depot, id).await?, replayed))
+    Ok((get(depot, caller, id).await?, replayed))
 }

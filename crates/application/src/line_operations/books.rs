@@ -3,13 +3,14 @@
 use simdepot_domain::channel::AccountName;
 use simdepot_domain::event::{Fact, Subject};
 use simdepot_domain::iccid::Iccid;
+use simdepot_domain::id::OperationId;
 use simdepot_domain::line::LineCommand;
-use simdepot_domain::profile::QuarantineReason;
+use simdepot_domain::profile::{QuarantineReason, Traces, seen_in_use};
 use simdepot_domain::sim::SimStatus;
 use simdepot_domain::stock::{StockCommand, StockStatus, apply};
 use simdepot_persistence::operations::Operation;
 use simdepot_persistence::profiles::{self, Profile};
-use simdepot_persistence::{Conn, events, pools};
+use simdepot_persistence::{Conn, bundles, events, pools, sim_swaps};
 
 use crate::depot::Depot;
 use crate::error::AppError;
@@ -25,19 +26,28 @@ pub(super) fn check(
     profile: &Profile,
     command: &LineCommand,
 ) -> Result<(), AppError> {
-    if command.action().takes_into_use() {
-        let reserved = match profile.stock_status {
-            StockStatus::Held => Some("a hold has reserved this profile: delete the hold, or order with it"),
-            StockStatus::Retired => Some("this profile is out of the stock for good"),
-            StockStatus::Available | StockStatus::Allocated | StockStatus::Quarantined => None,
-        };
-        if let Some(detail) = reserved {
-            return Err(AppError::InvalidTransition {
-                from: profile.stock_status.to_string(),
-                command: command.action().to_string(),
-                detail: detail.to_owned(),
-            });
+    let forbidden = match profile.stock_status {
+        StockStatus::Held => Some("a hold has reserved this profile: delete the hold, or order with it"),
+        StockStatus::Retired if command.action().takes_into_use() => {
+            Some("this profile is out of the stock for good")
         }
+        StockStatus::Available | StockStatus::Allocated | StockStatus::Quarantined | StockStatus::Retired => {
+            None
+        }
+    };
+    if let Some(detail) = forbidden {
+        return Err(AppError::InvalidTransition {
+            from: profile.stock_status.to_string(),
+            command: command.action().to_string(),
+            detail: detail.to_owned(),
+        });
+    }
+    if let Some(swap) = sim_swaps::reserved_by(conn, profile.id)? {
+        return Err(AppError::InvalidTransition {
+            from: "operation_open".to_owned(),
+            command: command.action().to_string(),
+            detail: format!("operation {swap} moves a line to this SIM; try again when it has ended"),
+        });
     }
     if let LineCommand::SwapSim { new_iccid } = command {
         successor(conn, account, profile, new_iccid)?;
@@ -54,16 +64,20 @@ pub(super) fn take_into_use(
     depot: &Depot,
     account: &AccountName,
     profile: &Profile,
-    command: &LineCommand,
+    (id, command): (OperationId, &LineCommand),
 ) -> Result<(), AppError> {
     check(conn, account, profile, command)?;
-    if let LineCommand::SwapSim { new_iccid } = command {
-        let successor = successor(conn, account, profile, new_iccid)?;
-        let successor = profiles::lock(conn, successor.id)?;
-        return set_aside(conn, depot, &successor);
+    // A profile that is for sale while its line is told something would be sold in the middle of it.
+    if profile.stock_status == StockStatus::Available {
+        set_aside(conn, depot, profile)?;
     }
-    if command.action().takes_into_use() && profile.stock_status == StockStatus::Available {
-        return set_aside(conn, depot, profile);
+    if let LineCommand::SwapSim { new_iccid } = command {
+        let found = successor(conn, account, profile, new_iccid)?;
+        // Looked at again under its lock: a hold or an order may have taken it meanwhile.
+        profiles::lock(conn, found.id)?;
+        let successor = successor(conn, account, profile, new_iccid)?;
+        set_aside(conn, depot, &successor)?;
+        sim_swaps::reserve(conn, successor.id, id)?;
     }
     Ok(())
 }
@@ -114,18 +128,33 @@ pub(super) fn give_back(
     operation: &Operation,
     command: &LineCommand,
 ) -> Result<(), AppError> {
-    let taken = match command {
-        LineCommand::SwapSim { new_iccid } => profiles::find(conn, new_iccid)?,
-        _ if command.action().takes_into_use() => Some(profiles::get(conn, operation.profile_id)?),
-        _ => None,
-    };
-    let Some(taken) = taken else {
+    sim_swaps::let_go(conn, operation.id)?;
+    back_on_sale(conn, depot, operation.profile_id)?;
+    match command {
+        LineCommand::SwapSim { new_iccid } => match profiles::find(conn, new_iccid)? {
+            Some(successor) => back_on_sale(conn, depot, successor.id),
+            None => Ok(()),
+        },
+        _ => Ok(()),
+    }
+}
+
+fn back_on_sale(conn: &mut Conn<'_>, depot: &Depot, profile_id: i64) -> Result<(), AppError> {
+    let profile = profiles::lock(conn, profile_id)?;
+    if profile.quarantine_reason != Some(QuarantineReason::InService) {
         return Ok(());
-    };
-    let profile = profiles::lock(conn, taken.id)?;
+    }
     let sellable = pools::get(conn, profile.pool_id)?.settings.sellable_statuses;
-    let untouched = profile.sim.as_ref().is_none_or(|seen| sellable.contains(&seen.status));
-    if profile.quarantine_reason != Some(QuarantineReason::InService) || !untouched {
+    let sim = profile.sim.as_ref().map(|seen| seen.status);
+    let traces = Traces {
+        sim,
+        esim: profile.esim.as_ref().map(|seen| seen.status),
+        device_bound: profile.eid.is_some(),
+        has_bundle: bundles::of_profile(conn, profile.id)?.iter().any(|bundle| bundle.status.is_usable()),
+        sellable: &sellable,
+    };
+    // A line that was in service before, or a code that somebody has used, stays set aside.
+    if seen_in_use(&traces).is_some() || sim.is_some_and(|status| !sellable.contains(&status)) {
         return Ok(());
     }
     move_it(conn, depot, &profile, StockCommand::Release, None)

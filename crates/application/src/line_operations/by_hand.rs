@@ -28,11 +28,18 @@ pub(crate) fn decide(
     verdict: &Verdict,
     reason: &str,
 ) -> Result<(), AppError> {
-    if !matches!(operation.status, OperationStatus::Unknown | OperationStatus::NeedsAttention) {
+    let open = match operation.status {
+        OperationStatus::Unknown | OperationStatus::NeedsAttention => true,
+        // What the carrier works on may take weeks; it is never sent again.
+        OperationStatus::Accepted => !matches!(verdict, Verdict::Retry),
+        _ => false,
+    };
+    if !open {
         return Err(AppError::InvalidTransition {
             from: operation.status.to_string(),
             command: "resolve".to_owned(),
-            detail: "only a command that is unknown or needs_attention is decided by hand".to_owned(),
+            detail: "only a command that is unknown or needs_attention is decided by hand, or one that is accepted as done or \
+                     refused".to_owned(),
         });
     }
     let now = conn.now()?;

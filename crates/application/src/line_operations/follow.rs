@@ -17,7 +17,7 @@ use simdepot_persistence::profiles::{self, Profile};
 
 use super::gather::Wanted;
 use super::outcome::{self, Done, Ended, action_of};
-use super::work::BATCH;
+use super::work::batch;
 use super::{Known, standing};
 use crate::depot::{Account, Depot};
 use crate::error::AppError;
@@ -48,9 +48,10 @@ pub async fn step(depot: &Depot) -> Result<bool, AppError> {
     // Whose commands these will be is not known yet.
     let lengths = depot.accounts.values().map(|account| depot.lease_of(account));
     let (token, length) = (depot.ids.uuid(), lengths.max().unwrap_or(depot.work.lease));
+    let most = depot.accounts.values().map(batch).min().unwrap_or(1);
     let leased = depot.store.write(move |conn| {
         let now = conn.now()?;
-        operations::lease_to_follow(conn, (token, now + length), now, BATCH)
+        operations::lease_to_follow(conn, (token, now + length), now, most)
     });
     let lease = leased.await?;
     if lease.operations.is_empty() {
@@ -123,19 +124,19 @@ impl Look<'_> {
     /// The carrier's id of it: from its answer, or from an event that came although the answer was lost.
     fn transaction(&self) -> Option<String> {
         let known = self.operation.carrier_reference.clone();
-        known.or_else(|| self.operation.hints.last().cloned())
+        // What an answer that could not be read was kept as is no id.
+        let told = || self.operation.hints.iter().rev().find(|hint| !hint.contains(' ')).cloned();
+        known.or_else(told)
     }
 
     async fn by_line(&self, account: &Account, command: &LineCommand, word: Word) -> Ended {
         match word {
-            Word::Unreachable(why) => self.open(why),
-            Word::Pending(status) => self.pending(&status),
-            Word::Done => {
+            Word::Done if self.is_acknowledged() => {
                 let evidence = json!({ "source": "transaction", "transaction": self.transaction() });
                 let seen = self.read(account, self.profile).await.ok().flatten();
                 self.done(account, command, "transaction_done", evidence, seen).await
             }
-            Word::Failed(refusal) => {
+            Word::Failed(refusal) if self.is_acknowledged() => {
                 // Of a command that was sent twice the second may have failed because the first was done.
                 let seen = self.read(account, self.profile).await.ok().flatten();
                 let repeated = self.operation.answer_lost && self.operation.attempts > 1;
@@ -147,20 +148,31 @@ impl Look<'_> {
                 }
                 Ended::Failed(refusal, Box::new(sightings(seen)))
             }
-            Word::Silent => match self.read(account, self.profile).await {
-                Ok(seen) => self.judge(account, command, seen).await,
+            // What an event named while the answer was lost may be somebody else's transaction, and a carrier that
+            // cannot tell of transactions may tell of lines: the line decides.
+            word => match self.read(account, self.profile).await {
+                Ok(seen) => self.judge(account, command, seen, &word).await,
                 Err(why) => self.open(why),
             },
         }
     }
 
-    async fn judge(&self, account: &Account, command: &LineCommand, seen: Option<LineReading>) -> Ended {
+    /// The carrier's own answer named the transaction.
+    fn is_acknowledged(&self) -> bool {
+        self.operation.carrier_reference.is_some()
+    }
+
+    async fn judge(
+        &self,
+        account: &Account,
+        command: &LineCommand,
+        seen: Option<LineReading>,
+        word: &Word,
+    ) -> Ended {
         let before = Known::of(self.operation).before;
         let now = standing(self.profile, seen.as_ref());
         let judgement = match command {
-            LineCommand::SwapSim { new_iccid } => {
-                self.judge_swap(account, new_iccid, judge(command, &before, &now)).await
-            }
+            LineCommand::SwapSim { new_iccid } => self.judge_swap(account, new_iccid).await,
             _ => judge(command, &before, &now),
         };
         match judgement {
@@ -168,24 +180,30 @@ impl Look<'_> {
                 let evidence = json!({ "source": "line", "before": before, "now": now });
                 self.done(account, command, "found_at_carrier", evidence, seen).await
             }
-            Judgement::NotReached | Judgement::Unclear => {
-                self.nothing_there(judgement, command.action().is_idempotent())
-            }
+            Judgement::NotReached | Judgement::Unclear => match word {
+                Word::Pending(status) => self.pending(status),
+                Word::Unreachable(why) => self.open(why.clone()),
+                // Done, by the word of a transaction that may be ours, where the line cannot show it.
+                Word::Done if judgement == Judgement::Unclear => {
+                    let evidence = json!({ "source": "transaction", "transaction": self.transaction() });
+                    self.done(account, command, "transaction_done", evidence, seen).await
+                }
+                Word::Failed(_) => self.nothing_there(judgement, command.action().is_idempotent(), true),
+                Word::Done | Word::Silent => {
+                    self.nothing_there(judgement, command.action().is_idempotent(), false)
+                }
+            },
         }
     }
 
-    /// The number on the new SIM shows a swap as well as the end of the old one does.
-    async fn judge_swap(
-        &self,
-        account: &Account,
-        new_iccid: &simdepot_domain::iccid::Iccid,
-        by_old: Judgement,
-    ) -> Judgement {
+    /// The number on the new SIM shows a swap.
+    async fn judge_swap(&self, account: &Account, new_iccid: &simdepot_domain::iccid::Iccid) -> Judgement {
         let before = Known::of(self.operation).before.msisdn;
         let line = account.carrier.line(new_iccid).await.ok().flatten();
-        match line.and_then(|line| line.msisdn) {
-            Some(msisdn) if before.as_ref() == Some(&msisdn) => Judgement::Reached,
-            _ => by_old,
+        match (line.and_then(|line| line.msisdn), before) {
+            (Some(now), Some(before)) if now == before => Judgement::Reached,
+            (Some(_), Some(_)) => Judgement::NotReached,
+            _ => Judgement::Unclear,
         }
     }
 
@@ -199,7 +217,7 @@ impl Look<'_> {
                 let evidence = json!({ "source": "inventory", "subscription_id": wanted.subscription_id });
                 Ended::Done(Box::new(Done::by("found_at_carrier", evidence, Sightings::default())))
             }
-            judgement => self.nothing_there(judgement, true),
+            judgement => self.nothing_there(judgement, true, false),
         }
     }
 
@@ -230,8 +248,7 @@ impl Look<'_> {
     /// The carrier works on it: asked for less and less often, and left to a person after a day.
     fn pending(&self, status: &str) -> Ended {
         let since = self.operation.sent_at.unwrap_or(self.operation.created_at);
-        let scheduled = action_of(self.operation) == Some(LineAction::TariffHoliday);
-        let longest = if scheduled { LONGEST_SCHEDULE } else { self.depot.work.transaction_give_up };
+        let longest = self.longest_pending();
         let known =
             Known { last_word: Some(status.to_owned()), nothing_since: None, ..Known::of(self.operation) };
         if self.now - since > longest {
@@ -242,6 +259,12 @@ impl Look<'_> {
             return Ended::GiveUp { code: "never_finished", detail, known: Box::new(known) };
         }
         Ended::LookAgain(Box::new(known), self.now + self.pause(LONGEST_ACCEPTED))
+    }
+
+    /// How long the carrier may work on it.
+    fn longest_pending(&self) -> TimeDelta {
+        let scheduled = action_of(self.operation) == Some(LineAction::TariffHoliday);
+        if scheduled { LONGEST_SCHEDULE } else { self.depot.work.transaction_give_up }
     }
 
     /// Nothing was learned.
@@ -260,18 +283,23 @@ impl Look<'_> {
                           /v1/operations/{id}/resolve";
             return Ended::GiveUp { code: "undecided", detail: detail.to_owned(), known: Box::new(known) };
         }
-        Ended::LookAgain(Box::new(known), self.now + self.pause(LONGEST_LOST))
+        let pause = match self.operation.status {
+            OperationStatus::Accepted => self.pause(LONGEST_ACCEPTED),
+            _ => self.pause(LONGEST_LOST),
+        };
+        Ended::LookAgain(Box::new(known), self.now + pause)
     }
 
     /// A complete read shows nothing of it. A command takes the carrier minutes, so only a line that shows nothing for
     /// that long proves that it was not taken.
-    fn nothing_there(&self, judgement: Judgement, idempotent: bool) -> Ended {
+    fn nothing_there(&self, judgement: Judgement, idempotent: bool, failed: bool) -> Ended {
         let (operation, work) = (self.operation, &self.depot.work);
         let known = Known::of(operation);
         let since = known.nothing_since.unwrap_or(self.now);
         let known = Known { nothing_since: Some(since), last_word: None, ..known };
         // What the carrier has acknowledged is never sent again, and what cannot be seen proves nothing by not being seen.
-        let lost = operation.status == OperationStatus::Unknown && operation.hints.is_empty();
+        let unhinted = failed || operation.hints.is_empty();
+        let lost = operation.status == OperationStatus::Unknown && unhinted;
         let settled = self.now - since >= work.line_settle;
         if !(lost && settled) {
             return self.undecided(known);

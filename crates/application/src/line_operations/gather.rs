@@ -28,6 +28,8 @@ pub(super) enum Decision {
     Defer(Unavailable),
     /// It cannot be done; nothing was sent.
     Refuse(Refusal),
+    /// What it needs cannot be read from our own tables.
+    Unpreparable,
 }
 
 /// An operation with what was read for it.

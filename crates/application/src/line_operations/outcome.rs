@@ -87,6 +87,9 @@ pub(super) async fn record(
     if ended.is_empty() {
         return Ok(());
     }
+    let mut ended = ended;
+    // Whoever locks several profiles does so in one order.
+    ended.sort_by_key(|(operation, _)| operation.profile_id);
     let (operations, counted): (Vec<Operation>, Vec<&'static str>) =
         ended.iter().map(|(operation, ended)| (operation.clone(), outcome_of(ended))).unzip();
     let work = depot.clone();
@@ -158,6 +161,10 @@ pub(super) struct Recording<'a> {
 
 impl Recording<'_> {
     pub(super) fn record(&self, conn: &mut Conn<'_>, ended: &Ended) -> Result<(), AppError> {
+        if !matches!(ended, Ended::LookAgain(..)) {
+            // Before the operation, as whoever applies an event does.
+            profiles::lock(conn, self.operation.profile_id)?;
+        }
         match ended {
             Ended::Answer(Commanded::Done(CommandReceipt::Accepted { transaction })) => {
                 self.accept(conn, transaction.as_deref())
@@ -217,6 +224,19 @@ impl Recording<'_> {
 
     pub(super) fn done(&self, conn: &mut Conn<'_>, done: &Done) -> Result<(), AppError> {
         let Done { evidence, code, seen, successor, reason } = done;
+        if let OperationRequest::Line { command: LineCommand::SwapSim { new_iccid } } =
+            &self.operation.request
+            && !swap::is_ready(conn, self.operation, new_iccid)?
+        {
+            let detail = format!(
+                "the carrier has moved the line to {new_iccid}, which was taken for something else meanwhile"
+            );
+            return self.needs_person(
+                conn,
+                json!({ "code": "successor_taken", "detail": detail }),
+                "successor_taken",
+            );
+        }
         let change = OperationChange {
             evidence: Some(evidence.clone()),
             reason: reason.clone(),
@@ -280,6 +300,7 @@ impl Recording<'_> {
     /// it is refused now.
     fn refused(&self, conn: &mut Conn<'_>, refusal: &Refusal, seen: &Sightings) -> Result<(), AppError> {
         self.learn(conn, seen)?;
+        let refusal = &self.without_personal_data(refusal);
         let was_sent = self.operation.status == OperationStatus::Sent;
         if self.operation.answer_lost && was_sent && refusal.concerns == Concern::LineStatus {
             // The earlier sending may have taken effect since the line was read: the line tells.
@@ -297,6 +318,16 @@ impl Recording<'_> {
         self.refuse(conn, refusal, None)
     }
 
+    /// A carrier may repeat what it does not like of somebody's contact data: its words are not kept.
+    fn without_personal_data(&self, refusal: &Refusal) -> Refusal {
+        let mut refusal = refusal.clone();
+        if action_of(self.operation) == Some(LineAction::SetContact) && refusal.detail.is_some() {
+            refusal.detail =
+                Some("the carrier's words are left out: they may repeat contact data".to_owned());
+        }
+        refusal
+    }
+
     /// Surely not done, whatever went before.
     pub(super) fn refuse(
         &self,
@@ -304,6 +335,7 @@ impl Recording<'_> {
         refusal: &Refusal,
         reason: Option<&str>,
     ) -> Result<(), AppError> {
+        let refusal = &self.without_personal_data(refusal);
         let change = OperationChange {
             problem: Some(problem(refusal)?),
             reason: reason.map(str::to_owned),

@@ -5,6 +5,7 @@ use simdepot_domain::event::{Fact, Subject};
 use simdepot_domain::iccid::Iccid;
 use simdepot_domain::id::OrderId;
 use simdepot_domain::order::ProfileOutcome;
+use simdepot_domain::profile::QuarantineReason;
 use simdepot_domain::stock::{StockCommand, StockStatus, apply};
 use simdepot_persistence::operations::Operation;
 use simdepot_persistence::profiles::{self, Learned, Profile};
@@ -13,6 +14,25 @@ use simdepot_persistence::{Conn, allocations, bundles, events, lines, orders, si
 use crate::depot::Depot;
 use crate::error::AppError;
 use crate::observations::{self, Sightings};
+
+/// Whether the SIM that takes over still waits for that: set aside for it, or taken over already.
+///
+/// # Errors
+/// When the store refuses.
+pub(super) fn is_ready(
+    conn: &mut Conn<'_>,
+    operation: &Operation,
+    new_iccid: &Iccid,
+) -> Result<bool, AppError> {
+    if sim_swaps::of_operation(conn, operation.id)?.is_some() {
+        return Ok(true);
+    }
+    let Some(new) = profiles::find(conn, new_iccid)? else {
+        return Ok(false);
+    };
+    let kept = sim_swaps::reserved_by(conn, new.id)? == Some(operation.id);
+    Ok(kept && new.quarantine_reason == Some(QuarantineReason::InService))
+}
 
 /// Puts `new_iccid` in the place of the operation's SIM. `seen` is its line as the carrier shows it since.
 ///
@@ -36,6 +56,7 @@ pub(super) fn swap(
     if sim_swaps::of_operation(conn, operation.id)?.is_some() {
         return Ok(());
     }
+    sim_swaps::let_go(conn, operation.id)?;
     sim_swaps::insert(conn, (old.id, new.id), operation.id, now)?;
     let order = live.as_ref().map(|live| live.order);
     let swapped = Swapped { depot, operation, out: &old.iccid, by: new_iccid, order, now };
@@ -129,7 +150,10 @@ impl Swapped<'_> {
         seen: &Sightings,
     ) -> Result<(), AppError> {
         if let Some(line) = lines::find(conn, old.id)? {
-            lines::keep(conn, new.id, &line.details, line.source, line.observed_at)?;
+            // Something newer may have been read of the new SIM while it had no line.
+            let newer = lines::find(conn, new.id)?.map_or(line.observed_at, |own| own.observed_at);
+            let observed_at = line.observed_at.max(newer);
+            lines::keep(conn, new.id, &line.details, line.source, observed_at)?;
         }
         let mut new = new;
         if seen.line.as_ref().is_none_or(|line| line.msisdn.is_none()) && old.msisdn.is_some() {

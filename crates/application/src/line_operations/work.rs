@@ -25,8 +25,8 @@ use crate::error::AppError;
 use crate::observations;
 use crate::operations::writes::{change_operation, step as next};
 
-/// Commands of one account that a worker has in hand at a time.
-pub(super) const BATCH: i64 = 64;
+/// Most commands of one account that a worker has in hand at a time.
+const BATCH: u64 = 64;
 /// Such batches of one account that a process has in hand.
 const BATCHES: usize = 2;
 /// First and longest pause before outcomes are recorded again.
@@ -56,12 +56,23 @@ pub async fn step(depot: &Depot) -> Result<bool, AppError> {
     Ok(true)
 }
 
+/// How many commands are taken at once: what waits for its turn at the carrier must not keep sales waiting for most of
+/// their time-out.
+pub(super) fn batch(account: &Account) -> i64 {
+    let Some(rate) = account.carrier.calls_per_second() else {
+        return i64::try_from(BATCH).unwrap_or(1);
+    };
+    let turns = u128::from(rate) * account.timeout.as_millis() / 8_000;
+    i64::try_from(turns.clamp(1, u128::from(BATCH))).unwrap_or(1)
+}
+
 async fn lease(depot: &Depot, account: AccountName) -> Result<BatchLease, AppError> {
     let length = depot.account(&account).map_or(depot.work.lease, |account| depot.lease_of(account));
+    let most = depot.account(&account).map_or(1, batch);
     let token = depot.ids.uuid();
     let write = depot.store.write(move |conn| {
         let now = conn.now()?;
-        Ok(operations::lease_pending(conn, &account, (token, now + length), now, BATCH)?)
+        Ok(operations::lease_pending(conn, &account, (token, now + length), now, most)?)
     });
     write.await
 }
@@ -87,9 +98,23 @@ async fn carry_out(depot: &Depot, name: &AccountName, lease: BatchLease) -> Resu
             Decision::Reached => ended.push((operation, Ended::Reached(Box::new(seen)))),
             Decision::Defer(why) => ended.push((operation, Ended::NotTaken(why))),
             Decision::Refuse(refusal) => ended.push((operation, Ended::Refused(refusal, Box::new(seen)))),
+            Decision::Unpreparable => {
+                let known = Box::new(Known::of(&operation));
+                let detail =
+                    "it cannot be prepared, the log has the cause; nothing of it was sent now".to_owned();
+                ended.push((operation, Ended::GiveUp { code: "cannot_be_prepared", detail, known }));
+            }
         }
     }
     outcome::record(depot, token, ended).await?;
+    let lease_time = depot.lease_of(&account).to_std().unwrap_or_default();
+    if started.elapsed() + account.timeout > lease_time {
+        let why = Unavailable { reason: "too little of the lease was left".to_owned(), retry_after_ms: None };
+        let later = to_send.into_iter().map(|(operation, ..)| (operation, Ended::NotTaken(why.clone())));
+        return outcome::record(depot, token, later.collect()).await;
+    }
+    // Whoever locks several profiles does so in one order.
+    to_send.sort_by_key(|(operation, ..)| operation.profile_id);
     let dated = Instant::now();
     let until = lease.until;
     let timeout = account.timeout;
@@ -113,7 +138,6 @@ async fn carry_out(depot: &Depot, name: &AccountName, lease: BatchLease) -> Resu
     }
     // A worker that was paused since it leased, or whose commit took long, does not send: see the sales' worker.
     let margin = depot.work.resolve_margin.to_std().unwrap_or_default();
-    let lease_time = depot.lease_of(&account).to_std().unwrap_or_default();
     let late = dated.elapsed() > margin / 2 || started.elapsed() + account.timeout > lease_time;
     let answers = call_all(&account, ready, late).await;
     record(depot, token, answers, dated + account.timeout + margin).await
@@ -131,29 +155,38 @@ async fn read(depot: &Depot, account: &Account, lease: &BatchLease) -> Result<Ve
     let profiles: HashMap<i64, Profile> = profiles.into_iter().map(|profile| (profile.id, profile)).collect();
     let suspended: HashMap<i64, Option<SuspendedBy>> =
         known.into_iter().map(|(id, line)| (id, line.details.suspended_by)).collect();
-    let budget = depot.lease_of(account).to_std().unwrap_or_default().saturating_sub(account.timeout);
-    let budget = budget.max(Duration::from_secs(1));
+    // One line that is slow to read must not keep the others from being sent within the lease.
+    let budget = depot.lease_of(account).to_std().unwrap_or_default().saturating_sub(account.timeout) / 2;
+    let budget = budget.max(Duration::from_millis(500));
     let reads = lease.operations.iter().filter_map(|operation| {
         let profile = profiles.get(&operation.profile_id)?;
         let suspended_by = suspended.get(&operation.profile_id).copied().flatten();
         Some(async move {
             let reading = Box::pin(gather(depot, account, operation, profile, suspended_by));
-            match tokio::time::timeout(budget, reading).await {
+            let read = match tokio::time::timeout(budget, reading).await {
                 Ok(gathered) => gathered,
                 Err(_) => {
                     let why = Unavailable { reason: "reads took too long".to_owned(), retry_after_ms: None };
                     let (operation, seen) = (operation.clone(), observations::Sightings::default());
                     Ok(Gathered { operation, seen, decision: Decision::Defer(why) })
                 }
-            }
+            };
+            (operation, read)
         })
     });
     let mut gathered = Vec::new();
     for read in join_all(reads).await {
         match read {
-            Ok(read) => gathered.push(read),
-            Err(error) if error.is_outage() => return Err(error),
-            Err(error) => tracing::error!(%error, "a command cannot be prepared"),
+            (_, Ok(read)) => gathered.push(read),
+            (_, Err(error)) if error.is_outage() => return Err(error),
+            (operation, Err(error)) => {
+                tracing::error!(operation = %operation.id, %error, "a command cannot be prepared");
+                gathered.push(Gathered {
+                    operation: operation.clone(),
+                    seen: observations::Sightings::default(),
+                    decision: Decision::Unpreparable,
+                });
+            }
         }
     }
     Ok(gathered)

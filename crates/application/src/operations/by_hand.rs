@@ -6,7 +6,7 @@ use simdepot_domain::carrier::{Concern, Refusal};
 use simdepot_domain::id::OperationId;
 use simdepot_domain::operation::{Lane, OperationStatus, OperationStep};
 use simdepot_domain::order::ProfileOutcome;
-use simdepot_persistence::operations::{self, Operation, OperationChange};
+use simdepot_persistence::operations::{Operation, OperationChange};
 use simdepot_persistence::{Conn, StoreError, allocations, profiles};
 
 use super::conclude::{Found, record};
@@ -14,7 +14,7 @@ use super::line_check::check_named;
 use super::naming::{name_by_hand, tell_identified};
 use super::outcome::refuse;
 use super::writes::{change_operation, lock_order, roll_up_order, signal, step};
-use super::{OperationView, get};
+use super::{OperationView, get, visible};
 use crate::caller::Caller;
 use crate::depot::Depot;
 use crate::error::AppError;
@@ -82,7 +82,7 @@ pub async fn decide_by_hand(
             false
         }
     };
-    let view = get(depot, id).await?;
+    let view = get(depot, caller, id).await?;
     signal(depot, &view.operation);
     depot.signals.work.notify_one();
     depot.signals.lines.notify_one();
@@ -105,7 +105,7 @@ fn decide(
     verdict: &Verdict,
     reason: &str,
 ) -> Result<Decided, AppError> {
-    let operation = operations::find(conn, id)?.ok_or(AppError::NotFound { what: "operation" })?;
+    let operation = visible(conn, caller, id)?;
     if operation.request.lane() == Lane::Line {
         return line_operations::decide(conn, depot, caller, &operation, verdict, reason)
             .map(|()| Decided::Outcome);

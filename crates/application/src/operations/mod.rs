@@ -40,6 +40,7 @@ pub use resolve::step as resolve_step;
 pub(crate) use substitute::{Place, Refilled, replaced};
 pub(crate) use undecided::mark_unknown;
 
+use crate::caller::Caller;
 use crate::depot::Depot;
 use crate::error::AppError;
 
@@ -64,14 +65,24 @@ fn view(conn: &mut Conn<'_>, operation: Operation) -> Result<OperationView, AppE
 ///
 /// # Errors
 /// [`AppError::NotFound`].
-pub async fn get(depot: &Depot, id: OperationId) -> Result<OperationView, AppError> {
+pub async fn get(depot: &Depot, caller: &Caller, id: OperationId) -> Result<OperationView, AppError> {
+    let caller = caller.clone();
     depot
         .store
         .read(move |conn| {
-            let operation = operations::find(conn, id)?.ok_or(AppError::NotFound { what: "operation" })?;
+            let operation = visible(conn, &caller, id)?;
             view(conn, operation)
         })
         .await
+}
+
+/// An operation that the caller may know of: any, or those on its own channel's profiles.
+pub(crate) fn visible(conn: &mut Conn<'_>, caller: &Caller, id: OperationId) -> Result<Operation, AppError> {
+    let operation = operations::find(conn, id)?.ok_or(AppError::NotFound { what: "operation" })?;
+    if caller.works_all_lines() || profiles::belongs_to(conn, operation.profile_id, &caller.channel)? {
+        return Ok(operation);
+    }
+    Err(AppError::NotFound { what: "operation" })
 }
 
 /// A page of operations, newest first.
@@ -80,14 +91,16 @@ pub async fn get(depot: &Depot, id: OperationId) -> Result<OperationView, AppErr
 /// When they cannot be read.
 pub async fn list(
     depot: &Depot,
+    caller: &Caller,
     status: Option<OperationStatus>,
     before: Option<OperationId>,
     limit: i64,
 ) -> Result<Vec<OperationView>, AppError> {
+    let channel = (!caller.works_all_lines()).then(|| caller.channel.clone());
     depot
         .store
         .read(move |conn| {
-            operations::list(conn, status, before, limit)?
+            operations::list(conn, channel.as_ref(), status, before, limit)?
                 .into_iter()
                 .map(|operation| view(conn, operation))
                 .collect()

@@ -26,7 +26,7 @@ pub fn judge(command: &LineCommand, before: &LineStanding, now: &LineStanding) -
         LineCommand::Reactivate | LineCommand::LeaveTariffHoliday | LineCommand::LeaveTestMode => {
             is(now, SimStatus::Active)
         }
-        LineCommand::Terminate | LineCommand::SwapSim { .. } => is(now, SimStatus::Terminated),
+        LineCommand::Terminate => is(now, SimStatus::Terminated),
         LineCommand::SwapMsisdn => match (&before.msisdn, &now.msisdn) {
             (Some(before), Some(now)) if before != now => Judgement::Reached,
             (Some(_), Some(_)) => Judgement::NotReached,
@@ -37,7 +37,8 @@ pub fn judge(command: &LineCommand, before: &LineStanding, now: &LineStanding) -
             Judgement::Reached => Judgement::Reached,
             Judgement::NotReached | Judgement::Unclear => Judgement::Unclear,
         },
-        LineCommand::SetContact { .. } => Judgement::Unclear,
+        // The old SIM's line may have ended for another reason: the new SIM shows it.
+        LineCommand::SetContact { .. } | LineCommand::SwapSim { .. } => Judgement::Unclear,
     }
 }
 

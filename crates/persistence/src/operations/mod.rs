@@ -11,14 +11,14 @@ use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 use serde_json::Value as Json;
 use simdepot_domain::bundle::OrderType;
-use simdepot_domain::channel::AccountName;
+use simdepot_domain::channel::{AccountName, ChannelName};
 use simdepot_domain::id::{BundleId, OperationId, OrderId};
 use simdepot_domain::operation::{Lane, OperationRequest, OperationStatus};
 use uuid::Uuid;
 
 use crate::dialect::{INSERT_CHUNK, both};
 use crate::error::{Result, StoreError, document, ensure_affected, parse_column, parse_document};
-use crate::schema::operations;
+use crate::schema::{allocations, operations, orders};
 use crate::sql_types::{At, Doc, Uid};
 use crate::store::Conn;
 
@@ -323,17 +323,26 @@ pub fn of_profile(conn: &mut Conn<'_>, profile_id: i64) -> Result<Vec<Operation>
     rows.into_iter().map(Operation::try_from).collect()
 }
 
-/// A page of operations, newest first.
+/// A page of operations, newest first; with a channel those on the profiles of its orders alone.
 ///
 /// # Errors
 /// When they cannot be read.
 pub fn list(
     conn: &mut Conn<'_>,
+    channel: Option<&ChannelName>,
     status: Option<OperationStatus>,
     before: Option<OperationId>,
     limit: i64,
 ) -> Result<Vec<Operation>> {
     let mut query = operations::table.order(operations::id.desc()).limit(limit).into_boxed();
+    if let Some(channel) = channel {
+        let own = allocations::table
+            .inner_join(orders::table.on(orders::id.eq(allocations::order_id)))
+            .filter(allocations::ended_at.is_null())
+            .filter(orders::channel.eq(channel.as_str()))
+            .select(allocations::profile_id);
+        query = query.filter(operations::profile_id.eq_any(own));
+    }
     if let Some(status) = status {
         query = query.filter(operations::status.eq(status.to_string()));
     }
