@@ -16,6 +16,7 @@ use crate::depot::{Account, Depot};
 use crate::error::AppError;
 use crate::observations::{self, Sightings};
 use crate::profiles::{existing, owned};
+use crate::stock_watch;
 
 /// When to come back to reads that too many others make.
 const COME_BACK_MS: u64 = 2_000;
@@ -110,7 +111,8 @@ async fn learn(depot: &Depot, profile: &Profile, reading: LineReading) -> Result
     let learned = depot.write_again(move |conn| {
         let seen = Sightings { line: Some(reading.clone()), ..Sightings::default() };
         let profile = profiles::lock(conn, id)?;
-        let profile = observations::learn(conn, &work, profile, &seen, work.now())?;
+        let mut profile = observations::learn(conn, &work, profile, &seen, work.now())?;
+        stock_watch::watch(conn, &work, &mut profile, false, work.now())?;
         let view = known(conn, profile)?;
         // What was told now is of now, also where it only confirms what was known; what is newer still stands.
         let newer = view.observed_at.is_none_or(|at| at <= reading.observed_at);

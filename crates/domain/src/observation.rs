@@ -107,7 +107,11 @@ pub fn weigh<S: Lifecycle>(known: Option<&Observation<S>>, incoming: &Observatio
 }
 
 /// Whether an observation counts for more than the word of a delivery file.
-fn supersedes_file<S>(seen: &Observation<S>, file: &Observation<S>) -> bool {
+fn supersedes_file<S: Lifecycle>(seen: &Observation<S>, file: &Observation<S>) -> bool {
+    // Neither is dated. A report tells of a fleet in use: what it has further along came after the delivery.
+    if seen.source == Source::Report {
+        return seen.status.rank() >= file.status.rank();
+    }
     // Undated, it is a reply: of a clock that may differ from the one that dated the import.
     seen.dated_by_carrier || seen.observed_at - file.observed_at >= -TIE_WINDOW
 }

@@ -114,10 +114,11 @@ pub fn seen_in_use(traces: &Traces<'_>) -> Option<String> {
     let used = match status {
         SimStatus::Active
         | SimStatus::Suspended
+        | SimStatus::TestMode
         | SimStatus::TariffHoliday
         | SimStatus::Terminated
         | SimStatus::Ceased => true,
-        SimStatus::Available | SimStatus::Loaded | SimStatus::Preactivated | SimStatus::TestMode => false,
+        SimStatus::Available | SimStatus::Loaded | SimStatus::Preactivated => false,
     };
     used.then(|| format!("sim_status {status}"))
 }
@@ -168,7 +169,7 @@ mod tests {
             .filter(|status| seen_in_use(&Traces { sim: Some(**status), ..fresh }).is_some());
         assert_eq!(
             in_use.map(ToString::to_string).collect::<Vec<_>>().join(" "),
-            "active suspended tariff_holiday terminated ceased"
+            "active suspended test_mode tariff_holiday terminated ceased"
         );
         let sells_active = Traces { sim: Some(SimStatus::Active), sellable: &[SimStatus::Active], ..fresh };
         assert_eq!(seen_in_use(&sells_active), None, "a pool may sell active lines");

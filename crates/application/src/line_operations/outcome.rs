@@ -5,9 +5,10 @@ use serde_json::{Value as Json, json};
 use simdepot_domain::bundle::BundleStatus;
 use simdepot_domain::carrier::{CommandReceipt, Commanded, Concern, LineReading, Refusal, Unavailable};
 use simdepot_domain::iccid::Iccid;
-use simdepot_domain::line::{LineAction, LineCommand, LineDetails};
+use simdepot_domain::line::{LineAction, LineCommand, LineDetails, SuspendedBy};
 use simdepot_domain::observation::Source;
 use simdepot_domain::operation::{BundleCommand, OperationRequest, OperationStatus, OperationStep};
+use simdepot_domain::sim::SimStatus;
 use simdepot_persistence::bundles::BundleChange;
 use simdepot_persistence::operations::{self, Operation, OperationChange};
 use simdepot_persistence::{Conn, bundles, profiles};
@@ -20,6 +21,7 @@ use crate::error::AppError;
 use crate::observations::{self, Sightings};
 use crate::operations::deferral::{LONGEST_PAUSE, TRIES, backoff};
 use crate::operations::writes::{change_bundle, change_operation, problem, step as next};
+use crate::stock_watch;
 
 /// When an accepted command is first asked for.
 pub(super) const FIRST_LOOK: TimeDelta = TimeDelta::seconds(1);
@@ -243,9 +245,10 @@ impl Recording<'_> {
             ..OperationChange::to(next(self.operation, OperationStep::Complete)?)
         };
         self.change(conn, &change, Some(code))?;
-        match (&seen.line, &self.operation.request) {
-            // Nothing was read since: what was asked for is true now.
-            (None, OperationRequest::Line { command }) => self.learn(conn, &self.asked_for(command))?,
+        match &self.operation.request {
+            OperationRequest::Line { command } => {
+                self.learn(conn, &self.with_what_was_asked(command, seen))?
+            }
             _ => self.learn(conn, seen)?,
         }
         match &self.operation.request {
@@ -257,32 +260,47 @@ impl Recording<'_> {
         }
     }
 
-    fn asked_for(&self, command: &LineCommand) -> Sightings {
+    /// What was read of the line since, and what was asked for where that says nothing: it is true now.
+    fn with_what_was_asked(&self, command: &LineCommand, seen: &Sightings) -> Sightings {
         let setup = command.setup();
         let group = match command {
             LineCommand::SetContact { group } => group.clone(),
             _ => setup.and_then(|setup| setup.group.clone()),
         };
-        let details = LineDetails {
+        let asked = LineDetails {
+            suspended_by: (*command == LineCommand::Suspend).then_some(SuspendedBy::Customer),
             rate_plan: setup.and_then(|setup| setup.rate_plan.clone()),
             group,
             external_reference: setup.and_then(|setup| setup.external_reference.clone()),
             ..LineDetails::default()
         };
-        let line = LineReading {
-            msisdn: None,
-            sim_status: None,
-            observed_at: self.depot.now(),
-            dated_by_carrier: false,
-            source: Source::Answer,
-            details,
+        let line = match seen.line.clone() {
+            Some(mut line) => {
+                let details = &mut line.details;
+                let suspended = line.sim_status == Some(SimStatus::Suspended);
+                details.suspended_by = details.suspended_by.or(asked.suspended_by.filter(|_| suspended));
+                details.rate_plan = details.rate_plan.take().or(asked.rate_plan);
+                details.group = details.group.take().or(asked.group);
+                details.external_reference = details.external_reference.take().or(asked.external_reference);
+                line
+            }
+            None => LineReading {
+                msisdn: None,
+                sim_status: None,
+                observed_at: self.depot.now(),
+                dated_by_carrier: false,
+                source: Source::Answer,
+                details: asked,
+            },
         };
-        Sightings { line: Some(line), ..Sightings::default() }
+        Sightings { line: Some(line), ..seen.clone() }
     }
 
     fn learn(&self, conn: &mut Conn<'_>, seen: &Sightings) -> Result<(), AppError> {
         let profile = profiles::lock(conn, self.operation.profile_id)?;
-        observations::learn(conn, self.depot, profile, seen, self.depot.now()).map(drop)
+        let now = self.depot.now();
+        let mut profile = observations::learn(conn, self.depot, profile, seen, now)?;
+        stock_watch::watch(conn, self.depot, &mut profile, false, now).map(drop)
     }
 
     /// An event may have told of its end before.

@@ -191,7 +191,13 @@ pub(crate) fn view(conn: &mut Conn<'_>, order: Order) -> Result<OrderView, AppEr
             }
             let profile =
                 found.get(&allocation.profile_id).cloned().ok_or(AppError::NotFound { what: "profile" })?;
-            let bundle = placed.remove(&allocation.id);
+            // Placed for it, or for the SIM whose line it took over.
+            let bundle = placed.remove(&allocation.id).or_else(|| {
+                let moved =
+                    placed.iter().find(|(_, placed)| placed.bundle.profile_id == allocation.profile_id);
+                let place = moved.map(|(place, _)| *place)?;
+                placed.remove(&place)
+            });
             entries.push(OrderProfile { profile, outcome: allocation.outcome, bundle, activation: None });
         }
         let pool = pools::get(conn, line.pool_id)?.settings.pool;

@@ -206,7 +206,8 @@ pub fn list(
 ) -> Result<Vec<LineJob>> {
     let mut query = line_jobs::table.order(line_jobs::id.desc()).limit(limit).into_boxed();
     if let Some(channel) = channel {
-        query = query.filter(line_jobs::channel.eq(channel.as_str()));
+        // A job of the whole stock is not for who sees only what was sold to the channel.
+        query = query.filter(line_jobs::channel.eq(channel.as_str()).and(line_jobs::all_stock.eq(false)));
     }
     if let Some(status) = status {
         query = query.filter(line_jobs::status.eq(status.to_string()));
