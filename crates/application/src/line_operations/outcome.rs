@@ -247,7 +247,7 @@ impl Recording<'_> {
         self.change(conn, &change, Some(code))?;
         match &self.operation.request {
             OperationRequest::Line { command } => {
-                self.learn(conn, &self.with_what_was_asked(command, seen))?
+                self.learn(conn, &self.with_what_was_asked(command, seen))?;
             }
             _ => self.learn(conn, seen)?,
         }
