@@ -7,7 +7,8 @@ use simdepot_persistence::operations::{Operation, OperationChange};
 
 use super::Known;
 use super::follow::by_hand;
-use super::outcome::{Done, Recording};
+use super::outcome::Done;
+use super::recording::Recording;
 use crate::caller::Caller;
 use crate::depot::Depot;
 use crate::error::AppError;

@@ -16,7 +16,8 @@ use simdepot_persistence::operations::{self, Operation};
 use simdepot_persistence::profiles::{self, Profile};
 
 use super::gather::Wanted;
-use super::outcome::{self, Done, Ended, action_of};
+use super::outcome::{self, Done, Ended};
+use super::recording::action_of;
 use super::work::batch;
 use super::{Known, standing};
 use crate::depot::{Account, Depot};

@@ -9,7 +9,8 @@ use simdepot_domain::operation::{Lane, OperationStatus};
 use simdepot_persistence::operations::{self, Operation};
 use simdepot_persistence::{Conn, profiles};
 
-use super::outcome::{Done, Recording, action_of};
+use super::outcome::Done;
+use super::recording::{Recording, action_of};
 use crate::depot::Depot;
 use crate::error::AppError;
 use crate::observations::Sightings;

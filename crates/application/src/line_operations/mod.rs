@@ -16,6 +16,7 @@ mod follow;
 mod gather;
 mod hear;
 mod outcome;
+mod recording;
 mod swap;
 mod work;
 
@@ -32,7 +33,7 @@ pub(crate) use ask::{Placing, complete, may_place, place};
 pub(crate) use by_hand::decide;
 pub use follow::step as follow_step;
 pub(crate) use hear::hear;
-pub(crate) use outcome::mark_unknown;
+pub(crate) use recording::mark_unknown;
 pub use work::step;
 
 use crate::error::AppError;

@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
 use simdepot_domain::carrier::{Commanded, Lost, Unavailable};
 use simdepot_domain::channel::AccountName;
-use simdepot_domain::line::SuspendedBy;
+use simdepot_domain::line::{LineStanding, SuspendedBy};
 use simdepot_domain::operation::{Lane, OperationStep};
 use simdepot_persistence::operations::{self, BatchLease, Operation, OperationChange};
 use simdepot_persistence::profiles::{self, Profile};
@@ -22,7 +22,7 @@ use super::{Known, Order};
 use crate::batch::write_each;
 use crate::depot::{Account, Depot};
 use crate::error::AppError;
-use crate::observations;
+use crate::observations::{self, Sightings};
 use crate::operations::writes::{change_operation, step as next};
 
 /// Most commands of one account that a worker has in hand at a time.
@@ -90,22 +90,7 @@ async fn carry_out(depot: &Depot, name: &AccountName, lease: BatchLease) -> Resu
             return outcome::record(depot, token, later.collect()).await;
         }
     };
-    let gathered = read(depot, &account, &lease).await?;
-    let (mut to_send, mut ended) = (Vec::new(), Vec::new());
-    for Gathered { operation, seen, decision } in gathered {
-        match decision {
-            Decision::Send(plan) => to_send.push((operation, seen, *plan)),
-            Decision::Reached => ended.push((operation, Ended::Reached(Box::new(seen)))),
-            Decision::Defer(why) => ended.push((operation, Ended::NotTaken(why))),
-            Decision::Refuse(refusal) => ended.push((operation, Ended::Refused(refusal, Box::new(seen)))),
-            Decision::Unpreparable => {
-                let known = Box::new(Known::of(&operation));
-                let detail =
-                    "it cannot be prepared, the log has the cause; nothing of it was sent now".to_owned();
-                ended.push((operation, Ended::GiveUp { code: "cannot_be_prepared", detail, known }));
-            }
-        }
-    }
+    let (to_send, ended) = divide(read(depot, &account, &lease).await?);
     outcome::record(depot, token, ended).await?;
     let lease_time = depot.lease_of(&account).to_std().unwrap_or_default();
     if started.elapsed() + account.timeout > lease_time {
@@ -113,20 +98,57 @@ async fn carry_out(depot: &Depot, name: &AccountName, lease: BatchLease) -> Resu
         let later = to_send.into_iter().map(|(operation, ..)| (operation, Ended::NotTaken(why.clone())));
         return outcome::record(depot, token, later.collect()).await;
     }
+    let dated = Instant::now();
+    let ready = commit_sent(depot, to_send, (token, lease.until), account.timeout).await?;
+    // A worker that was paused since it leased, or whose commit took long, does not send: see the sales' worker.
+    let margin = depot.work.resolve_margin.to_std().unwrap_or_default();
+    let late = dated.elapsed() > margin / 2 || started.elapsed() + account.timeout > lease_time;
+    let answers = call_all(&account, ready, late).await;
+    record(depot, token, answers, dated + account.timeout + margin).await
+}
+
+/// A command about to be sent, with what was read for it and how its line stood before.
+type ToSend = (Operation, Sightings, (Order, LineStanding));
+
+/// What is to be sent, and what has ended unsent.
+fn divide(gathered: Vec<Gathered>) -> (Vec<ToSend>, Vec<(Operation, Ended)>) {
+    let (mut to_send, mut ended) = (Vec::new(), Vec::new());
+    for Gathered { operation, seen, decision } in gathered {
+        let end = match decision {
+            Decision::Send(plan) => {
+                to_send.push((operation, seen, *plan));
+                continue;
+            }
+            Decision::Reached => Ended::Reached(Box::new(seen)),
+            Decision::Defer(why) => Ended::NotTaken(why),
+            Decision::Refuse(refusal) => Ended::Refused(refusal, Box::new(seen)),
+            Decision::Unpreparable => Ended::GiveUp {
+                code: "cannot_be_prepared",
+                detail: "it cannot be prepared, the log has the cause; nothing of it was sent now".to_owned(),
+                known: Box::new(Known::of(&operation)),
+            },
+        };
+        ended.push((operation, end));
+    }
     // Whoever locks several profiles does so in one order.
     to_send.sort_by_key(|(operation, ..)| operation.profile_id);
-    let dated = Instant::now();
-    let until = lease.until;
-    let timeout = account.timeout;
-    let sent = write_each(depot, to_send, {
-        let work = depot.clone();
-        move |conn, (operation, seen, (order, before))| {
-            let known = Known { before: before.clone(), ..Known::default() };
-            let sending = Sending { operation, known: &known, token, until, timeout };
-            let profile = profiles::lock(conn, operation.profile_id)?;
-            observations::learn(conn, &work, profile, seen, work.now())?;
-            Ok((sending.commit(conn, &work)?, order.clone()))
-        }
+    (to_send, ended)
+}
+
+/// Transaction 2 for all of them: what was read, and that the next thing is the call.
+async fn commit_sent(
+    depot: &Depot,
+    to_send: Vec<ToSend>,
+    (token, until): (Uuid, DateTime<Utc>),
+    timeout: Duration,
+) -> Result<Vec<(Operation, Order)>, AppError> {
+    let work = depot.clone();
+    let sent = write_each(depot, to_send, move |conn, (operation, seen, (order, before))| {
+        let known = Known { before: before.clone(), ..Known::default() };
+        let sending = Sending { operation, known: &known, token, until, timeout };
+        let profile = profiles::lock(conn, operation.profile_id)?;
+        observations::learn(conn, &work, profile, seen, work.now())?;
+        Ok((sending.commit(conn, &work)?, order.clone()))
     });
     let mut ready = Vec::new();
     for sent in sent.await? {
@@ -136,11 +158,7 @@ async fn carry_out(depot: &Depot, name: &AccountName, lease: BatchLease) -> Resu
             Err(error) => tracing::info!(%error, "a command met a concurrent change; not sent"),
         }
     }
-    // A worker that was paused since it leased, or whose commit took long, does not send: see the sales' worker.
-    let margin = depot.work.resolve_margin.to_std().unwrap_or_default();
-    let late = dated.elapsed() > margin / 2 || started.elapsed() + account.timeout > lease_time;
-    let answers = call_all(&account, ready, late).await;
-    record(depot, token, answers, dated + account.timeout + margin).await
+    Ok(ready)
 }
 
 /// Every line, within the time that the lease leaves before the calls.
@@ -167,7 +185,7 @@ async fn read(depot: &Depot, account: &Account, lease: &BatchLease) -> Result<Ve
                 Ok(gathered) => gathered,
                 Err(_) => {
                     let why = Unavailable { reason: "reads took too long".to_owned(), retry_after_ms: None };
-                    let (operation, seen) = (operation.clone(), observations::Sightings::default());
+                    let (operation, seen) = (operation.clone(), Sightings::default());
                     Ok(Gathered { operation, seen, decision: Decision::Defer(why) })
                 }
             };
@@ -183,7 +201,7 @@ async fn read(depot: &Depot, account: &Account, lease: &BatchLease) -> Result<Ve
                 tracing::error!(operation = %operation.id, %error, "a command cannot be prepared");
                 gathered.push(Gathered {
                     operation: operation.clone(),
-                    seen: observations::Sightings::default(),
+                    seen: Sightings::default(),
                     decision: Decision::Unpreparable,
                 });
             }

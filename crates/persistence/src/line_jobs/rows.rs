@@ -156,7 +156,7 @@ pub fn queued_after(conn: &mut Conn<'_>, id: LineJobId, position: i64, limit: i6
 /// Records that a queued row is carried out by an operation.
 ///
 /// # Errors
-/// [`StoreError::RowsAffected`] when it is not queued any more.
+/// [`crate::StoreError::RowsAffected`] when it is not queued any more.
 pub fn start_row(conn: &mut Conn<'_>, id: LineJobId, position: i64, operation: OperationId) -> Result<()> {
     let queued = line_job_rows::table
         .filter(line_job_rows::job_id.eq(Uid(id.0)))
@@ -174,7 +174,7 @@ pub fn start_row(conn: &mut Conn<'_>, id: LineJobId, position: i64, operation: O
 /// Moves rows to another status; `problem` is why.
 ///
 /// # Errors
-/// [`StoreError::RowsAffected`] when one of them is not where it was.
+/// [`crate::StoreError::RowsAffected`] when one of them is not where it was.
 pub fn end_rows(
     conn: &mut Conn<'_>,
     id: LineJobId,

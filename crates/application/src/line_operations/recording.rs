@@ -1,0 +1,348 @@
+//! Recording how one command ended, or how far it has come, in the caller's transaction: the operation, what is learned of
+//! the line, and what that means for stock, order and bundles.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Value as Json, json};
+use simdepot_domain::bundle::BundleStatus;
+use simdepot_domain::carrier::{CommandReceipt, Commanded, Concern, LineReading, Refusal, Unavailable};
+use simdepot_domain::iccid::Iccid;
+use simdepot_domain::line::{LineAction, LineCommand, LineDetails, SuspendedBy};
+use simdepot_domain::observation::Source;
+use simdepot_domain::operation::{BundleCommand, OperationRequest, OperationStatus, OperationStep};
+use simdepot_domain::sim::SimStatus;
+use simdepot_persistence::bundles::BundleChange;
+use simdepot_persistence::operations::{self, Operation, OperationChange};
+use simdepot_persistence::{Conn, bundles, profiles};
+use uuid::Uuid;
+
+use super::outcome::{Done, Ended};
+use super::{Known, books, swap};
+use crate::depot::Depot;
+use crate::error::AppError;
+use crate::observations::{self, Sightings};
+use crate::operations::deferral::{LONGEST_PAUSE, TRIES, backoff};
+use crate::operations::writes::{change_bundle, change_operation, problem, step as next};
+use crate::stock_watch;
+
+/// When an accepted command is first asked for.
+const FIRST_LOOK: TimeDelta = TimeDelta::seconds(1);
+
+/// A sent command whose process died: its answer is lost.
+///
+/// # Errors
+/// When the store refuses, or the operation changed.
+pub(crate) fn mark_unknown(
+    conn: &mut Conn<'_>,
+    depot: &Depot,
+    operation: &Operation,
+    reason: &str,
+) -> Result<(), AppError> {
+    let now = conn.now()?;
+    Recording { depot, operation, token: None, now }.lose(conn, reason, None)
+}
+
+/// One operation about to be changed.
+pub(super) struct Recording<'a> {
+    pub(super) depot: &'a Depot,
+    pub(super) operation: &'a Operation,
+    pub(super) token: Option<Uuid>,
+    pub(super) now: DateTime<Utc>,
+}
+
+impl Recording<'_> {
+    pub(super) fn record(&self, conn: &mut Conn<'_>, ended: &Ended) -> Result<(), AppError> {
+        if !matches!(ended, Ended::LookAgain(..)) {
+            // Before the operation, as whoever applies an event does.
+            profiles::lock(conn, self.operation.profile_id)?;
+        }
+        match ended {
+            Ended::Answer(Commanded::Done(CommandReceipt::Accepted { transaction })) => {
+                self.accept(conn, transaction.as_deref())
+            }
+            Ended::Answer(Commanded::Done(CommandReceipt::Done { reference })) => {
+                let evidence = json!({ "source": "answer", "reference": reference });
+                self.done(conn, &Done::by("answered", evidence, Sightings::default()))
+            }
+            Ended::Answer(Commanded::Refused(refusal)) => self.refused(conn, refusal, &Sightings::default()),
+            Ended::Answer(Commanded::NotTaken(why)) | Ended::NotTaken(why) => self.put_off(conn, why),
+            Ended::Answer(Commanded::Unknown(lost)) => {
+                self.lose(conn, &lost.reason, lost.taken_as.as_deref())
+            }
+            Ended::Reached(seen) => {
+                let evidence = json!({ "source": "line", "line": Known::of(self.operation).before });
+                self.done(conn, &Done::by("found_at_carrier", evidence, seen.as_ref().clone()))
+            }
+            Ended::Refused(refusal, seen) => self.refused(conn, refusal, seen),
+            Ended::Failed(refusal, seen) => {
+                self.learn(conn, seen)?;
+                self.refuse(conn, refusal, None)
+            }
+            Ended::Done(done) => self.done(conn, done),
+            Ended::LookAgain(known, at) => self.look_again(conn, known, *at),
+            Ended::SendAgain => self.send_again(conn),
+            Ended::GiveUp { code, detail, known } => self.give_up(conn, code, detail, known),
+        }
+    }
+
+    fn iccid(&self, conn: &mut Conn<'_>) -> Result<Iccid, AppError> {
+        Ok(profiles::get(conn, self.operation.profile_id)?.iccid)
+    }
+
+    fn change(
+        &self,
+        conn: &mut Conn<'_>,
+        change: &OperationChange,
+        code: Option<&str>,
+    ) -> Result<(), AppError> {
+        let iccid = self.iccid(conn)?;
+        let code = code.map(str::to_owned);
+        change_operation(conn, self.depot, self.operation, self.token, change, &iccid, code, self.now)
+    }
+
+    /// The carrier works on it. An event that came before the answer is a hint by then: it is asked for at once.
+    fn accept(&self, conn: &mut Conn<'_>, transaction: Option<&str>) -> Result<(), AppError> {
+        let current = operations::find(conn, self.operation.id)?;
+        let told = current.is_some_and(|operation| !operation.hints.is_empty());
+        let look_at = if told { self.now } else { self.now + FIRST_LOOK };
+        let change = OperationChange {
+            carrier_reference: transaction.map(str::to_owned),
+            resolve_after: Some(look_at),
+            ..OperationChange::to(next(self.operation, OperationStep::Accept)?)
+        };
+        self.change(conn, &change, None)
+    }
+
+    pub(super) fn done(&self, conn: &mut Conn<'_>, done: &Done) -> Result<(), AppError> {
+        let Done { evidence, code, seen, successor, reason } = done;
+        if let OperationRequest::Line { command: LineCommand::SwapSim { new_iccid } } =
+            &self.operation.request
+            && !swap::is_ready(conn, self.operation, new_iccid)?
+        {
+            let detail = format!(
+                "the carrier has moved the line to {new_iccid}, which was taken for something else meanwhile"
+            );
+            return self.needs_person(
+                conn,
+                json!({ "code": "successor_taken", "detail": detail }),
+                "successor_taken",
+            );
+        }
+        let change = OperationChange {
+            evidence: Some(evidence.clone()),
+            reason: reason.clone(),
+            ..OperationChange::to(next(self.operation, OperationStep::Complete)?)
+        };
+        self.change(conn, &change, Some(code))?;
+        match &self.operation.request {
+            OperationRequest::Line { command } => {
+                self.learn(conn, &self.with_what_was_asked(command, seen))?;
+            }
+            _ => self.learn(conn, seen)?,
+        }
+        match &self.operation.request {
+            OperationRequest::Line { command: LineCommand::SwapSim { new_iccid } } => {
+                swap::swap(conn, self.depot, self.operation, new_iccid, successor)
+            }
+            OperationRequest::ChangeBundle { change: BundleCommand::Terminate, .. } => self.end_bundle(conn),
+            _ => Ok(()),
+        }
+    }
+
+    /// What was read of the line since, and what was asked for where that says nothing: it is true now.
+    fn with_what_was_asked(&self, command: &LineCommand, seen: &Sightings) -> Sightings {
+        let setup = command.setup();
+        let group = match command {
+            LineCommand::SetContact { group } => group.clone(),
+            _ => setup.and_then(|setup| setup.group.clone()),
+        };
+        let asked = LineDetails {
+            suspended_by: (*command == LineCommand::Suspend).then_some(SuspendedBy::Customer),
+            rate_plan: setup.and_then(|setup| setup.rate_plan.clone()),
+            group,
+            external_reference: setup.and_then(|setup| setup.external_reference.clone()),
+            ..LineDetails::default()
+        };
+        let line = match seen.line.clone() {
+            Some(mut line) => {
+                let details = &mut line.details;
+                let suspended = line.sim_status == Some(SimStatus::Suspended);
+                details.suspended_by = details.suspended_by.or(asked.suspended_by.filter(|_| suspended));
+                details.rate_plan = details.rate_plan.take().or(asked.rate_plan);
+                details.group = details.group.take().or(asked.group);
+                details.external_reference = details.external_reference.take().or(asked.external_reference);
+                line
+            }
+            None => LineReading {
+                msisdn: None,
+                sim_status: None,
+                observed_at: self.depot.now(),
+                dated_by_carrier: false,
+                source: Source::Answer,
+                details: asked,
+            },
+        };
+        Sightings { line: Some(line), ..seen.clone() }
+    }
+
+    fn learn(&self, conn: &mut Conn<'_>, seen: &Sightings) -> Result<(), AppError> {
+        let profile = profiles::lock(conn, self.operation.profile_id)?;
+        let now = self.depot.now();
+        let mut profile = observations::learn(conn, self.depot, profile, seen, now)?;
+        stock_watch::watch(conn, self.depot, &mut profile, false, now).map(drop)
+    }
+
+    /// An event may have told of its end before.
+    fn end_bundle(&self, conn: &mut Conn<'_>) -> Result<(), AppError> {
+        let bundle = self.operation.bundle.map(|id| bundles::find(conn, id)).transpose()?.flatten();
+        if bundle.is_none_or(|bundle| bundle.status.is_final()) {
+            return Ok(());
+        }
+        let iccid = self.iccid(conn)?;
+        let ended = BundleChange { status: Some(BundleStatus::Terminated), ..BundleChange::default() };
+        change_bundle(conn, self.depot, self.operation, &ended, &iccid, self.now)
+    }
+
+    /// Surely not done. After a lost answer that is only believed when the line shows it: an earlier sending may be why
+    /// it is refused now.
+    fn refused(&self, conn: &mut Conn<'_>, refusal: &Refusal, seen: &Sightings) -> Result<(), AppError> {
+        self.learn(conn, seen)?;
+        let refusal = &self.without_personal_data(refusal);
+        let was_sent = self.operation.status == OperationStatus::Sent;
+        if self.operation.answer_lost && was_sent && refusal.concerns == Concern::LineStatus {
+            // The earlier sending may have taken effect since the line was read: the line tells.
+            return self.lose(conn, &refusal.to_string(), None);
+        }
+        if self.operation.answer_lost {
+            let detail = refusal.detail.as_deref().unwrap_or("the carrier gave no reason");
+            let why = format!("refused after the answer to an earlier sending was lost: {detail}");
+            return self.needs_person(
+                conn,
+                problem(&Refusal { detail: Some(why), ..refusal.clone() })?,
+                &refusal.code,
+            );
+        }
+        self.refuse(conn, refusal, None)
+    }
+
+    /// A carrier may repeat what it does not like of somebody's contact data: its words are not kept.
+    fn without_personal_data(&self, refusal: &Refusal) -> Refusal {
+        let mut refusal = refusal.clone();
+        if action_of(self.operation) == Some(LineAction::SetContact) && refusal.detail.is_some() {
+            refusal.detail =
+                Some("the carrier's words are left out: they may repeat contact data".to_owned());
+        }
+        refusal
+    }
+
+    /// Surely not done, whatever went before.
+    pub(super) fn refuse(
+        &self,
+        conn: &mut Conn<'_>,
+        refusal: &Refusal,
+        reason: Option<&str>,
+    ) -> Result<(), AppError> {
+        let refusal = &self.without_personal_data(refusal);
+        let change = OperationChange {
+            problem: Some(problem(refusal)?),
+            reason: reason.map(str::to_owned),
+            ..OperationChange::to(next(self.operation, OperationStep::Refuse)?)
+        };
+        self.change(conn, &change, Some(&refusal.code))?;
+        if let OperationRequest::Line { command } = &self.operation.request {
+            books::give_back(conn, self.depot, self.operation, command)?;
+        }
+        Ok(())
+    }
+
+    /// The carrier surely has not taken it. After too long it fails.
+    fn put_off(&self, conn: &mut Conn<'_>, why: &Unavailable) -> Result<(), AppError> {
+        let (operation, work) = (self.operation, &self.depot.work);
+        let waited = self.now - operation.waiting_since.unwrap_or(self.now);
+        if waited > work.give_up && operation.deferrals >= TRIES {
+            let code = "carrier_unavailable".to_owned();
+            let detail = Some(why.reason.clone());
+            let refusal = Refusal { code, detail, concerns: Concern::Account };
+            return self.refused(conn, &refusal, &Sightings::default());
+        }
+        let asked = why.retry_after_ms.and_then(|ms| i64::try_from(ms).ok()).map(TimeDelta::milliseconds);
+        let asked = asked.unwrap_or_default().min(LONGEST_PAUSE);
+        let pause = backoff(operation.deferrals, work.backoff_cap, self.depot.ids.uuid()).max(asked);
+        if operation.status == OperationStatus::Pending {
+            let Some(token) = self.token else {
+                return Ok(());
+            };
+            return Ok(operations::put_off(conn, operation, token, self.now + pause)?);
+        }
+        let change = OperationChange {
+            deferred_to: Some(self.now + pause),
+            ..OperationChange::to(next(operation, OperationStep::PutBack)?)
+        };
+        self.change(conn, &change, Some("not_taken"))
+    }
+
+    fn lose(&self, conn: &mut Conn<'_>, reason: &str, taken_as: Option<&str>) -> Result<(), AppError> {
+        tracing::warn!(operation = %self.operation.id, reason, "the answer to a command is lost; not sent again");
+        let change = OperationChange {
+            problem: Some(json!({ "code": "answer_lost", "detail": reason })),
+            // How the line stood before is what it is compared with.
+            resolution: Some(Known::of(self.operation).document()?),
+            ..OperationChange::to(next(self.operation, OperationStep::Lose)?)
+        };
+        self.change(conn, &change, Some("answer_lost"))?;
+        if let Some(hint) = taken_as {
+            operations::add_hint(conn, self.operation.id, hint)?;
+        }
+        Ok(())
+    }
+
+    fn look_again(&self, conn: &mut Conn<'_>, known: &Known, at: DateTime<Utc>) -> Result<(), AppError> {
+        let Some(token) = self.token else {
+            return Ok(());
+        };
+        Ok(operations::look_again(conn, self.operation, token, &known.document()?, at)?)
+    }
+
+    fn send_again(&self, conn: &mut Conn<'_>) -> Result<(), AppError> {
+        tracing::info!(operation = %self.operation.id, "a lost answer was found out: surely not taken; sent again");
+        let change = OperationChange {
+            deferred_to: Some(self.now),
+            resolution: Some(
+                Known { before: Known::of(self.operation).before, ..Known::default() }.document()?,
+            ),
+            ..OperationChange::to(next(self.operation, OperationStep::PutBack)?)
+        };
+        self.change(conn, &change, Some("surely_not_taken"))
+    }
+
+    fn give_up(&self, conn: &mut Conn<'_>, code: &str, detail: &str, known: &Known) -> Result<(), AppError> {
+        tracing::error!(operation = %self.operation.id, code, "a command cannot be decided; a person must");
+        let operation = Operation { resolution: Some(known.document()?), ..self.operation.clone() };
+        let recording = Recording { operation: &operation, ..*self };
+        recording.needs_person(conn, json!({ "code": code, "detail": detail }), code)
+    }
+
+    fn needs_person(&self, conn: &mut Conn<'_>, problem: Json, code: &str) -> Result<(), AppError> {
+        let operation = self.operation;
+        let evidence = json!({
+            "sent_at": operation.sent_at,
+            "first_sent_at": operation.first_sent_at,
+            "reads": operation.reads,
+            "hints": operation.hints,
+            "known": operation.resolution,
+        });
+        let change = OperationChange {
+            problem: Some(problem),
+            evidence: Some(evidence),
+            ..OperationChange::to(next(operation, OperationStep::GiveUp)?)
+        };
+        self.change(conn, &change, Some(code))
+    }
+}
+
+/// The action of a line command.
+pub(super) fn action_of(operation: &Operation) -> Option<LineAction> {
+    match &operation.request {
+        OperationRequest::Line { command } => Some(command.action()),
+        OperationRequest::PlaceBundle { .. } | OperationRequest::ChangeBundle { .. } => None,
+    }
+}
