@@ -87,6 +87,8 @@ struct Demo {
     pool: &'static str,
     title: &'static str,
     sells: SimStatus,
+    /// With so many left the stock is low; with a fifth of that, critical.
+    low: u32,
     twin: TwinServer,
 }
 
@@ -108,6 +110,7 @@ impl Sandbox {
             pool: POOL,
             title: "Travel eSIM, world",
             sells: SimStatus::Preactivated,
+            low: LINES / 4,
             twin: twin(TwinConfig::sandbox(), LINES)?,
         };
         let iot = Demo {
@@ -115,6 +118,7 @@ impl Sandbox {
             pool: IOT_POOL,
             title: "IoT lines with capped plans",
             sells: SimStatus::Available,
+            low: IOT_LINES / 4,
             twin: twin(TwinConfig { seed: IOT_SEED, ..TwinConfig::iot() }, IOT_LINES)?,
         };
         Ok(Self { travel, iot, webhook_secret: Secret::new(hex::encode(random)) })
@@ -258,8 +262,8 @@ impl Demo {
             pool,
             carrier_account: AccountName::parse(self.account)?,
             name: self.title.to_owned(),
-            low_threshold: Some(50),
-            critical_threshold: Some(10),
+            low_threshold: Some(self.low),
+            critical_threshold: Some(self.low / 5),
             safety_buffer: 0,
             lead_time_days: None,
             shelf_life_days: None,
