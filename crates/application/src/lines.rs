@@ -115,7 +115,9 @@ async fn learn(depot: &Depot, profile: &Profile, reading: LineReading) -> Result
         stock_watch::watch(conn, &work, &mut profile, false, work.now())?;
         let view = known(conn, profile)?;
         // What was told now is of now, also where it only confirms what was known; what is newer still stands.
-        let newer = view.observed_at.is_none_or(|at| at <= reading.observed_at);
+        // A status that cannot be understood tells nothing of how the line stands: what is known keeps its own date.
+        let newer =
+            reading.sim_status.is_some() && view.observed_at.is_none_or(|at| at <= reading.observed_at);
         let told = (Some(reading.observed_at), Some(reading.source));
         let (observed_at, source) = if newer { told } else { (view.observed_at, view.source) };
         Ok(LineView { observed_at, source, ..view })

@@ -61,7 +61,7 @@ pub struct OptionCatalogue {
 pub struct OptionProblem {
     /// Its position in the list that was checked.
     pub position: usize,
-    /// The field of it: `name`, `value`, `default` or `choices`.
+    /// The field of it: `name`, `value`, `values`, `default` or `choices`.
     pub field: &'static str,
     /// Stable code.
     pub code: &'static str,
@@ -122,6 +122,13 @@ impl OptionCatalogue {
                 OptionRule::OneOf { choices, default, .. } => (choices, default),
                 OptionRule::Value { values, default, .. } => (values, default),
             };
+            if let OptionRule::Value { values, .. } = rule
+                && let Some(twice) =
+                    values.iter().enumerate().find(|(at, value)| values.iter().take(*at).any(|v| v == *value))
+            {
+                let message = format!("{} is given twice", twice.1);
+                problems.push(problem(position, "values", "duplicate", message));
+            }
             if !choices.contains(default) {
                 let message = format!("{default} is not one of {}", choices.join(", "));
                 problems.push(problem(position, "default", "unknown", message));
@@ -315,11 +322,11 @@ mod tests {
         let mut bad = catalogue();
         bad.options.push(OptionRule::Value {
             name: "1GB".to_owned(),
-            values: vec!["A".to_owned()],
+            values: vec!["A".to_owned(), "A".to_owned()],
             default: "B".to_owned(),
         });
         let problems = bad.check_itself().unwrap_err();
         let told: Vec<_> = problems.iter().map(|p| (p.position, p.field, p.code)).collect();
-        assert_eq!(told, [(3, "name", "duplicate"), (3, "default", "unknown")]);
+        assert_eq!(told, [(3, "name", "duplicate"), (3, "values", "duplicate"), (3, "default", "unknown")]);
     }
 }
