@@ -35,7 +35,7 @@ pub(super) fn order_of(conn: &mut Conn<'_>, operation: &Operation) -> Result<Opt
 ///
 /// # Errors
 /// When the store refuses.
-pub(super) fn being_cancelled(conn: &mut Conn<'_>, operation: &Operation) -> Result<bool, AppError> {
+pub(crate) fn being_cancelled(conn: &mut Conn<'_>, operation: &Operation) -> Result<bool, AppError> {
     let Some(order) = order_of(conn, operation)? else {
         return Ok(false);
     };

@@ -32,12 +32,13 @@ use simdepot_persistence::operations::{self, Lease, Operation};
 use simdepot_persistence::{Conn, profiles};
 
 pub use by_hand::{Verdict, decide_by_hand};
-pub(crate) use cancel::cancel_pending;
+pub(crate) use cancel::{being_cancelled, cancel_pending};
 pub use conclude::{Concluded, conclude_by_event};
 pub(crate) use evidence::{Heard, Seen, hear_of_bundle};
 pub(crate) use naming::{Unnamed, is_unnamed, name, name_listed, unnamed_by, unnamed_of};
 pub use resolve::step as resolve_step;
-pub(crate) use substitute::{Place, Refilled, replaced};
+pub(crate) use outcome::{fail_here, refuse};
+pub(crate) use substitute::{Leaves, Leaving, Place, Refilled, replaced, set_refused_aside, unsellable};
 pub(crate) use undecided::mark_unknown;
 
 use crate::caller::Caller;
