@@ -13,8 +13,8 @@ use diesel::connection::SimpleConnection as _;
 use diesel::sqlite::SqliteConnection;
 use simdepot_application::depot::WorkSettings;
 use simdepot_domain::carrier::{
-    BundleOrder, BundleReading, BundleReceipt, Carrier, Concern, EsimReading, EventRefused, FleetPage,
-    LineReading, Placement, Probe, ReadError, Refusal, Unavailable, UnreadableEvent,
+    BundleOrder, BundleReading, BundleReceipt, Capability, Carrier, Concern, EsimReading, EventRefused,
+    FleetPage, LineKey, LineReading, Placement, Probe, ReadError, Refusal, Unavailable, UnreadableEvent,
 };
 use simdepot_domain::carrier_event::CarrierEvent;
 use simdepot_domain::iccid::Iccid;
@@ -306,6 +306,10 @@ impl Liar {
 
 #[async_trait]
 impl Carrier for Liar {
+    fn capabilities(&self) -> &'static [Capability] {
+        self.inner.capabilities()
+    }
+
     async fn products(&self) -> Result<Vec<Product>, ReadError> {
         self.inner.products().await
     }
@@ -314,8 +318,8 @@ impl Carrier for Liar {
         self.inner.product(product).await
     }
 
-    async fn line(&self, iccid: &Iccid) -> Result<Option<LineReading>, ReadError> {
-        self.inner.line(iccid).await
+    async fn line(&self, key: &LineKey) -> Result<Option<LineReading>, ReadError> {
+        self.inner.line(key).await
     }
 
     async fn esim(&self, iccid: &Iccid) -> Result<Option<EsimReading>, ReadError> {

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde_json::{Value as Json, json};
 use simdepot_domain::carrier::{
-    BundleOrder, BundleReading, Carrier, EsimReading, LineReading, Placement, Probe, ReadError,
-    SecurityCodes, SimCard, UsageQuery, UsageReading,
+    BundleOrder, BundleReading, Capability, Carrier, EsimReading, LineKey, LineReading, Placement, Probe,
+    ReadError, SecurityCodes, SimCard, UsageQuery, UsageReading,
 };
 use simdepot_domain::country::CountryCode;
 use simdepot_domain::iccid::Iccid;
@@ -30,6 +30,10 @@ fn at(text: &str) -> DateTime<Utc> {
 
 #[async_trait]
 impl Carrier for Talkative {
+    fn capabilities(&self) -> &'static [Capability] {
+        self.0.capabilities()
+    }
+
     async fn products(&self) -> Result<Vec<Product>, ReadError> {
         self.0.products().await
     }
@@ -38,7 +42,7 @@ impl Carrier for Talkative {
         self.0.product(product).await
     }
 
-    async fn line(&self, iccid: &Iccid) -> Result<Option<LineReading>, ReadError> {
+    async fn line(&self, key: &LineKey) -> Result<Option<LineReading>, ReadError> {
         let option = LineOption { name: "M2M_TSL_BAR_DATA".to_owned(), value: "off".to_owned() };
         let details = LineDetails {
             suspended_by: None,
@@ -50,7 +54,7 @@ impl Carrier for Talkative {
             modified_at: Some(at("2026-04-01T12:00:00Z")),
             contract_ends_at: None,
         };
-        Ok(self.0.line(iccid).await?.map(|reading| LineReading { details, ..reading }))
+        Ok(self.0.line(key).await?.map(|reading| LineReading { details, ..reading }))
     }
 
     async fn esim(&self, iccid: &Iccid) -> Result<Option<EsimReading>, ReadError> {

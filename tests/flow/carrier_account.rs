@@ -14,8 +14,8 @@ use simdepot_carrier_twin::{
 };
 use simdepot_domain::bundle::{BundleStatus, OrderType};
 use simdepot_domain::carrier::{
-    Answered, BundleOrder, Carrier, CommandReceipt, EventRefused, LineOrder, Lost, Placement, ProbeResult,
-    TransactionReading,
+    Answered, BundleOrder, Carrier, CommandReceipt, EventRefused, LineKey, LineOrder, Lost, Placement,
+    ProbeResult, TransactionReading,
 };
 use simdepot_domain::carrier_event::{CarrierEvent, LineChange, LineNews, News};
 use simdepot_domain::clock::{Clock, SystemClock};
@@ -199,7 +199,15 @@ async fn a_line_is_managed_and_its_card_read() {
     };
     for command in [LineCommand::Activate(setup), LineCommand::Suspend] {
         let rate_plan = TwinConfig::sandbox().rate_plan;
-        let order = LineOrder { iccid: line.iccid.clone(), rate_plan, command, contact: None };
+        let order = LineOrder {
+            reference: "op_1".to_owned(),
+            iccid: line.iccid.clone(),
+            msisdn: None,
+            from: None,
+            rate_plan: Some(rate_plan),
+            command,
+            contact: None,
+        };
         let answer = carrier.command_line(&order).await;
         let Answered::Done(CommandReceipt::Accepted { transaction: Some(id) }) = answer else {
             panic!("{answer:?}")
@@ -207,7 +215,7 @@ async fn a_line_is_managed_and_its_card_read() {
         assert_eq!(carrier.transaction(&id).await, Ok(Some(TransactionReading::Done)));
     }
     assert_eq!(carrier.transaction("none").await, Ok(None));
-    let reading = carrier.line(&line.iccid).await.unwrap().unwrap();
+    let reading = carrier.line(&LineKey::of(&line.iccid)).await.unwrap().unwrap();
     assert_eq!((reading.source, reading.sim_status), (Source::Read, Some(SimStatus::Suspended)));
     let details = reading.details;
     assert_eq!(details.suspended_by, Some(SuspendedBy::Customer));

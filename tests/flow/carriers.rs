@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use simdepot_domain::carrier::{
-    BundleOrder, BundleReading, Carrier, EsimReading, LineReading, Placement, Probe, ReadError,
+    BundleOrder, BundleReading, Capability, Carrier, EsimReading, LineKey, LineReading, Placement, Probe,
+    ReadError,
 };
 use simdepot_domain::iccid::Iccid;
 use simdepot_domain::msisdn::Msisdn;
@@ -68,6 +69,10 @@ impl Between {
 
 #[async_trait]
 impl Carrier for Between {
+    fn capabilities(&self) -> &'static [Capability] {
+        self.inner.capabilities()
+    }
+
     async fn products(&self) -> Result<Vec<Product>, ReadError> {
         self.inner.products().await
     }
@@ -76,9 +81,9 @@ impl Carrier for Between {
         self.inner.product(product).await
     }
 
-    async fn line(&self, iccid: &Iccid) -> Result<Option<LineReading>, ReadError> {
+    async fn line(&self, key: &LineKey) -> Result<Option<LineReading>, ReadError> {
         self.pass(At::Line).await;
-        self.inner.line(iccid).await
+        self.inner.line(key).await
     }
 
     async fn esim(&self, iccid: &Iccid) -> Result<Option<EsimReading>, ReadError> {
@@ -137,6 +142,10 @@ impl Distorting {
 
 #[async_trait]
 impl Carrier for Distorting {
+    fn capabilities(&self) -> &'static [Capability] {
+        self.inner.capabilities()
+    }
+
     async fn products(&self) -> Result<Vec<Product>, ReadError> {
         self.inner.products().await
     }
@@ -145,8 +154,8 @@ impl Carrier for Distorting {
         self.inner.product(product).await
     }
 
-    async fn line(&self, iccid: &Iccid) -> Result<Option<LineReading>, ReadError> {
-        let line = self.inner.line(iccid).await?;
+    async fn line(&self, key: &LineKey) -> Result<Option<LineReading>, ReadError> {
+        let line = self.inner.line(key).await?;
         let distort = self.distortions.lock().unwrap().line;
         Ok(distort.map_or(line.clone(), |distort| distort(line)))
     }

@@ -9,8 +9,8 @@ use simdepot_application::reconciliation::{self, ReconciliationView, sweep};
 use simdepot_carrier_twin::{CallName, Fault, LineSpec, Script};
 use simdepot_domain::bundle::OrderType;
 use simdepot_domain::carrier::{
-    BundleOrder, BundleReading, Carrier, EsimReading, EventRefused, FleetPage, LineReading, Placement, Probe,
-    ReadError, Unavailable, UnreadableEvent,
+    BundleOrder, BundleReading, Capability, Carrier, EsimReading, EventRefused, FleetPage, LineKey,
+    LineReading, Placement, Probe, ReadError, Unavailable, UnreadableEvent,
 };
 use simdepot_domain::carrier_event::CarrierEvent;
 use simdepot_domain::clock::{Clock, SystemClock};
@@ -49,6 +49,10 @@ impl Lens {
 
 #[async_trait]
 impl Carrier for Lens {
+    fn capabilities(&self) -> &'static [Capability] {
+        self.inner.capabilities()
+    }
+
     async fn products(&self) -> Result<Vec<Product>, ReadError> {
         self.inner.products().await
     }
@@ -57,8 +61,8 @@ impl Carrier for Lens {
         self.inner.product(product).await
     }
 
-    async fn line(&self, iccid: &Iccid) -> Result<Option<LineReading>, ReadError> {
-        self.inner.line(iccid).await
+    async fn line(&self, key: &LineKey) -> Result<Option<LineReading>, ReadError> {
+        self.inner.line(key).await
     }
 
     async fn esim(&self, iccid: &Iccid) -> Result<Option<EsimReading>, ReadError> {

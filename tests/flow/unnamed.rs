@@ -11,8 +11,8 @@ use simdepot_carrier_twin::events::TwinEvent;
 use simdepot_carrier_twin::{CallName, Fault, LineSpec, Script};
 use simdepot_domain::bundle::{BundleStatus, OrderType};
 use simdepot_domain::carrier::{
-    BundleOrder, BundleReading, Carrier, EsimReading, EventRefused, FleetPage, LineReading, Placement, Probe,
-    ReadError, UnreadableEvent,
+    BundleOrder, BundleReading, Capability, Carrier, EsimReading, EventRefused, FleetPage, LineKey,
+    LineReading, Placement, Probe, ReadError, UnreadableEvent,
 };
 use simdepot_domain::carrier_event::{BundleNews, CarrierEvent};
 use simdepot_domain::drift::DriftKind;
@@ -52,6 +52,10 @@ impl Echo {
 
 #[async_trait]
 impl Carrier for Echo {
+    fn capabilities(&self) -> &'static [Capability] {
+        self.inner.capabilities()
+    }
+
     async fn products(&self) -> Result<Vec<Product>, ReadError> {
         self.inner.products().await
     }
@@ -60,8 +64,8 @@ impl Carrier for Echo {
         self.inner.product(product).await
     }
 
-    async fn line(&self, iccid: &Iccid) -> Result<Option<LineReading>, ReadError> {
-        self.inner.line(iccid).await
+    async fn line(&self, key: &LineKey) -> Result<Option<LineReading>, ReadError> {
+        self.inner.line(key).await
     }
 
     async fn esim(&self, iccid: &Iccid) -> Result<Option<EsimReading>, ReadError> {

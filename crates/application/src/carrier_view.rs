@@ -51,7 +51,7 @@ async fn ask(carrier: &dyn Carrier, profile: &Profile, with_line: bool) -> Carri
     let physical = profile.form_factor == FormFactor::Psim;
     let mut view = CarrierView { complete: true, ..CarrierView::default() };
     if with_line || physical || profile.msisdn.is_none() {
-        let line = answered(iccid, "line", carrier.line(iccid).await);
+        let line = answered(iccid, "line", carrier.line(&profile.line_key()).await);
         view.complete &= line.is_some();
         view.seen.line = line.flatten();
     }

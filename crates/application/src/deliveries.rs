@@ -1,7 +1,7 @@
 //! Deliveries without activation codes are completed from the carrier's eSIM records before they go on sale.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use simdepot_domain::carrier::{Carrier, EsimReading, ReadError};
+use simdepot_domain::carrier::{Carrier, EsimReading, LineKey, ReadError};
 use simdepot_domain::esim::EsimStatus;
 use simdepot_domain::event::{Fact, Subject};
 use simdepot_domain::iccid::Iccid;
@@ -75,7 +75,7 @@ async fn read(carrier: &dyn Carrier, iccid: &Iccid) -> Result<Option<Sightings>,
     if let Some(esim) = carrier.esim(iccid).await? {
         return Ok(Some(Sightings { esim: Some(esim), ..Sightings::default() }));
     }
-    let line = carrier.line(iccid).await?;
+    let line = carrier.line(&LineKey::of(iccid)).await?;
     Ok(line.map(|line| Sightings { line: Some(line), esim: None, is_physical: true }))
 }
 

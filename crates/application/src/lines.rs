@@ -94,7 +94,7 @@ pub(crate) async fn ask<T>(
 /// [`AppError::NotFound`], also when the carrier does not know the SIM; [`AppError::CarrierUnavailable`].
 pub async fn read(depot: &Depot, caller: &Caller, iccid: Iccid) -> Result<LineView, AppError> {
     let (profile, _, account) = find(depot, caller, iccid).await?;
-    let answer = ask(depot, &account, "line", account.carrier.line(&profile.iccid)).await;
+    let answer = ask(depot, &account, "line", account.carrier.line(&profile.line_key())).await;
     match answer {
         Ok(Some(reading)) => learn(depot, &profile, reading).await,
         Ok(None) => Err(AppError::NotFound { what: "line at the carrier" }),

@@ -242,6 +242,15 @@ fn what_it_asks(operation: &Operation) -> String {
             format!("the end of {product}")
         }
         OperationRequest::Line { command } => line_words(command),
+        OperationRequest::ActivateSubscription { .. } => "the activation of the subscription".to_owned(),
+        OperationRequest::ChangeDevice { change } => match &change.new_iccid {
+            Some(new_iccid) => format!("the move of the line to the SIM {new_iccid}"),
+            None => "the move of the line to another device".to_owned(),
+        },
+        OperationRequest::BlockDevice { imei, block: true } => format!("the blocking of the device {imei}"),
+        OperationRequest::BlockDevice { imei, block: false } => {
+            format!("the unblocking of the device {imei}")
+        }
     }
 }
 

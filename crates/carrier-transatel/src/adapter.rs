@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use simdepot_domain::carrier::{
-    BundleChangeOrder, BundleOrder, BundleReading, Carrier, Commanded, EsimReading, EventRefused, FleetPage,
-    LineOrder, LineReading, Placement, Probe, ReadError, SimCard, TransactionReading, Turns, UnreadableEvent,
-    UsageQuery, UsageReading,
+    BundleChangeOrder, BundleOrder, BundleReading, Capability, Carrier, Commanded, EsimReading, EventRefused,
+    FleetPage, LineKey, LineOrder, LineReading, Placement, Probe, ReadError, SimCard, TransactionReading,
+    Turns, UnreadableEvent, UsageQuery, UsageReading,
 };
 use simdepot_domain::carrier_event::CarrierEvent;
 use simdepot_domain::clock::Clock;
@@ -33,6 +33,16 @@ use crate::wire::{
 const CLOSED_FOR: TimeDelta = TimeDelta::minutes(10);
 /// How long it is not tried again when nothing tells whether it is closed.
 const UNCLEAR_FOR: TimeDelta = TimeDelta::minutes(1);
+
+/// What Transatel has. Subscriptions need no activation of their own, and devices are not managed.
+const CAPABILITIES: &[Capability] = &[
+    Capability::Products,
+    Capability::LineCommands,
+    Capability::EsimStatus,
+    Capability::Fleet,
+    Capability::SimCard,
+    Capability::Usage,
+];
 
 /// One Transatel account.
 pub struct Transatel {
@@ -123,6 +133,10 @@ impl Transatel {
 
 #[async_trait]
 impl Carrier for Transatel {
+    fn capabilities(&self) -> &'static [Capability] {
+        CAPABILITIES
+    }
+
     async fn products(&self) -> Result<Vec<Product>, ReadError> {
         let request = catalogue::list_request(&self.gateway.account().cos);
         catalogue::parse_list(&self.gateway.call(&request).await?)
@@ -142,7 +156,8 @@ impl Carrier for Transatel {
         catalogue::parse_single(&answer, product)
     }
 
-    async fn line(&self, iccid: &Iccid) -> Result<Option<LineReading>, ReadError> {
+    async fn line(&self, key: &LineKey) -> Result<Option<LineReading>, ReadError> {
+        let iccid = &key.iccid;
         match self.read_subscriber(iccid).await? {
             Subscriber::Found(mut line) => {
                 if line.msisdn.is_none() {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use simdepot_domain::carrier::{Carrier, EventRefused, Placement, ProbeResult, ReadError};
+use simdepot_domain::carrier::{Carrier, EventRefused, LineKey, Placement, ProbeResult, ReadError};
 use simdepot_domain::carrier_event::News;
 use simdepot_domain::esim::EsimStatus;
 use simdepot_domain::iccid::Iccid;
@@ -223,7 +223,7 @@ async fn the_line_from_the_best_source_that_is_open() {
     .await;
     let (carrier, clock) = adapter(&stub);
     for _ in 0..2 {
-        let line = carrier.line(&iccid()).await.unwrap().unwrap();
+        let line = carrier.line(&LineKey::of(&iccid())).await.unwrap().unwrap();
         assert_eq!((line.source, line.sim_status), (Source::Search, Some(SimStatus::Preactivated)));
     }
     assert_eq!(stub.seen("/connectivity-management/").len(), 1, "remembered as closed");
@@ -233,7 +233,7 @@ async fn the_line_from_the_best_source_that_is_open() {
         "/sim-search/api/sim/search?page=1&size=10&simSerial=eq%3A8988247000000000017"
     );
     clock.advance(600);
-    carrier.line(&iccid()).await.unwrap();
+    carrier.line(&LineKey::of(&iccid())).await.unwrap();
     assert_eq!(stub.seen("/connectivity-management/").len(), 2);
 }
 
@@ -256,7 +256,7 @@ async fn a_bare_refusal_of_the_subscriber_is_told_from_a_closed_one() {
         let reads =
             || stub.seen("/connectivity-management/").iter().filter(|seen| seen.method == "GET").count();
         for expected in [1, if found { 1 } else { 2 }] {
-            match carrier.line(&iccid()).await {
+            match carrier.line(&LineKey::of(&iccid())).await {
                 Ok(line) => assert_eq!((found, line.unwrap().source), (true, Source::Search), "{allow}"),
                 Err(error) => {
                     assert!(!found && matches!(error, ReadError::Unavailable(_)), "{allow}: {error}");
@@ -267,10 +267,10 @@ async fn a_bare_refusal_of_the_subscriber_is_told_from_a_closed_one() {
         }
         if found {
             clock.advance(remembered - 1);
-            carrier.line(&iccid()).await.unwrap();
+            carrier.line(&LineKey::of(&iccid())).await.unwrap();
             assert_eq!(reads(), 1, "{allow}");
             clock.advance(1);
-            carrier.line(&iccid()).await.unwrap();
+            carrier.line(&LineKey::of(&iccid())).await.unwrap();
             assert_eq!(reads(), 2, "{allow}");
         }
     }
@@ -287,7 +287,7 @@ async fn a_subscriber_without_a_number_gets_it_from_the_search() {
     })
     .await;
     let (carrier, _) = adapter(&stub);
-    let line = carrier.line(&iccid()).await.unwrap().unwrap();
+    let line = carrier.line(&LineKey::of(&iccid())).await.unwrap().unwrap();
     assert_eq!((line.source, line.sim_status), (Source::Read, Some(SimStatus::Active)));
     assert_eq!(line.msisdn.unwrap().as_str(), "33700000001");
 }
@@ -302,11 +302,11 @@ async fn a_sim_that_neither_knows_is_none_and_a_failed_read_is_an_error() {
         }
     })
     .await;
-    assert_eq!(adapter(&stub).0.line(&iccid()).await, Ok(None));
+    assert_eq!(adapter(&stub).0.line(&LineKey::of(&iccid())).await, Ok(None));
 
     let stub = Stub::start(|_| problem(503, "SERVICE_UNAVAILABLE")).await;
     let (carrier, _) = adapter(&stub);
-    assert!(matches!(carrier.line(&iccid()).await, Err(ReadError::Unavailable(_))));
+    assert!(matches!(carrier.line(&LineKey::of(&iccid())).await, Err(ReadError::Unavailable(_))));
     assert!(
         stub.seen("/sim-search/").is_empty(),
         "a lagging index does not stand in for a record that is down"
@@ -442,7 +442,7 @@ async fn works_without_sockets_and_without_waiting() {
     let started = tokio::time::Instant::now();
     for _ in 0..100 {
         assert!(matches!(carrier.place_bundle(&bundle_order()).await, Placement::Done(_)));
-        assert!(carrier.line(&iccid()).await.unwrap().is_some());
+        assert!(carrier.line(&LineKey::of(&iccid())).await.unwrap().is_some());
     }
     assert_eq!(started.elapsed(), Duration::ZERO);
     let seen = exchange.0.lock().unwrap();

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use simdepot_domain::carrier::{
-    Answered, BundleChangeOrder, Carrier, CommandReceipt, Commanded, Concern, ProbeResult, ReadError,
-    TransactionReading, UsageInterval, UsageQuery,
+    Answered, BundleChangeOrder, Carrier, CommandReceipt, Commanded, Concern, LineKey, ProbeResult,
+    ReadError, TransactionReading, UsageInterval, UsageQuery,
 };
 use simdepot_domain::iccid::Iccid;
 use simdepot_domain::line::{LineCommand, LineSetup, Offer};
@@ -182,7 +182,7 @@ async fn a_line_with_all_that_its_source_tells() {
     })
     .await;
     let carrier = adapter(&stub);
-    let line = carrier.line(&iccid()).await.unwrap().unwrap();
+    let line = carrier.line(&LineKey::of(&iccid())).await.unwrap().unwrap();
     assert_eq!((line.source, line.sim_status), (Source::Read, Some(SimStatus::Suspended)));
     assert_eq!(line.details.group.as_deref(), Some("fleet-a"));
     assert!(!line.dated_by_carrier, "the date of a modification is none of the status");

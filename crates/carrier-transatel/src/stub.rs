@@ -194,5 +194,13 @@ pub(crate) fn bundle_order() -> BundleOrder {
 
 pub(crate) fn line_order(command: LineCommand) -> LineOrder {
     let iccid = Iccid::parse("8988247000000000017").unwrap();
-    LineOrder { iccid, rate_plan: "PLAN".into(), command, contact: None }
+    LineOrder {
+        reference: "op_1".to_owned(),
+        iccid,
+        msisdn: None,
+        from: None,
+        rate_plan: Some("PLAN".to_owned()),
+        command,
+        contact: None,
+    }
 }

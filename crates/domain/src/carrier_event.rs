@@ -4,6 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use strum::{AsRefStr, Display, EnumString, IntoStaticStr, VariantArray};
 
+use crate::activation_code::ActivationCode;
 use crate::bundle::BundleStatus;
 use crate::eid::Eid;
 use crate::esim::EsimStatus;
@@ -64,6 +65,8 @@ pub struct CarrierEvent {
     pub iccid: Option<Iccid>,
     /// The line, when the event names it.
     pub msisdn: Option<Msisdn>,
+    /// The code of the line's eSIM, from carriers that give it with the activation.
+    pub activation_code: Option<ActivationCode>,
     /// What it says.
     pub news: News,
 }
@@ -94,12 +97,14 @@ pub struct LineNews {
     pub transaction: Option<String>,
     /// The carrier's words when the transaction failed: then nothing happened.
     pub failed: Option<String>,
+    /// It proves nothing by itself: a read must confirm it.
+    pub hearsay: bool,
 }
 
 impl LineNews {
     /// A line that came to a status by itself.
     pub fn of(change: LineChange, sim_status: Option<SimStatus>) -> Self {
-        Self { change, sim_status, suspended_by: None, transaction: None, failed: None }
+        Self { change, sim_status, suspended_by: None, transaction: None, failed: None, hearsay: false }
     }
 }
 
@@ -127,6 +132,8 @@ pub enum LineChange {
     TestMode,
     /// It was paused.
     TariffHoliday,
+    /// A command came to its end; the event does not tell which.
+    CommandEnded,
 }
 
 /// What an event says of a bundle.

@@ -7,6 +7,7 @@ pub mod activation_code;
 pub mod check_digits;
 pub mod country;
 pub mod delivery;
+pub mod device;
 pub mod eid;
 pub mod iccid;
 pub mod identifier_error;

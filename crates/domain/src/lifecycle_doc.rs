@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use strum::VariantArray;
 
 use crate::esim::EsimStatus;
-use crate::line::{LineAction, LineRules, MOVES, Offer};
+use crate::line::{LineAction, LineRules, MOVES, Offer, TRANSATEL};
 use crate::observation::Lifecycle;
 use crate::operation::{OperationStatus, OperationStep};
 use crate::sim::SimStatus;
@@ -83,7 +83,8 @@ fn line_statuses() -> String {
 fn line_moves() -> String {
     let rows = MOVES.iter().map(|step| {
         let offers: Vec<&str> = step.offers.iter().map(|offer| offer.title()).collect();
-        let offers = if offers.is_empty() { "all".to_owned() } else { offers.join(", ") };
+        let offers =
+            if step.offers == TRANSATEL { "every Transatel offer".to_owned() } else { offers.join(", ") };
         (step.from.to_string(), vec![step.to.to_string(), step.trigger.to_owned(), offers])
     });
     let head = ["to", "trigger", "offers"].map(str::to_owned);

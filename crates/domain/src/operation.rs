@@ -8,6 +8,10 @@ use strum::{AsRefStr, Display, EnumString, IntoStaticStr, VariantArray};
 use thiserror::Error;
 
 use crate::bundle::OrderType;
+use crate::carrier::ActivationTerms;
+use crate::device::DeviceChange;
+use crate::iccid::Iccid;
+use crate::imei::Imei;
 use crate::line::LineCommand;
 
 /// Status of an operation.
@@ -148,6 +152,23 @@ pub enum OperationRequest {
         /// What.
         command: LineCommand,
     },
+    /// Activate a subscription on the profile.
+    ActivateSubscription {
+        /// What it is sent with.
+        terms: ActivationTerms,
+    },
+    /// Move the profile's line to another device, SIM or both.
+    ChangeDevice {
+        /// How.
+        change: DeviceChange,
+    },
+    /// Put a device that the profile's line is used with on the block list, or take it off.
+    BlockDevice {
+        /// The device.
+        imei: Imei,
+        /// Put on, else taken off.
+        block: bool,
+    },
 }
 
 /// What can be asked of a bundle that the carrier has.
@@ -196,7 +217,7 @@ pub enum BundleCommand {
 pub enum Lane {
     /// One by one: sold products, each with its order.
     Sale,
-    /// Side by side in batches: commands that leave a line or a bundle in a certain state.
+    /// Side by side in batches: commands that leave a line, a bundle or a device in a certain state.
     Line,
 }
 
@@ -208,6 +229,10 @@ impl OperationRequest {
             Self::ChangeBundle { change: BundleCommand::CancelRenewal, .. } => "cancel_renewal",
             Self::ChangeBundle { change: BundleCommand::Terminate, .. } => "terminate_bundle",
             Self::Line { command } => command.action().into(),
+            Self::ActivateSubscription { .. } => "activate_subscription",
+            Self::ChangeDevice { .. } => "change_device",
+            Self::BlockDevice { block: true, .. } => "block_device",
+            Self::BlockDevice { block: false, .. } => "unblock_device",
         }
     }
 
@@ -215,7 +240,11 @@ impl OperationRequest {
     pub fn lane(&self) -> Lane {
         match self {
             Self::PlaceBundle { .. } => Lane::Sale,
-            Self::ChangeBundle { .. } | Self::Line { .. } => Lane::Line,
+            Self::ChangeBundle { .. }
+            | Self::Line { .. }
+            | Self::ActivateSubscription { .. }
+            | Self::ChangeDevice { .. }
+            | Self::BlockDevice { .. } => Lane::Line,
         }
     }
 
@@ -223,13 +252,30 @@ impl OperationRequest {
     pub fn places(&self) -> Option<&str> {
         match self {
             Self::PlaceBundle { product, .. } => Some(product),
-            Self::ChangeBundle { .. } | Self::Line { .. } => None,
+            Self::ChangeBundle { .. }
+            | Self::Line { .. }
+            | Self::ActivateSubscription { .. }
+            | Self::ChangeDevice { .. }
+            | Self::BlockDevice { .. } => None,
         }
     }
 
     /// Whether it is the first sale of its profile.
     pub fn is_first_sale(&self) -> bool {
-        matches!(self, Self::PlaceBundle { first_sale: true, .. })
+        matches!(self, Self::PlaceBundle { first_sale: true, .. } | Self::ActivateSubscription { .. })
+    }
+
+    /// The SIM of the stock that takes the profile's line over, when it does that.
+    pub fn successor(&self) -> Option<&Iccid> {
+        match self {
+            Self::Line { command: LineCommand::SwapSim { new_iccid } } => Some(new_iccid),
+            Self::ChangeDevice { change } => change.new_iccid.as_ref(),
+            Self::PlaceBundle { .. }
+            | Self::ChangeBundle { .. }
+            | Self::Line { .. }
+            | Self::ActivateSubscription { .. }
+            | Self::BlockDevice { .. } => None,
+        }
     }
 }
 

@@ -148,8 +148,8 @@ async fn look(depot: &Depot, target: &Target) -> Sightings {
     let Ok(account) = depot.account(&target.account) else {
         return Sightings::default();
     };
-    let iccid = &target.profile.iccid;
-    let line = match tokio::time::timeout(account.timeout, account.carrier.line(iccid)).await {
+    let (iccid, key) = (&target.profile.iccid, target.profile.line_key());
+    let line = match tokio::time::timeout(account.timeout, account.carrier.line(&key)).await {
         Ok(Ok(line)) => line,
         Ok(Err(ReadError::Denied { .. })) | Err(_) => None,
         Ok(Err(error)) => {

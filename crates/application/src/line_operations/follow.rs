@@ -9,7 +9,8 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
 use serde_json::json;
-use simdepot_domain::carrier::{Concern, LineReading, ReadError, Refusal, TransactionReading};
+use simdepot_domain::carrier::{Concern, LineKey, LineReading, ReadError, Refusal, TransactionReading};
+use simdepot_domain::iccid::Iccid;
 use simdepot_domain::line::{Judgement, LineAction, LineCommand, judge};
 use simdepot_domain::operation::{OperationRequest, OperationStatus};
 use simdepot_persistence::operations::{self, Operation};
@@ -118,7 +119,10 @@ impl Look<'_> {
                 let wanted = Wanted { subscription_id, product, change: *change };
                 self.by_list(account, &wanted).await
             }
-            OperationRequest::PlaceBundle { .. } => self.open("this is a sale".to_owned()),
+            OperationRequest::PlaceBundle { .. }
+            | OperationRequest::ActivateSubscription { .. }
+            | OperationRequest::ChangeDevice { .. }
+            | OperationRequest::BlockDevice { .. } => self.open("this is a sale".to_owned()),
         }
     }
 
@@ -156,6 +160,11 @@ impl Look<'_> {
                 Err(why) => self.open(why),
             },
         }
+    }
+
+    /// The SIM that takes the line over, as it may be asked for: the number moves with the line.
+    fn successor(&self, new_iccid: &Iccid) -> LineKey {
+        LineKey { msisdn: self.profile.msisdn.clone(), ..LineKey::of(new_iccid) }
     }
 
     /// The carrier's own answer named the transaction.
@@ -198,9 +207,9 @@ impl Look<'_> {
     }
 
     /// The number on the new SIM shows a swap.
-    async fn judge_swap(&self, account: &Account, new_iccid: &simdepot_domain::iccid::Iccid) -> Judgement {
+    async fn judge_swap(&self, account: &Account, new_iccid: &Iccid) -> Judgement {
         let before = Known::of(self.operation).before.msisdn;
-        let line = account.carrier.line(new_iccid).await.ok().flatten();
+        let line = account.carrier.line(&self.successor(new_iccid)).await.ok().flatten();
         match (line.and_then(|line| line.msisdn), before) {
             (Some(now), Some(before)) if now == before => Judgement::Reached,
             (Some(_), Some(_)) => Judgement::NotReached,
@@ -232,14 +241,14 @@ impl Look<'_> {
     ) -> Ended {
         let mut done = Done::by(code, evidence, sightings(seen));
         if let LineCommand::SwapSim { new_iccid } = command {
-            done.successor = sightings(account.carrier.line(new_iccid).await.ok().flatten());
+            done.successor = sightings(account.carrier.line(&self.successor(new_iccid)).await.ok().flatten());
         }
         Ended::Done(Box::new(done))
     }
 
     /// The line; an account that may not read it learns nothing.
     async fn read(&self, account: &Account, profile: &Profile) -> Result<Option<LineReading>, String> {
-        match account.carrier.line(&profile.iccid).await {
+        match account.carrier.line(&profile.line_key()).await {
             Ok(line) => Ok(line),
             Err(ReadError::Denied { .. }) => Ok(None),
             Err(error) => Err(error.to_string()),

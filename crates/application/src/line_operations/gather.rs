@@ -65,7 +65,10 @@ pub(super) async fn gather(
             let (seen, decision) = wanted.gather(carrier, operation, profile).await;
             Ok(gathered(seen, decision))
         }
-        OperationRequest::PlaceBundle { .. } => {
+        OperationRequest::PlaceBundle { .. }
+        | OperationRequest::ActivateSubscription { .. }
+        | OperationRequest::ChangeDevice { .. }
+        | OperationRequest::BlockDevice { .. } => {
             Err(AppError::Internal(format!("operation {} is a sale", operation.id)))
         }
     }
@@ -77,7 +80,7 @@ async fn read_line(
     profile: &Profile,
     suspended_by: Option<SuspendedBy>,
 ) -> Result<(Sightings, Option<LineReading>), Decision> {
-    match carrier.line(&profile.iccid).await {
+    match carrier.line(&profile.line_key()).await {
         Ok(Some(line)) => Ok((Sightings { line: Some(line.clone()), ..Sightings::default() }, Some(line))),
         Ok(None) => Err(Decision::Refuse(Refusal {
             code: "unknown_to_carrier".to_owned(),
@@ -137,7 +140,8 @@ fn decide(
         });
     }
     let named = command.setup().and_then(|setup| setup.rate_plan.clone());
-    let Some(rate_plan) = named.or(rules.rate_plan).or_else(|| now.details.rate_plan.clone()) else {
+    let rate_plan = named.or(rules.rate_plan.clone()).or_else(|| now.details.rate_plan.clone());
+    if rate_plan.is_none() && rules.offer.has_rate_plans() {
         return Decision::Refuse(Refusal {
             code: "rate_plan_missing".to_owned(),
             detail: Some(
@@ -145,8 +149,16 @@ fn decide(
             ),
             concerns: Concern::Account,
         });
+    }
+    let order = LineOrder {
+        reference: operation.id.to_string(),
+        iccid: profile.iccid.clone(),
+        msisdn: now.msisdn.clone(),
+        from: status,
+        rate_plan,
+        command: command.clone(),
+        contact,
     };
-    let order = LineOrder { iccid: profile.iccid.clone(), rate_plan, command: command.clone(), contact };
     Decision::Send(Box::new((Order::Line(Box::new(order)), before)))
 }
 
@@ -212,7 +224,7 @@ impl Wanted<'_> {
     ) -> Result<(simdepot_domain::msisdn::Msisdn, Vec<BundleReading>), ReadError> {
         let msisdn = match &profile.msisdn {
             Some(msisdn) => Some(msisdn.clone()),
-            None => carrier.line(&profile.iccid).await?.and_then(|line| line.msisdn),
+            None => carrier.line(&profile.line_key()).await?.and_then(|line| line.msisdn),
         };
         let msisdn =
             msisdn.ok_or_else(|| ReadError::Unreadable { what: "the line has no number yet".to_owned() })?;

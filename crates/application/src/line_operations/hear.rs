@@ -91,6 +91,7 @@ fn concerned(
 /// Whether an event of this kind announces the end of such a command.
 fn announces(change: LineChange, action: LineAction) -> bool {
     match action {
+        _ if change == LineChange::CommandEnded => true,
         LineAction::Activate | LineAction::LeaveTestMode | LineAction::LeaveTariffHoliday => {
             matches!(change, LineChange::Activated | LineChange::Reactivated)
         }

@@ -343,6 +343,10 @@ impl Recording<'_> {
 pub(super) fn action_of(operation: &Operation) -> Option<LineAction> {
     match &operation.request {
         OperationRequest::Line { command } => Some(command.action()),
-        OperationRequest::PlaceBundle { .. } | OperationRequest::ChangeBundle { .. } => None,
+        OperationRequest::PlaceBundle { .. }
+        | OperationRequest::ChangeBundle { .. }
+        | OperationRequest::ActivateSubscription { .. }
+        | OperationRequest::ChangeDevice { .. }
+        | OperationRequest::BlockDevice { .. } => None,
     }
 }

@@ -209,7 +209,7 @@ async fn read(
 
 /// The line; an account that may not read it goes by what we last knew.
 async fn read_line(carrier: &dyn Carrier, profile: &Profile) -> Result<Option<LineReading>, Stop> {
-    match carrier.line(&profile.iccid).await {
+    match carrier.line(&profile.line_key()).await {
         Ok(line) => Ok(line),
         Err(ReadError::Denied { code }) => {
             tracing::debug!(iccid = %profile.iccid, code, "line cannot be read; going by the last known state");

@@ -91,7 +91,7 @@ async fn complete_list(
 
 /// By the number that the line has now, else by the one that it had.
 async fn list(carrier: &dyn Carrier, profile: &Profile) -> Result<Option<Vec<BundleReading>>, ReadError> {
-    let line = carrier.line(&profile.iccid).await.inspect_err(
+    let line = carrier.line(&profile.line_key()).await.inspect_err(
         |error| tracing::info!(iccid = %profile.iccid, %error, "the line's number cannot be read"),
     );
     let read = line.ok().flatten().and_then(|line| line.msisdn);

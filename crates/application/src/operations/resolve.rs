@@ -121,7 +121,7 @@ async fn read(depot: &Depot, operation: &Operation) -> Result<Result<Listed, Str
     let asked = async {
         let msisdn = match &profile.msisdn {
             Some(msisdn) => Some(msisdn.clone()),
-            None => account.carrier.line(&profile.iccid).await?.and_then(|line| line.msisdn),
+            None => account.carrier.line(&profile.line_key()).await?.and_then(|line| line.msisdn),
         };
         match msisdn {
             Some(msisdn) => account.carrier.bundles(&msisdn).await,

@@ -17,7 +17,8 @@ pub(super) struct Readings {
 
 /// Reads what the carrier says of a profile.
 pub(super) async fn read(carrier: &dyn Carrier, profile: &Profile, asked_at: DateTime<Utc>) -> Readings {
-    let (line, esim) = tokio::join!(carrier.line(&profile.iccid), carrier.esim(&profile.iccid));
+    let key = profile.line_key();
+    let (line, esim) = tokio::join!(carrier.line(&key), carrier.esim(&profile.iccid));
     let mut readings = Readings { asked_at, ..Readings::default() };
     let mut denied = 0;
     readings.line = known(profile, "line", line, &mut readings.failed, &mut denied);

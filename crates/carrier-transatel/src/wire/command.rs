@@ -55,7 +55,9 @@ fn path_of(action: LineAction) -> PathName {
 /// The rate plan goes with every command: all clients send it, and two operations are documented to need it.
 fn body_of(order: &LineOrder, settings: &LineSettings) -> Result<Map<String, Value>, Refusal> {
     let mut body = Map::new();
-    body.insert("ratePlan".to_owned(), json!(order.rate_plan));
+    if let Some(rate_plan) = &order.rate_plan {
+        body.insert("ratePlan".to_owned(), json!(rate_plan));
+    }
     match &order.command {
         LineCommand::Activate(setup) | LineCommand::TestMode(setup) | LineCommand::Modify(setup) => {
             set_up(&mut body, setup);

@@ -98,6 +98,7 @@ pub(crate) fn parse(bytes: &[u8], settings: &LineSettings) -> Result<CarrierEven
         at: plausible(header.event_date),
         iccid,
         msisdn: body.msisdn.as_deref().and_then(|text| Msisdn::parse(text).ok()),
+        activation_code: None,
         news: news_of(&event_type, body, &fields, settings),
         event_type,
     })

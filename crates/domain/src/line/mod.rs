@@ -19,6 +19,7 @@ use crate::sim::SimStatus;
 pub use command::{LineAction, LineCommand, LineSetup};
 pub use contact::Contact;
 pub use learning::Telling;
+pub(crate) use moves::TRANSATEL;
 pub use moves::{LineMove, MOVES};
 pub use name::{CatalogueName, CatalogueNameError};
 pub use options::{LineOption, OptionCatalogue, OptionProblem, OptionRule, ServiceProfile};

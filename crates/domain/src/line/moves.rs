@@ -1,5 +1,5 @@
 //! Every documented move of a line and what triggers it (Transatel, Subscriber Management, IoT statuses and SIM lifecycle
-//! pages). The wholesale 5G moves are elsewhere.
+//! pages; wholesale 5G operator, subscription status).
 
 use super::Offer;
 use crate::sim::SimStatus;
@@ -13,11 +13,15 @@ pub struct LineMove {
     pub to: SimStatus,
     /// By what.
     pub trigger: &'static str,
-    /// In which offers; all when empty.
+    /// In which offers.
     pub offers: &'static [Offer],
 }
 
 const IOT: &[Offer] = &[Offer::Spc, Offer::IotConnectCapped];
+const WHOLESALE: &[Offer] = &[Offer::Wholesale];
+/// Every offer of Transatel.
+pub(crate) const TRANSATEL: &[Offer] =
+    &[Offer::Spc, Offer::IotConnectCapped, Offer::MvnoFranceLight, Offer::MvnoUk];
 const LIGHT: &[Offer] = &[Offer::MvnoFranceLight];
 
 const fn of(from: SimStatus, to: SimStatus, trigger: &'static str, offers: &'static [Offer]) -> LineMove {
@@ -27,14 +31,14 @@ const fn of(from: SimStatus, to: SimStatus, trigger: &'static str, offers: &'sta
 /// The moves, along a line's life.
 pub const MOVES: &[LineMove] = {
     use SimStatus::{
-        Active, Available, Loaded, Preactivated, Suspended, TariffHoliday, Terminated, TestMode,
+        Active, Available, Ceased, Loaded, Preactivated, Suspended, TariffHoliday, Terminated, TestMode,
     };
     &[
-        of(Available, Preactivated, "the carrier alone; Service Provider Connect: at delivery", &[]),
+        of(Available, Preactivated, "the carrier alone; Service Provider Connect: at delivery", TRANSATEL),
         of(Available, Loaded, "the carrier alone", LIGHT),
-        of(Available, Active, "`activate`", &[]),
+        of(Available, Active, "`activate`", TRANSATEL),
         of(Available, TestMode, "`test-mode`, where the contract has it; once in a line's life", IOT),
-        of(Preactivated, Active, "the first use (voice, SMS or data), by itself; `activate`", &[]),
+        of(Preactivated, Active, "the first use (voice, SMS or data), by itself; `activate`", TRANSATEL),
         of(Loaded, Active, "`activate`", LIGHT),
         of(TestMode, Active, "quota used up or period over, by itself; `test-mode` with `leave`", IOT),
         of(TestMode, TariffHoliday, "end of the test, where so configured, by itself", IOT),
@@ -44,12 +48,12 @@ pub const MOVES: &[LineMove] = {
             Active,
             Suspended,
             "`suspend` (customer); a usage threshold (automatic); the carrier, for a malfunction or fraud (operator)",
-            &[],
+            TRANSATEL,
         ),
         of(Active, TariffHoliday, "`tariff-holiday`, on the first day of the next bill cycle", IOT),
-        of(Active, Terminated, "`terminate`; the dormancy period, where configured, by itself", &[]),
-        of(Suspended, Active, "`reactivate`; after an operator's suspension the carrier alone", &[]),
-        of(Suspended, Terminated, "`terminate`", &[]),
+        of(Active, Terminated, "`terminate`; the dormancy period, where configured, by itself", TRANSATEL),
+        of(Suspended, Active, "`reactivate`; after an operator's suspension the carrier alone", TRANSATEL),
+        of(Suspended, Terminated, "`terminate`", TRANSATEL),
         of(TariffHoliday, Active, "longest stay over, by itself; `tariff-holiday` with `leave`", IOT),
         of(
             TariffHoliday,
@@ -61,8 +65,14 @@ pub const MOVES: &[LineMove] = {
             Preactivated,
             Terminated,
             "no document says; `terminate` where the account sets `also_terminate`",
-            &[],
+            TRANSATEL,
         ),
+        of(Available, Active, "the activation that goes with an order", WHOLESALE),
+        of(Preactivated, Active, "the activation that goes with an order", WHOLESALE),
+        of(Active, Suspended, "`suspend`; the carrier", WHOLESALE),
+        of(Suspended, Active, "`reactivate`", WHOLESALE),
+        of(Active, Ceased, "`terminate`", WHOLESALE),
+        of(Ceased, Active, "`reactivate`", WHOLESALE),
     ]
 };
 
@@ -87,10 +97,9 @@ mod tests {
             for action in LineAction::VARIANTS {
                 for from in SimStatus::VARIANTS {
                     let Ok(Some(to)) = LineRules::of(*offer).check(*action, *from, None) else { continue };
-                    let listed = MOVES.iter().any(|step| {
-                        (step.from, step.to) == (*from, to)
-                            && (step.offers.is_empty() || step.offers.contains(offer))
-                    });
+                    let listed = MOVES
+                        .iter()
+                        .any(|step| (step.from, step.to) == (*from, to) && step.offers.contains(offer));
                     // An MVNO line in test mode is nothing that its offer has; the rule is the same for all.
                     assert!(listed || *from == SimStatus::TestMode, "{offer} {action} {from}");
                 }

@@ -26,6 +26,7 @@ pub fn judge(command: &LineCommand, before: &LineStanding, now: &LineStanding) -
         LineCommand::Reactivate | LineCommand::LeaveTariffHoliday | LineCommand::LeaveTestMode => {
             is(now, SimStatus::Active)
         }
+        LineCommand::Terminate if now.sim_status == Some(SimStatus::Ceased) => Judgement::Reached,
         LineCommand::Terminate => is(now, SimStatus::Terminated),
         LineCommand::SwapMsisdn => match (&before.msisdn, &now.msisdn) {
             (Some(before), Some(now)) if before != now => Judgement::Reached,

@@ -36,6 +36,8 @@ pub enum Offer {
     MvnoFranceLight,
     /// Transatel MVNO United Kingdom.
     MvnoUk,
+    /// Subscriptions of a wholesale 5G operator, which are activated with the order.
+    Wholesale,
 }
 
 impl Offer {
@@ -46,7 +48,19 @@ impl Offer {
             Self::IotConnectCapped => "Transatel IoT Connect Capped Plans",
             Self::MvnoFranceLight => "Transatel MVNO France light",
             Self::MvnoUk => "Transatel MVNO UK",
+            Self::Wholesale => "Wholesale 5G subscriptions",
         }
+    }
+
+    /// Whether every command goes with a rate plan.
+    pub fn has_rate_plans(self) -> bool {
+        self != Self::Wholesale
+    }
+
+    /// Whether the carrier has such a command at all, whatever the line's status and the contract's details.
+    pub fn has_command(self, action: LineAction) -> bool {
+        let known = matches!(action, LineAction::Suspend | LineAction::Reactivate | LineAction::Terminate);
+        self != Self::Wholesale || known
     }
 
     /// Whether lines may be in test mode or on tariff holiday, when the contract has them.
@@ -110,6 +124,19 @@ fn row(action: LineAction) -> Row {
     Row { rule, from, to }
 }
 
+/// A subscription that was ended may be taken up again; one that is suspended must work again before it is ended.
+fn wholesale_row(action: LineAction) -> Row {
+    use SimStatus::{Active, Ceased, Suspended};
+    match action {
+        LineAction::Reactivate => {
+            Row { rule: "reactivate-stopped", from: &[Suspended, Ceased], to: Some(Active) }
+        }
+        LineAction::Suspend => Row { rule: "suspend-while-working", from: &[Active], to: Some(Suspended) },
+        LineAction::Terminate => Row { rule: "cease-while-working", from: &[Active], to: Some(Ceased) },
+        _ => row(action),
+    }
+}
+
 impl LineRules {
     /// The rules of an offer, without a rate plan.
     pub fn of(offer: Offer) -> Self {
@@ -126,7 +153,7 @@ impl LineRules {
         from: SimStatus,
         suspended_by: Option<SuspendedBy>,
     ) -> Result<Option<SimStatus>, RuleBroken> {
-        let row = row(action);
+        let row = if self.offer == Offer::Wholesale { wholesale_row(action) } else { row(action) };
         let broken = |rule, detail| Err(RuleBroken { action, from, rule, detail });
         if let Some(rule) = self.lacks(action) {
             return broken(rule, format!("{} has no {}", self.offer.title(), Words(action.as_ref())));
@@ -154,6 +181,7 @@ impl LineRules {
     /// Why the offer lacks a command.
     fn lacks(&self, action: LineAction) -> Option<&'static str> {
         match action {
+            _ if !self.offer.has_command(action) => Some("not-offered"),
             LineAction::SwapMsisdn if matches!(self.offer, Offer::MvnoFranceLight | Offer::MvnoUk) => {
                 Some("no-msisdn-swap")
             }

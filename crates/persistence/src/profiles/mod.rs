@@ -6,6 +6,7 @@ mod search;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
+use simdepot_domain::carrier::LineKey;
 use simdepot_domain::channel::{AccountName, ChannelName};
 use simdepot_domain::eid::Eid;
 use simdepot_domain::esim::EsimStatus;
@@ -76,6 +77,11 @@ pub struct Profile {
 }
 
 impl Profile {
+    /// Everything that a carrier may be asked for its line by.
+    pub fn line_key(&self) -> LineKey {
+        LineKey { msisdn: self.msisdn.clone(), ..LineKey::of(&self.iccid) }
+    }
+
     /// What the stock rules look at.
     pub fn stock_state(&self) -> StockState {
         StockState { status: self.stock_status, sell_by: self.sell_by }
