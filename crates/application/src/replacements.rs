@@ -19,6 +19,7 @@ use crate::error::AppError;
 use crate::idempotency::{self, IdempotencyKey, Once};
 use crate::observations::{self, Sightings};
 use crate::operations::{Place, Refilled};
+use crate::orders::Goods;
 use crate::orders::roll_up;
 use crate::profiles::{ProfileView, existing, view};
 

@@ -196,7 +196,10 @@ impl Looking<'_> {
 fn judge_device(change: &DeviceChange, used: &DeviceReading) -> Judgement {
     let signs = [
         // Devices are told apart by 14 digits: what follows is a check digit or a version of the software.
-        change.new_imei.as_ref().map(|wanted| used.imei.as_ref().map(|imei| imei.is_same_device(wanted))),
+        change
+            .new_imei
+            .as_ref()
+            .map(|wanted| used.imei.as_ref().map(|imei| imei.device() == wanted.device())),
         change.new_iccid.as_ref().map(|wanted| used.iccid.as_ref().map(|iccid| iccid == wanted)),
         change.new_eid.as_ref().map(|wanted| used.eid.as_ref().map(|eid| eid == wanted)),
     ];

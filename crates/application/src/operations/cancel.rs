@@ -14,8 +14,8 @@ use simdepot_persistence::orders::{self, Order};
 use simdepot_persistence::{Conn, allocations, profiles};
 use uuid::Uuid;
 
+use super::deferral;
 use super::writes::{change_bundle, change_operation, signal, step};
-use super::{RACE_PAUSE, deferral};
 use crate::depot::Depot;
 use crate::error::AppError;
 
@@ -83,7 +83,7 @@ pub(super) async fn cancel(depot: &Depot, lease: Lease) -> Result<(), AppError> 
         .await?;
     if !cancelled {
         // The profile left the cancelled order in between: the next try starts from what is true then.
-        let again = depot.store.now().await? + RACE_PAUSE;
+        let again = depot.store.now().await? + deferral::RACE_PAUSE;
         return deferral::put_off(depot, &lease, again).await;
     }
     signal(depot, &lease.operation);

@@ -190,9 +190,7 @@ pub(super) async fn fail(
     let work = depot.clone();
     let operation = lease.operation.clone();
     depot
-        .write_again(move |conn| {
-            fail_here(conn, &work, &lease.operation, Some(lease.token), &refusal, &seen)
-        })
+        .write_again(move |conn| fail_here(conn, &work, &lease.operation, Some(lease.token), &refusal, &seen))
         .await?;
     signal(depot, &operation);
     Ok(())

@@ -72,7 +72,7 @@ pub(super) async fn set_aside(
 }
 
 /// A profile that is not fresh, in the words of a refusal.
-pub(crate) fn unsellable(reason: QuarantineReason) -> Refusal {
+pub(super) fn unsellable(reason: QuarantineReason) -> Refusal {
     Refusal {
         code: reason.to_string(),
         detail: Some("the profile cannot be sold for the first time".to_owned()),
@@ -174,7 +174,15 @@ impl Leaving<'_> {
         if leaves == Leaves::BackOnSale {
             give_back(conn, depot, &profile, operation, Proof::SurelyNothing, now)?;
         }
-        record_substitution(conn, depot, &allocation, profile.iccid.clone(), by.clone(), leaves.reason(), now)?;
+        record_substitution(
+            conn,
+            depot,
+            &allocation,
+            profile.iccid.clone(),
+            by.clone(),
+            leaves.reason(),
+            now,
+        )?;
         roll_up_order(conn, depot, operation, by.is_none().then_some(why), now)
     }
 }

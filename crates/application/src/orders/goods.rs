@@ -134,12 +134,7 @@ impl OnProfile<'_> {
         }
     }
 
-    fn operation(
-        &self,
-        request: OperationRequest,
-        bundle: Option<BundleId>,
-        depot: &Depot,
-    ) -> NewOperation {
+    fn operation(&self, request: OperationRequest, bundle: Option<BundleId>, depot: &Depot) -> NewOperation {
         NewOperation {
             id: OperationId::generate(depot.ids.as_ref()),
             carrier_account: self.pool.settings.carrier_account.clone(),
