@@ -17,6 +17,7 @@ mod gather;
 mod hear;
 mod outcome;
 mod recording;
+mod request;
 mod swap;
 mod work;
 
@@ -34,6 +35,8 @@ pub(crate) use by_hand::decide;
 pub use follow::step as follow_step;
 pub(crate) use hear::hear;
 pub(crate) use recording::mark_unknown;
+pub(crate) use request::may_request;
+pub use request::request;
 pub use work::step;
 
 use crate::error::AppError;
