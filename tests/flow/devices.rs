@@ -117,7 +117,7 @@ on_both_databases! {
     async fn a_change_is_written_down_once(db: TestDatabase) {
         let mut test = LineDepot::start(db).await;
         let line = test.active().await;
-        with_devices(&mut test);
+        let carrier = with_devices(&mut test);
         let key = idempotency_key("k-1", "body");
         let preview = devices::preview(&test.depot, &keeper(), line.iccid.clone(), to_device()).await.unwrap();
         assert_eq!((preview.change.clone(), preview.from.map(|from| from.to_string())), (to_device(), Some("active".into())));
@@ -135,7 +135,18 @@ on_both_databases! {
         assert_eq!(transition(change(&test, &line, to_device()).await), busy);
         let preview = devices::preview(&test.depot, &caller, line.iccid.clone(), to_device()).await;
         assert_eq!(transition(preview), busy);
-        test.finish_unsettled().await;
+        let done = test.settle(operation.id).await;
+        assert_eq!((done.status, done.attempts), (OperationStatus::Done, 1), "{done:#?}");
+        let sent = carrier.orders().changes.clone();
+        assert_eq!((sent.len(), &sent[0].change), (1, &to_device()));
+        assert_eq!(sent[0].reference, operation.id.to_string());
+        assert_eq!((&sent[0].line.iccid, &sent[0].line.msisdn), (&line.iccid, &line.msisdn));
+        // The key's answer stays, however the line stands by now.
+        test.twin.twin().set_line_status(&line.iccid, SimStatus::Suspended, test.now()).unwrap();
+        let (again, replayed) =
+            devices::change(&test.depot, &caller, line.iccid.clone(), to_device(), Some(&key)).await.unwrap();
+        assert_eq!((again.operation.id, again.operation.status, replayed), (operation.id, OperationStatus::Done, true));
+        test.finish().await;
     }
 
     async fn only_an_active_line_changes_its_device(db: TestDatabase) {
@@ -160,7 +171,7 @@ on_both_databases! {
     async fn another_sim_is_taken_out_of_the_stock(db: TestDatabase) {
         let mut test = LineDepot::start(db).await;
         let (line, spare) = (test.active().await, test.spare().await);
-        with_devices(&mut test);
+        let carrier = with_devices(&mut test);
         let code = |refused: Result<OperationId, AppError>| match refused.unwrap_err() {
             AppError::Invalid(errors) => (errors[0].pointer.clone(), errors[0].code),
             other => panic!("{other:?}"),
@@ -177,15 +188,20 @@ on_both_databases! {
         let forbidden = devices::change(&test.depot, &shop, line.iccid.clone(), to_sim(&spare.iccid), None).await;
         assert!(matches!(forbidden, Err(AppError::Forbidden { scope: Scope::Stock })), "{forbidden:?}");
         assert_eq!(stock(&test, &spare.iccid).await, (StockStatus::Available, None));
-        change(&test, &line, to_sim(&spare.iccid)).await.unwrap();
+        let taken = change(&test, &line, to_sim(&spare.iccid)).await.unwrap();
         assert_eq!(stock(&test, &spare.iccid).await, (StockStatus::Quarantined, Some(QuarantineReason::InService)));
-        test.finish_unsettled().await;
+        let done = test.settle(taken).await;
+        assert_eq!(done.status, OperationStatus::Done, "{done:#?}");
+        assert_eq!(carrier.orders().changes[0].change, to_sim(&spare.iccid));
+        assert_eq!(stock(&test, &line.iccid).await.0, StockStatus::Retired, "the other SIM has its line");
+        assert_eq!(test.profile(&spare.iccid).await.msisdn, line.msisdn);
+        test.finish().await;
     }
 
     async fn a_device_is_blocked_with_the_line_that_uses_it(db: TestDatabase) {
         let mut test = LineDepot::start(db).await;
         let (line, other) = (test.active().await, test.deliver(1).await.remove(0));
-        with_devices(&mut test);
+        let carrier = with_devices(&mut test);
         let block = |caller: Caller, used_with: UsedWith, block: bool| {
             let depot = test.depot.clone();
             async move { devices::block(&depot, &caller, (account(), imei()), used_with, block).await }
@@ -199,8 +215,16 @@ on_both_databases! {
             transition(block(keeper(), by_number(&line), false).await),
             ("operation_open".to_owned(), "unblock_device".to_owned())
         );
+        let done = test.settle(taken.operation.id).await;
+        assert_eq!((done.status, done.attempts), (OperationStatus::Done, 1), "{done:#?}");
+        let sent = carrier.orders().blocks.clone();
+        assert_eq!((sent.len(), &sent[0].imei, sent[0].block), (1, &imei(), true));
+        assert_eq!((&sent[0].reference, &sent[0].line.msisdn), (&done.id.to_string(), &line.msisdn));
+        assert!(devices::is_blocked(&test.depot, account(), imei()).await.unwrap().blocked);
         let taken = block(keeper(), by_number(&other), false).await.unwrap();
         assert_eq!((taken.operation.request.kind(), &taken.iccid), ("unblock_device", &other.iccid));
+        assert_eq!(test.settle(taken.operation.id).await.status, OperationStatus::Done);
+        assert!(!devices::is_blocked(&test.depot, account(), imei()).await.unwrap().blocked);
 
         let nobodys = UsedWith::Msisdn(Msisdn::parse("13035551111").unwrap());
         assert!(matches!(block(keeper(), nobodys, true).await, Err(AppError::NotFound { .. })));
@@ -208,6 +232,6 @@ on_both_databases! {
         assert!(matches!(stranger, Err(AppError::NotFound { .. })), "{stranger:?}");
         let stranger = block(storefront("elsewhere"), by_sim(&line), true).await;
         assert!(matches!(stranger, Err(AppError::NotFound { .. })), "{stranger:?}");
-        test.finish_unsettled().await;
+        test.finish().await;
     }
 }

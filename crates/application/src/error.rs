@@ -2,7 +2,7 @@
 //! of its last steps.
 
 use serde_json::Value as Json;
-use simdepot_domain::carrier::{Concern, ReadError, Refusal, UNSUPPORTED};
+use simdepot_domain::carrier::{Concern, ParameterProblem, ReadError, Refusal, UNSUPPORTED};
 use simdepot_domain::channel::{AccountName, Scope};
 use simdepot_domain::hold::HoldStatus;
 use simdepot_domain::id::{BundleId, HoldId, OrderId};
@@ -24,6 +24,13 @@ impl FieldError {
     /// A field error.
     pub fn new(pointer: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
         Self { pointer: pointer.into(), code, message: message.into() }
+    }
+
+    /// What an adapter finds wrong with a document that only it understands, by where that lies in the request.
+    pub(crate) fn within(place: &str, problems: Vec<ParameterProblem>) -> impl Iterator<Item = Self> {
+        problems.into_iter().map(move |ParameterProblem { pointer, code, message }| {
+            Self::new(format!("{place}{pointer}"), code, message)
+        })
     }
 }
 

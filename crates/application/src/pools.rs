@@ -194,10 +194,17 @@ pub async fn change(depot: &Depot, name: PoolName, change: PoolChange) -> Result
 
 fn check(depot: &Depot, settings: &PoolSettings) -> Result<(), AppError> {
     let mut errors = Vec::new();
-    if !depot.accounts.contains_key(&settings.carrier_account) {
-        let known = depot.accounts.keys().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        let message = format!("no such carrier account is configured; known: {known}");
-        errors.push(FieldError::new("/carrier_account", "unknown", message));
+    match (depot.accounts.get(&settings.carrier_account), &settings.activation) {
+        (Some(account), Some(activation)) => {
+            let checked = account.carrier.check_activation(activation);
+            errors.extend(FieldError::within("/activation", checked.err().unwrap_or_default()));
+        }
+        (Some(_), None) => {}
+        (None, _) => {
+            let known = depot.accounts.keys().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            let message = format!("no such carrier account is configured; known: {known}");
+            errors.push(FieldError::new("/carrier_account", "unknown", message));
+        }
     }
     if let (Some(low), Some(critical)) = (settings.low_threshold, settings.critical_threshold)
         && critical > low

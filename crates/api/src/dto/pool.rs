@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 use simdepot_application::pools::{PoolChange, Stock};
 use simdepot_domain::carrier;
 use simdepot_domain::channel;
-use simdepot_domain::pool::{DEFAULT_SELLABLE, PoolSettings};
+use simdepot_domain::pool::{DEFAULT_ACTIVATED, DEFAULT_SELLABLE, PoolSettings};
 use simdepot_domain::stock;
 use simdepot_persistence::pools;
 use utoipa::{IntoParams, ToSchema};
@@ -74,7 +74,9 @@ pub struct PoolRequest {
 
 impl From<PoolRequest> for PoolSettings {
     fn from(request: PoolRequest) -> Self {
-        let sellable = request.sellable_statuses.map(statuses).unwrap_or_else(|| DEFAULT_SELLABLE.to_vec());
+        let activated = request.activation.is_some();
+        let default: &[_] = if activated { &DEFAULT_ACTIVATED } else { &DEFAULT_SELLABLE };
+        let sellable = request.sellable_statuses.map(statuses).unwrap_or_else(|| default.to_vec());
         Self {
             pool: request.pool,
             carrier_account: request.carrier_account,

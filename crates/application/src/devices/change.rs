@@ -151,7 +151,7 @@ pub async fn preview(
     Ok(ChangePreview { iccid, change, from })
 }
 
-/// Whether the change is one, and the line one that takes it. A line of which nothing is known is the carrier's to judge.
+/// Whether the change is one, and the carrier one that makes it. The line comes as it stands now.
 async fn check(
     depot: &Depot,
     caller: &Caller,
@@ -165,27 +165,15 @@ async fn check(
     }
     let (profile, name, account) = lines::find(depot, caller, iccid.clone()).await?;
     account.require(Capability::DeviceChange)?;
-    let profile = match status(&profile) {
-        None | Some(SimStatus::Active) => profile,
-        // It may have come into service since.
-        Some(_) => match lines::read(depot, caller, iccid.clone()).await {
-            Ok(view) => view.profile,
-            Err(AppError::CarrierUnavailable(_)) => profile,
-            Err(error) => return Err(error),
-        },
-    };
-    match status(&profile) {
+    match profile.sim.as_ref().map(|seen| seen.status) {
         None | Some(SimStatus::Active) => Ok((profile, name)),
-        Some(from) => Err(AppError::InvalidTransition {
-            from: from.to_string(),
-            command: "change_device".to_owned(),
-            detail: "change-device-while-active: change device takes a line that is active".to_owned(),
-        }),
+        // It may have come into service since: only what is true now speaks against it.
+        Some(_) => match lines::read(depot, caller, iccid.clone()).await {
+            Ok(view) => Ok((view.profile, name)),
+            Err(AppError::CarrierUnavailable(_)) => Ok((profile, name)),
+            Err(error) => Err(error),
+        },
     }
-}
-
-fn status(profile: &Profile) -> Option<SimStatus> {
-    profile.sim.as_ref().map(|seen| seen.status)
 }
 
 /// Whether the fields of a change are those of its type.

@@ -81,8 +81,8 @@ pub async fn command(
             check(conn, &target.rules, &profile, &command)?;
             let id = OperationId::generate(work.ids.as_ref());
             let sealed = seal(&work, &target.account, id, asked.contact.as_ref())?;
-            let placing = Placing { id, account: &target.account, command: &command, sealed };
-            place(conn, &work, &profile, placing)?;
+            let request = OperationRequest::Line { command };
+            place(conn, &work, &profile, Placing { id, account: &target.account, request, sealed })?;
             idempotency::record(conn, &work, &caller, key.as_ref(), 202, &id.to_string())?;
             Ok(id)
         });
@@ -114,7 +114,8 @@ pub async fn preview(
         let profile = observations::learn(conn, &work, profile, &seen, work.now())?;
         let command = complete(conn, &target.rules, &asked)?;
         let to = check(conn, &target.rules, &profile, &command)?;
-        books::check(conn, &target.account, &profile, &command)?;
+        let request = OperationRequest::Line { command: command.clone() };
+        books::check(conn, &target.account, &profile, &request)?;
         if operations::open_of(conn, profile.id)?.is_some() {
             return Err(busy(command.action().as_ref()));
         }
@@ -181,11 +182,11 @@ pub(crate) fn complete(
     {
         *setup = service_profiles::resolve(conn, name, std::mem::take(setup))?;
     }
-    if !rules.offer.has_rate_plans() {
-        return Ok(command);
-    }
     let named = command.setup().and_then(|setup| setup.rate_plan.clone());
     let Some(rate_plan) = named.or_else(|| rules.rate_plan.clone()) else {
+        if !rules.offer.has_rate_plans() {
+            return Ok(command);
+        }
         let message = "the account has no rate_plan, and the carrier wants one with every command";
         return Err(AppError::invalid("/rate_plan", "required", message));
     };
@@ -240,7 +241,7 @@ pub(crate) struct Placing<'a> {
     /// At which account.
     pub(crate) account: &'a AccountName,
     /// The command in full.
-    pub(crate) command: &'a LineCommand,
+    pub(crate) request: OperationRequest,
     /// Contact data, sealed.
     pub(crate) sealed: Option<Vec<u8>>,
 }
@@ -254,9 +255,9 @@ pub(crate) fn may_place(
     conn: &mut Conn<'_>,
     account: &AccountName,
     profile: &Profile,
-    command: &LineCommand,
+    request: &OperationRequest,
 ) -> Result<(), AppError> {
-    books::check(conn, account, profile, command)
+    books::check(conn, account, profile, request)
 }
 
 /// Writes a command to a locked profile's line down, in the caller's transaction: what it takes into use leaves the stock
@@ -271,16 +272,15 @@ pub(crate) fn place(
     profile: &Profile,
     placing: Placing<'_>,
 ) -> Result<(), AppError> {
-    let Placing { id, account, command, sealed } = placing;
+    let Placing { id, account, request, sealed } = placing;
     let iccid = profile.iccid.clone();
-    let request = OperationRequest::Line { command: command.clone() };
     write_down(
         conn,
         depot,
         NewOperation {
             id,
             carrier_account: account.clone(),
-            request,
+            request: request.clone(),
             profile_id: profile.id,
             allocation_id: None,
             order: None,
@@ -289,10 +289,10 @@ pub(crate) fn place(
         },
         &iccid,
     )?;
-    books::take_into_use(conn, depot, account, profile, (id, command))
+    books::take_into_use(conn, depot, account, profile, (id, &request))
 }
 
-pub(super) fn write_down(
+fn write_down(
     conn: &mut Conn<'_>,
     depot: &Depot,
     operation: NewOperation,
@@ -311,6 +311,71 @@ pub(super) fn write_down(
     operations::insert_many(conn, &[operation], now)?;
     events::append(conn, &[depot.event(now, Subject::Operation(id), 1, pending)])?;
     Ok(())
+}
+
+/// Asks for something to be done with the device that a line is used in: written down at once, carried out soon. The second
+/// value tells whether an earlier request with the key did it.
+///
+/// # Errors
+/// [`AppError::NotFound`]; [`AppError::InvalidTransition`] for a line that is not in service, for a profile that is
+/// reserved or out of the stock, or while another operation of the profile is open; [`AppError::Invalid`] for a SIM that
+/// cannot take the line over.
+pub async fn request(
+    depot: &Depot,
+    caller: &Caller,
+    iccid: Iccid,
+    request: OperationRequest,
+    key: Option<&IdempotencyKey>,
+) -> Result<(OperationView, bool), AppError> {
+    if request.successor().is_some() && !caller.works_all_lines() {
+        return Err(AppError::Forbidden { scope: Scope::Stock });
+    }
+    let kind = request.kind();
+    let made = idempotency::once(depot, caller, key, || async {
+        let (work, caller, key) = (depot.clone(), caller.clone(), key.cloned());
+        let write = depot.write_again(move |conn| {
+            let (profile, account) = operable(conn, &caller, &iccid)?;
+            let profile = profiles::lock(conn, profile.id)?;
+            in_service(&profile, &request)?;
+            let id = OperationId::generate(work.ids.as_ref());
+            let placing = Placing { id, account: &account, request: request.clone(), sealed: None };
+            place(conn, &work, &profile, placing)?;
+            idempotency::record(conn, &work, &caller, key.as_ref(), 202, &id.to_string())?;
+            Ok(id)
+        });
+        write.await.map_err(|error| open_operation(error, kind))
+    });
+    taken(depot, caller, made.await?).await
+}
+
+/// Whether a request could be written down now, by what is known of the line.
+///
+/// # Errors
+/// As [`request`].
+pub(crate) fn may_request(
+    conn: &mut Conn<'_>,
+    account: &AccountName,
+    profile: &Profile,
+    request: &OperationRequest,
+) -> Result<(), AppError> {
+    in_service(profile, request)?;
+    books::check(conn, account, profile, request)?;
+    if operations::open_of(conn, profile.id)?.is_some() { Err(busy(request.kind())) } else { Ok(()) }
+}
+
+/// Only a line in service moves to another device. A line of which nothing is known is the worker's to judge.
+fn in_service(profile: &Profile, request: &OperationRequest) -> Result<(), AppError> {
+    let status = profile.sim.as_ref().map(|seen| seen.status);
+    match (request, status) {
+        (OperationRequest::ChangeDevice { .. }, Some(status)) if status != SimStatus::Active => {
+            Err(AppError::InvalidTransition {
+                from: status.to_string(),
+                command: request.kind().to_owned(),
+                detail: "only a line that is active changes its device".to_owned(),
+            })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Changes a bundle that the carrier has: written down at once, carried out soon.
@@ -372,14 +437,14 @@ fn changeable(
 }
 
 /// The one-open-operation index: a second write must not start before the first is decided.
-pub(super) fn open_operation(error: AppError, command: &str) -> AppError {
+fn open_operation(error: AppError, command: &str) -> AppError {
     match error {
         AppError::Store(StoreError::Unique { .. }) => busy(command),
         other => other,
     }
 }
 
-pub(super) fn busy(command: &str) -> AppError {
+fn busy(command: &str) -> AppError {
     AppError::InvalidTransition {
         from: "operation_open".to_owned(),
         command: command.to_owned(),
@@ -387,7 +452,7 @@ pub(super) fn busy(command: &str) -> AppError {
     }
 }
 
-pub(super) async fn taken(
+async fn taken(
     depot: &Depot,
     caller: &Caller,
     made: Once<OperationId>,
