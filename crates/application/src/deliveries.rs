@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use simdepot_domain::activation_code::ActivationCode;
-use simdepot_domain::carrier::{Carrier, EsimReading, LineKey, ReadError};
+use simdepot_domain::carrier::{Capability, Carrier, EsimReading, LineKey, ReadError};
 use simdepot_domain::esim::EsimStatus;
 use simdepot_domain::event::{Fact, Subject};
 use simdepot_domain::iccid::Iccid;
@@ -57,6 +57,10 @@ async fn complete(depot: &Depot, profile: Profile) -> Result<(), AppError> {
             return Ok(());
         }
     };
+    // A carrier that tells nothing of its eSIMs never tells a code here, either.
+    if !account.has(Capability::EsimStatus) {
+        return Ok(());
+    }
     match read(account.carrier.as_ref(), &profile.iccid).await {
         Ok(Some(seen)) => record(depot, profile, pool.settings, seen).await,
         Ok(None) => {

@@ -370,6 +370,11 @@ impl<'a> Check<'a> {
         };
         let asked = self.asked.requests.get(request);
         let asked = asked.ok_or_else(|| AppError::Internal("a line without its request".to_owned()))?;
+        let action = asked.command.action();
+        if !rules.offer.has_command(action) {
+            let message = format!("the carrier of account {account} has no such operation: {action}");
+            return Ok(Err(FieldError::new("/iccid", "unsupported-by-carrier", message)));
+        }
         match complete(conn, rules, asked) {
             Ok(command) => {
                 let document =

@@ -1,12 +1,12 @@
 //! Asking for a command: checked against the line as it is now, then written down for the workers.
 
 use simdepot_domain::bundle::BundleStatus;
-use simdepot_domain::carrier::{ReadError, UNSUPPORTED};
+use simdepot_domain::carrier::{Capability, ReadError};
 use simdepot_domain::channel::{AccountName, Scope};
 use simdepot_domain::event::{Fact, Subject};
 use simdepot_domain::iccid::Iccid;
 use simdepot_domain::id::{BundleId, OperationId};
-use simdepot_domain::line::{Contact, LineCommand, LineRules, LineSetup, RuleBroken};
+use simdepot_domain::line::{Contact, LineAction, LineCommand, LineRules, LineSetup, RuleBroken};
 use simdepot_domain::operation::{BundleCommand, OperationRequest, OperationStatus};
 use simdepot_domain::sim::SimStatus;
 use simdepot_persistence::operations::{self, NewOperation};
@@ -71,7 +71,7 @@ pub async fn command(
     let action = asked.command.action();
     allow(caller, &asked.command)?;
     let made = idempotency::once(depot, caller, key, || async {
-        let target = target(depot, caller, &iccid).await?;
+        let target = target(depot, caller, &iccid, action).await?;
         let seen = look(depot, &target).await;
         let (work, caller, key) = (depot.clone(), caller.clone(), key.cloned());
         let write = depot.write_again(move |conn| {
@@ -106,7 +106,7 @@ pub async fn preview(
     asked: LineRequest,
 ) -> Result<Preview, AppError> {
     allow(caller, &asked.command)?;
-    let target = target(depot, caller, &iccid).await?;
+    let target = target(depot, caller, &iccid, asked.command.action()).await?;
     let seen = look(depot, &target).await;
     let work = depot.clone();
     let write = depot.write_again(move |conn| {
@@ -135,12 +135,17 @@ fn allow(caller: &Caller, command: &LineCommand) -> Result<(), AppError> {
     }
 }
 
-async fn target(depot: &Depot, caller: &Caller, iccid: &Iccid) -> Result<Target, AppError> {
+async fn target(
+    depot: &Depot,
+    caller: &Caller,
+    iccid: &Iccid,
+    action: LineAction,
+) -> Result<Target, AppError> {
     let (caller, iccid) = (caller.clone(), iccid.clone());
     let read = depot.store.read(move |conn| operable(conn, &caller, &iccid));
     let (profile, account) = read.await?;
     let rules = depot.account(&account)?.carrier.line_rules();
-    let rules = rules.ok_or_else(|| AppError::Unsupported { code: UNSUPPORTED.to_owned() })?;
+    let rules = rules.filter(|rules| rules.offer.has_command(action)).ok_or_else(AppError::unsupported)?;
     Ok(Target { profile, account, rules })
 }
 
@@ -343,6 +348,21 @@ pub async fn request(
     taken(depot, caller, made.await?).await
 }
 
+/// Whether a request could be written down now, by what is known of the line.
+///
+/// # Errors
+/// As [`request`].
+pub(crate) fn may_request(
+    conn: &mut Conn<'_>,
+    account: &AccountName,
+    profile: &Profile,
+    request: &OperationRequest,
+) -> Result<(), AppError> {
+    in_service(profile, request)?;
+    books::check(conn, account, profile, request)?;
+    if operations::open_of(conn, profile.id)?.is_some() { Err(busy(request.kind())) } else { Ok(()) }
+}
+
 /// Only a line in service moves to another device. A line of which nothing is known is the worker's to judge.
 fn in_service(profile: &Profile, request: &OperationRequest) -> Result<(), AppError> {
     let status = profile.sim.as_ref().map(|seen| seen.status);
@@ -377,6 +397,9 @@ pub async fn change_bundle(
             let profile = profiles::lock(conn, profile.id)?;
             let bundle = bundles::find(conn, bundle)?.filter(|bundle| bundle.profile_id == profile.id);
             let bundle = bundle.ok_or(AppError::NotFound { what: "bundle" })?;
+            if let Some(account) = work.accounts.get(&bundle.carrier_account) {
+                account.require(Capability::Products)?;
+            }
             let subscription_id = changeable(&bundle.status, bundle.subscription_id.clone(), change)?;
             let id = OperationId::generate(work.ids.as_ref());
             let operation = NewOperation {

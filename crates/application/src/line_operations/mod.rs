@@ -35,7 +35,7 @@ use simdepot_persistence::operations::Operation;
 use simdepot_persistence::profiles::Profile;
 
 pub use ask::{LineRequest, Preview, change_bundle, command, preview, request};
-pub(crate) use ask::{Placing, complete, may_place, place};
+pub(crate) use ask::{Placing, complete, may_place, may_request, place};
 pub(crate) use by_hand::decide;
 pub use follow::step as follow_step;
 pub(crate) use hear::{hear, named};
