@@ -30,6 +30,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use simdepot_domain::secret::Secret;
 
+use crate::clock::TwinClock;
 use crate::reply::{Answer, TwinReply};
 use crate::request::TwinRequest;
 use crate::scripts::{Fault, Script};
@@ -41,7 +42,7 @@ pub(crate) type Control = Result<Answer, (u16, String)>;
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
-struct ClockChange {
+pub(crate) struct ClockChange {
     real: bool,
     freeze: bool,
     advance_seconds: u64,
@@ -49,9 +50,31 @@ struct ClockChange {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct SetWebhook {
+pub(crate) struct SetWebhook {
     url: String,
     secret: Secret,
+}
+
+impl SetWebhook {
+    pub(crate) fn webhook(self) -> Result<Webhook, (u16, String)> {
+        Webhook::new(&self.url, self.secret).map_err(|error| (400, error))
+    }
+}
+
+impl ClockChange {
+    /// Turns a twin's clock.
+    pub(crate) fn apply(&self, clock: &mut TwinClock, now: DateTime<Utc>) -> Result<(), (u16, String)> {
+        let by = i64::try_from(self.advance_seconds).ok().and_then(TimeDelta::try_seconds);
+        let by = by.ok_or_else(|| (400, "advance_seconds is too large".to_owned()))?;
+        if self.real {
+            clock.real();
+        }
+        if self.freeze {
+            clock.freeze(now);
+        }
+        clock.advance(by);
+        Ok(())
+    }
 }
 
 /// Whether a request is for the control API.
@@ -123,46 +146,42 @@ impl Twin {
     }
 
     fn control_scripts(&mut self, body: Value) -> Control {
-        // Not an untagged enum: its errors would not name the field.
-        let list = if body.is_array() { body } else { json!([body]) };
-        let scripts: Vec<Script> = serde_json::from_value(list).map_err(|error| (400, error.to_string()))?;
-        for script in &scripts {
-            if let Fault::RefuseTitle { status, .. } | Fault::TurnedAway { status } = &script.fault
-                && !(400..=599).contains(status)
-            {
-                return Err((400, "the status of a fault must be 400 to 599".to_owned()));
-            }
-            if script.probability_per_mille.is_some_and(|chance| chance > 1000) {
-                return Err((400, "probability_per_mille must be 0 to 1000".to_owned()));
-            }
-        }
-        scripts.into_iter().for_each(|script| self.add_script(script));
+        checked_scripts(body)?.into_iter().for_each(|script| self.add_script(script));
         Ok(Answer::json(201, json!({ "scripts": self.scripts() })))
     }
 
     fn control_webhook(&mut self, body: SetWebhook) -> Control {
-        let webhook = Webhook::new(&body.url, body.secret).map_err(|error| (400, error))?;
-        self.set_webhook(Some(webhook));
+        self.set_webhook(Some(body.webhook()?));
         Ok(Answer::json(200, self.stream_view()))
     }
 
     fn control_clock(&mut self, now: DateTime<Utc>, body: &ClockChange) -> Control {
-        let by = i64::try_from(body.advance_seconds).ok().and_then(TimeDelta::try_seconds);
-        let by = by.ok_or_else(|| (400, "advance_seconds is too large".to_owned()))?;
-        if body.real {
-            self.clock_mut().real();
-        }
-        if body.freeze {
-            self.clock_mut().freeze(now);
-        }
-        self.clock_mut().advance(by);
+        body.apply(self.clock_mut(), now)?;
         // What is due by the new time happens now, not at the next request.
         self.begin(now);
         Ok(Answer::json(200, self.clock_view(now)))
     }
 }
 
-fn no_such_call(request: &TwinRequest) -> (u16, String) {
+/// Reads one script or a list of them.
+pub(crate) fn checked_scripts(body: Value) -> Result<Vec<Script>, (u16, String)> {
+    // Not an untagged enum: its errors would not name the field.
+    let list = if body.is_array() { body } else { json!([body]) };
+    let scripts: Vec<Script> = serde_json::from_value(list).map_err(|error| (400, error.to_string()))?;
+    for script in &scripts {
+        if let Fault::RefuseTitle { status, .. } | Fault::TurnedAway { status } = &script.fault
+            && !(400..=599).contains(status)
+        {
+            return Err((400, "the status of a fault must be 400 to 599".to_owned()));
+        }
+        if script.probability_per_mille.is_some_and(|chance| chance > 1000) {
+            return Err((400, "probability_per_mille must be 0 to 1000".to_owned()));
+        }
+    }
+    Ok(scripts)
+}
+
+pub(crate) fn no_such_call(request: &TwinRequest) -> (u16, String) {
     (404, format!("the control API has no {} {}", request.method, request.path))
 }
 

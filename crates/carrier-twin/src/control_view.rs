@@ -18,8 +18,10 @@ use crate::state::Twin;
 use crate::subscription::Subscription;
 use crate::transactions::Transaction;
 
-const PAGE: usize = 1000;
-const CSV: &str = "text/csv; charset=utf-8";
+/// Lines shown at once unless asked otherwise.
+pub(crate) const PAGE: usize = 1000;
+/// Content type of CSV files.
+pub(crate) const CSV: &str = "text/csv; charset=utf-8";
 
 type View = Result<Answer, (u16, String)>;
 
@@ -44,8 +46,7 @@ impl Twin {
     }
 
     pub(crate) fn clock_view(&self, now: DateTime<Utc>) -> Value {
-        let frozen = matches!(self.clock(), TwinClock::Frozen { .. });
-        json!({ "now": date(self.clock().read(now)), "frozen": frozen })
+        clock_view(self.clock(), now)
     }
 
     pub(crate) fn line_view(&self, line: &Line) -> Value {
@@ -92,17 +93,7 @@ impl Twin {
     }
 
     pub(crate) fn request_list(&self, request: &TwinRequest) -> View {
-        let after = count(request, "after")?.and_then(|after| u64::try_from(after).ok()).unwrap_or_default();
-        let call = request.query_value("call").map(|name| serde_json::from_value::<CallName>(json!(name)));
-        let call = call.transpose().map_err(|error| (400, error.to_string()))?;
-        let part = request.query_value("path_contains").unwrap_or_default();
-        let wanted = |request: &&RecordedRequest| {
-            request.number > after
-                && (call.is_none() || call == Some(CallName::Any) || request.call == call)
-                && request.path.contains(&part)
-        };
-        let requests: Vec<_> = self.requests().iter().filter(wanted).collect();
-        Ok(Answer::json(200, json!({ "requests": requests })))
+        requests_view(self.requests(), request)
     }
 
     /// Transactions of one SIM, or all.
@@ -162,7 +153,29 @@ impl Twin {
     }
 }
 
-fn count(request: &TwinRequest, name: &str) -> Result<Option<usize>, (u16, String)> {
+/// A twin's time.
+pub(crate) fn clock_view(clock: TwinClock, now: DateTime<Utc>) -> Value {
+    let frozen = matches!(clock, TwinClock::Frozen { .. });
+    json!({ "now": date(clock.read(now)), "frozen": frozen })
+}
+
+/// The requests that `?after=&call=&path_contains=` asks for.
+pub(crate) fn requests_view(requests: &[RecordedRequest], request: &TwinRequest) -> View {
+    let after = count(request, "after")?.and_then(|after| u64::try_from(after).ok()).unwrap_or_default();
+    let call = request.query_value("call").map(|name| serde_json::from_value::<CallName>(json!(name)));
+    let call = call.transpose().map_err(|error| (400, error.to_string()))?;
+    let part = request.query_value("path_contains").unwrap_or_default();
+    let wanted = |request: &&RecordedRequest| {
+        request.number > after
+            && (call.is_none() || call == Some(CallName::Any) || request.call == call)
+            && request.path.contains(&part)
+    };
+    let requests: Vec<_> = requests.iter().filter(wanted).collect();
+    Ok(Answer::json(200, json!({ "requests": requests })))
+}
+
+/// A number of the query.
+pub(crate) fn count(request: &TwinRequest, name: &str) -> Result<Option<usize>, (u16, String)> {
     let Some(text) = request.query_value(name) else { return Ok(None) };
     text.parse().map(Some).map_err(|_| (400, format!("{name} must be a whole number")))
 }

@@ -9,9 +9,9 @@ use reqwest::{Client, redirect, retry};
 use simdepot_domain::clock::{Clock, SystemClock};
 use tokio::task::JoinHandle;
 
+use crate::machine::Machine;
 use crate::shell::Stopped;
-use crate::state::Twin;
-use crate::webhook::{Delivery, SIGNATURE_HEADER};
+use crate::webhook::Delivery;
 
 /// How often to look for events.
 const PACE: Duration = Duration::from_millis(25);
@@ -23,7 +23,7 @@ pub(crate) struct Courier(JoinHandle<()>);
 
 impl Courier {
     /// Starts on the current runtime.
-    pub(crate) fn start(twin: Arc<Mutex<Twin>>, stopped: Arc<Stopped>) -> Self {
+    pub(crate) fn start<M: Machine>(twin: Arc<Mutex<M>>, stopped: Arc<Stopped>) -> Self {
         Self(tokio::spawn(async move {
             if let Err(error) = deliver(&twin, &stopped).await {
                 tracing::warn!(%error, "the twin cannot deliver events");
@@ -38,7 +38,7 @@ impl Drop for Courier {
     }
 }
 
-async fn deliver(twin: &Mutex<Twin>, stopped: &Stopped) -> io::Result<()> {
+async fn deliver<M: Machine>(twin: &Mutex<M>, stopped: &Stopped) -> io::Result<()> {
     // Made when it is needed: most twins of a test suite have no webhook.
     let mut client: Option<Client> = None;
     while !stopped.load(Ordering::SeqCst) {
@@ -62,7 +62,7 @@ async fn deliver(twin: &Mutex<Twin>, stopped: &Stopped) -> io::Result<()> {
     Ok(())
 }
 
-fn next(twin: &Mutex<Twin>, stopped: &Stopped) -> Option<Delivery> {
+fn next<M: Machine>(twin: &Mutex<M>, stopped: &Stopped) -> Option<Delivery> {
     let mut twin = twin.lock().unwrap_or_else(PoisonError::into_inner);
     // Looked at under the lock, under which it is set: a stopped twin is silent.
     if stopped.load(Ordering::SeqCst) { None } else { twin.next_delivery(SystemClock.now()) }
@@ -81,7 +81,7 @@ async fn post(client: &Client, delivery: &Delivery) -> Option<u16> {
     let request = client
         .post(&delivery.url)
         .header("content-type", "application/json")
-        .header(SIGNATURE_HEADER, &delivery.signature)
+        .header(&delivery.signature_header, &delivery.signature)
         .body(delivery.body.clone());
     request.send().await.ok().map(|response| response.status().as_u16())
 }

@@ -187,9 +187,9 @@ impl Twin {
         }
         let place = if early { self.outbox.len().saturating_sub(1) } else { self.outbox.len() };
         self.outbox.insert(place, event.clone());
-        self.stream.push(&event, early);
+        self.stream.push(event.clone(), event.deliver_at, early);
         if duplicate {
-            self.stream.push(&event, false);
+            self.stream.push(event.clone(), event.deliver_at, false);
             self.outbox.push(event);
         }
     }

@@ -56,14 +56,14 @@ impl Twin {
             | Fault::Unauthorized401
             | Fault::TooMany429 { .. }
             | Fault::RefuseTitle { .. }
-            | Fault::TurnedAway { .. } => refusal(request, fault),
+            | Fault::TurnedAway { .. } => refusal(Route::of(request) == Some(Route::Token), fault),
         };
         self.finish(request, outcome, delay)
     }
 }
 
 /// What becomes of an answer on its way; what it tells of has happened.
-fn spoilt(answer: Answer, fault: &Fault) -> Outcome {
+pub(crate) fn spoilt(answer: Answer, fault: &Fault) -> Outcome {
     match fault {
         Fault::Status503AfterApply => Err(unavailable()),
         Fault::Status504AfterApply => {
@@ -77,11 +77,11 @@ fn spoilt(answer: Answer, fault: &Fault) -> Outcome {
     }
 }
 
-/// A refusal that leaves everything as it was.
-fn refusal(request: &TwinRequest, fault: &Fault) -> Outcome {
+/// A refusal that leaves everything as it was; the token call has errors of its own.
+pub(crate) fn refusal(for_token: bool, fault: &Fault) -> Outcome {
     match fault {
         Fault::Status500Before => Err(Problem::new(500, "INTERNAL_ERROR", "Internal error")),
-        Fault::Unauthorized401 if Route::of(request) == Some(Route::Token) => {
+        Fault::Unauthorized401 if for_token => {
             Ok(oauth_error(401, "invalid_client", "Bad client credentials"))
         }
         Fault::Unauthorized401 => Err(Problem::new(401, "UNAUTHORIZED", "Access token is not accepted")),

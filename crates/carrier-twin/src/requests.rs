@@ -35,7 +35,7 @@ pub struct RecordedRequest {
     pub status: Option<u16>,
     /// The fault that a script chose.
     pub fault: Option<Fault>,
-    /// Body of an order or of a line write.
+    /// Body of a write: an order, a line write, an activation, a change.
     pub body: Option<Value>,
 }
 
@@ -52,12 +52,63 @@ pub struct WriteCount {
     pub failed: u64,
 }
 
-/// The requests of a twin.
+/// The requests of a twin of either carrier, and how often each call arrived.
 #[derive(Debug, Default)]
-pub(crate) struct RequestLog {
+pub(crate) struct CallLog {
     kept: Vec<RecordedRequest>,
     seen: u64,
     calls: BTreeMap<CallName, u64>,
+}
+
+impl CallLog {
+    /// The requests so far, oldest first.
+    pub(crate) fn kept(&self) -> &[RecordedRequest] {
+        &self.kept
+    }
+
+    /// How many requests of a call have arrived; [`CallName::Any`] counts all.
+    pub(crate) fn count(&self, call: CallName) -> u64 {
+        if call == CallName::Any { self.seen } else { self.calls.get(&call).copied().unwrap_or_default() }
+    }
+
+    pub(crate) fn counts(&self) -> &BTreeMap<CallName, u64> {
+        &self.calls
+    }
+
+    /// Remembers a request, with its body when there is one to keep.
+    pub(crate) fn keep(
+        &mut self,
+        at: DateTime<Utc>,
+        request: &TwinRequest,
+        call: Option<CallName>,
+        (status, fault): (Option<u16>, Option<Fault>),
+        body: Option<Value>,
+    ) {
+        self.seen += 1;
+        if let Some(call) = call {
+            *self.calls.entry(call).or_default() += 1;
+        }
+        if self.kept.len() >= MAX_REQUESTS * 2 {
+            self.kept.drain(..MAX_REQUESTS);
+        }
+        self.kept.push(RecordedRequest {
+            number: self.seen,
+            at,
+            method: request.method.clone(),
+            path: request.path.clone(),
+            query: request.query.clone(),
+            call,
+            status,
+            fault,
+            body,
+        });
+    }
+}
+
+/// The requests of a twin.
+#[derive(Debug, Default)]
+pub(crate) struct RequestLog {
+    calls: CallLog,
     writes: BTreeMap<String, BTreeMap<LineOperation, WriteCount>>,
 }
 
@@ -70,21 +121,17 @@ impl RequestLog {
 impl Twin {
     /// The requests so far, oldest first; at least the last hundred thousand.
     pub fn requests(&self) -> &[RecordedRequest] {
-        &self.log.kept
+        self.log.calls.kept()
     }
 
     /// How many requests of a call have arrived; [`CallName::Any`] counts all.
     pub fn calls(&self, call: CallName) -> u64 {
-        if call == CallName::Any {
-            self.log.seen
-        } else {
-            self.log.calls.get(&call).copied().unwrap_or_default()
-        }
+        self.log.calls.count(call)
     }
 
     /// How often each call has arrived.
     pub fn call_counts(&self) -> &BTreeMap<CallName, u64> {
-        &self.log.calls
+        self.log.calls.counts()
     }
 
     /// How often an operation was asked of a line; found without a scan.
@@ -115,31 +162,15 @@ impl Twin {
         fault: Option<Fault>,
     ) {
         let log = &mut self.log;
-        log.seen += 1;
         let call = route.map(Route::call);
-        if let Some(call) = call {
-            *log.calls.entry(call).or_default() += 1;
-        }
         if let Some(Route::LineWrite { iccid, operation }) = route
             && request.method == operation.method()
             && is_sim_serial(iccid)
         {
             log.count_write(iccid, *operation).arrived += 1;
         }
-        if log.kept.len() >= MAX_REQUESTS * 2 {
-            log.kept.drain(..MAX_REQUESTS);
-        }
         let has_body = matches!(call, Some(CallName::Order | CallName::LineWrite));
-        log.kept.push(RecordedRequest {
-            number: log.seen,
-            at,
-            method: request.method.clone(),
-            path: request.path.clone(),
-            query: request.query.clone(),
-            call,
-            status,
-            fault,
-            body: has_body.then(|| serde_json::from_slice(&request.body).ok()).flatten(),
-        });
+        let body = has_body.then(|| serde_json::from_slice(&request.body).ok()).flatten();
+        log.calls.keep(at, request, call, (status, fault), body);
     }
 }

@@ -22,19 +22,30 @@ pub(crate) enum Due {
 }
 
 /// Things to do in the order of their time; what is due at one time happens in the order it was put here.
-#[derive(Debug, Default)]
-pub(crate) struct Schedule {
-    waiting: BTreeMap<(DateTime<Utc>, u64), Due>,
+#[derive(Debug)]
+pub(crate) struct Schedule<D = Due> {
+    waiting: BTreeMap<(DateTime<Utc>, u64), D>,
     made: u64,
 }
 
-impl Schedule {
-    pub(crate) fn add(&mut self, at: DateTime<Utc>, due: Due) {
+impl<D> Default for Schedule<D> {
+    fn default() -> Self {
+        Self { waiting: BTreeMap::new(), made: 0 }
+    }
+}
+
+impl<D> Schedule<D> {
+    pub(crate) fn add(&mut self, at: DateTime<Utc>, due: D) {
         self.made += 1;
         self.waiting.insert((at, self.made), due);
     }
 
-    fn take(&mut self, now: DateTime<Utc>) -> Option<(DateTime<Utc>, Due)> {
+    /// When the first thing is due.
+    pub(crate) fn next(&self) -> Option<DateTime<Utc>> {
+        self.waiting.keys().next().map(|(at, _)| *at)
+    }
+
+    pub(crate) fn take(&mut self, now: DateTime<Utc>) -> Option<(DateTime<Utc>, D)> {
         let next = self.waiting.first_entry().filter(|entry| entry.key().0 <= now)?;
         let ((at, _), due) = next.remove_entry();
         Some((at, due))
@@ -50,7 +61,7 @@ pub(crate) fn later(now: DateTime<Utc>, ms: u64) -> DateTime<Utc> {
 impl Twin {
     /// When something happens next by itself, on the twin's clock; plans and deliveries apart.
     pub fn next_due(&self) -> Option<DateTime<Utc>> {
-        self.schedule.waiting.keys().next().map(|(at, _)| *at)
+        self.schedule.next()
     }
 
     /// The twin's time, after everything that was due by then has happened.
@@ -77,7 +88,7 @@ mod tests {
 
     #[test]
     fn things_happen_by_time_and_then_by_order() {
-        let mut schedule = Schedule::default();
+        let mut schedule = Schedule::<Due>::default();
         for (minute, place) in [(2, 1), (1, 2), (2, 3), (9, 4)] {
             schedule.add(at(minute), Due::Transaction(place));
         }

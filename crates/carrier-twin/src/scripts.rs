@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::gateway::Route;
 use crate::line_operation::LineOperation;
+use crate::random::Random;
 use crate::request::TwinRequest;
 use crate::state::Twin;
 use crate::subscriber::SubscriberKey;
@@ -33,6 +34,20 @@ pub enum CallName {
     Transaction,
     /// SIM card information.
     SimCard,
+    /// SPS: activate a subscription.
+    Activate,
+    /// SPS: suspend, resume, cease, reactivate.
+    Status,
+    /// SPS: change of device, SIM or both.
+    Change,
+    /// SPS: put a device on the blocklist, or take it off.
+    BlockList,
+    /// SPS: compatibility of a device.
+    Compatibility,
+    /// SPS: device details of a subscription.
+    DeviceDetails,
+    /// SPS: whether a device is on the blocklist.
+    BlockListIndicator,
     /// Every call, unknown URLs and `OPTIONS` included.
     Any,
 }
@@ -94,7 +109,7 @@ pub enum Fault {
         /// HTTP status, 400 to 599.
         status: u16,
     },
-    /// A line write is accepted, and its transaction ends in an error. Other calls go through.
+    /// A write that makes a transaction is accepted, and its transaction ends in an error. Other calls go through.
     LateFailure {
         /// `errorCode` of the transaction.
         code: String,
@@ -140,7 +155,7 @@ impl Script {
 pub struct Matches {
     /// ICCID.
     pub iccid: Option<String>,
-    /// MSISDN, digits.
+    /// MSISDN, digits; a GPSI is one.
     pub msisdn: Option<String>,
     /// Product id.
     pub product: Option<String>,
@@ -168,6 +183,28 @@ pub struct ActiveScript {
     pub fired: u32,
 }
 
+/// The fault of the first script that fits a call, if any; the script counts it.
+pub(crate) fn draw(
+    scripts: &mut [ActiveScript],
+    random: &mut Random,
+    call: Option<CallName>,
+    subject: &Matches,
+) -> Option<Fault> {
+    for active in scripts {
+        let script = &active.script;
+        let aimed = script.call == CallName::Any || Some(script.call) == call;
+        let left = script.times.is_none_or(|times| active.fired < times);
+        if !aimed || !left || !script.matches.fit(subject) {
+            continue;
+        }
+        if script.probability_per_mille.is_none_or(|chance| random.per_mille(chance)) {
+            active.fired = active.fired.saturating_add(1);
+            return Some(active.script.fault.clone());
+        }
+    }
+    None
+}
+
 impl Twin {
     /// Adds a script.
     pub fn add_script(&mut self, script: Script) {
@@ -190,19 +227,7 @@ impl Twin {
             return None;
         }
         let subject = self.subject(request);
-        for active in &mut self.scripts {
-            let script = &active.script;
-            let aimed = script.call == CallName::Any || Some(script.call) == call;
-            let left = script.times.is_none_or(|times| active.fired < times);
-            if !aimed || !left || !script.matches.fit(&subject) {
-                continue;
-            }
-            if script.probability_per_mille.is_none_or(|chance| self.random.per_mille(chance)) {
-                active.fired = active.fired.saturating_add(1);
-                return Some(active.script.fault.clone());
-            }
-        }
-        None
+        draw(&mut self.scripts, &mut self.random, call, &subject)
     }
 
     /// What a request is about.

@@ -11,34 +11,37 @@ use actix_web::rt::System;
 
 use crate::config::TwinConfig;
 use crate::courier::Courier;
+use crate::machine::Machine;
 use crate::shell::{self, Stopped};
 use crate::state::Twin;
 
 /// A running twin. Dropping it stops the server.
 #[derive(Debug)]
-pub struct TwinServer {
+pub struct TwinServer<M: Machine = Twin> {
     /// Where it is reached, without a slash at the end: `http://127.0.0.1:40123`.
     pub base_url: String,
     handle: ServerHandle,
     thread: Option<JoinHandle<io::Result<()>>>,
-    twin: Arc<Mutex<Twin>>,
+    twin: Arc<Mutex<M>>,
     stopped: Arc<Stopped>,
 }
 
-impl TwinServer {
-    /// Starts a twin of an account; port 0 takes a free one.
+impl TwinServer<Twin> {
+    /// Starts a twin of a Transatel account; port 0 takes a free one.
     ///
     /// # Errors
     /// The address cannot be listened on, or no thread can be started.
     pub fn start(config: TwinConfig, listen: impl ToSocketAddrs) -> io::Result<Self> {
         Self::start_with(Twin::new(config), listen)
     }
+}
 
-    /// Starts a twin that has been prepared.
+impl<M: Machine> TwinServer<M> {
+    /// Starts a twin that has been prepared, of either carrier.
     ///
     /// # Errors
     /// The address cannot be listened on, or no thread can be started.
-    pub fn start_with(twin: Twin, listen: impl ToSocketAddrs) -> io::Result<Self> {
+    pub fn start_with(twin: M, listen: impl ToSocketAddrs) -> io::Result<Self> {
         let listener = TcpListener::bind(listen)?;
         let base_url = format!("http://{}", listener.local_addr()?);
         let twin = Arc::new(Mutex::new(twin));
@@ -64,7 +67,7 @@ impl TwinServer {
     }
 
     /// The twin, to look at it and to change it between requests. Do not hold the guard across an `await`.
-    pub fn twin(&self) -> MutexGuard<'_, Twin> {
+    pub fn twin(&self) -> MutexGuard<'_, M> {
         self.twin.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -87,7 +90,7 @@ impl TwinServer {
     }
 }
 
-impl Drop for TwinServer {
+impl<M: Machine> Drop for TwinServer<M> {
     fn drop(&mut self) {
         self.tell_to_stop();
     }

@@ -1,4 +1,4 @@
-//! The twin over HTTP: actix-web around [`Twin::handle`].
+//! A twin over HTTP: actix-web around [`Machine::handle`].
 //!
 //! A dropped connection is really closed before any byte of an answer, which is what a lost answer looks like to the
 //! client. actix-web has no way to abandon a response, so the shell keeps a second handle of every accepted socket
@@ -18,9 +18,9 @@ use actix_web::{App, HttpRequest, HttpResponse, HttpServer, rt, web};
 use simdepot_domain::clock::{Clock, SystemClock};
 
 use crate::courier::Courier;
+use crate::machine::Machine;
 use crate::reply::TwinReply;
 use crate::request::TwinRequest;
-use crate::state::Twin;
 
 /// Longest body, in bytes.
 const MAX_BODY: usize = 16 << 20;
@@ -36,7 +36,7 @@ struct Socket(TcpStream);
 ///
 /// # Errors
 /// The listener cannot be served.
-pub async fn serve(twin: Arc<Mutex<Twin>>, listener: TcpListener) -> io::Result<()> {
+pub async fn serve<M: Machine>(twin: Arc<Mutex<M>>, listener: TcpListener) -> io::Result<()> {
     let stopped = Arc::default();
     let _courier = Courier::start(Arc::clone(&twin), Arc::clone(&stopped));
     server(twin, stopped, listener, true)?.await
@@ -46,8 +46,8 @@ pub async fn serve(twin: Arc<Mutex<Twin>>, listener: TcpListener) -> io::Result<
 /// that a connection kept alive could still be answered for a moment; a stopped twin must be silent.
 pub(crate) type Stopped = AtomicBool;
 
-pub(crate) fn server(
-    twin: Arc<Mutex<Twin>>,
+pub(crate) fn server<M: Machine>(
+    twin: Arc<Mutex<M>>,
     stopped: Arc<Stopped>,
     listener: TcpListener,
     signals: bool,
@@ -57,7 +57,7 @@ pub(crate) fn server(
             .app_data(web::Data::from(Arc::clone(&twin)))
             .app_data(web::Data::from(Arc::clone(&stopped)))
             .app_data(web::PayloadConfig::new(MAX_BODY))
-            .default_service(web::to(answer))
+            .default_service(web::to(answer::<M>))
     })
     .on_connect(keep_socket)
     .workers(WORKERS)
@@ -76,8 +76,8 @@ fn keep_socket(connection: &dyn Any, data: &mut Extensions) {
     }
 }
 
-async fn answer(
-    twin: web::Data<Mutex<Twin>>,
+async fn answer<M: Machine>(
+    twin: web::Data<Mutex<M>>,
     stopped: web::Data<Stopped>,
     http: HttpRequest,
     body: web::Bytes,

@@ -82,7 +82,7 @@ pub(crate) fn oauth_error(status: u16, error: &str, description: &str) -> Answer
     oauth(Answer::json(status, json!({ "error": error, "error_description": description })))
 }
 
-fn oauth(answer: Answer) -> Answer {
+pub(crate) fn oauth(answer: Answer) -> Answer {
     answer.with_header("cache-control", "no-store").with_header("pragma", "no-cache")
 }
 

@@ -59,13 +59,15 @@ impl Webhook {
 /// One attempt to make.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Delivery {
-    /// For [`Twin::delivery_ended`].
+    /// For [`crate::machine::Machine::delivery_ended`].
     pub ticket: u64,
     /// Id of the event.
     pub event_id: String,
     /// Where to post it.
     pub url: String,
-    /// Value of [`SIGNATURE_HEADER`].
+    /// Header that shows where it comes from, in lower case: [`SIGNATURE_HEADER`] for Transatel.
+    pub signature_header: String,
+    /// Its value.
     pub signature: String,
     /// JSON, as signed.
     pub body: Vec<u8>,
@@ -78,19 +80,30 @@ impl fmt::Debug for Delivery {
 }
 
 #[derive(Debug, Clone)]
-struct Waiting {
-    event: TwinEvent,
+struct Waiting<E> {
+    event: E,
     failures: u32,
 }
 
-/// The stream's state.
-#[derive(Debug, Default)]
-pub(crate) struct Stream {
+/// How the stream goes on when the webhook did not take an event.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Retry {
+    /// Time until the next attempt, in seconds.
+    pub(crate) pause_seconds: u32,
+    /// How often an event is tried again.
+    pub(crate) retries: u32,
+    /// Whether the stream ends with the event that is given up; otherwise only that event is lost.
+    pub(crate) suspends: bool,
+}
+
+/// The stream's state, for events of either carrier.
+#[derive(Debug)]
+pub(crate) struct Stream<E = TwinEvent> {
     webhook: Option<Webhook>,
     suspended: bool,
     /// By the moment and then by their place in the outbox.
-    waiting: BTreeMap<(DateTime<Utc>, u64), Waiting>,
-    under_way: BTreeMap<u64, Waiting>,
+    waiting: BTreeMap<(DateTime<Utc>, u64), Waiting<E>>,
+    under_way: BTreeMap<u64, Waiting<E>>,
     /// Where the newest event waits, if it still does.
     newest: Option<(DateTime<Utc>, u64)>,
     tickets: u64,
@@ -100,9 +113,20 @@ pub(crate) struct Stream {
     last_status: Option<u16>,
 }
 
-impl Stream {
+impl<E> Stream<E> {
     pub(crate) fn new(webhook: Option<Webhook>) -> Self {
-        Self { webhook, ..Self::default() }
+        Self {
+            webhook,
+            suspended: false,
+            waiting: BTreeMap::new(),
+            under_way: BTreeMap::new(),
+            newest: None,
+            tickets: 0,
+            delivered: 0,
+            failed: 0,
+            lost: 0,
+            last_status: None,
+        }
     }
 
     /// A new stream that does not know the tickets of this one.
@@ -110,12 +134,30 @@ impl Stream {
         Self { tickets: self.tickets, ..Self::new(webhook) }
     }
 
-    fn is_open(&self) -> bool {
+    pub(crate) fn webhook(&self) -> Option<&Webhook> {
+        self.webhook.as_ref()
+    }
+
+    /// Opens the stream to a webhook, or closes it. What waits goes there; what is closed forgets it.
+    pub(crate) fn set_webhook(&mut self, webhook: Option<Webhook>) {
+        if webhook.is_none() {
+            self.waiting.clear();
+            self.under_way.clear();
+        }
+        self.webhook = webhook;
+        self.suspended = false;
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
         self.webhook.is_some() && !self.suspended
     }
 
-    /// Takes a new event; `early` ones overtake the one before.
-    pub(crate) fn push(&mut self, event: &TwinEvent, early: bool) {
+    pub(crate) fn is_suspended(&self) -> bool {
+        self.suspended
+    }
+
+    /// Takes a new event to be tried from `deliver_at` on; `early` ones overtake the one before.
+    pub(crate) fn push(&mut self, event: E, deliver_at: DateTime<Utc>, early: bool) {
         if !self.is_open() {
             return;
         }
@@ -123,8 +165,8 @@ impl Stream {
             self.lost += 1;
         }
         self.tickets += 1;
-        let mut key = (event.deliver_at, self.tickets);
-        let waiting = Waiting { event: event.clone(), failures: 0 };
+        let mut key = (deliver_at, self.tickets);
+        let waiting = Waiting { event, failures: 0 };
         let before = self.newest.filter(|_| early).and_then(|key| Some((key, self.waiting.remove(&key)?)));
         if let Some((earlier, overtaken)) = before {
             self.waiting.insert(earlier, waiting);
@@ -136,6 +178,44 @@ impl Stream {
         self.newest = Some(key);
     }
 
+    /// The next event that is due, with its ticket; it is under way from now on.
+    pub(crate) fn take(&mut self, now: DateTime<Utc>) -> Option<(u64, &E)> {
+        let key = *self.waiting.first_key_value().filter(|((due, _), _)| *due <= now)?.0;
+        let waiting = self.waiting.remove(&key)?;
+        self.under_way.insert(key.1, waiting);
+        self.under_way.get(&key.1).map(|waiting| (key.1, &waiting.event))
+    }
+
+    /// Takes the end of an attempt; returns whether the event is `delivered`.
+    pub(crate) fn ended(
+        &mut self,
+        now: DateTime<Utc>,
+        ticket: u64,
+        status: Option<u16>,
+        delivered: bool,
+        retry: Retry,
+    ) -> bool {
+        let Some(mut waiting) = self.under_way.remove(&ticket) else { return false };
+        self.last_status = status;
+        if delivered {
+            self.delivered += 1;
+            return true;
+        }
+        self.failed += 1;
+        waiting.failures += 1;
+        let given_up = waiting.failures > retry.retries;
+        if given_up && !retry.suspends {
+            self.lost += 1;
+            return false;
+        }
+        let pause = TimeDelta::seconds(i64::from(retry.pause_seconds));
+        self.waiting.insert((now.checked_add_signed(pause).unwrap_or(now), ticket), waiting);
+        if given_up {
+            self.suspend();
+        }
+        false
+    }
+
     /// Counts everything that waits as lost and takes no more.
     fn suspend(&mut self) {
         let lost = self.waiting.len() + self.under_way.len();
@@ -144,23 +224,31 @@ impl Stream {
         self.under_way.clear();
         self.suspended = true;
     }
+
+    /// What the control API shows.
+    pub(crate) fn view(&self) -> Value {
+        json!({
+            "url": self.webhook.as_ref().map(|webhook| &webhook.url),
+            "suspended": self.suspended,
+            "waiting": self.waiting.len() + self.under_way.len(),
+            "delivered": self.delivered,
+            "failed_attempts": self.failed,
+            "lost": self.lost,
+            "last_status": self.last_status,
+        })
+    }
 }
 
 impl Twin {
     /// Where events go.
     pub fn webhook(&self) -> Option<&Webhook> {
-        self.stream.webhook.as_ref()
+        self.stream.webhook()
     }
 
     /// Sends events there from now on, or nowhere. A suspended stream is opened again; what happened before is not
     /// sent.
     pub fn set_webhook(&mut self, webhook: Option<Webhook>) {
-        if webhook.is_none() {
-            self.stream.waiting.clear();
-            self.stream.under_way.clear();
-        }
-        self.stream.webhook = webhook;
-        self.stream.suspended = false;
+        self.stream.set_webhook(webhook);
     }
 
     /// The next event whose time has come. It counts as under way until [`Twin::delivery_ended`].
@@ -169,58 +257,46 @@ impl Twin {
             return None;
         }
         let now = self.begin(now);
-        let key = *self.stream.waiting.first_key_value().filter(|((due, _), _)| *due <= now)?.0;
-        let webhook = self.stream.webhook.clone()?;
-        let waiting = self.stream.waiting.remove(&key)?;
-        let mut envelope = waiting.event.envelope();
+        let webhook = self.stream.webhook().cloned()?;
+        let (ticket, event) = self.stream.take(now)?;
+        let mut envelope = event.envelope();
         if self.assumptions.unknown_fields {
             add_unknown_fields(&mut envelope);
         }
         let body = envelope.to_string().into_bytes();
-        let (ticket, event_id) = (key.1, waiting.event.event_id.clone());
-        self.stream.under_way.insert(ticket, waiting);
-        Some(Delivery { ticket, event_id, signature: webhook.signature(&body), url: webhook.url, body })
+        Some(Delivery {
+            ticket,
+            event_id: event.event_id.clone(),
+            signature_header: SIGNATURE_HEADER.to_owned(),
+            signature: webhook.signature(&body),
+            url: webhook.url,
+            body,
+        })
     }
 
     /// Takes the status that the webhook answered with, `None` when there was no answer. Returns whether the event is
     /// delivered; otherwise it is tried again later, or the stream is suspended.
     pub fn delivery_ended(&mut self, now: DateTime<Utc>, ticket: u64, status: Option<u16>) -> bool {
         let now = self.clock.read(now);
-        let Some(mut waiting) = self.stream.under_way.remove(&ticket) else { return false };
-        self.stream.last_status = status;
         let only_204 = self.assumptions.webhook_only_204;
-        if status.is_some_and(|status| if only_204 { status == 204 } else { (200..300).contains(&status) }) {
-            self.stream.delivered += 1;
-            return true;
-        }
-        self.stream.failed += 1;
-        waiting.failures += 1;
-        let pause = TimeDelta::seconds(i64::from(self.assumptions.webhook_retry_seconds));
-        let given_up = waiting.failures > self.assumptions.webhook_retries;
-        self.stream.waiting.insert((now.checked_add_signed(pause).unwrap_or(now), ticket), waiting);
-        if given_up {
-            self.stream.suspend();
-        }
-        false
+        let delivered =
+            status.is_some_and(|status| if only_204 { status == 204 } else { (200..300).contains(&status) });
+        let retry = Retry {
+            pause_seconds: self.assumptions.webhook_retry_seconds,
+            retries: self.assumptions.webhook_retries,
+            suspends: true,
+        };
+        self.stream.ended(now, ticket, status, delivered, retry)
     }
 
     /// Whether the stream was suspended because its webhook stayed down.
     pub fn stream_is_suspended(&self) -> bool {
-        self.stream.suspended
+        self.stream.is_suspended()
     }
 
     /// What the control API shows.
     pub(crate) fn stream_view(&self) -> Value {
-        let stream = &self.stream;
-        json!({
-            "url": stream.webhook.as_ref().map(|webhook| &webhook.url),
-            "suspended": stream.suspended,
-            "waiting": stream.waiting.len() + stream.under_way.len(),
-            "delivered": stream.delivered,
-            "failed_attempts": stream.failed,
-            "lost": stream.lost,
-            "last_status": stream.last_status,
-        })
+        self.stream.view()
     }
 }
 
