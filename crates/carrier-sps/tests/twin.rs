@@ -1,6 +1,6 @@
 //! The adapter and the twin, which were written apart from the same pages: what one sends the other must take, and what one
 //! tells the other must understand, strictly and in every reading that the pages leave open.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -94,7 +94,7 @@ impl Bench {
             settings,
         };
         let exchange = Arc::new(Wire(Arc::clone(&world)));
-        let clock: Arc<dyn Clock> = Arc::clone(&world) as _;
+        let clock: Arc<dyn Clock> = world.clone();
         let carrier = Sps::with_exchange(account, clock, Arc::new(LocalTurns::default()), exchange).unwrap();
         Self { world, carrier, iccid, commands: 0 }
     }
