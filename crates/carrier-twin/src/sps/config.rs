@@ -1,5 +1,6 @@
 //! The account that an SPS twin serves.
 
+use std::fmt;
 use std::str::FromStr;
 
 use simdepot_domain::secret::Secret;
@@ -39,6 +40,12 @@ impl FromStr for SpsRoute {
             return Err(NoRoute);
         }
         Ok(Self { method, path: path.to_owned() })
+    }
+}
+
+impl fmt::Display for SpsRoute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.method, self.path)
     }
 }
 
@@ -141,6 +148,7 @@ mod tests {
     fn routes_are_a_method_and_a_path() {
         let route: SpsRoute = " put /v5/subscription/status".parse().unwrap();
         assert_eq!((route.method.as_str(), route.path.as_str()), ("PUT", "/v5/subscription/status"));
+        assert_eq!(route.to_string(), "PUT /v5/subscription/status");
         for bad in ["/activate", "POST activate", "GET /activate", "POST /a?b=c", "POST /a b", ""] {
             assert_eq!(bad.parse::<SpsRoute>(), Err(NoRoute), "{bad}");
         }
