@@ -13,6 +13,7 @@ mod bundles;
 mod cancellations;
 mod carrier_events;
 mod checked;
+mod devices;
 mod events;
 mod groups;
 mod health;

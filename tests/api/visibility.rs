@@ -90,7 +90,7 @@ async fn a_storefront_sees_its_profiles_without_the_stock_keepers_notes() {
 }
 
 /// The scopes of the operations, as they were promised. Of two, one suffices, and a refusal names the first.
-const SCOPES: [(&[&str], &str); 10] = [
+const SCOPES: [(&[&str], &str); 11] = [
     (
         &["storefront"],
         "list_products get_pool_availability create_order list_orders get_order cancel_order get_refund_eligibility \
@@ -113,6 +113,10 @@ const SCOPES: [(&[&str], &str); 10] = [
     (&["lines", "admin"], "list_rate_plans get_rate_plan_options list_service_profiles get_service_profile"),
     (&["admin", "lines"], "put_rate_plan_options put_service_profile"),
     (&["secrets"], "get_security_codes"),
+    (
+        &["devices"],
+        "get_device_model get_device_compatibility get_device_block block_device unblock_device get_device change_device",
+    ),
     (
         &["events"],
         "list_events create_webhook_endpoint list_webhook_endpoints get_webhook_endpoint update_webhook_endpoint \

@@ -32,7 +32,7 @@ struct InProcess(Mutex<Twin>);
 #[async_trait]
 impl Exchange for InProcess {
     async fn run(&self, request: ExchangeRequest) -> Result<ExchangeAnswer, Failure> {
-        let ExchangeRequest { method, path, query, headers, body } = request;
+        let ExchangeRequest { method, path, query, headers, body, .. } = request;
         let headers = headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let request = TwinRequest { method: method.to_owned(), path, query, headers, body };
         match self.0.lock().unwrap().handle(SystemClock.now(), &request) {

@@ -19,6 +19,7 @@ pub mod app;
 pub mod clock;
 pub mod database;
 pub mod depot;
+pub mod devices;
 pub mod lines;
 pub mod memory;
 pub mod webhooks;

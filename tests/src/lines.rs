@@ -93,6 +93,14 @@ impl LineDepot {
         self.test.finish().await;
     }
 
+    /// Ends a test that leaves commands waiting, on purpose.
+    ///
+    /// # Panics
+    /// When something else is wrong.
+    pub async fn finish_unsettled(self) {
+        self.test.finish_unsettled().await;
+    }
+
     /// Tells a line something.
     ///
     /// # Errors

@@ -79,6 +79,7 @@ const ALL: [Shared; 10] = [
         (name = "Pools", description = "Interchangeable profiles, and their stock. Scope `stock`; availability `storefront`."),
         (name = "Imports", description = "Delivery files. Scope `stock`."),
         (name = "Lines", description = "Subscriber lines, and what they may be set to. Scope `lines`; PIN and PUK `secrets`."),
+        (name = "Devices", description = "Devices: models, the one of a line and its changes, the block list; of carriers that have it. Scope `devices`."),
         (name = "Operations", description = "Writes to carriers and their outcomes. Scope `lines`."),
         (name = "Events", description = "The ledger in one dense order. Scope `events`."),
         (name = "Webhooks", description = "Where events are sent (Standard Webhooks 1.0). Scope `events`."),

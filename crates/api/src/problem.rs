@@ -74,7 +74,8 @@ pub struct ProblemDetails {
 /// One thing that is wrong with a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ProblemField {
-    /// JSON pointer (RFC 6901) into the body, `?name` for a query parameter, or the name of a header.
+    /// JSON pointer (RFC 6901) into the body, `?name` for a query parameter, `{name}` for a part of the path, or the name of a
+    /// header.
     #[schema(example = "/lines/0/quantity")]
     pub pointer: String,
     /// Stable code.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use sha2::{Digest, Sha256};
 use simdepot_domain::bundle::{BundleStatus, OrderType};
-use simdepot_domain::carrier::BundleReading;
+use simdepot_domain::carrier::{BundleReading, Capability};
 use simdepot_domain::channel::{AccountName, ChannelName};
 use simdepot_domain::event::{Fact, Subject};
 use simdepot_domain::iccid::Iccid;
@@ -55,7 +55,8 @@ pub struct ToppedUp {
 ///
 /// # Errors
 /// [`AppError::NotFound`] for a profile that is not the channel's; [`AppError::InvalidTransition`] while another
-/// operation of the profile is open; [`AppError::ReferenceConflict`]; [`AppError::CarrierRefused`].
+/// operation of the profile is open; [`AppError::ReferenceConflict`]; [`AppError::CarrierRefused`];
+/// [`AppError::Unsupported`] when the carrier sells no products.
 pub async fn top_up(
     depot: &Depot,
     caller: &Caller,
@@ -272,20 +273,27 @@ async fn settle(depot: &Depot, id: BundleId, wait: Duration) -> Result<OrderBund
 /// The bundles of a profile, oldest first, with balances at most a minute old where the carrier can be asked.
 ///
 /// # Errors
-/// [`AppError::NotFound`] for a profile that the caller may not see.
+/// [`AppError::NotFound`] for a profile that the caller may not see; [`AppError::Unsupported`] when its carrier has no
+/// bundles, and it has none of another account's.
 pub async fn list(depot: &Depot, caller: &Caller, iccid: Iccid) -> Result<Vec<OrderBundle>, AppError> {
     let asked_by = caller.clone();
-    let (profile, known) = depot
+    let (profile, account, known) = depot
         .store
         .read(move |conn| {
             let asked = profiles::visible(conn, &asked_by, &iccid)?;
             // Bundles are on the line, whichever SIM has it now.
             let holder = profiles::holder(conn, asked.id)?;
             let profile = profile_of(conn, holder)?;
+            let account = pools::get(conn, profile.pool_id)?.settings.carrier_account;
             let known = bundles::of_profile(conn, profile.id)?;
-            Ok::<_, AppError>((profile, known))
+            Ok::<_, AppError>((profile, account, known))
         })
         .await?;
+    if known.is_empty()
+        && let Some(account) = depot.accounts.get(&account)
+    {
+        account.require(Capability::Products)?;
+    }
     let now = depot.now();
     let old = |bundle: &Bundle| {
         let is_listed = bundle.subscription_id.is_some() || is_unnamed(bundle);

@@ -15,13 +15,14 @@ use chrono::{DateTime, Utc};
 use simdepot_domain::bundle::BundleStatus;
 use simdepot_domain::event::{Fact, Subject};
 use simdepot_domain::id::OrderId;
-use simdepot_domain::operation::{Lane, OperationStatus};
+use simdepot_domain::operation::{Lane, OperationRequest, OperationStatus};
 use simdepot_domain::order::{OrderStatus, ProfileOutcome};
 use simdepot_domain::pool::PoolSettings;
 use simdepot_domain::profile::QuarantineReason;
 use simdepot_domain::stock::{ReturnProof, StockCommand, StockStatus, Transition, apply};
 use simdepot_persistence::bundles::{self, Bundle};
 use simdepot_persistence::cancellations::{self, Place};
+use simdepot_persistence::operations::Operation;
 use simdepot_persistence::orders::Order;
 use simdepot_persistence::profiles::{self, Profile};
 use simdepot_persistence::{Conn, allocations, events, operations, orders, pools};
@@ -180,6 +181,8 @@ struct Known {
     bundles: Vec<Bundle>,
     /// A sending whose answer was lost may still be carried out, however often nothing of it was seen.
     answer_lost: bool,
+    /// It was sold with a subscription, which the carrier has.
+    activated: bool,
 }
 
 impl Known {
@@ -189,7 +192,8 @@ impl Known {
         let bundles = bundles::of_profile(conn, profile_id)?;
         let operations = operations::of_profile(conn, profile_id)?;
         let answer_lost = operations.iter().any(|operation| operation.answer_lost);
-        Ok(Self { profile, pool, bundles, answer_lost })
+        let activated = operations.iter().any(is_activation);
+        Ok(Self { profile, pool, bundles, answer_lost, activated })
     }
 
     /// Whether the own records say already that it must not be sold again: then nobody needs to be asked.
@@ -199,6 +203,7 @@ impl Known {
             || profile.eid.is_some()
             || profile.esim.as_ref().is_some_and(|esim| esim.status.was_downloaded())
             || self.answer_lost
+            || self.activated
             || self.bundles.iter().any(may_be_at_carrier)
     }
 
@@ -215,9 +220,16 @@ impl Known {
             never_downloaded: unused && !on_a_device,
             no_bundle: view.bundles.as_ref().is_some_and(Vec::is_empty)
                 && !self.answer_lost
+                && !self.activated
                 && !self.bundles.iter().any(may_be_at_carrier),
         }
     }
+}
+
+/// Whether the carrier has, or had, a subscription by the own records.
+fn is_activation(operation: &Operation) -> bool {
+    let activates = matches!(operation.request, OperationRequest::ActivateSubscription { .. });
+    activates && operation.status == OperationStatus::Done
 }
 
 /// Whether the carrier has, or had, a bundle by the own records. What waits for a worker is taken back with it.
@@ -296,7 +308,7 @@ fn give_back(
         // What waits to be sent again after its answer was lost is its worker's to end, with one more look at the carrier:
         // a person's word that nothing was taken may have come while the write was on its way.
         // A command to the line is not the order's to take back: it comes to its end first.
-        let is_sale = operation.request.lane() == Lane::Sale;
+        let is_sale = operation.request.lane() == Lane::Sale || operation.order == Some(order.id);
         if operation.status != OperationStatus::Pending || operation.answer_lost || !is_sale {
             return Ok(Decided::NotYet);
         }

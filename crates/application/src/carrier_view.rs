@@ -1,6 +1,6 @@
 //! What the carrier says of one sold profile now: the line, the eSIM and everything on it, in one go.
 
-use simdepot_domain::carrier::{BundleReading, Carrier, ReadError};
+use simdepot_domain::carrier::{BundleReading, Capability, Carrier, ReadError};
 use simdepot_domain::channel::AccountName;
 use simdepot_domain::iccid::Iccid;
 use simdepot_domain::profile::FormFactor;
@@ -48,7 +48,9 @@ pub(crate) async fn look(
 
 async fn ask(carrier: &dyn Carrier, profile: &Profile, with_line: bool) -> CarrierView {
     let iccid = &profile.iccid;
-    let physical = profile.form_factor == FormFactor::Psim;
+    let has = |capability| carrier.capabilities().contains(&capability);
+    // A carrier that tells nothing of its eSIMs tells of their lines alone, as of those of physical SIMs.
+    let physical = profile.form_factor == FormFactor::Psim || !has(Capability::EsimStatus);
     let mut view = CarrierView { complete: true, ..CarrierView::default() };
     if with_line || physical || profile.msisdn.is_none() {
         let line = answered(iccid, "line", carrier.line(&profile.line_key()).await);
@@ -60,6 +62,8 @@ async fn ask(carrier: &dyn Carrier, profile: &Profile, with_line: bool) -> Carri
     let esim = async { if physical { Ok(None) } else { carrier.esim(iccid).await } };
     let bundles = async {
         match &msisdn {
+            // Where there are no bundles at all the complete list of them is empty.
+            _ if !has(Capability::Products) => Some(Ok(Some(Vec::new()))),
             Some(msisdn) => Some(carrier.bundles(msisdn).await),
             None => None,
         }

@@ -1,7 +1,8 @@
 //! Deliveries without activation codes are completed from the carrier's eSIM records before they go on sale.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use simdepot_domain::carrier::{Carrier, EsimReading, LineKey, ReadError};
+use simdepot_domain::activation_code::ActivationCode;
+use simdepot_domain::carrier::{Capability, Carrier, EsimReading, LineKey, ReadError};
 use simdepot_domain::esim::EsimStatus;
 use simdepot_domain::event::{Fact, Subject};
 use simdepot_domain::iccid::Iccid;
@@ -56,6 +57,10 @@ async fn complete(depot: &Depot, profile: Profile) -> Result<(), AppError> {
             return Ok(());
         }
     };
+    // A carrier that tells nothing of its eSIMs never tells a code here, either.
+    if !account.has(Capability::EsimStatus) {
+        return Ok(());
+    }
     match read(account.carrier.as_ref(), &profile.iccid).await {
         Ok(Some(seen)) => record(depot, profile, pool.settings, seen).await,
         Ok(None) => {
@@ -117,15 +122,29 @@ fn add_code(
     let Some(code) = &esim.activation_code else {
         return Ok(());
     };
-    if secrets::activation_code(conn, depot.store.vault(), profile)?.is_some() {
-        return release_if_fresh(conn, depot, profile, esim, now);
+    let profile = keep_code(conn, depot, profile.clone(), code, now)?;
+    release_if_fresh(conn, depot, &profile, esim, now)
+}
+
+/// Keeps the code of a profile that came without one. A code that it has is never overwritten.
+///
+/// # Errors
+/// `Unique` when another profile has the code.
+pub(crate) fn keep_code(
+    conn: &mut Conn<'_>,
+    depot: &Depot,
+    profile: Profile,
+    code: &ActivationCode,
+    now: DateTime<Utc>,
+) -> Result<Profile, AppError> {
+    if secrets::activation_code(conn, depot.store.vault(), &profile)?.is_some() {
+        return Ok(profile);
     }
-    secrets::add_code(conn, depot.store.vault(), profile, code)?;
-    let version = profiles::bump(conn, profile, now)?;
+    secrets::add_code(conn, depot.store.vault(), &profile, code)?;
+    let version = profiles::bump(conn, &profile, now)?;
     let fact = Fact::CodeReceived {};
     events::append(conn, &[depot.event(now, Subject::Profile(profile.iccid.clone()), version, fact)])?;
-    let profile = profiles::get(conn, profile.id)?;
-    release_if_fresh(conn, depot, &profile, esim, now)
+    Ok(profiles::get(conn, profile.id)?)
 }
 
 /// On sale only when nobody has it.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use simdepot_domain::carrier::Carrier;
+use simdepot_domain::carrier::{Capability, Carrier};
 use simdepot_domain::channel::AccountName;
 use simdepot_domain::clock::Clock;
 use simdepot_domain::event::{Event, Fact, Subject};
@@ -34,6 +34,21 @@ pub struct Account {
 impl fmt::Debug for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Account").field("timeout", &self.timeout).finish_non_exhaustive()
+    }
+}
+
+impl Account {
+    /// Whether the carrier has something.
+    pub fn has(&self, capability: Capability) -> bool {
+        self.carrier.capabilities().contains(&capability)
+    }
+
+    /// Goes on only with a carrier that has something.
+    ///
+    /// # Errors
+    /// [`AppError::Unsupported`].
+    pub fn require(&self, capability: Capability) -> Result<(), AppError> {
+        if self.has(capability) { Ok(()) } else { Err(AppError::unsupported()) }
     }
 }
 

@@ -2,7 +2,7 @@
 //! of its last steps.
 
 use serde_json::Value as Json;
-use simdepot_domain::carrier::{Concern, ReadError, Refusal};
+use simdepot_domain::carrier::{Concern, ParameterProblem, ReadError, Refusal, UNSUPPORTED};
 use simdepot_domain::channel::{AccountName, Scope};
 use simdepot_domain::hold::HoldStatus;
 use simdepot_domain::id::{BundleId, HoldId, OrderId};
@@ -24,6 +24,13 @@ impl FieldError {
     /// A field error.
     pub fn new(pointer: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
         Self { pointer: pointer.into(), code, message: message.into() }
+    }
+
+    /// What an adapter finds wrong with a document that only it understands, by where that lies in the request.
+    pub(crate) fn within(place: &str, problems: Vec<ParameterProblem>) -> impl Iterator<Item = Self> {
+        problems.into_iter().map(move |ParameterProblem { pointer, code, message }| {
+            Self::new(format!("{place}{pointer}"), code, message)
+        })
     }
 }
 
@@ -110,7 +117,7 @@ pub enum AppError {
     },
     /// The carrier cannot be asked now.
     #[error("the carrier cannot be asked: {0}")]
-    CarrierUnavailable(#[from] ReadError),
+    CarrierUnavailable(ReadError),
     /// A pool names an account that is not configured.
     #[error("the carrier account {account} is not configured")]
     UnknownAccount {
@@ -131,7 +138,22 @@ pub enum AppError {
     Internal(String),
 }
 
+/// What a carrier does not have it does not have later either.
+impl From<ReadError> for AppError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Denied { code } if code == UNSUPPORTED => Self::Unsupported { code },
+            error => Self::CarrierUnavailable(error),
+        }
+    }
+}
+
 impl AppError {
+    /// The carrier has no such thing at all.
+    pub fn unsupported() -> Self {
+        Self::Unsupported { code: UNSUPPORTED.to_owned() }
+    }
+
     /// One field is wrong.
     pub fn invalid(pointer: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
         Self::Invalid(vec![FieldError::new(pointer, code, message)])

@@ -16,6 +16,7 @@ mod carrier_reads;
 mod carrier_view;
 pub mod deliveries;
 pub mod depot;
+pub mod devices;
 mod drifts;
 pub mod error;
 pub mod feed;

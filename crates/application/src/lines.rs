@@ -66,25 +66,39 @@ pub(crate) async fn ask<T>(
     what: &'static str,
     read: impl Future<Output = Result<T, ReadError>>,
 ) -> Result<T, ReadError> {
+    let answer = in_turn(depot, account, read).await;
+    let result = result_of(&answer);
+    metrics::counter!("simdepot_line_reads_total", "what" => what, "result" => result).increment(1);
+    answer
+}
+
+/// As [`ask`], for what is counted elsewhere.
+pub(crate) async fn in_turn<T>(
+    depot: &Depot,
+    account: &Account,
+    read: impl Future<Output = Result<T, ReadError>>,
+) -> Result<T, ReadError> {
     let unavailable = |reason: &str, retry_after_ms| {
         ReadError::Unavailable(Unavailable { reason: reason.to_owned(), retry_after_ms })
     };
-    let answer = match depot.carrier_reads.lines().await {
+    match depot.carrier_reads.lines().await {
         None => Err(unavailable("too many lines are being read", Some(COME_BACK_MS))),
         // An adapter has its own time-out for each of its calls; this one only guards against one that hangs.
         Some(_turn) => match tokio::time::timeout(account.timeout * 3, read).await {
             Ok(answer) => answer,
             Err(_) => Err(unavailable("the carrier did not answer in time", None)),
         },
-    };
-    let result = match &answer {
+    }
+}
+
+/// How a read ended, for the metrics.
+pub(crate) fn result_of<T>(answer: &Result<T, ReadError>) -> &'static str {
+    match answer {
         Ok(_) => "ok",
         Err(ReadError::Denied { .. }) => "denied",
         Err(ReadError::Unavailable(_)) => "unavailable",
         Err(ReadError::Unreadable { .. }) => "unreadable",
-    };
-    metrics::counter!("simdepot_line_reads_total", "what" => what, "result" => result).increment(1);
-    answer
+    }
 }
 
 /// How a line stands: read at the carrier and learned. Of a carrier that does not let its lines be read, what was last

@@ -1,6 +1,7 @@
 //! Pools: made and changed by stock keepers.
 
 use chrono::{DateTime, Utc};
+use simdepot_domain::carrier::Capability;
 use simdepot_domain::channel::{AccountName, PoolName};
 use simdepot_domain::event::{Fact, Subject};
 use simdepot_domain::pool::PoolSettings;
@@ -8,6 +9,7 @@ use simdepot_domain::sim::SimStatus;
 use simdepot_persistence::allocations::{self, Claim, Claimed};
 use simdepot_persistence::pools::{self, Pool, StockCounts};
 use simdepot_persistence::{Conn, StoreError, events};
+use strum::VariantArray as _;
 
 use crate::caller::Caller;
 use crate::depot::Depot;
@@ -51,6 +53,14 @@ pub(crate) fn claim(
 /// When they cannot be read.
 pub async fn list(depot: &Depot) -> Result<Vec<Pool>, AppError> {
     depot.store.read(|conn| Ok(pools::list(conn)?)).await
+}
+
+/// What the carrier of an account has, in the order of [`Capability::VARIANTS`]; nothing while the account is not
+/// configured.
+pub fn capabilities(depot: &Depot, account: &AccountName) -> Vec<Capability> {
+    let account = depot.accounts.get(account);
+    let has = |capability: &Capability| account.is_some_and(|account| account.has(*capability));
+    Capability::VARIANTS.iter().copied().filter(has).collect()
 }
 
 /// Makes a pool. Returns it, and whether an earlier request with the key had made it.
@@ -184,10 +194,17 @@ pub async fn change(depot: &Depot, name: PoolName, change: PoolChange) -> Result
 
 fn check(depot: &Depot, settings: &PoolSettings) -> Result<(), AppError> {
     let mut errors = Vec::new();
-    if !depot.accounts.contains_key(&settings.carrier_account) {
-        let known = depot.accounts.keys().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        let message = format!("no such carrier account is configured; known: {known}");
-        errors.push(FieldError::new("/carrier_account", "unknown", message));
+    match (depot.accounts.get(&settings.carrier_account), &settings.activation) {
+        (Some(account), Some(activation)) => {
+            let checked = account.carrier.check_activation(activation);
+            errors.extend(FieldError::within("/activation", checked.err().unwrap_or_default()));
+        }
+        (Some(_), None) => {}
+        (None, _) => {
+            let known = depot.accounts.keys().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            let message = format!("no such carrier account is configured; known: {known}");
+            errors.push(FieldError::new("/carrier_account", "unknown", message));
+        }
     }
     if let (Some(low), Some(critical)) = (settings.low_threshold, settings.critical_threshold)
         && critical > low

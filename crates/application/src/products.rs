@@ -1,6 +1,7 @@
 //! The carriers' catalogues, cached with their age.
 
 use chrono::{DateTime, Utc};
+use simdepot_domain::carrier::Capability;
 use simdepot_domain::channel::AccountName;
 use simdepot_domain::country::CountryCode;
 use simdepot_persistence::products::{self, CachedProduct};
@@ -23,16 +24,25 @@ pub struct ProductFilter {
 ///
 /// A carrier that cannot be asked is answered from the cache, whose age shows in `fetched_at`.
 ///
+/// Accounts whose carrier sells no products have none to list.
+///
 /// # Errors
-/// [`AppError::CarrierUnavailable`] when there is no cache either.
+/// [`AppError::CarrierUnavailable`] when there is no cache either; [`AppError::Unsupported`] for an account whose carrier
+/// sells no products.
 pub async fn list(
     depot: &Depot,
     filter: ProductFilter,
     limit: usize,
 ) -> Result<Vec<CachedProduct>, AppError> {
     let accounts: Vec<AccountName> = match &filter.account {
-        Some(account) => vec![account.clone()],
-        None => depot.accounts.keys().cloned().collect(),
+        Some(account) => {
+            sells(depot, account)?;
+            vec![account.clone()]
+        }
+        None => {
+            let sellers = depot.accounts.iter().filter(|(_, account)| account.has(Capability::Products));
+            sellers.map(|(name, _)| name.clone()).collect()
+        }
     };
     let mut found = Vec::new();
     for account in accounts {
@@ -47,6 +57,11 @@ pub async fn list(
         }
     }
     Ok(found)
+}
+
+/// An account that is not configured is told of when it is asked.
+fn sells(depot: &Depot, account: &AccountName) -> Result<(), AppError> {
+    depot.accounts.get(account).map_or(Ok(()), |account| account.require(Capability::Products))
 }
 
 fn matches(filter: &ProductFilter, cached: &CachedProduct) -> bool {
@@ -104,8 +119,9 @@ fn stale_or(
 /// Whether an account sells a product: by the cache, else by asking for this one product.
 ///
 /// # Errors
-/// [`AppError::CarrierUnavailable`] when neither knows.
+/// [`AppError::CarrierUnavailable`] when neither knows; [`AppError::Unsupported`] when its carrier sells no products.
 pub async fn is_sold(depot: &Depot, account: &AccountName, product: &str) -> Result<bool, AppError> {
+    sells(depot, account)?;
     let (name, id) = (account.clone(), product.to_owned());
     let cached = depot.store.read(move |conn| products::find(conn, &name, &id)).await?;
     if let Some(cached) = cached

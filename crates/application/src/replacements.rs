@@ -19,6 +19,7 @@ use crate::error::AppError;
 use crate::idempotency::{self, IdempotencyKey, Once};
 use crate::observations::{self, Sightings};
 use crate::operations::{Place, Refilled};
+use crate::orders::Goods;
 use crate::orders::roll_up;
 use crate::profiles::{ProfileView, existing, view};
 
@@ -69,7 +70,7 @@ pub async fn replace(
     };
     tracing::info!(out = %replacement.replaces, order = %replacement.order, "a sold profile was replaced");
     metrics::counter!("simdepot_replacements_total").increment(1);
-    depot.signals.work.notify_one();
+    depot.signals.sold();
     depot.signals.changed(replacement.order.0);
     Ok(replacement)
 }
@@ -110,10 +111,8 @@ fn swap(
     let (order, allocation) = sold_place(conn, iccid)?;
     let profile = existing(conn, iccid)?;
     let profile = observations::learn(conn, depot, profile, seen, now)?;
-    let lines = orders::lines(conn, order.id)?;
-    let line = lines.into_iter().find(|line| line.line_no == allocation.line_no);
-    let product = line.and_then(|line| line.product);
-    let place = Place { allocation: &allocation, pool_id: profile.pool_id, product: product.as_deref() };
+    let goods = Goods::of_place(conn, &allocation)?;
+    let place = Place { allocation: &allocation, pool_id: profile.pool_id, goods };
     let by = match place.refill(conn, depot, &[], now)? {
         Refilled::By(by) => by,
         Refilled::OutOfStock { pool, available } => {

@@ -39,6 +39,12 @@ pub struct Signals {
 }
 
 impl Signals {
+    /// Something was sold: whichever way it is carried out, a worker may begin.
+    pub fn sold(&self) {
+        self.work.notify_one();
+        self.lines.notify_one();
+    }
+
     /// Something changed about `id`.
     pub fn changed(&self, id: Uuid) {
         if let Some(notify) = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).get(&id) {

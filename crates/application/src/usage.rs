@@ -2,7 +2,9 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use simdepot_domain::bundle::{Balance, BundleStatus};
-use simdepot_domain::carrier::{BundleReading, ReadError, UsageInterval, UsageQuery, UsageReading};
+use simdepot_domain::carrier::{
+    BundleReading, Capability, ReadError, UNSUPPORTED, UsageInterval, UsageQuery, UsageReading,
+};
 use simdepot_domain::channel::AccountName;
 use simdepot_domain::iccid::Iccid;
 use simdepot_persistence::bundles::{self, Bundle};
@@ -21,6 +23,8 @@ const LONGEST: TimeDelta = TimeDelta::days(366);
 /// Why there are no intervals, where the adapter has no source for them.
 const NOT_SET: &str = "usage by interval is not switched on for this carrier account: set `network_usage` in its \
                        `[carriers.paths]`";
+/// Why there are none from a carrier that does not count them at all.
+const NOT_COUNTED: &str = "this carrier does not count usage by interval";
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy)]
@@ -73,7 +77,8 @@ pub struct LineUsage {
 /// What a line of any profile uses.
 ///
 /// # Errors
-/// [`AppError::NotFound`]; [`AppError::Invalid`] for a period that is none, or too long.
+/// [`AppError::NotFound`]; [`AppError::Invalid`] for a period that is none, or too long; [`AppError::Unsupported`] when
+/// the carrier has neither bundles nor usage.
 pub async fn get(
     depot: &Depot,
     caller: &Caller,
@@ -82,12 +87,15 @@ pub async fn get(
 ) -> Result<LineUsage, AppError> {
     let (from, to) = period(depot.now(), asked)?;
     let (profile, name, account) = lines::find(depot, caller, iccid).await?;
+    if !account.has(Capability::Products) {
+        account.require(Capability::Usage)?;
+    }
     let query =
         UsageQuery { iccid: profile.iccid.clone(), msisdn: profile.msisdn.clone(), from, to, by: asked.by };
     let usage = lines::ask(depot, &account, "usage", account.carrier.usage(&query));
     let (bundles, usage) = tokio::join!(bundles_of(depot, name, &account, &profile), usage);
     let (bundles, is_live) = bundles?;
-    let intervals = usage.map_err(|error| why_not(&error));
+    let intervals = usage.map_err(|error| why_not(&account, &error));
     Ok(LineUsage { iccid: profile.iccid, from, to, by: asked.by, is_live, bundles, intervals })
 }
 
@@ -104,9 +112,10 @@ fn period(now: DateTime<Utc>, asked: AskUsage) -> Result<(DateTime<Utc>, DateTim
     Ok((from, to))
 }
 
-fn why_not(error: &ReadError) -> String {
+fn why_not(account: &Account, error: &ReadError) -> String {
     match error {
-        ReadError::Denied { code } if code == simdepot_domain::carrier::UNSUPPORTED => NOT_SET.to_owned(),
+        ReadError::Denied { .. } if !account.has(Capability::Usage) => NOT_COUNTED.to_owned(),
+        ReadError::Denied { code } if code == UNSUPPORTED => NOT_SET.to_owned(),
         ReadError::Denied { code } => format!("the carrier does not let this account read usage: {code}"),
         ReadError::Unavailable(_) | ReadError::Unreadable { .. } => {
             tracing::warn!(%error, "usage cannot be read");
@@ -122,7 +131,7 @@ async fn bundles_of(
     account: &Account,
     profile: &Profile,
 ) -> Result<(Vec<BundleLeft>, bool), AppError> {
-    if let Some(msisdn) = &profile.msisdn {
+    if let Some(msisdn) = profile.msisdn.as_ref().filter(|_| account.has(Capability::Products)) {
         let asked_at = depot.now();
         match lines::ask(depot, account, "bundles", account.carrier.bundles(msisdn)).await {
             Ok(Some(listed)) => {

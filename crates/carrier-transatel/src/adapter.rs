@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
+use simdepot_carrier_http::{ConfigError, Exchange, Gateway, HttpExchange, Method, is_dots};
 use simdepot_domain::carrier::{
     BundleChangeOrder, BundleOrder, BundleReading, Capability, Carrier, Commanded, EsimReading, EventRefused,
     FleetPage, LineKey, LineOrder, LineReading, Placement, Probe, ReadError, SimCard, TransactionReading,
@@ -18,16 +19,11 @@ use simdepot_domain::msisdn::Msisdn;
 use simdepot_domain::observation::Source;
 use simdepot_domain::product::Product;
 
-use crate::account::{ConfigError, TransatelAccount, is_dots};
-use crate::exchange::Exchange;
-use crate::gateway::Gateway;
-use crate::http::HttpExchange;
+use crate::account::TransatelAccount;
 use crate::probe;
 use crate::signature;
 use crate::wire::subscriber::{Line, Subscriber};
-use crate::wire::{
-    Failure, Method, catalogue, esim, event, inventory, order, rights, sim_search, subscriber,
-};
+use crate::wire::{catalogue, esim, event, inventory, order, rights, sim_search, subscriber};
 
 /// How long a closed subscriber read is not tried again: rights change by a mail to Transatel, not by the minute.
 const CLOSED_FOR: TimeDelta = TimeDelta::minutes(10);
@@ -46,6 +42,7 @@ const CAPABILITIES: &[Capability] = &[
 
 /// One Transatel account.
 pub struct Transatel {
+    pub(crate) account: TransatelAccount,
     pub(crate) gateway: Gateway,
     clock: Arc<dyn Clock>,
     subscriber_closed_until: Mutex<Option<DateTime<Utc>>>,
@@ -63,7 +60,8 @@ impl Transatel {
         clock: Arc<dyn Clock>,
         turns: Arc<dyn Turns>,
     ) -> Result<Self, ConfigError> {
-        let exchange = Arc::new(HttpExchange::new(&account)?);
+        account.validate()?;
+        let exchange = Arc::new(HttpExchange::new(&account.access())?);
         Self::with_exchange(account, clock, turns, exchange)
     }
 
@@ -78,8 +76,9 @@ impl Transatel {
         turns: Arc<dyn Turns>,
         exchange: Arc<dyn Exchange>,
     ) -> Result<Self, ConfigError> {
-        let gateway = Gateway::new(account, Arc::clone(&clock), turns, exchange)?;
-        Ok(Self { gateway, clock, subscriber_closed_until: Mutex::new(None) })
+        account.validate()?;
+        let gateway = Gateway::new(account.access(), Arc::clone(&clock), turns, exchange)?;
+        Ok(Self { account, gateway, clock, subscriber_closed_until: Mutex::new(None) })
     }
 
     /// The line from the system of record, unless that is known to be closed.
@@ -138,7 +137,7 @@ impl Carrier for Transatel {
     }
 
     async fn products(&self) -> Result<Vec<Product>, ReadError> {
-        let request = catalogue::list_request(&self.gateway.account().cos);
+        let request = catalogue::list_request(&self.account.cos);
         catalogue::parse_list(&self.gateway.call(&request).await?)
     }
 
@@ -147,7 +146,7 @@ impl Carrier for Transatel {
         if product.trim().is_empty() || is_dots(product) {
             return Ok(None);
         }
-        let request = catalogue::single_request(&self.gateway.account().cos, product);
+        let request = catalogue::single_request(&self.account.cos, product);
         let answer = self.gateway.call(&request).await?;
         if catalogue::is_open(&answer) {
             // Told by the list, so that a gateway's word makes no product unsold and an odd id no carrier unreachable.
@@ -184,21 +183,20 @@ impl Carrier for Transatel {
     }
 
     async fn place_bundle(&self, order: &BundleOrder) -> Placement {
-        let account = self.gateway.account();
+        let account = &self.account;
         let request = order::request(order, &account.mvno_ref, &account.source);
         match self.gateway.call(&request).await {
             Ok(answer) => order::parse(&answer, order),
-            Err(Failure::NotSent { why, .. }) => Placement::NotTaken(why),
-            Err(Failure::Lost(lost)) => Placement::Unknown(lost),
+            Err(failure) => failure.into(),
         }
     }
 
     fn calls_per_second(&self) -> Option<u32> {
-        Some(self.gateway.account().max_requests_per_second)
+        Some(self.account.max_requests_per_second)
     }
 
     fn line_rules(&self) -> Option<LineRules> {
-        let account = self.gateway.account();
+        let account = &self.account;
         Some(LineRules {
             offer: account.lines.offer_of(&account.cos),
             rate_plan: account.rate_plan.clone(),
@@ -227,7 +225,7 @@ impl Carrier for Transatel {
     }
 
     async fn probe(&self) -> Vec<Probe> {
-        probe::run(&self.gateway).await
+        probe::run(&self.gateway, &self.account).await
     }
 
     async fn fleet(&self, page: u32) -> Result<FleetPage, ReadError> {
@@ -236,16 +234,16 @@ impl Carrier for Transatel {
     }
 
     fn authenticate(&self, header: &dyn Fn(&str) -> Option<String>, body: &[u8]) -> Result<(), EventRefused> {
-        signature::check(self.gateway.account().webhook_secret.as_ref(), header, body)
+        signature::check(self.account.webhook_secret.as_ref(), header, body)
     }
 
     fn event(&self, body: &[u8]) -> Result<CarrierEvent, UnreadableEvent> {
-        event::parse(body, &self.gateway.account().lines)
+        event::parse(body, &self.account.lines)
     }
 }
 
 impl fmt::Debug for Transatel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Transatel").field("account", self.gateway.account()).finish_non_exhaustive()
+        f.debug_struct("Transatel").field("account", &self.account).finish_non_exhaustive()
     }
 }

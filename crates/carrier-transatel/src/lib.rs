@@ -1,9 +1,9 @@
 //! Transatel behind the [`Carrier`](simdepot_domain::carrier::Carrier) port, for Service Provider Connect accounts and
 //! others whose bundles come from the OCS.
 //!
-//! Layers, so that each can be checked alone: `wire` builds requests and reads answers and is pure; the gateway adds
-//! token, rate, circuit breaker and one deadline per call; an [`Exchange`] sends, over HTTP unless told otherwise;
-//! [`Transatel`] joins them under the port.
+//! Layers, so that each can be checked alone: `wire` builds requests and reads answers and is pure; the gateway of
+//! `simdepot-carrier-http` adds token, rate, circuit breaker and one deadline per call; an [`Exchange`] sends, over HTTP
+//! unless told otherwise; [`Transatel`] joins them under the port.
 //!
 //! ```no_run
 //! # use std::{sync::Arc, time::Duration};
@@ -35,19 +35,11 @@
 
 mod account;
 mod adapter;
-mod breaker;
-mod exchange;
-mod gateway;
-mod http;
-mod limiter;
 mod lines;
 mod paths;
 mod probe;
 mod settings;
 mod signature;
-mod token;
-mod transfer;
-mod turns;
 mod wire;
 
 #[cfg(test)]
@@ -57,10 +49,10 @@ mod line_tests;
 #[cfg(test)]
 mod stub;
 
-pub use account::{ConfigError, TransatelAccount};
+pub use account::TransatelAccount;
 pub use adapter::Transatel;
-pub use exchange::{Exchange, ExchangeAnswer, ExchangeRequest};
-pub use paths::{PathError, PathName, Paths};
+pub use paths::{PathName, Paths};
 pub use settings::LineSettings;
-pub use turns::LocalTurns;
-pub use wire::Failure;
+pub use simdepot_carrier_http::{
+    ConfigError, Exchange, ExchangeAnswer, ExchangeRequest, Failure, LocalTurns, PathError,
+};

@@ -1,5 +1,6 @@
 //! Line management: sends commands once, asks how they stand, and finds out whether what was turned away is closed.
 
+use simdepot_carrier_http::{Answer, Request, is_dots};
 use simdepot_domain::carrier::{
     Answered, BundleChangeOrder, Commanded, Concern, LineOrder, ReadError, Refusal, SimCard,
     TransactionReading, UNSUPPORTED, UsageQuery, UsageReading,
@@ -7,11 +8,10 @@ use simdepot_domain::carrier::{
 use simdepot_domain::iccid::Iccid;
 use tokio::time::{Instant, timeout_at};
 
-use crate::account::is_dots;
 use crate::adapter::Transatel;
 use crate::paths::{Endpoint, PathName};
 use crate::wire::problem::Problem;
-use crate::wire::{Answer, Failure, Request, command, order, rights, sim_card, transaction, usage};
+use crate::wire::{command, order, rights, sim_card, transaction, usage};
 
 /// What to ask Transatel for, where line management is closed. Service Provider Connect accounts begin without it.
 pub(crate) const ASK_FOR: &str = "ask Transatel to open connectivity management (scopes CONNECTIVITY_MANAGEMENT_READ \
@@ -20,15 +20,15 @@ pub(crate) const ASK_FOR: &str = "ask Transatel to open connectivity management 
 impl Transatel {
     /// Sends a command, once.
     pub(crate) async fn send_command(&self, order: &LineOrder) -> Commanded {
-        let settings = &self.gateway.account().lines;
-        let deadline = Instant::now() + self.gateway.account().timeout;
+        let settings = &self.account.lines;
+        let deadline = Instant::now() + self.account.timeout;
         let (request, endpoint) = match command::request(order, settings) {
             Ok(ready) => ready,
             Err(refusal) => return Answered::Refused(refusal),
         };
         let answer = match self.gateway.call(&request).await {
             Ok(answer) => answer,
-            Err(failure) => return unanswered(failure),
+            Err(failure) => return failure.into(),
         };
         match command::parse(&answer, order, endpoint, settings) {
             // Surely not done; now whether it is worth another try, within the time that one call has.
@@ -46,12 +46,12 @@ impl Transatel {
 
     /// Sends a change of a bundle, once.
     pub(crate) async fn send_change(&self, change: &BundleChangeOrder) -> Commanded {
-        let account = self.gateway.account();
+        let account = &self.account;
         let field = &account.lines.subscription_field;
         let request = order::change_request(change, &account.mvno_ref, &account.source, field);
         match self.gateway.call(&request).await {
             Ok(answer) => order::parse_change(&answer, change),
-            Err(failure) => unanswered(failure),
+            Err(failure) => failure.into(),
         }
     }
 
@@ -62,7 +62,7 @@ impl Transatel {
         }
         let endpoint = self.endpoint(PathName::Transaction)?;
         let answer = self.ask(&transaction::request(endpoint, id), endpoint).await?;
-        transaction::parse(&answer, id, &self.gateway.account().lines)
+        transaction::parse(&answer, id, &self.account.lines)
     }
 
     pub(crate) async fn read_sim_card(&self, iccid: &Iccid) -> Result<Option<SimCard>, ReadError> {
@@ -79,7 +79,7 @@ impl Transatel {
 
     fn endpoint(&self, name: PathName) -> Result<&Endpoint, ReadError> {
         let denied = || ReadError::Denied { code: UNSUPPORTED.to_owned() };
-        self.gateway.account().lines.paths.of(name).ok_or_else(denied)
+        self.account.lines.paths.of(name).ok_or_else(denied)
     }
 
     /// Reads from `endpoint`. What is closed, or not there at all, is denied: another try would not mend it.
@@ -106,12 +106,5 @@ impl Transatel {
             Ok(answer) => rights::parse(&answer, request.method) == Some(false),
             Err(_) => false,
         }
-    }
-}
-
-fn unanswered<T>(failure: Failure) -> Answered<T> {
-    match failure {
-        Failure::NotSent { why, .. } => Answered::NotTaken(why),
-        Failure::Lost(lost) => Answered::Unknown(lost),
     }
 }

@@ -3,10 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use simdepot_carrier_http::{Method, PathError, Template};
 use strum::{AsRefStr, Display, EnumString, VariantArray};
-use thiserror::Error;
-
-use crate::wire::{Method, segment};
 
 /// What a path is for. The names are those of the settings.
 #[derive(
@@ -107,17 +105,6 @@ impl PathName {
     }
 }
 
-/// A path that cannot work.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum PathError {
-    /// No such operation.
-    #[error("is not known; known are {}", names())]
-    Unknown,
-    /// Not a method and a path.
-    #[error("must be {0}")]
-    Wrong(String),
-}
-
 fn names() -> String {
     PathName::VARIANTS.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(", ")
 }
@@ -126,45 +113,35 @@ fn names() -> String {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Endpoint {
     pub(crate) name: PathName,
-    pub(crate) method: Method,
-    template: String,
+    template: Template,
     /// Whether it is known to exist: a gateway that does not know it then has a bad day.
     pub(crate) is_known: bool,
 }
 
 impl Endpoint {
     fn parse(name: PathName, text: &str) -> Option<Self> {
-        let (method, template) = text.trim().split_once(' ')?;
-        let template = template.trim_start();
-        let methods: &[Method] =
-            if name.is_read() { &[Method::Get] } else { &[Method::Post, Method::Put, Method::Patch] };
-        let method = *methods.iter().find(|known| known.as_str() == method)?;
+        let methods: &[Method] = if name.is_read() { &[Method::Get] } else { Method::WRITES };
+        let template = Template::parse(text, methods, name.placeholder())?;
         // The usage names its SIM in the query as well.
-        let filled = template.matches(name.placeholder()).count();
-        let enough = filled == 1 || (filled == 0 && name == PathName::NetworkUsage);
-        let plain = template.replace(name.placeholder(), "x");
-        let segments = plain.strip_prefix('/')?.split('/');
-        let good = |segment: &str| {
-            !segment.is_empty()
-                && !segment.chars().all(|c| c == '.')
-                && segment.chars().all(|c| c.is_ascii_alphanumeric() || "-._~!$&'()*+,;=:@".contains(c))
-        };
-        let mut segments = segments;
-        if !enough || !segments.all(good) {
-            return None;
-        }
-        let known = name.default_place() == Some((method, template));
-        Some(Self { name, method, template: template.to_owned(), is_known: known && name.default_is_known() })
+        let places = template.places(name.placeholder());
+        let enough = places == 1 || (places == 0 && name == PathName::NetworkUsage);
+        let known = name.default_place() == Some((template.method(), template.path()));
+        enough.then(|| Self { name, template, is_known: known && name.default_is_known() })
+    }
+
+    /// How it is sent.
+    pub(crate) fn method(&self) -> Method {
+        self.template.method()
     }
 
     /// The path for one SIM or transaction.
     pub(crate) fn path(&self, value: &str) -> String {
-        self.template.replace(self.name.placeholder(), &segment(value))
+        self.template.filled(self.name.placeholder(), value)
     }
 
     /// The setting and its value, for people.
     pub(crate) fn shown(&self) -> String {
-        format!("[carriers.paths] {} (now {} {})", self.name, self.method.as_str(), self.template)
+        format!("[carriers.paths] {} (now {})", self.name, self.template.shown())
     }
 }
 
@@ -175,9 +152,9 @@ pub struct Paths(BTreeMap<PathName, Endpoint>);
 impl Default for Paths {
     fn default() -> Self {
         let endpoint = |name: &PathName| {
-            let (method, template) = name.default_place()?;
-            let is_known = name.default_is_known();
-            Some((*name, Endpoint { name: *name, method, template: template.to_owned(), is_known }))
+            let (method, path) = name.default_place()?;
+            let (template, is_known) = (Template::new(method, path), name.default_is_known());
+            Some((*name, Endpoint { name: *name, template, is_known }))
         };
         Self(PathName::VARIANTS.iter().filter_map(endpoint).collect())
     }
@@ -189,7 +166,7 @@ impl Paths {
     /// # Errors
     /// An unknown name, a method that the operation cannot have, or a path that leads nowhere.
     pub fn set(&mut self, name: &str, text: &str) -> Result<(), PathError> {
-        let name: PathName = name.parse().map_err(|_| PathError::Unknown)?;
+        let name: PathName = name.parse().map_err(|_| PathError::Unknown { known: names() })?;
         let methods = if name.is_read() { "GET" } else { "POST, PUT or PATCH" };
         let expected = || {
             format!("{methods} and a path with {} once, such as \"{}\"", name.placeholder(), example(name))
@@ -262,7 +239,7 @@ mod tests {
         let mut paths = Paths::default();
         paths.set("suspend", "PATCH  /x/{simSerial}:stop").unwrap();
         let suspend = paths.of(PathName::Suspend).unwrap();
-        assert_eq!((suspend.method, suspend.path("89").as_str()), (Method::Patch, "/x/89:stop"));
+        assert_eq!((suspend.method(), suspend.path("89").as_str()), (Method::Patch, "/x/89:stop"));
         assert!(!suspend.is_known);
         paths.set("network_usage", "GET /network/usage/api/cdrs").unwrap();
         for (name, text) in [

@@ -1,11 +1,12 @@
 //! Checks an account's credentials and rights without changing anything, for `simdepot doctor`.
 
+use simdepot_carrier_http::{Gateway, Method};
 use simdepot_domain::carrier::{Probe, ProbeResult, ReadError};
 
-use crate::gateway::Gateway;
+use crate::account::TransatelAccount;
 use crate::lines::ASK_FOR;
 use crate::paths::{Endpoint, PathName, Paths};
-use crate::wire::{Failure, Method, catalogue, esim, inventory, order, rights, sim_search, subscriber};
+use crate::wire::{catalogue, esim, inventory, order, rights, sim_search, subscriber};
 
 /// Stands for a SIM where a path needs one: rights are asked of the URL, not of the SIM.
 const ANY_SIM: &str = "0000000000000000000";
@@ -72,7 +73,7 @@ fn rights_of(cos: &str) -> [Right; 6] {
 fn line_rights_of(paths: &Paths) -> Vec<Right> {
     let right = |what, name, advice| {
         let endpoint = paths.of(name)?;
-        let (path, method) = (endpoint.path(ANY_SIM), endpoint.method);
+        let (path, method) = (endpoint.path(ANY_SIM), endpoint.method());
         Some(Right { what, path, method, missing: ProbeResult::Optional, advice })
     };
     [
@@ -85,24 +86,24 @@ fn line_rights_of(paths: &Paths) -> Vec<Right> {
 }
 
 /// Runs all checks, one after the other. Without a token only the first one can be made.
-pub(crate) async fn run(gateway: &Gateway) -> Vec<Probe> {
+pub(crate) async fn run(gateway: &Gateway, account: &TransatelAccount) -> Vec<Probe> {
     let token = credentials(gateway).await;
     let failed = token.result != ProbeResult::Ok;
     let mut probes = vec![token];
     if failed {
         return probes;
     }
-    for right in rights_of(&gateway.account().cos) {
+    for right in rights_of(&account.cos) {
         probes.push(check(gateway, &right).await);
     }
-    let paths = &gateway.account().lines.paths;
+    let paths = &account.lines.paths;
     for right in line_rights_of(paths) {
         probes.push(check(gateway, &right).await);
     }
     if probes.iter().any(|probe| probe.what == "manage lines" && probe.result == ProbeResult::Ok) {
         probes.push(unconfirmed_paths(gateway, paths).await);
     }
-    probes.push(class_of_service(gateway).await);
+    probes.push(class_of_service(gateway, &account.cos).await);
     probes
 }
 
@@ -115,7 +116,7 @@ async fn credentials(gateway: &Gateway) -> Probe {
     match gateway.check_credentials().await {
         Ok(()) => probe(WHAT, ProbeResult::Ok, "client_id and client_secret were accepted"),
         Err(failure) => {
-            let seen = reason_of(failure);
+            let seen = failure.into_reason();
             let advice = "check base_url, client_id and client_secret with Transatel";
             probe(WHAT, ProbeResult::Failed, format!("{seen}; {advice}"))
         }
@@ -132,7 +133,7 @@ async fn check(gateway: &Gateway, right: &Right) -> Probe {
                 (right.missing, format!("the rights cannot be read (HTTP {}): check base_url", answer.status))
             }
         },
-        Err(failure) => (right.missing, format!("could not be checked: {}", reason_of(failure))),
+        Err(failure) => (right.missing, format!("could not be checked: {}", failure.into_reason())),
     };
     probe(right.what, result, detail)
 }
@@ -159,15 +160,14 @@ async fn unconfirmed_paths(gateway: &Gateway, paths: &Paths) -> Probe {
 
 async fn is_there(gateway: &Gateway, endpoint: &Endpoint) -> bool {
     match gateway.call(&rights::request(&endpoint.path(ANY_SIM))).await {
-        Ok(answer) => rights::parse(&answer, endpoint.method) == Some(true),
+        Ok(answer) => rights::parse(&answer, endpoint.method()) == Some(true),
         Err(_) => false,
     }
 }
 
 /// Reads the catalogue for real: only that shows whether the class of service is the account's own.
-async fn class_of_service(gateway: &Gateway) -> Probe {
+async fn class_of_service(gateway: &Gateway, cos: &str) -> Probe {
     const WHAT: &str = "class of service";
-    let cos = &gateway.account().cos;
     let products = match gateway.call(&catalogue::list_request(cos)).await {
         Ok(answer) => catalogue::parse_list(&answer),
         Err(failure) => Err(failure.into()),
@@ -183,12 +183,5 @@ async fn class_of_service(gateway: &Gateway) -> Probe {
             format!("{error}: {cos} is not a class of service of this account; check cos"),
         ),
         Err(error) => probe(WHAT, ProbeResult::Failed, error.to_string()),
-    }
-}
-
-fn reason_of(failure: Failure) -> String {
-    match failure {
-        Failure::NotSent { why, .. } => why.reason,
-        Failure::Lost(lost) => lost.reason,
     }
 }

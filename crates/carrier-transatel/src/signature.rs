@@ -1,14 +1,12 @@
 //! Whether an event comes from Transatel: `X-TSL-Signature-256: sha256=<hex>`, the HMAC-SHA256 of the raw body with the
 //! secret that was entered when the data stream was registered.
 
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use sha2::Sha256;
+use simdepot_carrier_http::signature;
 use simdepot_domain::carrier::EventRefused;
 use simdepot_domain::secret::Secret;
 
 /// Name of the header, in lower case.
 const HEADER: &str = "x-tsl-signature-256";
-const SCHEME: &str = "sha256=";
 
 /// Checks the signature of `body`, in a time that does not depend on where the first difference is.
 pub(crate) fn check(
@@ -17,17 +15,9 @@ pub(crate) fn check(
     body: &[u8],
 ) -> Result<(), EventRefused> {
     let secret = secret.filter(|secret| !secret.is_empty()).ok_or(EventRefused::NotConfigured)?;
-    let given = header(HEADER).and_then(|text| signature_of(&text)).ok_or(EventRefused::Unsigned)?;
-    let mac = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes());
-    let mac = mac.map_err(|_| EventRefused::NotConfigured)?;
-    mac.chain_update(body).verify_slice(&given).map_err(|_| EventRefused::Signature)
-}
-
-fn signature_of(text: &str) -> Option<[u8; 32]> {
-    let (scheme, digits) = text.trim().split_at_checked(SCHEME.len())?;
-    let mut signature = [0; 32];
-    hex::decode_to_slice(digits, &mut signature).ok()?;
-    scheme.eq_ignore_ascii_case(SCHEME).then_some(signature)
+    let given =
+        header(HEADER).and_then(|text| signature::with_scheme(&text)).ok_or(EventRefused::Unsigned)?;
+    signature::check(secret, &given, body)
 }
 
 #[cfg(test)]

@@ -26,6 +26,11 @@ impl Tac {
         Ok(Self(digits.to_owned()))
     }
 
+    /// That of a device.
+    pub fn of(imei: &Imei) -> Self {
+        Self(imei.tac().to_owned())
+    }
+
     /// The 8 digits.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -50,9 +50,12 @@ mod tests {
             "89049032020008884800228685583432",
             "89086030202200000022000014352016",
             "12345000000000000000000000000186",
+            "72568199123456782654456783768342",
         ] {
             assert!(Eid::parse(good).unwrap().check_ok(), "{good}");
         }
+        // A sample that a carrier publishes, with check digits that are not its own.
+        assert!(!Eid::parse("72568199123456782654456783768376").unwrap().check_ok());
         assert!(!Eid::parse("12345000000000000000000000000133").unwrap().check_ok());
     }
 

@@ -57,7 +57,7 @@ mod tests {
         {
             assert!(Iccid::parse(good).unwrap().luhn_ok(), "{good}");
         }
-        for bad in ["8999924230456701650", "89860468152080349618"] {
+        for bad in ["8999924230456701650", "89860468152080349618", "11986621644523024501"] {
             assert!(!Iccid::parse(bad).unwrap().luhn_ok(), "{bad}");
         }
     }

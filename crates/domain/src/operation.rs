@@ -265,6 +265,27 @@ impl OperationRequest {
         matches!(self, Self::PlaceBundle { first_sale: true, .. } | Self::ActivateSubscription { .. })
     }
 
+    /// Whether it takes a line into use that is on sale.
+    pub fn takes_into_use(&self) -> bool {
+        match self {
+            Self::Line { command } => command.action().takes_into_use(),
+            Self::ActivateSubscription { .. } => true,
+            Self::PlaceBundle { .. }
+            | Self::ChangeBundle { .. }
+            | Self::ChangeDevice { .. }
+            | Self::BlockDevice { .. } => false,
+        }
+    }
+
+    /// Whether the carrier may be told twice without doing it twice.
+    pub fn is_idempotent(&self) -> bool {
+        match self {
+            Self::Line { command } => command.action().is_idempotent(),
+            Self::PlaceBundle { .. } | Self::ActivateSubscription { .. } => false,
+            Self::ChangeBundle { .. } | Self::ChangeDevice { .. } | Self::BlockDevice { .. } => true,
+        }
+    }
+
     /// The SIM of the stock that takes the profile's line over, when it does that.
     pub fn successor(&self) -> Option<&Iccid> {
         match self {

@@ -43,6 +43,10 @@ pub struct PoolSettings {
 /// Service Provider Connect delivers pre-activated lines.
 pub const DEFAULT_SELLABLE: [SimStatus; 1] = [SimStatus::Preactivated];
 
+/// A pool whose subscriptions are activated with the sale delivers SIMs that have none yet.
+pub const DEFAULT_ACTIVATED: [SimStatus; 3] =
+    [SimStatus::Available, SimStatus::Loaded, SimStatus::Preactivated];
+
 /// How many substitutes one allocation gets before the profile of the order fails.
 pub const MAX_SUBSTITUTIONS: u32 = 3;
 
@@ -103,12 +107,13 @@ impl InitialStock {
 }
 
 impl PoolSettings {
-    /// Where a delivered profile starts: without a code it waits for one, in a status that is not sold it is set
-    /// aside. A file that says nothing about the line is believed; the first sale reads the line anyway.
+    /// Where a delivered profile starts: without a code it waits for one, unless the code comes with the activation; in a
+    /// status that is not sold it is set aside. A file that says nothing about the line is believed; the first sale reads
+    /// the line anyway.
     pub fn initial_stock(&self, has_code: bool, sim_status: Option<SimStatus>) -> InitialStock {
         if sim_status.is_some_and(|status| !self.sellable_statuses.contains(&status)) {
             InitialStock::Quarantined(QuarantineReason::StatusNotSellable)
-        } else if has_code {
+        } else if has_code || self.activation.is_some() {
             InitialStock::Available
         } else {
             InitialStock::Quarantined(QuarantineReason::CodeMissing)

@@ -194,6 +194,23 @@ pub fn lock(conn: &mut Conn<'_>, id: OrderId) -> Result<Order> {
     orders::table.find(Uid(id.0)).first::<Row>(conn.db)?.try_into()
 }
 
+/// Those of the orders that are being taken back.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn being_cancelled(conn: &mut Conn<'_>, ids: &[OrderId]) -> Result<Vec<OrderId>> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids: Vec<Uid> = ids.iter().map(|id| Uid(id.0)).collect();
+    let found: Vec<Uid> = orders::table
+        .filter(orders::id.eq_any(&ids))
+        .filter(orders::cancelling_since.is_not_null())
+        .select(orders::id)
+        .load(conn.db)?;
+    Ok(found.into_iter().map(|id| OrderId(id.0)).collect())
+}
+
 /// The lines of an order.
 ///
 /// # Errors

@@ -366,7 +366,7 @@ fn lost(reason: &str) -> Failure {
 }
 
 fn to_twin(request: ExchangeRequest) -> TwinRequest {
-    let ExchangeRequest { method, path, query, headers, body } = request;
+    let ExchangeRequest { method, path, query, headers, body, .. } = request;
     let headers = headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     TwinRequest { method: method.to_owned(), path, query, headers, body }
 }

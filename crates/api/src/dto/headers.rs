@@ -88,6 +88,7 @@ paths! {
     WebhookEndpointPath { id: WebhookEndpointId, "The endpoint." }
     ProfilePath { iccid: Iccid, "The profile. With and without a 20th digit it is the same SIM." }
     PoolPath { pool: PoolName, "The pool." }
+    DevicePath { imei: Imei, "The device. Anything but 15 to 17 digits is 422 with the pointer `{imei}`." }
     RatePlanPath { rate_plan: CatalogueName, "The rate plan, as the carrier names it." }
     ServiceProfilePath { name: CatalogueName, "The service profile." }
 }

@@ -51,6 +51,8 @@ identifiers! {
     Iccid: "ICCID: 19 or 20 digits.", "^[0-9]{19,20}$", "8988247000000210014";
     Msisdn: "MSISDN: 6 to 15 digits with the country code, without `+`.", "^[0-9]{6,15}$", "337550000210";
     Eid: "EID: 32 digits.", "^[0-9]{32}$", "89049032123451234512345678901235";
+    Imei: "IMEI: 15 digits; 16 with a software version instead of the check digit, 17 with both.", "^[0-9]{15,17}$", "490154203237518";
+    Tac: "Type allocation code: the first 8 digits of an IMEI, the same for every device of a model.", "^[0-9]{8}$", "49015420";
     PoolName: "Name of a pool.", "^[a-z0-9][a-z0-9._-]{0,62}$", "travel-world";
     ChannelName: "Name of a channel: a storefront.", "^[a-z0-9][a-z0-9._-]{0,62}$", "default";
     CatalogueName: "Name of a rate plan or service profile.", "^[0-9A-Za-z]([0-9A-Za-z ._:-]{0,98}[0-9A-Za-z])?$", "M2MA_WW_TSL_IOTCONNECT_CAPPED";
@@ -60,7 +62,7 @@ identifiers! {
 
 #[cfg(test)]
 mod tests {
-    use simdepot_domain::{channel, country, eid, iccid, id, line, msisdn};
+    use simdepot_domain::{channel, country, device, eid, iccid, id, imei, line, msisdn};
 
     use super::*;
 
@@ -79,6 +81,8 @@ mod tests {
             "Iccid" => text.parse::<iccid::Iccid>().is_ok_and(|iccid| iccid.luhn_ok()),
             "Msisdn" => text.parse::<msisdn::Msisdn>().is_ok(),
             "Eid" => text.parse::<eid::Eid>().is_ok(),
+            "Imei" => text.parse::<imei::Imei>().is_ok_and(|imei| imei.luhn_ok()),
+            "Tac" => text.parse::<device::Tac>().is_ok(),
             "PoolName" => text.parse::<channel::PoolName>().is_ok(),
             "ChannelName" => text.parse::<channel::ChannelName>().is_ok(),
             "CatalogueName" => text.parse::<line::CatalogueName>().is_ok(),

@@ -8,6 +8,7 @@ pub mod api_key;
 pub mod bundle;
 pub mod cancellation;
 pub mod carrier_problem;
+pub mod device;
 pub mod event;
 pub mod headers;
 pub mod hold;

@@ -4,14 +4,15 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use simdepot_application::pools::{PoolChange, Stock};
+use simdepot_domain::carrier;
 use simdepot_domain::channel;
-use simdepot_domain::pool::{DEFAULT_SELLABLE, PoolSettings};
+use simdepot_domain::pool::{DEFAULT_ACTIVATED, DEFAULT_SELLABLE, PoolSettings};
 use simdepot_domain::stock;
 use simdepot_persistence::pools;
 use utoipa::{IntoParams, ToSchema};
 use validator::Validate;
 
-use super::words::{AlertLevel, SimStatus};
+use super::words::{AlertLevel, Capability, SimStatus};
 use super::{identifiers, text, time};
 use crate::pagination::Limit;
 
@@ -73,7 +74,9 @@ pub struct PoolRequest {
 
 impl From<PoolRequest> for PoolSettings {
     fn from(request: PoolRequest) -> Self {
-        let sellable = request.sellable_statuses.map(statuses).unwrap_or_else(|| DEFAULT_SELLABLE.to_vec());
+        let activated = request.activation.is_some();
+        let default: &[_] = if activated { &DEFAULT_ACTIVATED } else { &DEFAULT_SELLABLE };
+        let sellable = request.sellable_statuses.map(statuses).unwrap_or_else(|| default.to_vec());
         Self {
             pool: request.pool,
             carrier_account: request.carrier_account,
@@ -192,7 +195,8 @@ pub struct PoolsQuery {
     "pool": "travel-world", "carrier_account": "spc", "name": "Travel, worldwide", "low_threshold": 500,
     "critical_threshold": 100, "safety_buffer": 0, "lead_time_days": 14, "shelf_life_days": null,
     "balance_low_percent": 20, "expiry_warning_days": 3,
-    "sellable_statuses": ["preactivated"], "activation": null, "alert_level": "ok",
+    "sellable_statuses": ["preactivated"], "activation": null,
+    "capabilities": ["products", "line_commands", "esim_status", "fleet", "sim_card", "usage"], "alert_level": "ok",
     "created_at": "2026-11-02T09:00:00Z", "updated_at": "2026-11-02T09:00:00Z"
 }))]
 pub struct Pool {
@@ -223,6 +227,8 @@ pub struct Pool {
     /// What the carrier needs to activate a subscription at the sale.
     #[schema(value_type = Option<Object>)]
     pub activation: Option<Json>,
+    /// What its carrier has; empty while the carrier account is not configured.
+    pub capabilities: Vec<Capability>,
     /// What its stock was last alerted as.
     pub alert_level: AlertLevel,
     /// When it was made.
@@ -231,8 +237,9 @@ pub struct Pool {
     pub updated_at: DateTime<Utc>,
 }
 
-impl From<pools::Pool> for Pool {
-    fn from(pool: pools::Pool) -> Self {
+impl Pool {
+    /// The answer for a pool whose carrier has so much.
+    pub fn new(pool: pools::Pool, capabilities: Vec<carrier::Capability>) -> Self {
         let settings = pool.settings;
         Self {
             pool: settings.pool,
@@ -247,6 +254,7 @@ impl From<pools::Pool> for Pool {
             expiry_warning_days: settings.expiry_warning_days,
             sellable_statuses: settings.sellable_statuses.into_iter().map(Into::into).collect(),
             activation: settings.activation,
+            capabilities: capabilities.into_iter().map(Into::into).collect(),
             alert_level: pool.alert_level.into(),
             created_at: pool.created_at,
             updated_at: pool.updated_at,

@@ -50,6 +50,20 @@ words! {
     /// By which interval usage is counted.
     UsageInterval = carrier::UsageInterval { Hour, Day, Month }
 
+    /// What a carrier has, beside the lines that every carrier has: products and bundles, subscriptions that are activated
+    /// with the sale, commands to lines, the status of eSIMs, a list of all lines, data of the SIM card, usage by interval,
+    /// the device of a line, device models, changes of a line's device, and the list of blocked devices.
+    Capability = carrier::Capability {
+        Products, Activation, LineCommands, EsimStatus, Fleet, SimCard, Usage, Device, DeviceCompatibility, DeviceChange,
+        DeviceBlocklist
+    }
+
+    /// What of a line changes with its device.
+    ChangeType = device::ChangeType { DeviceOnly, PsimOnly, DeviceAndPsim, DeviceAndEsim }
+
+    /// How a new eSIM gets to its device.
+    EsimDelivery = device::EsimDelivery { Qr }
+
     /// eSIM or plastic.
     FormFactor = profile::FormFactor { Esim, Psim }
 
@@ -160,6 +174,10 @@ mod tests {
             assert_eq!(simdepot_domain::sim::SimStatus::from(SimStatus::from(*status)), *status);
             let word = serde_json::to_value(SimStatus::from(*status)).unwrap();
             assert_eq!(word, serde_json::to_value(status).unwrap());
+        }
+        for capability in simdepot_domain::carrier::Capability::VARIANTS {
+            let word = serde_json::to_value(Capability::from(*capability)).unwrap();
+            assert_eq!(word, serde_json::to_value(capability).unwrap());
         }
         for reason in simdepot_domain::profile::QuarantineReason::VARIANTS {
             let word = serde_json::to_value(QuarantineReason::from(*reason)).unwrap();

@@ -43,7 +43,7 @@ pub(super) fn configure(config: &mut ServiceConfig) {
             ("Location" = String, description = "The bundles of the profile."),
             ("Idempotency-Replayed" = String, description = "`true` when an earlier request with the key made it."))),
         (status = 409, description = "`invalid-transition`: another operation of the profile is open, or its line takes no \
-            product; `reference-conflict`; `idempotency-in-flight`.", body = Problem,
+            product; `unsupported-by-carrier`: the carrier sells no products; `reference-conflict`; `idempotency-in-flight`.", body = Problem,
             content_type = "application/problem+json"),
         (status = 502, description = "`carrier-refused` (`carrier_code`) within the wait.", body = Problem,
             content_type = "application/problem+json"),
@@ -83,7 +83,11 @@ fn answer_to(placed_as: PlacedAs, placed: &OrderBundle, iccid: &Iccid) -> Answer
     tag = "Bundles",
     security(("bearer" = ["storefront"])),
     params(ProfilePath),
-    responses((status = 200, description = "The bundles, oldest first, in one page.", body = Page<Bundle>))
+    responses(
+        (status = 200, description = "The bundles, oldest first, in one page.", body = Page<Bundle>),
+        (status = 409, description = "`unsupported-by-carrier`: the profile's carrier has no bundles.", body = Problem,
+            content_type = "application/problem+json"),
+    )
 )]
 #[get("/v1/profiles/{iccid}/bundles")]
 async fn list_bundles(
@@ -110,7 +114,7 @@ async fn list_bundles(
             ("Location" = String, description = "The operation; for keys without the scope `lines` the profile's bundles."),
             ("Idempotency-Replayed" = String, description = "`true` when an earlier request with the key asked for it."))),
         (status = 409, description = "`invalid-transition`: the bundle is over, or the carrier has not confirmed it, or another \
-            operation of the profile is open; `idempotency-in-flight`.", body = Problem,
+            operation of the profile is open; `unsupported-by-carrier`; `idempotency-in-flight`.", body = Problem,
             content_type = "application/problem+json"),
     )
 )]
@@ -137,7 +141,7 @@ async fn cancel_renewal(
             ("Location" = String, description = "The operation; for keys without the scope `lines` the profile's bundles."),
             ("Idempotency-Replayed" = String, description = "`true` when an earlier request with the key asked for it."))),
         (status = 409, description = "`invalid-transition`: the bundle is over, or the carrier has not confirmed it, or another \
-            operation of the profile is open; `idempotency-in-flight`.", body = Problem,
+            operation of the profile is open; `unsupported-by-carrier`; `idempotency-in-flight`.", body = Problem,
             content_type = "application/problem+json"),
     )
 )]

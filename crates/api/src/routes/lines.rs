@@ -99,7 +99,11 @@ async fn get_security_codes(
     tag = "Lines",
     security(("bearer" = ["lines"])),
     params(ProfilePath, UsageQuery),
-    responses((status = 200, description = "The usage.", body = Usage))
+    responses(
+        (status = 200, description = "The usage.", body = Usage),
+        (status = 409, description = "`unsupported-by-carrier`: this carrier has neither bundles nor usage.",
+            body = Problem, content_type = "application/problem+json"),
+    )
 )]
 #[get("/v1/profiles/{iccid}/usage")]
 async fn get_usage(

@@ -8,6 +8,7 @@ mod api_keys;
 mod bundles;
 mod cancellations;
 mod carrier_events;
+mod devices;
 mod documents;
 mod events;
 mod holds;
@@ -43,6 +44,7 @@ pub fn configure(config: &mut ServiceConfig) {
         .configure(line_commands::configure)
         .configure(line_jobs::configure)
         .configure(lines::configure)
+        .configure(devices::configure)
         .configure(rate_plans::configure)
         .configure(service_profiles::configure)
         .configure(operations::configure)

@@ -47,7 +47,8 @@ pub(super) fn configure(config: &mut ServiceConfig) {
             content_type = "application/problem+json"),
         (status = 409, description = "`out-of-stock` (`requested`, `available`): nothing was taken; `reference-conflict`; \
             `hold-expired` (`hold_id`, `from`): the hold reserves nothing any more; `invalid-transition`: it became another \
-            order, which `detail` names; `idempotency-in-flight`.", body = Problem, content_type = "application/problem+json"),
+            order, which `detail` names; `unsupported-by-carrier`: a line has a product and its carrier sells none; \
+            `idempotency-in-flight`.", body = Problem, content_type = "application/problem+json"),
         (status = 502, description = "`carrier-refused` (`order_id`, `carrier_code`): the order failed within the wait.",
             body = Problem, content_type = "application/problem+json"),
     )

@@ -4,6 +4,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, get, patch, post, web};
 use simdepot_application::pools;
 use simdepot_domain::channel::PoolName;
+use simdepot_persistence::pools::Pool as StoredPool;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::reply::{Answer, page, position};
@@ -22,6 +23,11 @@ pub(super) fn configure(config: &mut ServiceConfig) {
         .service(update_pool)
         .service(get_pool_stock)
         .service(get_pool_availability);
+}
+
+fn shown(state: &AppState, pool: StoredPool) -> Pool {
+    let capabilities = pools::capabilities(&state.depot, &pool.settings.carrier_account);
+    Pool::new(pool, capabilities)
 }
 
 /// Create a pool
@@ -48,7 +54,7 @@ async fn create_pool(
     let (pool, replayed) =
         pools::create(&state.depot, &caller, asked.body.into(), asked.key.as_ref()).await?;
     let location = Some(format!("/v1/pools/{}", pool.settings.pool));
-    Ok(Answer { status: StatusCode::CREATED, location, replayed }.json(&Pool::from(pool)))
+    Ok(Answer { status: StatusCode::CREATED, location, replayed }.json(&shown(&state, pool)))
 }
 
 /// List pools
@@ -69,7 +75,7 @@ async fn list_pools(
     let after: Option<PoolName> = position(query.cursor.as_deref())?;
     let mut found = pools::list(&state.depot).await?;
     found.retain(|pool| after.as_ref().is_none_or(|after| pool.settings.pool > *after));
-    page(&request, query.limit, found, |last| last.settings.pool.clone(), Pool::from)
+    page(&request, query.limit, found, |last| last.settings.pool.clone(), |pool| shown(&state, pool))
 }
 
 /// Get a pool
@@ -85,7 +91,7 @@ async fn get_pool(
     _: Authenticated,
     PathParam(name): PathParam<PoolName>,
 ) -> ApiResult<HttpResponse> {
-    Ok(HttpResponse::Ok().json(Pool::from(pools::get(&state.depot, name).await?)))
+    Ok(HttpResponse::Ok().json(shown(&state, pools::get(&state.depot, name).await?)))
 }
 
 /// Change a pool
@@ -103,7 +109,8 @@ async fn update_pool(
     PathParam(name): PathParam<PoolName>,
     ValidJson(patch): ValidJson<PoolPatch>,
 ) -> ApiResult<HttpResponse> {
-    Ok(HttpResponse::Ok().json(Pool::from(pools::change(&state.depot, name, patch.into()).await?)))
+    let pool = pools::change(&state.depot, name, patch.into()).await?;
+    Ok(HttpResponse::Ok().json(shown(&state, pool)))
 }
 
 /// Count a pool's stock

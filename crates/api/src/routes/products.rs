@@ -20,7 +20,7 @@ pub(super) fn configure(config: &mut ServiceConfig) {
 /// List products
 ///
 /// The plans that the carriers sell to you, by account and id. Served from a cache of ten minutes, whose age shows in
-/// `fetched_at`; an older one is served while the carrier cannot be asked.
+/// `fetched_at`; an older one is served while the carrier cannot be asked. Carriers that sell none are passed over.
 #[utoipa::path(
     tag = "Products",
     security(("bearer" = ["storefront"])),
@@ -29,6 +29,8 @@ pub(super) fn configure(config: &mut ServiceConfig) {
         (status = 200, description = "A page of products.", body = Page<Product>,
             headers(("Link" = String, description = "The next page, `rel=\"next\"`."))),
         (status = 404, description = "`not-found`: there is no such pool.", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 409, description = "`unsupported-by-carrier`: the pool's carrier sells no products.", body = Problem,
             content_type = "application/problem+json"),
     )
 )]

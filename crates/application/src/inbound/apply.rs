@@ -5,6 +5,7 @@ use simdepot_domain::carrier::{EsimReading, LineReading};
 use simdepot_domain::carrier_event::{BundleNews, CarrierEvent, CarrierEventStatus, News, try_again_after};
 use simdepot_domain::channel::AccountName;
 use simdepot_domain::line::LineDetails;
+use simdepot_domain::msisdn::Msisdn;
 use simdepot_domain::observation::Source;
 use simdepot_domain::sim::SimStatus;
 use simdepot_domain::stock::StockStatus;
@@ -16,6 +17,7 @@ use simdepot_persistence::{Conn, StoreError, pools};
 use crate::adoption::{self, Known, Met, Stranger};
 use crate::batch::write_each;
 use crate::bundle_sightings::{self, Told};
+use crate::deliveries::keep_code;
 use crate::depot::{Account, Depot};
 use crate::error::AppError;
 use crate::line_operations;
@@ -148,8 +150,18 @@ async fn apply(depot: &Depot, event: TakenEvent) -> Result<(), AppError> {
             return depot.store.write(move |conn| Ok(carrier_events::put_off(conn, &event, until)?)).await;
         }
     }
-    let work = depot.clone();
-    depot.write_again(move |conn| record(conn, &work, &event, &told, profile.id)).await
+    let (work, mut told) = (depot.clone(), told);
+    let (again, known) = (event.clone(), told.clone());
+    match depot.write_again(move |conn| record(conn, &work, &again, &known, profile.id)).await {
+        // Whatever else it says is still true.
+        Err(AppError::Store(StoreError::Unique { .. })) if told.activation_code.is_some() => {
+            tracing::error!(iccid = %profile.iccid, "a carrier event gives a code that another profile has; left out");
+            told.activation_code = None;
+            let work = depot.clone();
+            depot.write_again(move |conn| record(conn, &work, &event, &told, profile.id)).await
+        }
+        recorded => recorded,
+    }
 }
 
 async fn put_off(depot: &Depot, event: TakenEvent, pause: TimeDelta) -> Result<(), AppError> {
@@ -178,13 +190,18 @@ fn finish(
     Ok(())
 }
 
-/// The profile that an event is about: by its SIM, else by its number, and only in pools of the account.
+/// The profile that an event is about: by its SIM, else by its number, else by the command that it names, and only in
+/// pools of the account.
 async fn find_profile(
     depot: &Depot,
     account: &AccountName,
     told: &CarrierEvent,
 ) -> Result<Option<Profile>, AppError> {
     let (account, iccid, msisdn) = (account.clone(), told.iccid.clone(), told.msisdn.clone());
+    let transaction = match &told.news {
+        News::Line(news) => news.transaction.clone(),
+        News::Esim(..) | News::Bundle(_) | News::Nothing => None,
+    };
     depot
         .store
         .read(move |conn| {
@@ -195,18 +212,29 @@ async fn find_profile(
                 let owner = pools::get(conn, profile.pool_id)?.settings.carrier_account;
                 return Ok(Some(profile).filter(|_| owner == account));
             }
-            let Some(msisdn) = &msisdn else {
-                return Ok(None);
-            };
-            // A number may be given again once its line has ended: only one line can have it now.
-            let mut with_number = profiles::of_msisdn(conn, &account, msisdn)?;
-            if with_number.len() > 1 {
-                with_number.retain(may_have_number);
+            if let Some(found) =
+                msisdn.map(|msisdn| of_number(conn, &account, &msisdn)).transpose()?.flatten()
+            {
+                return Ok(Some(found));
             }
-            let only = (with_number.len() == 1).then(|| with_number.pop()).flatten();
-            Ok(only)
+            let named =
+                transaction.map(|id| line_operations::named(conn, &account, &id)).transpose()?.flatten();
+            Ok(named.map(|operation| profiles::get(conn, operation.profile_id)).transpose()?)
         })
         .await
+}
+
+/// The line that has a number now: it may be given again once its line has ended.
+fn of_number(
+    conn: &mut Conn<'_>,
+    account: &AccountName,
+    msisdn: &Msisdn,
+) -> Result<Option<Profile>, AppError> {
+    let mut with_number = profiles::of_msisdn(conn, account, msisdn)?;
+    if with_number.len() > 1 {
+        with_number.retain(may_have_number);
+    }
+    Ok((with_number.len() == 1).then(|| with_number.pop()).flatten())
 }
 
 fn may_have_number(profile: &Profile) -> bool {
@@ -229,6 +257,9 @@ fn record(
     let profile = profiles::lock(conn, profile_id)?;
     let seen = sightings(&profile, told, event.received_at);
     let mut profile = learn_from(conn, depot, profile, &seen, Source::Event, now)?;
+    if let Some(code) = &told.activation_code {
+        profile = keep_code(conn, depot, profile, code, now)?;
+    }
     let mut has_bundle = false;
     if let News::Line(news) = &told.news {
         line_operations::hear(conn, depot, &event.account, profile.id, news)?;
@@ -317,7 +348,7 @@ fn known_or_named(
 fn sightings(profile: &Profile, told: &CarrierEvent, received_at: DateTime<Utc>) -> Sightings {
     let observed_at = told.at.unwrap_or(received_at);
     let sim_status = match &told.news {
-        News::Line(news) if news.failed.is_none() => news.sim_status,
+        News::Line(news) if news.failed.is_none() && !news.hearsay => news.sim_status,
         News::Line(_) | News::Esim(..) | News::Bundle(_) | News::Nothing => None,
     };
     // A number fills a gap. It does not replace one: the event may be older than a swap.

@@ -10,6 +10,7 @@ use simdepot_domain::iccid::Iccid;
 use simdepot_domain::id::LineJobId;
 use simdepot_domain::line::{LineCommand, LineRules};
 use simdepot_domain::line_job::{LineJobOperation, MAX_ROWS};
+use simdepot_domain::operation::OperationRequest;
 use simdepot_persistence::line_jobs::{self, LineJob, NewLineJob, NewLineJobRow};
 use simdepot_persistence::profiles::{self, Profile};
 use simdepot_persistence::{Conn, events, lines, pools};
@@ -231,9 +232,10 @@ impl<'a> Check<'a> {
                     }
                     _ => None,
                 };
+                let request = OperationRequest::Line { command };
                 let (code, detail) = match broken {
                     Some(broken) => ("invalid-transition".to_owned(), broken.to_string()),
-                    None => match may_place(conn, &account, &profile, &command) {
+                    None => match may_place(conn, &account, &profile, &request) {
                         Ok(()) => continue,
                         Err(error) => super::work::reason(error)?,
                     },
@@ -368,6 +370,11 @@ impl<'a> Check<'a> {
         };
         let asked = self.asked.requests.get(request);
         let asked = asked.ok_or_else(|| AppError::Internal("a line without its request".to_owned()))?;
+        let action = asked.command.action();
+        if !rules.offer.has_command(action) {
+            let message = format!("the carrier of account {account} has no such operation: {action}");
+            return Ok(Err(FieldError::new("/iccid", "unsupported-by-carrier", message)));
+        }
         match complete(conn, rules, asked) {
             Ok(command) => {
                 let document =

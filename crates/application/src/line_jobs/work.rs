@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 use simdepot_domain::channel::AccountName;
 use simdepot_domain::id::{LineJobId, OperationId};
 use simdepot_domain::line_job::{LineJobCounts, LineJobRowStatus, LineJobStatus};
-use simdepot_domain::operation::OperationStatus;
+use simdepot_domain::operation::{OperationRequest, OperationStatus};
 use simdepot_persistence::line_jobs::{self, LineJob, QueuedRow};
 use simdepot_persistence::profiles::{self, Profile};
 use simdepot_persistence::{Conn, operations, pools};
@@ -329,12 +329,13 @@ impl<'a> Telling<'a> {
             return Ok(Turn::Busy);
         }
         let account = self.account(conn, profile.pool_id)?;
-        if let Err(error) = may_place(conn, &account, &profile, &row.command) {
+        let request = OperationRequest::Line { command: row.command.clone() };
+        if let Err(error) = may_place(conn, &account, &profile, &request) {
             let (code, detail) = reason(error)?;
             return Ok(Turn::Refused(problem(&code, &detail)));
         }
         let id = OperationId::generate(self.depot.ids.as_ref());
-        let placing = Placing { id, account: &account, command: &row.command, sealed: None };
+        let placing = Placing { id, account: &account, request, sealed: None };
         place(conn, self.depot, &profile, placing)?;
         Ok(Turn::Placed(id))
     }

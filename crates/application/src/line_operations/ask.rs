@@ -1,12 +1,12 @@
 //! Asking for a command: checked against the line as it is now, then written down for the workers.
 
 use simdepot_domain::bundle::BundleStatus;
-use simdepot_domain::carrier::{ReadError, UNSUPPORTED};
+use simdepot_domain::carrier::{Capability, ReadError};
 use simdepot_domain::channel::{AccountName, Scope};
 use simdepot_domain::event::{Fact, Subject};
 use simdepot_domain::iccid::Iccid;
 use simdepot_domain::id::{BundleId, OperationId};
-use simdepot_domain::line::{Contact, LineCommand, LineRules, LineSetup, RuleBroken};
+use simdepot_domain::line::{Contact, LineAction, LineCommand, LineRules, LineSetup, RuleBroken};
 use simdepot_domain::operation::{BundleCommand, OperationRequest, OperationStatus};
 use simdepot_domain::sim::SimStatus;
 use simdepot_persistence::operations::{self, NewOperation};
@@ -71,7 +71,7 @@ pub async fn command(
     let action = asked.command.action();
     allow(caller, &asked.command)?;
     let made = idempotency::once(depot, caller, key, || async {
-        let target = target(depot, caller, &iccid).await?;
+        let target = target(depot, caller, &iccid, action).await?;
         let seen = look(depot, &target).await;
         let (work, caller, key) = (depot.clone(), caller.clone(), key.cloned());
         let write = depot.write_again(move |conn| {
@@ -81,8 +81,8 @@ pub async fn command(
             check(conn, &target.rules, &profile, &command)?;
             let id = OperationId::generate(work.ids.as_ref());
             let sealed = seal(&work, &target.account, id, asked.contact.as_ref())?;
-            let placing = Placing { id, account: &target.account, command: &command, sealed };
-            place(conn, &work, &profile, placing)?;
+            let request = OperationRequest::Line { command };
+            place(conn, &work, &profile, Placing { id, account: &target.account, request, sealed })?;
             idempotency::record(conn, &work, &caller, key.as_ref(), 202, &id.to_string())?;
             Ok(id)
         });
@@ -106,7 +106,7 @@ pub async fn preview(
     asked: LineRequest,
 ) -> Result<Preview, AppError> {
     allow(caller, &asked.command)?;
-    let target = target(depot, caller, &iccid).await?;
+    let target = target(depot, caller, &iccid, asked.command.action()).await?;
     let seen = look(depot, &target).await;
     let work = depot.clone();
     let write = depot.write_again(move |conn| {
@@ -114,7 +114,8 @@ pub async fn preview(
         let profile = observations::learn(conn, &work, profile, &seen, work.now())?;
         let command = complete(conn, &target.rules, &asked)?;
         let to = check(conn, &target.rules, &profile, &command)?;
-        books::check(conn, &target.account, &profile, &command)?;
+        let request = OperationRequest::Line { command: command.clone() };
+        books::check(conn, &target.account, &profile, &request)?;
         if operations::open_of(conn, profile.id)?.is_some() {
             return Err(busy(command.action().as_ref()));
         }
@@ -134,12 +135,17 @@ fn allow(caller: &Caller, command: &LineCommand) -> Result<(), AppError> {
     }
 }
 
-async fn target(depot: &Depot, caller: &Caller, iccid: &Iccid) -> Result<Target, AppError> {
+async fn target(
+    depot: &Depot,
+    caller: &Caller,
+    iccid: &Iccid,
+    action: LineAction,
+) -> Result<Target, AppError> {
     let (caller, iccid) = (caller.clone(), iccid.clone());
     let read = depot.store.read(move |conn| operable(conn, &caller, &iccid));
     let (profile, account) = read.await?;
     let rules = depot.account(&account)?.carrier.line_rules();
-    let rules = rules.ok_or_else(|| AppError::Unsupported { code: UNSUPPORTED.to_owned() })?;
+    let rules = rules.filter(|rules| rules.offer.has_command(action)).ok_or_else(AppError::unsupported)?;
     Ok(Target { profile, account, rules })
 }
 
@@ -178,6 +184,9 @@ pub(crate) fn complete(
     }
     let named = command.setup().and_then(|setup| setup.rate_plan.clone());
     let Some(rate_plan) = named.or_else(|| rules.rate_plan.clone()) else {
+        if !rules.offer.has_rate_plans() {
+            return Ok(command);
+        }
         let message = "the account has no rate_plan, and the carrier wants one with every command";
         return Err(AppError::invalid("/rate_plan", "required", message));
     };
@@ -232,7 +241,7 @@ pub(crate) struct Placing<'a> {
     /// At which account.
     pub(crate) account: &'a AccountName,
     /// The command in full.
-    pub(crate) command: &'a LineCommand,
+    pub(crate) request: OperationRequest,
     /// Contact data, sealed.
     pub(crate) sealed: Option<Vec<u8>>,
 }
@@ -246,9 +255,9 @@ pub(crate) fn may_place(
     conn: &mut Conn<'_>,
     account: &AccountName,
     profile: &Profile,
-    command: &LineCommand,
+    request: &OperationRequest,
 ) -> Result<(), AppError> {
-    books::check(conn, account, profile, command)
+    books::check(conn, account, profile, request)
 }
 
 /// Writes a command to a locked profile's line down, in the caller's transaction: what it takes into use leaves the stock
@@ -263,16 +272,15 @@ pub(crate) fn place(
     profile: &Profile,
     placing: Placing<'_>,
 ) -> Result<(), AppError> {
-    let Placing { id, account, command, sealed } = placing;
+    let Placing { id, account, request, sealed } = placing;
     let iccid = profile.iccid.clone();
-    let request = OperationRequest::Line { command: command.clone() };
     write_down(
         conn,
         depot,
         NewOperation {
             id,
             carrier_account: account.clone(),
-            request,
+            request: request.clone(),
             profile_id: profile.id,
             allocation_id: None,
             order: None,
@@ -281,7 +289,7 @@ pub(crate) fn place(
         },
         &iccid,
     )?;
-    books::take_into_use(conn, depot, account, profile, (id, command))
+    books::take_into_use(conn, depot, account, profile, (id, &request))
 }
 
 fn write_down(
@@ -305,6 +313,71 @@ fn write_down(
     Ok(())
 }
 
+/// Asks for something to be done with the device that a line is used in: written down at once, carried out soon. The second
+/// value tells whether an earlier request with the key did it.
+///
+/// # Errors
+/// [`AppError::NotFound`]; [`AppError::InvalidTransition`] for a line that is not in service, for a profile that is
+/// reserved or out of the stock, or while another operation of the profile is open; [`AppError::Invalid`] for a SIM that
+/// cannot take the line over.
+pub async fn request(
+    depot: &Depot,
+    caller: &Caller,
+    iccid: Iccid,
+    request: OperationRequest,
+    key: Option<&IdempotencyKey>,
+) -> Result<(OperationView, bool), AppError> {
+    if request.successor().is_some() && !caller.works_all_lines() {
+        return Err(AppError::Forbidden { scope: Scope::Stock });
+    }
+    let kind = request.kind();
+    let made = idempotency::once(depot, caller, key, || async {
+        let (work, caller, key) = (depot.clone(), caller.clone(), key.cloned());
+        let write = depot.write_again(move |conn| {
+            let (profile, account) = operable(conn, &caller, &iccid)?;
+            let profile = profiles::lock(conn, profile.id)?;
+            in_service(&profile, &request)?;
+            let id = OperationId::generate(work.ids.as_ref());
+            let placing = Placing { id, account: &account, request: request.clone(), sealed: None };
+            place(conn, &work, &profile, placing)?;
+            idempotency::record(conn, &work, &caller, key.as_ref(), 202, &id.to_string())?;
+            Ok(id)
+        });
+        write.await.map_err(|error| open_operation(error, kind))
+    });
+    taken(depot, caller, made.await?).await
+}
+
+/// Whether a request could be written down now, by what is known of the line.
+///
+/// # Errors
+/// As [`request`].
+pub(crate) fn may_request(
+    conn: &mut Conn<'_>,
+    account: &AccountName,
+    profile: &Profile,
+    request: &OperationRequest,
+) -> Result<(), AppError> {
+    in_service(profile, request)?;
+    books::check(conn, account, profile, request)?;
+    if operations::open_of(conn, profile.id)?.is_some() { Err(busy(request.kind())) } else { Ok(()) }
+}
+
+/// Only a line in service moves to another device. A line of which nothing is known is the worker's to judge.
+fn in_service(profile: &Profile, request: &OperationRequest) -> Result<(), AppError> {
+    let status = profile.sim.as_ref().map(|seen| seen.status);
+    match (request, status) {
+        (OperationRequest::ChangeDevice { .. }, Some(status)) if status != SimStatus::Active => {
+            Err(AppError::InvalidTransition {
+                from: status.to_string(),
+                command: request.kind().to_owned(),
+                detail: "only a line that is active changes its device".to_owned(),
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Changes a bundle that the carrier has: written down at once, carried out soon.
 ///
 /// # Errors
@@ -324,6 +397,9 @@ pub async fn change_bundle(
             let profile = profiles::lock(conn, profile.id)?;
             let bundle = bundles::find(conn, bundle)?.filter(|bundle| bundle.profile_id == profile.id);
             let bundle = bundle.ok_or(AppError::NotFound { what: "bundle" })?;
+            if let Some(account) = work.accounts.get(&bundle.carrier_account) {
+                account.require(Capability::Products)?;
+            }
             let subscription_id = changeable(&bundle.status, bundle.subscription_id.clone(), change)?;
             let id = OperationId::generate(work.ids.as_ref());
             let operation = NewOperation {

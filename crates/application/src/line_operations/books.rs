@@ -4,7 +4,7 @@ use simdepot_domain::channel::AccountName;
 use simdepot_domain::event::{Fact, Subject};
 use simdepot_domain::iccid::Iccid;
 use simdepot_domain::id::OperationId;
-use simdepot_domain::line::LineCommand;
+use simdepot_domain::operation::OperationRequest;
 use simdepot_domain::profile::{QuarantineReason, Traces, seen_in_use};
 use simdepot_domain::sim::SimStatus;
 use simdepot_domain::stock::{StockCommand, StockStatus, apply};
@@ -24,13 +24,11 @@ pub(super) fn check(
     conn: &mut Conn<'_>,
     account: &AccountName,
     profile: &Profile,
-    command: &LineCommand,
+    request: &OperationRequest,
 ) -> Result<(), AppError> {
     let forbidden = match profile.stock_status {
         StockStatus::Held => Some("a hold has reserved this profile: delete the hold, or order with it"),
-        StockStatus::Retired if command.action().takes_into_use() => {
-            Some("this profile is out of the stock for good")
-        }
+        StockStatus::Retired if request.takes_into_use() => Some("this profile is out of the stock for good"),
         StockStatus::Available | StockStatus::Allocated | StockStatus::Quarantined | StockStatus::Retired => {
             None
         }
@@ -38,18 +36,18 @@ pub(super) fn check(
     if let Some(detail) = forbidden {
         return Err(AppError::InvalidTransition {
             from: profile.stock_status.to_string(),
-            command: command.action().to_string(),
+            command: request.kind().to_owned(),
             detail: detail.to_owned(),
         });
     }
     if let Some(swap) = sim_swaps::reserved_by(conn, profile.id)? {
         return Err(AppError::InvalidTransition {
             from: "operation_open".to_owned(),
-            command: command.action().to_string(),
+            command: request.kind().to_owned(),
             detail: format!("operation {swap} moves a line to this SIM; try again when it has ended"),
         });
     }
-    if let LineCommand::SwapSim { new_iccid } = command {
+    if let Some(new_iccid) = request.successor() {
         successor(conn, account, profile, new_iccid)?;
     }
     Ok(())
@@ -64,14 +62,14 @@ pub(super) fn take_into_use(
     depot: &Depot,
     account: &AccountName,
     profile: &Profile,
-    (id, command): (OperationId, &LineCommand),
+    (id, request): (OperationId, &OperationRequest),
 ) -> Result<(), AppError> {
-    check(conn, account, profile, command)?;
+    check(conn, account, profile, request)?;
     // A profile that is for sale while its line is told something would be sold in the middle of it.
     if profile.stock_status == StockStatus::Available {
         set_aside(conn, depot, profile)?;
     }
-    if let LineCommand::SwapSim { new_iccid } = command {
+    if let Some(new_iccid) = request.successor() {
         let found = successor(conn, account, profile, new_iccid)?;
         // Looked at again under its lock: a hold or an order may have taken it meanwhile.
         profiles::lock(conn, found.id)?;
@@ -122,20 +120,19 @@ fn set_aside(conn: &mut Conn<'_>, depot: &Depot, profile: &Profile) -> Result<()
 ///
 /// # Errors
 /// When the store refuses; a race when the profile changed in between.
-pub(super) fn give_back(
-    conn: &mut Conn<'_>,
-    depot: &Depot,
-    operation: &Operation,
-    command: &LineCommand,
-) -> Result<(), AppError> {
+pub(super) fn give_back(conn: &mut Conn<'_>, depot: &Depot, operation: &Operation) -> Result<(), AppError> {
+    // What was sold with an order goes back with its place.
+    if operation.allocation_id.is_some() || operation.bundle.is_some() {
+        return Ok(());
+    }
     sim_swaps::let_go(conn, operation.id)?;
     back_on_sale(conn, depot, operation.profile_id)?;
-    match command {
-        LineCommand::SwapSim { new_iccid } => match profiles::find(conn, new_iccid)? {
-            Some(successor) => back_on_sale(conn, depot, successor.id),
-            None => Ok(()),
-        },
-        _ => Ok(()),
+    let Some(new_iccid) = operation.request.successor() else {
+        return Ok(());
+    };
+    match profiles::find(conn, new_iccid)? {
+        Some(successor) => back_on_sale(conn, depot, successor.id),
+        None => Ok(()),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use simdepot_domain::operation::{OperationStatus, OperationStep};
+use simdepot_domain::order::ProfileOutcome;
 use simdepot_persistence::Conn;
 use simdepot_persistence::operations::{Operation, OperationChange};
 
@@ -13,8 +14,8 @@ use crate::caller::Caller;
 use crate::depot::Depot;
 use crate::error::AppError;
 use crate::observations::Sightings;
-use crate::operations::Verdict;
-use crate::operations::writes::{change_operation, step as next};
+use crate::operations::writes::{change_operation, lock_order, step as next};
+use crate::operations::{self, Verdict};
 
 /// Decides an open command, in the caller's transaction.
 ///
@@ -43,6 +44,7 @@ pub(crate) fn decide(
                      refused".to_owned(),
         });
     }
+    lock_order(conn, operation)?;
     let now = conn.now()?;
     let recording = Recording { depot, operation, token: None, now };
     match verdict {
@@ -56,6 +58,10 @@ pub(crate) fn decide(
             done.reason = Some(reason.to_owned());
             recording.done(conn, &done)
         }
+        Verdict::Refused if recording.is_sale() => {
+            let evidence = json!({ "source": "person", "key": caller.key, "reason": reason, "seen": operation.resolution });
+            operations::refuse(conn, depot, operation, &by_hand(), evidence, reason)
+        }
         Verdict::Refused => recording.refuse(conn, &by_hand(), Some(reason)),
         Verdict::Retry => {
             let known = Known { before: Known::of(operation).before, ..Known::default() };
@@ -67,7 +73,8 @@ pub(crate) fn decide(
                 ..OperationChange::to(next(operation, OperationStep::PutBack)?)
             };
             let iccid = simdepot_persistence::profiles::get(conn, operation.profile_id)?.iccid;
-            change_operation(conn, depot, operation, None, &change, &iccid, Some("by_hand".to_owned()), now)
+            change_operation(conn, depot, operation, None, &change, &iccid, Some("by_hand".to_owned()), now)?;
+            recording.place(conn, ProfileOutcome::Pending)
         }
     }
 }

@@ -9,21 +9,20 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
 use serde_json::json;
-use simdepot_domain::carrier::{Concern, LineKey, LineReading, ReadError, Refusal, TransactionReading};
-use simdepot_domain::iccid::Iccid;
-use simdepot_domain::line::{Judgement, LineAction, LineCommand, judge};
+use simdepot_domain::carrier::{Concern, Numbering, ReadError, Refusal, TransactionReading};
+use simdepot_domain::line::{Judgement, LineAction};
 use simdepot_domain::operation::{OperationRequest, OperationStatus};
 use simdepot_persistence::operations::{self, Operation};
 use simdepot_persistence::profiles::{self, Profile};
 
-use super::gather::Wanted;
-use super::outcome::{self, Done, Ended};
+use super::Known;
+use super::hear::{TOLD_DONE, failed, told_failed};
+use super::outcome::{self, Ended};
 use super::recording::action_of;
+use super::shown::{Shown, shown};
 use super::work::batch;
-use super::{Known, standing};
 use crate::depot::{Account, Depot};
 use crate::error::AppError;
-use crate::observations::Sightings;
 
 /// Left of a lease for writing down what was read.
 const WRITING: TimeDelta = TimeDelta::seconds(2);
@@ -87,7 +86,11 @@ enum Word {
     Done,
     Failed(Refusal),
     /// It works on it.
-    Pending(String),
+    Working,
+    /// A word that nobody knows.
+    Strange(String),
+    /// It does not know a number that we gave.
+    NotThere,
     /// It cannot tell of transactions, or does not know this one.
     Silent,
     /// It cannot be asked now.
@@ -109,150 +112,89 @@ impl Look<'_> {
     }
 
     async fn ask(&self, account: &Account) -> Ended {
-        let word = match self.transaction() {
-            Some(id) => transaction(account, &id).await,
+        let ours = account.carrier.numbering() == Numbering::Ours;
+        // What an event named while the answer was lost may be somebody else's transaction; what the carrier's own answer
+        // named, or we ourselves, is not.
+        let certain = ours || self.operation.carrier_reference.is_some();
+        let word = match self.transaction(ours) {
+            Some(id) => transaction(account, &id, ours).await,
             None => Word::Silent,
         };
-        match &self.operation.request {
-            OperationRequest::Line { command } => self.by_line(account, command, word).await,
-            OperationRequest::ChangeBundle { subscription_id, product, change } => {
-                let wanted = Wanted { subscription_id, product, change: *change };
-                self.by_list(account, &wanted).await
+        let shown = shown(account.carrier.as_ref(), self.operation, self.profile).await;
+        match (word, shown) {
+            (Word::Done, shown) if certain => self.done(shown.unwrap_or_else(|_| Shown::nothing()), ours),
+            (Word::Failed(refusal), shown) if certain => {
+                self.failed(refusal, shown.unwrap_or_else(|_| Shown::nothing()))
             }
-            OperationRequest::PlaceBundle { .. }
-            | OperationRequest::ActivateSubscription { .. }
-            | OperationRequest::ChangeDevice { .. }
-            | OperationRequest::BlockDevice { .. } => self.open("this is a sale".to_owned()),
+            // A carrier that cannot tell of transactions may tell of lines: the line decides.
+            (word, Ok(shown)) => self.judge(shown, word, ours),
+            (_, Err(error)) => self.open(error.to_string()),
         }
     }
 
-    /// The carrier's id of it: from its answer, or from an event that came although the answer was lost.
-    fn transaction(&self) -> Option<String> {
+    /// The number of its transaction: ours, the one of the carrier's answer, or one from an event that came although the
+    /// answer was lost.
+    fn transaction(&self, ours: bool) -> Option<String> {
+        if ours {
+            return Some(self.operation.id.to_string());
+        }
+        if matches!(self.operation.request, OperationRequest::ChangeBundle { .. }) {
+            return None;
+        }
         let known = self.operation.carrier_reference.clone();
         // What an answer that could not be read was kept as is no id.
         let told = || self.operation.hints.iter().rev().find(|hint| !hint.contains(' ')).cloned();
         known.or_else(told)
     }
 
-    async fn by_line(&self, account: &Account, command: &LineCommand, word: Word) -> Ended {
-        match word {
-            Word::Done if self.is_acknowledged() => {
-                let evidence = json!({ "source": "transaction", "transaction": self.transaction() });
-                let seen = self.read(account, self.profile).await.ok().flatten();
-                self.done(account, command, "transaction_done", evidence, seen).await
+    fn done(&self, shown: Shown, ours: bool) -> Ended {
+        let evidence = json!({ "source": "transaction", "transaction": self.transaction(ours) });
+        Ended::Done(Box::new(shown.proven("transaction_done", evidence)))
+    }
+
+    fn failed(&self, refusal: Refusal, shown: Shown) -> Ended {
+        // Of a command that was sent twice the second may have failed because the first was done.
+        let repeated = self.operation.answer_lost && self.operation.attempts > 1;
+        if repeated && shown.judgement == Judgement::Reached {
+            return Ended::Done(Box::new(shown.found()));
+        }
+        Ended::Failed(refusal, Box::new(shown.seen))
+    }
+
+    fn judge(&self, shown: Shown, word: Word, ours: bool) -> Ended {
+        let (judgement, told) = (shown.judgement, told_failed(self.operation));
+        match (judgement, word) {
+            (Judgement::Reached, _) => Ended::Done(Box::new(shown.found())),
+            (_, Word::Unreachable(why)) => self.open(why),
+            (_, Word::Working) => self.pending("pending"),
+            // The event and the line say the same.
+            (Judgement::NotReached, Word::Strange(_) | Word::Silent | Word::NotThere) if told.is_some() => {
+                Ended::Failed(failed(told.unwrap_or_default()), Box::new(shown.seen))
             }
-            Word::Failed(refusal) if self.is_acknowledged() => {
-                // Of a command that was sent twice the second may have failed because the first was done.
-                let seen = self.read(account, self.profile).await.ok().flatten();
-                let repeated = self.operation.answer_lost && self.operation.attempts > 1;
-                let now = standing(self.profile, seen.as_ref());
-                let before = Known::of(self.operation).before;
-                if repeated && judge(command, &before, &now) == Judgement::Reached {
-                    let evidence = json!({ "source": "line", "before": before, "now": now });
-                    return self.done(account, command, "found_at_carrier", evidence, seen).await;
-                }
-                Ended::Failed(refusal, Box::new(sightings(seen)))
-            }
-            // What an event named while the answer was lost may be somebody else's transaction, and a carrier that
-            // cannot tell of transactions may tell of lines: the line decides.
-            word => match self.read(account, self.profile).await {
-                Ok(seen) => self.judge(account, command, seen, &word).await,
-                Err(why) => self.open(why),
-            },
+            (_, Word::Strange(status)) => self.pending(&status),
+            (_, Word::NotThere) => self.not_there(),
+            // Done, by the word of a transaction that may be ours, where the line cannot show it.
+            (Judgement::Unclear, Word::Done) => self.done(shown, ours),
+            (_, Word::Failed(_)) => self.nothing_there(judgement, true),
+            (_, Word::Done | Word::Silent) => self.nothing_there(judgement, false),
         }
     }
 
-    /// The SIM that takes the line over, as it may be asked for: the number moves with the line.
-    fn successor(&self, new_iccid: &Iccid) -> LineKey {
-        LineKey { msisdn: self.profile.msisdn.clone(), ..LineKey::of(new_iccid) }
-    }
-
-    /// The carrier's own answer named the transaction.
-    fn is_acknowledged(&self) -> bool {
-        self.operation.carrier_reference.is_some()
-    }
-
-    async fn judge(
-        &self,
-        account: &Account,
-        command: &LineCommand,
-        seen: Option<LineReading>,
-        word: &Word,
-    ) -> Ended {
-        let before = Known::of(self.operation).before;
-        let now = standing(self.profile, seen.as_ref());
-        let judgement = match command {
-            LineCommand::SwapSim { new_iccid } => self.judge_swap(account, new_iccid).await,
-            _ => judge(command, &before, &now),
-        };
-        match judgement {
-            Judgement::Reached => {
-                let evidence = json!({ "source": "line", "before": before, "now": now });
-                self.done(account, command, "found_at_carrier", evidence, seen).await
-            }
-            Judgement::NotReached | Judgement::Unclear => match word {
-                Word::Pending(status) => self.pending(status),
-                Word::Unreachable(why) => self.open(why.clone()),
-                // Done, by the word of a transaction that may be ours, where the line cannot show it.
-                Word::Done if judgement == Judgement::Unclear => {
-                    let evidence = json!({ "source": "transaction", "transaction": self.transaction() });
-                    self.done(account, command, "transaction_done", evidence, seen).await
-                }
-                Word::Failed(_) => self.nothing_there(judgement, command.action().is_idempotent(), true),
-                Word::Done | Word::Silent => {
-                    self.nothing_there(judgement, command.action().is_idempotent(), false)
-                }
-            },
+    /// The carrier does not know the number under which it was sent: it never arrived. Under the same number it is sent
+    /// again as long as orders wait for the carrier.
+    fn not_there(&self) -> Ended {
+        let (operation, work) = (self.operation, &self.depot.work);
+        if operation.status != OperationStatus::Unknown
+            || operation.hints.iter().any(|hint| hint == TOLD_DONE)
+        {
+            return self.open("the carrier does not know the transaction".to_owned());
         }
-    }
-
-    /// The number on the new SIM shows a swap.
-    async fn judge_swap(&self, account: &Account, new_iccid: &Iccid) -> Judgement {
-        let before = Known::of(self.operation).before.msisdn;
-        let line = account.carrier.line(&self.successor(new_iccid)).await.ok().flatten();
-        match (line.and_then(|line| line.msisdn), before) {
-            (Some(now), Some(before)) if now == before => Judgement::Reached,
-            (Some(_), Some(_)) => Judgement::NotReached,
-            _ => Judgement::Unclear,
+        let since = operation.first_sent_at.unwrap_or(operation.created_at);
+        if operation.attempts >= work.sends && self.now - since > work.give_up {
+            return self.never_answered(Known::of(operation), "never_answered");
         }
-    }
-
-    async fn by_list(&self, account: &Account, wanted: &Wanted<'_>) -> Ended {
-        let (_, listed) = match wanted.read(account.carrier.as_ref(), self.profile).await {
-            Ok(read) => read,
-            Err(error) => return self.open(error.to_string()),
-        };
-        match wanted.judge(&listed) {
-            Judgement::Reached => {
-                let evidence = json!({ "source": "inventory", "subscription_id": wanted.subscription_id });
-                Ended::Done(Box::new(Done::by("found_at_carrier", evidence, Sightings::default())))
-            }
-            judgement => self.nothing_there(judgement, true, false),
-        }
-    }
-
-    async fn done(
-        &self,
-        account: &Account,
-        command: &LineCommand,
-        code: &'static str,
-        evidence: serde_json::Value,
-        seen: Option<LineReading>,
-    ) -> Ended {
-        let mut done = Done::by(code, evidence, sightings(seen));
-        if let LineCommand::SwapSim { new_iccid } = command {
-            done.successor = sightings(account.carrier.line(&self.successor(new_iccid)).await.ok().flatten());
-        }
-        Ended::Done(Box::new(done))
-    }
-
-    /// The line; an account that may not read it learns nothing.
-    async fn read(&self, account: &Account, profile: &Profile) -> Result<Option<LineReading>, String> {
-        match account.carrier.line(&profile.line_key()).await {
-            Ok(line) => Ok(line),
-            Err(ReadError::Denied { .. }) => Ok(None),
-            Err(error) => Err(error.to_string()),
-        }
+        tracing::info!(operation = %operation.id, "the carrier does not know a command whose answer was lost");
+        Ended::SendAgain
     }
 
     /// The carrier works on it: asked for less and less often, and left to a person after a day.
@@ -302,8 +244,9 @@ impl Look<'_> {
 
     /// A complete read shows nothing of it. A command takes the carrier minutes, so only a line that shows nothing for
     /// that long proves that it was not taken.
-    fn nothing_there(&self, judgement: Judgement, idempotent: bool, failed: bool) -> Ended {
+    fn nothing_there(&self, judgement: Judgement, failed: bool) -> Ended {
         let (operation, work) = (self.operation, &self.depot.work);
+        let idempotent = operation.request.is_idempotent();
         let known = Known::of(operation);
         let since = known.nothing_since.unwrap_or(self.now);
         let known = Known { nothing_since: Some(since), last_word: None, ..known };
@@ -315,13 +258,16 @@ impl Look<'_> {
             return self.undecided(known);
         }
         if !idempotent || operation.attempts >= work.sends {
-            let code = if idempotent { "never_answered" } else { "not_repeatable" };
-            let detail = "the answer was lost, and the line shows nothing of it; sending it again could do it twice, \
-                          or got no answer too often: decide with POST /v1/operations/{id}/resolve";
-            return Ended::GiveUp { code, detail: detail.to_owned(), known: Box::new(known) };
+            return self.never_answered(known, if idempotent { "never_answered" } else { "not_repeatable" });
         }
         tracing::info!(operation = %operation.id, ?judgement, "nothing is seen of a command whose answer was lost");
         Ended::SendAgain
+    }
+
+    fn never_answered(&self, known: Known, code: &'static str) -> Ended {
+        let detail = "the answer was lost, and the carrier shows nothing of it; sending it again could do it twice, or \
+                      got no answer too often: decide with POST /v1/operations/{id}/resolve";
+        Ended::GiveUp { code, detail: detail.to_owned(), known: Box::new(known) }
     }
 
     /// A tenth of the time since it was sent.
@@ -331,19 +277,16 @@ impl Look<'_> {
     }
 }
 
-async fn transaction(account: &Account, id: &str) -> Word {
+async fn transaction(account: &Account, id: &str, ours: bool) -> Word {
     match account.carrier.transaction(id).await {
         Ok(Some(TransactionReading::Done)) => Word::Done,
         Ok(Some(TransactionReading::Failed(refusal))) => Word::Failed(refusal),
-        Ok(Some(TransactionReading::Pending)) => Word::Pending("pending".to_owned()),
-        Ok(Some(TransactionReading::Unrecognised { status })) => Word::Pending(status),
+        Ok(Some(TransactionReading::Pending)) => Word::Working,
+        Ok(Some(TransactionReading::Unrecognised { status })) => Word::Strange(status),
+        Ok(None) if ours => Word::NotThere,
         Ok(None) | Err(ReadError::Denied { .. }) => Word::Silent,
         Err(error) => Word::Unreachable(error.to_string()),
     }
-}
-
-fn sightings(line: Option<LineReading>) -> Sightings {
-    Sightings { line, ..Sightings::default() }
 }
 
 /// A refusal by a person.

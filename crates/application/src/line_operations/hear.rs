@@ -4,6 +4,7 @@ use serde_json::json;
 use simdepot_domain::carrier::{Concern, Refusal};
 use simdepot_domain::carrier_event::{LineChange, LineNews};
 use simdepot_domain::channel::AccountName;
+use simdepot_domain::id::OperationId;
 use simdepot_domain::line::LineAction;
 use simdepot_domain::operation::{Lane, OperationStatus};
 use simdepot_persistence::operations::{self, Operation};
@@ -14,6 +15,10 @@ use super::recording::{Recording, action_of};
 use crate::depot::Depot;
 use crate::error::AppError;
 use crate::observations::Sightings;
+
+/// What is kept of events that prove nothing: no ids, so they have a space.
+pub(super) const TOLD_DONE: &str = "told: done";
+const TOLD_FAILED: &str = "told: failed: ";
 
 /// Weighs news of a line for the command that is open on it, in the caller's transaction. The status that the event tells
 /// is learned by whoever calls this.
@@ -30,6 +35,9 @@ pub(crate) fn hear(
     let Some(operation) = concerned(conn, account, profile_id, news)? else {
         return Ok(());
     };
+    if news.hearsay {
+        return hear_say(conn, &operation, news);
+    }
     let Some(action) = action_of(&operation) else {
         return Ok(());
     };
@@ -72,6 +80,25 @@ pub(crate) fn hear(
     }
 }
 
+/// What proves nothing by itself is worth a look, and is weighed beside what the carrier then shows.
+fn hear_say(conn: &mut Conn<'_>, operation: &Operation, news: &LineNews) -> Result<(), AppError> {
+    let told = match (&news.failed, news.change) {
+        (Some(words), _) => Some(format!("{TOLD_FAILED}{}", cut(words))),
+        (None, LineChange::CommandEnded) => Some(TOLD_DONE.to_owned()),
+        (None, _) => None,
+    };
+    if let Some(told) = told {
+        operations::add_hint(conn, operation.id, &told)?;
+    }
+    let now = conn.now()?;
+    Ok(operations::follow_now(conn, operation, now)?)
+}
+
+/// The carrier's word, in an event that proves nothing, that a command failed.
+pub(super) fn told_failed(operation: &Operation) -> Option<&str> {
+    operation.hints.iter().rev().find_map(|hint| hint.strip_prefix(TOLD_FAILED))
+}
+
 /// The command that the event names, else the one that is open on the line.
 fn concerned(
     conn: &mut Conn<'_>,
@@ -80,12 +107,30 @@ fn concerned(
     news: &LineNews,
 ) -> Result<Option<Operation>, AppError> {
     if let Some(transaction) = &news.transaction
-        && let Some(named) = operations::of_transaction(conn, account, transaction)?
+        && let Some(named) = named(conn, account, transaction)?
     {
         profiles::lock(conn, named.profile_id)?;
         return Ok(operations::find(conn, named.id)?.filter(|operation| operation.status.is_open()));
     }
     Ok(operations::open_of(conn, profile_id)?.filter(|operation| operation.request.lane() == Lane::Line))
+}
+
+/// The operation that an event names, by the carrier's number of it or by ours.
+///
+/// # Errors
+/// When it cannot be read.
+pub(crate) fn named(
+    conn: &mut Conn<'_>,
+    account: &AccountName,
+    transaction: &str,
+) -> Result<Option<Operation>, AppError> {
+    if let Ok(ours) = transaction.parse::<OperationId>() {
+        let found = operations::find(conn, ours)?;
+        return Ok(found.filter(|operation| {
+            operation.carrier_account == *account && operation.request.lane() == Lane::Line
+        }));
+    }
+    Ok(operations::of_transaction(conn, account, transaction)?)
 }
 
 /// Whether an event of this kind announces the end of such a command.
@@ -106,10 +151,11 @@ fn announces(change: LineChange, action: LineAction) -> bool {
     }
 }
 
-fn failed(words: &str) -> Refusal {
-    Refusal {
-        code: "transaction_failed".to_owned(),
-        detail: Some(words.chars().take(500).collect()),
-        concerns: Concern::Request,
-    }
+/// A command that failed in the carrier's words.
+pub(super) fn failed(words: &str) -> Refusal {
+    Refusal { code: "transaction_failed".to_owned(), detail: Some(cut(words)), concerns: Concern::Request }
+}
+
+fn cut(words: &str) -> String {
+    words.chars().take(500).collect()
 }

@@ -1,4 +1,5 @@
-//! Commands to lines, and to the bundles on them: asked for here, carried out by leased workers in batches.
+//! Commands to lines, to the bundles on them and to the devices that they are used in, and the activations that orders
+//! wait for: asked for here, carried out by leased workers in batches.
 //!
 //! Carriers take such a command and work on it for minutes, so an operation has a way of its own: `pending`, `sent`
 //! (committed before the call), `accepted` with the carrier's transaction, and then `done` or `refused`, by the
@@ -7,7 +8,8 @@
 //! As with sold products nothing is sent twice: from `sent` only an outcome leads on, and a lost answer is looked into
 //! before anything is repeated. Other than a product, most commands leave a line in a certain state, so that the line
 //! shows whether they were taken, and repeating one by mistake changes nothing. The swap of a number is the exception:
-//! it is never repeated by itself.
+//! it is never repeated by itself. A carrier that takes our own number of a command can be asked for it whatever became
+//! of the answer, and takes the same number twice as one command: there everything is repeated that it does not know.
 
 mod ask;
 mod books;
@@ -17,22 +19,26 @@ mod gather;
 mod hear;
 mod outcome;
 mod recording;
+mod sale;
+mod shown;
 mod swap;
 mod work;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
-use simdepot_domain::carrier::{BundleChangeOrder, LineOrder, LineReading};
+use simdepot_domain::carrier::{
+    ActivationOrder, BundleChangeOrder, DeviceBlockOrder, DeviceChangeOrder, LineOrder, LineReading,
+};
 use simdepot_domain::line::LineStanding;
 use simdepot_persistence::operations::Operation;
 use simdepot_persistence::profiles::Profile;
 
-pub use ask::{LineRequest, Preview, change_bundle, command, preview};
-pub(crate) use ask::{Placing, complete, may_place, place};
+pub use ask::{LineRequest, Preview, change_bundle, command, preview, request};
+pub(crate) use ask::{Placing, complete, may_place, may_request, place};
 pub(crate) use by_hand::decide;
 pub use follow::step as follow_step;
-pub(crate) use hear::hear;
+pub(crate) use hear::{hear, named};
 pub(crate) use recording::mark_unknown;
 pub use work::step;
 
@@ -43,6 +49,9 @@ use crate::error::AppError;
 enum Order {
     Line(Box<LineOrder>),
     Bundle(BundleChangeOrder),
+    Activation(Box<ActivationOrder>),
+    DeviceChange(Box<DeviceChangeOrder>),
+    DeviceBlock(Box<DeviceBlockOrder>),
 }
 
 /// What is known of a command that was sent, kept with it as long as its outcome is open.

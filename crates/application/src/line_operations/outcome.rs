@@ -8,20 +8,22 @@ use uuid::Uuid;
 
 use super::Known;
 use super::recording::Recording;
+use super::work::lock_order;
 use crate::batch::write_each;
 use crate::depot::Depot;
 use crate::error::AppError;
 use crate::observations::Sightings;
+use crate::operations::writes::signal;
 
 /// How a command ended, or stands.
 #[derive(Debug, Clone)]
 pub(super) enum Ended {
     /// The carrier's answer to the sending.
     Answer(Commanded),
-    /// Not sent: it is so already, by an earlier sending.
-    Reached(Box<Sightings>),
     /// Not sent: the carrier cannot be asked now.
     NotTaken(Unavailable),
+    /// Not sent: its order is being taken back.
+    Cancelled,
     /// Not sent, or surely not done.
     Refused(Refusal, Box<Sightings>),
     /// The carrier took it, and its transaction failed.
@@ -77,8 +79,7 @@ pub(super) async fn record(
         return Ok(());
     }
     let mut ended = ended;
-    // Whoever locks several profiles does so in one order.
-    ended.sort_by_key(|(operation, _)| operation.profile_id);
+    ended.sort_by_key(|(operation, _)| lock_order(operation));
     let (operations, counted): (Vec<Operation>, Vec<&'static str>) =
         ended.iter().map(|(operation, ended)| (operation.clone(), outcome_of(ended))).unzip();
     let work = depot.clone();
@@ -91,6 +92,7 @@ pub(super) async fn record(
         match written {
             Ok(()) => {
                 depot.signals.changed(operation.id.0);
+                signal(depot, operation);
                 count(operation, outcome);
             }
             Err(error) if error.is_race() => {
@@ -107,9 +109,8 @@ pub(super) async fn record(
 fn outcome_of(ended: &Ended) -> &'static str {
     match ended {
         Ended::Answer(Commanded::Done(CommandReceipt::Accepted { .. })) => "accepted",
-        Ended::Answer(Commanded::Done(CommandReceipt::Done { .. })) | Ended::Reached(_) | Ended::Done(_) => {
-            "done"
-        }
+        Ended::Answer(Commanded::Done(CommandReceipt::Done { .. })) | Ended::Done(_) => "done",
+        Ended::Cancelled => "cancelled",
         Ended::Answer(Commanded::Refused(_)) | Ended::Refused(..) | Ended::Failed(..) => "refused",
         Ended::Answer(Commanded::NotTaken(_)) | Ended::NotTaken(_) | Ended::SendAgain => "not_taken",
         Ended::Answer(Commanded::Unknown(_)) => "unknown",

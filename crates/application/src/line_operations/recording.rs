@@ -4,11 +4,15 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value as Json, json};
 use simdepot_domain::bundle::BundleStatus;
-use simdepot_domain::carrier::{CommandReceipt, Commanded, Concern, LineReading, Refusal, Unavailable};
+use simdepot_domain::carrier::{
+    ActivationTerms, CommandReceipt, Commanded, Concern, LineReading, Numbering, Refusal, Unavailable,
+};
 use simdepot_domain::iccid::Iccid;
 use simdepot_domain::line::{LineAction, LineCommand, LineDetails, SuspendedBy};
+use simdepot_domain::msisdn::Msisdn;
 use simdepot_domain::observation::Source;
 use simdepot_domain::operation::{BundleCommand, OperationRequest, OperationStatus, OperationStep};
+use simdepot_domain::order::ProfileOutcome;
 use simdepot_domain::sim::SimStatus;
 use simdepot_persistence::bundles::BundleChange;
 use simdepot_persistence::operations::{self, Operation, OperationChange};
@@ -21,7 +25,7 @@ use crate::depot::Depot;
 use crate::error::AppError;
 use crate::observations::{self, Sightings};
 use crate::operations::deferral::{LONGEST_PAUSE, TRIES, backoff};
-use crate::operations::writes::{change_bundle, change_operation, problem, step as next};
+use crate::operations::writes::{change_bundle, change_operation, lock_order, problem, step as next};
 use crate::stock_watch;
 
 /// When an accepted command is first asked for.
@@ -37,6 +41,7 @@ pub(crate) fn mark_unknown(
     operation: &Operation,
     reason: &str,
 ) -> Result<(), AppError> {
+    lock_order(conn, operation)?;
     let now = conn.now()?;
     Recording { depot, operation, token: None, now }.lose(conn, reason, None)
 }
@@ -52,7 +57,8 @@ pub(super) struct Recording<'a> {
 impl Recording<'_> {
     pub(super) fn record(&self, conn: &mut Conn<'_>, ended: &Ended) -> Result<(), AppError> {
         if !matches!(ended, Ended::LookAgain(..)) {
-            // Before the operation, as whoever applies an event does.
+            // Before the operation, as whoever applies an event does; before both the order, whose place stands like it.
+            lock_order(conn, self.operation)?;
             profiles::lock(conn, self.operation.profile_id)?;
         }
         match ended {
@@ -68,11 +74,9 @@ impl Recording<'_> {
             Ended::Answer(Commanded::Unknown(lost)) => {
                 self.lose(conn, &lost.reason, lost.taken_as.as_deref())
             }
-            Ended::Reached(seen) => {
-                let evidence = json!({ "source": "line", "line": Known::of(self.operation).before });
-                self.done(conn, &Done::by("found_at_carrier", evidence, seen.as_ref().clone()))
-            }
+            Ended::Cancelled => self.cancel(conn),
             Ended::Refused(refusal, seen) => self.refused(conn, refusal, seen),
+            Ended::Failed(refusal, seen) if self.is_sale() => self.refuse_sale(conn, refusal, seen),
             Ended::Failed(refusal, seen) => {
                 self.learn(conn, seen)?;
                 self.refuse(conn, refusal, None)
@@ -114,8 +118,7 @@ impl Recording<'_> {
 
     pub(super) fn done(&self, conn: &mut Conn<'_>, done: &Done) -> Result<(), AppError> {
         let Done { evidence, code, seen, successor, reason } = done;
-        if let OperationRequest::Line { command: LineCommand::SwapSim { new_iccid } } =
-            &self.operation.request
+        if let Some(new_iccid) = self.operation.request.successor()
             && !swap::is_ready(conn, self.operation, new_iccid)?
         {
             let detail = format!(
@@ -133,23 +136,31 @@ impl Recording<'_> {
             ..OperationChange::to(next(self.operation, OperationStep::Complete)?)
         };
         self.change(conn, &change, Some(code))?;
-        match &self.operation.request {
-            OperationRequest::Line { command } => {
-                self.learn(conn, &self.with_what_was_asked(command, seen))?;
-            }
-            _ => self.learn(conn, seen)?,
+        let seen = match &self.operation.request {
+            OperationRequest::Line { command } => self.with_what_was_asked(conn, command, seen)?,
+            OperationRequest::ActivateSubscription { terms } => self.with_subscription(conn, terms, seen)?,
+            _ => seen.clone(),
+        };
+        self.learn(conn, &seen)?;
+        if let Some(new_iccid) = self.operation.request.successor() {
+            swap::swap(conn, self.depot, self.operation, new_iccid, successor)?;
         }
-        match &self.operation.request {
-            OperationRequest::Line { command: LineCommand::SwapSim { new_iccid } } => {
-                swap::swap(conn, self.depot, self.operation, new_iccid, successor)
-            }
-            OperationRequest::ChangeBundle { change: BundleCommand::Terminate, .. } => self.end_bundle(conn),
-            _ => Ok(()),
+        if matches!(
+            self.operation.request,
+            OperationRequest::ChangeBundle { change: BundleCommand::Terminate, .. }
+        ) {
+            self.end_bundle(conn)?;
         }
+        self.place(conn, ProfileOutcome::Fulfilled)
     }
 
     /// What was read of the line since, and what was asked for where that says nothing: it is true now.
-    fn with_what_was_asked(&self, command: &LineCommand, seen: &Sightings) -> Sightings {
+    fn with_what_was_asked(
+        &self,
+        conn: &mut Conn<'_>,
+        command: &LineCommand,
+        seen: &Sightings,
+    ) -> Result<Sightings, AppError> {
         let setup = command.setup();
         let group = match command {
             LineCommand::SetContact { group } => group.clone(),
@@ -172,16 +183,64 @@ impl Recording<'_> {
                 details.external_reference = details.external_reference.take().or(asked.external_reference);
                 line
             }
-            None => LineReading {
-                msisdn: None,
-                sim_status: None,
-                observed_at: self.depot.now(),
-                dated_by_carrier: false,
-                source: Source::Answer,
-                details: asked,
-            },
+            None => self.unread(self.status_reached(conn, command)?, None, asked),
         };
-        Sightings { line: Some(line), ..seen.clone() }
+        Ok(Sightings { line: Some(line), ..seen.clone() })
+    }
+
+    /// Where the line stands after the command by the rules, when nothing newer is known of it.
+    fn status_reached(
+        &self,
+        conn: &mut Conn<'_>,
+        command: &LineCommand,
+    ) -> Result<Option<SimStatus>, AppError> {
+        // It begins with the next bill cycle.
+        if command.action() == LineAction::TariffHoliday {
+            return Ok(None);
+        }
+        let account = self.depot.account(&self.operation.carrier_account).ok();
+        let rules = account.and_then(|account| account.carrier.line_rules());
+        let before = Known::of(self.operation).before.sim_status;
+        let reached = rules
+            .zip(before)
+            .and_then(|(rules, before)| rules.check(command.action(), before, None).ok().flatten());
+        Ok(if self.is_as_before(conn)? { reached } else { None })
+    }
+
+    /// A subscription is active once it is there, when nothing newer is known of the line.
+    fn with_subscription(
+        &self,
+        conn: &mut Conn<'_>,
+        terms: &ActivationTerms,
+        seen: &Sightings,
+    ) -> Result<Sightings, AppError> {
+        if seen.line.as_ref().is_some_and(|line| line.sim_status.is_some()) {
+            return Ok(seen.clone());
+        }
+        let status = self.is_as_before(conn)?.then_some(SimStatus::Active);
+        let line = seen.line.clone();
+        let line = LineReading {
+            msisdn: line.and_then(|line| line.msisdn).or_else(|| terms.msisdn.clone()),
+            ..self.unread(status, None, LineDetails::default())
+        };
+        Ok(Sightings { line: Some(line), ..seen.clone() })
+    }
+
+    /// Whether no other status was learned since the command was sent.
+    fn is_as_before(&self, conn: &mut Conn<'_>) -> Result<bool, AppError> {
+        let known = profiles::get(conn, self.operation.profile_id)?.sim.map(|seen| seen.status);
+        Ok(known == Known::of(self.operation).before.sim_status)
+    }
+
+    /// What follows from the end of a command, where the line itself could not be read.
+    fn unread(
+        &self,
+        sim_status: Option<SimStatus>,
+        msisdn: Option<Msisdn>,
+        details: LineDetails,
+    ) -> LineReading {
+        let (observed_at, source) = (self.depot.now(), Source::Answer);
+        LineReading { msisdn, sim_status, observed_at, dated_by_carrier: false, source, details }
     }
 
     fn learn(&self, conn: &mut Conn<'_>, seen: &Sightings) -> Result<(), AppError> {
@@ -212,7 +271,7 @@ impl Recording<'_> {
             // The earlier sending may have taken effect since the line was read: the line tells.
             return self.lose(conn, &refusal.to_string(), None);
         }
-        if self.operation.answer_lost {
+        if self.operation.answer_lost && !self.is_the_same_refusal(refusal) {
             let detail = refusal.detail.as_deref().unwrap_or("the carrier gave no reason");
             let why = format!("refused after the answer to an earlier sending was lost: {detail}");
             return self.needs_person(
@@ -221,7 +280,18 @@ impl Recording<'_> {
                 &refusal.code,
             );
         }
+        if self.is_sale() {
+            return self.refuse_sale(conn, refusal, &Sightings::default());
+        }
         self.refuse(conn, refusal, None)
+    }
+
+    /// Whether an earlier sending under the same number meets the same refusal whenever it is looked at: what was sent is
+    /// not accepted, or the profile is not.
+    fn is_the_same_refusal(&self, refusal: &Refusal) -> bool {
+        let account = self.depot.account(&self.operation.carrier_account).ok();
+        account.is_some_and(|account| account.carrier.numbering() == Numbering::Ours)
+            && matches!(refusal.concerns, Concern::Request | Concern::Profile | Concern::Product)
     }
 
     /// A carrier may repeat what it does not like of somebody's contact data: its words are not kept.
@@ -248,10 +318,7 @@ impl Recording<'_> {
             ..OperationChange::to(next(self.operation, OperationStep::Refuse)?)
         };
         self.change(conn, &change, Some(&refusal.code))?;
-        if let OperationRequest::Line { command } = &self.operation.request {
-            books::give_back(conn, self.depot, self.operation, command)?;
-        }
-        Ok(())
+        books::give_back(conn, self.depot, self.operation)
     }
 
     /// The carrier surely has not taken it. After too long it fails.
@@ -292,7 +359,7 @@ impl Recording<'_> {
         if let Some(hint) = taken_as {
             operations::add_hint(conn, self.operation.id, hint)?;
         }
-        Ok(())
+        self.place(conn, ProfileOutcome::Unknown)
     }
 
     fn look_again(&self, conn: &mut Conn<'_>, known: &Known, at: DateTime<Utc>) -> Result<(), AppError> {
@@ -311,7 +378,8 @@ impl Recording<'_> {
             ),
             ..OperationChange::to(next(self.operation, OperationStep::PutBack)?)
         };
-        self.change(conn, &change, Some("surely_not_taken"))
+        self.change(conn, &change, Some("surely_not_taken"))?;
+        self.place(conn, ProfileOutcome::Pending)
     }
 
     fn give_up(&self, conn: &mut Conn<'_>, code: &str, detail: &str, known: &Known) -> Result<(), AppError> {
@@ -335,7 +403,8 @@ impl Recording<'_> {
             evidence: Some(evidence),
             ..OperationChange::to(next(operation, OperationStep::GiveUp)?)
         };
-        self.change(conn, &change, Some(code))
+        self.change(conn, &change, Some(code))?;
+        self.place(conn, ProfileOutcome::NeedsAttention)
     }
 }
 

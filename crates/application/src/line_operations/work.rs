@@ -8,21 +8,23 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
 use simdepot_domain::carrier::{Commanded, Lost, Unavailable};
 use simdepot_domain::channel::AccountName;
+use simdepot_domain::id::OrderId;
 use simdepot_domain::line::{LineStanding, SuspendedBy};
 use simdepot_domain::operation::{Lane, OperationStep};
 use simdepot_persistence::operations::{self, BatchLease, Operation, OperationChange};
 use simdepot_persistence::profiles::{self, Profile};
-use simdepot_persistence::{Conn, lines};
+use simdepot_persistence::{Conn, lines, orders};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::gather::{Decision, Gathered, gather};
+use super::gather::{Decision, Gathered, Preparing};
 use super::outcome::{self, Ended};
 use super::{Known, Order};
 use crate::batch::write_each;
 use crate::depot::{Account, Depot};
 use crate::error::AppError;
 use crate::observations::{self, Sightings};
+use crate::operations::being_cancelled;
 use crate::operations::writes::{change_operation, step as next};
 
 /// Most commands of one account that a worker has in hand at a time.
@@ -99,11 +101,12 @@ async fn carry_out(depot: &Depot, name: &AccountName, lease: BatchLease) -> Resu
         return outcome::record(depot, token, later.collect()).await;
     }
     let dated = Instant::now();
-    let ready = commit_sent(depot, to_send, (token, lease.until), account.timeout).await?;
+    let (ready, cancelled) = commit_sent(depot, to_send, (token, lease.until), account.timeout).await?;
     // A worker that was paused since it leased, or whose commit took long, does not send: see the sales' worker.
     let margin = depot.work.resolve_margin.to_std().unwrap_or_default();
     let late = dated.elapsed() > margin / 2 || started.elapsed() + account.timeout > lease_time;
-    let answers = call_all(&account, ready, late).await;
+    let mut answers = call_all(&account, ready, late).await;
+    answers.extend(cancelled);
     record(depot, token, answers, dated + account.timeout + margin).await
 }
 
@@ -119,7 +122,9 @@ fn divide(gathered: Vec<Gathered>) -> (Vec<ToSend>, Vec<(Operation, Ended)>) {
                 to_send.push((operation, seen, *plan));
                 continue;
             }
-            Decision::Reached => Ended::Reached(Box::new(seen)),
+            Decision::Reached(done) => Ended::Done(done),
+            Decision::Taken(why) => Ended::Answer(Commanded::Unknown(Lost::silent(why))),
+            Decision::Cancel => Ended::Cancelled,
             Decision::Defer(why) => Ended::NotTaken(why),
             Decision::Refuse(refusal) => Ended::Refused(refusal, Box::new(seen)),
             Decision::Unpreparable => Ended::GiveUp {
@@ -130,44 +135,56 @@ fn divide(gathered: Vec<Gathered>) -> (Vec<ToSend>, Vec<(Operation, Ended)>) {
         };
         ended.push((operation, end));
     }
-    // Whoever locks several profiles does so in one order.
-    to_send.sort_by_key(|(operation, ..)| operation.profile_id);
+    to_send.sort_by_key(|(operation, ..)| lock_order(operation));
     (to_send, ended)
 }
 
-/// Transaction 2 for all of them: what was read, and that the next thing is the call.
+/// Whoever locks several orders and profiles does so in one order.
+pub(super) fn lock_order(operation: &Operation) -> (Option<OrderId>, i64) {
+    (operation.order, operation.profile_id)
+}
+
+/// Transaction 2 for all of them: what was read, and that the next thing is the call. What is not sent because its order
+/// is being taken back is returned apart.
 async fn commit_sent(
     depot: &Depot,
     to_send: Vec<ToSend>,
     (token, until): (Uuid, DateTime<Utc>),
     timeout: Duration,
-) -> Result<Vec<(Operation, Order)>, AppError> {
+) -> Result<(Vec<(Operation, Order)>, Vec<(Operation, Ended)>), AppError> {
     let work = depot.clone();
     let sent = write_each(depot, to_send, move |conn, (operation, seen, (order, before))| {
         let known = Known { before: before.clone(), ..Known::default() };
         let sending = Sending { operation, known: &known, token, until, timeout };
+        // Under the order's lock: an order that began to be taken back sends nothing any more.
+        if operation.order.is_some() && being_cancelled(conn, operation)? {
+            return Ok(Err((operation.clone(), Ended::Cancelled)));
+        }
         let profile = profiles::lock(conn, operation.profile_id)?;
         observations::learn(conn, &work, profile, seen, work.now())?;
-        Ok((sending.commit(conn, &work)?, order.clone()))
+        Ok(Ok((sending.commit(conn, &work)?, order.clone())))
     });
-    let mut ready = Vec::new();
+    let (mut ready, mut cancelled) = (Vec::new(), Vec::new());
     for sent in sent.await? {
         match sent {
-            Ok(sent) => ready.push(sent),
+            Ok(Ok(sent)) => ready.push(sent),
+            Ok(Err(taken_back)) => cancelled.push(taken_back),
             // Somebody else changed it; it is leased again when this lease has run out, from what is true then.
             Err(error) => tracing::info!(%error, "a command met a concurrent change; not sent"),
         }
     }
-    Ok(ready)
+    Ok((ready, cancelled))
 }
 
 /// Every line, within the time that the lease leaves before the calls.
 async fn read(depot: &Depot, account: &Account, lease: &BatchLease) -> Result<Vec<Gathered>, AppError> {
     let ids: Vec<i64> = lease.operations.iter().map(|operation| operation.profile_id).collect();
-    let (profiles, known) = depot
+    let orders: Vec<OrderId> = lease.operations.iter().filter_map(|operation| operation.order).collect();
+    let (profiles, known, cancelling) = depot
         .store
         .read(move |conn| {
-            Ok::<_, AppError>((profiles::get_many(conn, &ids)?, lines::of_profiles(conn, &ids)?))
+            let (profiles, known) = (profiles::get_many(conn, &ids)?, lines::of_profiles(conn, &ids)?);
+            Ok::<_, AppError>((profiles, known, orders::being_cancelled(conn, &orders)?))
         })
         .await?;
     let profiles: HashMap<i64, Profile> = profiles.into_iter().map(|profile| (profile.id, profile)).collect();
@@ -179,9 +196,10 @@ async fn read(depot: &Depot, account: &Account, lease: &BatchLease) -> Result<Ve
     let reads = lease.operations.iter().filter_map(|operation| {
         let profile = profiles.get(&operation.profile_id)?;
         let suspended_by = suspended.get(&operation.profile_id).copied().flatten();
+        let cancelling = operation.order.is_some_and(|order| cancelling.contains(&order));
+        let preparing = Preparing { depot, account, operation, profile, suspended_by, cancelling };
         Some(async move {
-            let reading = Box::pin(gather(depot, account, operation, profile, suspended_by));
-            let read = match tokio::time::timeout(budget, reading).await {
+            let read = match tokio::time::timeout(budget, Box::pin(preparing.gather())).await {
                 Ok(gathered) => gathered,
                 Err(_) => {
                     let why = Unavailable { reason: "reads took too long".to_owned(), retry_after_ms: None };
@@ -264,6 +282,9 @@ async fn call(account: &Account, order: &Order) -> Commanded {
         match order {
             Order::Line(order) => account.carrier.command_line(order).await,
             Order::Bundle(order) => account.carrier.change_bundle(order).await,
+            Order::Activation(order) => account.carrier.activate(order).await,
+            Order::DeviceChange(order) => account.carrier.change_device(order).await,
+            Order::DeviceBlock(order) => account.carrier.block_device(order).await,
         }
     };
     match tokio::time::timeout(limit, answer).await {

@@ -84,8 +84,7 @@ pub async fn decide_by_hand(
     };
     let view = get(depot, caller, id).await?;
     signal(depot, &view.operation);
-    depot.signals.work.notify_one();
-    depot.signals.lines.notify_one();
+    depot.signals.sold();
     Ok((view, replayed))
 }
 

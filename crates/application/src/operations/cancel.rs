@@ -14,8 +14,8 @@ use simdepot_persistence::orders::{self, Order};
 use simdepot_persistence::{Conn, allocations, profiles};
 use uuid::Uuid;
 
+use super::deferral;
 use super::writes::{change_bundle, change_operation, signal, step};
-use super::{RACE_PAUSE, deferral};
 use crate::depot::Depot;
 use crate::error::AppError;
 
@@ -35,7 +35,7 @@ pub(super) fn order_of(conn: &mut Conn<'_>, operation: &Operation) -> Result<Opt
 ///
 /// # Errors
 /// When the store refuses.
-pub(super) fn being_cancelled(conn: &mut Conn<'_>, operation: &Operation) -> Result<bool, AppError> {
+pub(crate) fn being_cancelled(conn: &mut Conn<'_>, operation: &Operation) -> Result<bool, AppError> {
     let Some(order) = order_of(conn, operation)? else {
         return Ok(false);
     };
@@ -83,7 +83,7 @@ pub(super) async fn cancel(depot: &Depot, lease: Lease) -> Result<(), AppError> 
         .await?;
     if !cancelled {
         // The profile left the cancelled order in between: the next try starts from what is true then.
-        let again = depot.store.now().await? + RACE_PAUSE;
+        let again = depot.store.now().await? + deferral::RACE_PAUSE;
         return deferral::put_off(depot, &lease, again).await;
     }
     signal(depot, &lease.operation);

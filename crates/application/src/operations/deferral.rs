@@ -16,6 +16,8 @@ use crate::observations::Sightings;
 pub(crate) const LONGEST_PAUSE: TimeDelta = TimeDelta::minutes(5);
 /// Fewer tries than this say nothing of the carrier, however long ago the first of them was.
 pub(crate) const TRIES: u32 = 3;
+/// Pause after a concurrent change.
+pub(crate) const RACE_PAUSE: TimeDelta = TimeDelta::milliseconds(100);
 /// First pause between two tries.
 const BACKOFF: TimeDelta = TimeDelta::milliseconds(500);
 

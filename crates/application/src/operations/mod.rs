@@ -23,7 +23,6 @@ mod substitute;
 mod undecided;
 pub(crate) mod writes;
 
-use chrono::TimeDelta;
 use simdepot_domain::channel::AccountName;
 use simdepot_domain::iccid::Iccid;
 use simdepot_domain::id::OperationId;
@@ -32,20 +31,18 @@ use simdepot_persistence::operations::{self, Lease, Operation};
 use simdepot_persistence::{Conn, profiles};
 
 pub use by_hand::{Verdict, decide_by_hand};
-pub(crate) use cancel::cancel_pending;
+pub(crate) use cancel::{being_cancelled, cancel_pending};
 pub use conclude::{Concluded, conclude_by_event};
 pub(crate) use evidence::{Heard, Seen, hear_of_bundle};
 pub(crate) use naming::{Unnamed, is_unnamed, name, name_listed, unnamed_by, unnamed_of};
+pub(crate) use outcome::{fail_here, refuse};
 pub use resolve::step as resolve_step;
-pub(crate) use substitute::{Place, Refilled, replaced};
+pub(crate) use substitute::{Leaves, Leaving, Place, Refilled, replaced, set_refused_aside};
 pub(crate) use undecided::mark_unknown;
 
 use crate::caller::Caller;
 use crate::depot::Depot;
 use crate::error::AppError;
-
-/// Pause after a concurrent change.
-const RACE_PAUSE: TimeDelta = TimeDelta::milliseconds(100);
 
 /// An operation with its profile's ICCID.
 #[derive(Debug, Clone)]
@@ -132,7 +129,7 @@ pub async fn step(depot: &Depot) -> Result<bool, AppError> {
         // sent goes back to the queue, and the next try starts from what is true then; what was sent stays sent.
         Err(error) if error.is_race() => {
             tracing::info!(operation = %lease.operation.id, %error, "operation met a concurrent change");
-            let again = depot.store.now().await? + RACE_PAUSE;
+            let again = depot.store.now().await? + deferral::RACE_PAUSE;
             deferral::put_off(depot, &lease, again).await?;
             Ok(true)
         }

@@ -13,6 +13,7 @@ use simdepot_persistence::bundles::BundleChange;
 use simdepot_persistence::operations::{self, Lease, Operation, OperationChange};
 use simdepot_persistence::profiles::{self, Profile};
 use simdepot_persistence::{Conn, StoreError, allocations, bundles, events};
+use uuid::Uuid;
 
 use super::conclude::{self, Found};
 use super::deferral::defer;
@@ -189,30 +190,42 @@ pub(super) async fn fail(
     let work = depot.clone();
     let operation = lease.operation.clone();
     depot
-        .write_again(move |conn| {
-            let now = conn.now()?;
-            let operation = &lease.operation;
-            lock_order(conn, operation)?;
-            let profile = profiles::get(conn, operation.profile_id)?;
-            let profile = observations::learn(conn, &work, profile, &seen, now)?;
-            let change = OperationChange {
-                problem: Some(problem(&refusal)?),
-                ..OperationChange::to(step(operation, OperationStep::Refuse)?)
-            };
-            let code = Some(refusal.code.clone());
-            change_operation(conn, &work, operation, Some(lease.token), &change, &profile.iccid, code, now)?;
-            end_refused(conn, &work, operation, &profile, &refusal, Proof::SurelyNothing, now)
-        })
+        .write_again(move |conn| fail_here(conn, &work, &lease.operation, Some(lease.token), &refusal, &seen))
         .await?;
     signal(depot, &operation);
     Ok(())
+}
+
+/// As [`fail`], in the caller's transaction.
+///
+/// # Errors
+/// When the store refuses; a race when the operation changed in between.
+pub(crate) fn fail_here(
+    conn: &mut Conn<'_>,
+    depot: &Depot,
+    operation: &Operation,
+    token: Option<Uuid>,
+    refusal: &Refusal,
+    seen: &Sightings,
+) -> Result<(), AppError> {
+    let now = conn.now()?;
+    lock_order(conn, operation)?;
+    let profile = profiles::get(conn, operation.profile_id)?;
+    let profile = observations::learn(conn, depot, profile, seen, now)?;
+    let change = OperationChange {
+        problem: Some(problem(refusal)?),
+        ..OperationChange::to(step(operation, OperationStep::Refuse)?)
+    };
+    let code = Some(refusal.code.clone());
+    change_operation(conn, depot, operation, token, &change, &profile.iccid, code, now)?;
+    end_refused(conn, depot, operation, &profile, refusal, Proof::SurelyNothing, now)
 }
 
 /// Refuses an operation by a person's word, in the caller's transaction. That is no proof: its profile is set aside.
 ///
 /// # Errors
 /// When the store refuses.
-pub(super) fn refuse(
+pub(crate) fn refuse(
     conn: &mut Conn<'_>,
     depot: &Depot,
     operation: &Operation,

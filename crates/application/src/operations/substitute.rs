@@ -20,6 +20,7 @@ use simdepot_persistence::orders::Order;
 use simdepot_persistence::pools::{self, Pool};
 use simdepot_persistence::profiles::{self, Profile};
 use simdepot_persistence::{Conn, events, orders};
+use uuid::Uuid;
 
 use super::cancel::being_cancelled;
 use super::outcome::{Proof, give_back};
@@ -27,12 +28,12 @@ use super::writes::{change_bundle, change_operation, problem, roll_up_order, sig
 use crate::depot::Depot;
 use crate::error::AppError;
 use crate::observations::{self, Sightings};
-use crate::orders::BundleOnProfile;
+use crate::orders::{Goods, OnProfile};
 use crate::stock_watch;
 
 /// What becomes of a profile that leaves its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Leaves {
+pub(crate) enum Leaves {
     /// It is not to be sold as it is.
     SetAside(QuarantineReason),
     /// Nothing speaks against it yet but the carrier's refusal, which may not be its fault.
@@ -40,6 +41,12 @@ enum Leaves {
 }
 
 impl Leaves {
+    /// Counts a substitution, once it is written.
+    pub(crate) fn count(self) {
+        let reason = self.reason().to_string();
+        metrics::counter!("simdepot_substitutions_total", "reason" => reason).increment(1);
+    }
+
     fn reason(self) -> QuarantineReason {
         match self {
             Self::SetAside(reason) => reason,
@@ -96,61 +103,88 @@ async fn substitute(
     refusal: Refusal,
 ) -> Result<(), AppError> {
     let (work, operation) = (depot.clone(), lease.operation.clone());
-    let reason = leaves.reason().to_string();
-    metrics::counter!("simdepot_substitutions_total", "reason" => reason).increment(1);
-    depot.write_again(move |conn| swap(conn, &work, &lease, leaves, &seen, &refusal)).await?;
-    depot.signals.work.notify_one();
+    leaves.count();
+    depot
+        .write_again(move |conn| {
+            let (operation, token) = (&lease.operation, Some(lease.token));
+            let leaving = Leaving { operation, token, leaves, seen: &seen, refusal: &refusal };
+            leaving.substitute(conn, &work)
+        })
+        .await?;
+    depot.signals.sold();
     signal(depot, &operation);
     Ok(())
 }
 
-fn swap(
-    conn: &mut Conn<'_>,
-    depot: &Depot,
-    lease: &Lease,
-    leaves: Leaves,
-    seen: &Sightings,
-    refusal: &Refusal,
-) -> Result<(), AppError> {
-    let now = conn.now()?;
-    let operation = &lease.operation;
-    let cancelled = being_cancelled(conn, operation)?;
-    let profile = profiles::get(conn, operation.profile_id)?;
-    let profile = observations::learn(conn, depot, profile, seen, now)?;
-    let why = problem(refusal)?;
-    let change = OperationChange {
-        problem: Some(why.clone()),
-        ..OperationChange::to(step(operation, OperationStep::Refuse)?)
-    };
-    let code = Some(refusal.code.clone());
-    // The lease is the first to be asked: whoever lost it finds the place ended, and that is a race, not an error.
-    change_operation(conn, depot, operation, Some(lease.token), &change, &profile.iccid, code, now)?;
-    let allocation =
-        allocations::live_of(conn, profile.id)?.ok_or(AppError::NotFound { what: "allocation" })?;
-    let refused = BundleChange { status: Some(BundleStatus::Refused), ..BundleChange::default() };
-    change_bundle(conn, depot, operation, &refused, &profile.iccid, now)?;
-    if let Leaves::SetAside(reason) = leaves {
-        move_aside(conn, depot, &profile, reason, &allocation, now)?;
-    }
+/// A profile about to leave its place in an order.
+pub(crate) struct Leaving<'a> {
+    /// Its refused operation.
+    pub(crate) operation: &'a Operation,
+    /// The lease that it is under, if any.
+    pub(crate) token: Option<Uuid>,
+    /// What becomes of it.
+    pub(crate) leaves: Leaves,
+    /// What was read of it.
+    pub(crate) seen: &'a Sightings,
+    /// Why.
+    pub(crate) refusal: &'a Refusal,
+}
 
-    // Whether another profile takes the place decides how the old one is remembered.
-    let tried = tried(conn, &allocation)?;
-    let product = operation.request.places();
-    let place = Place { allocation: &allocation, pool_id: profile.pool_id, product };
-    // An order that is being taken back needs no other profile.
-    let by = if u32::try_from(tried.len()).is_ok_and(|tried| tried < MAX_SUBSTITUTIONS) && !cancelled {
-        place.refill(conn, depot, &tried, now)?.taken()
-    } else {
-        None
-    };
-    let outcome = if by.is_some() { ProfileOutcome::Substituted } else { ProfileOutcome::Failed };
-    allocations::end(conn, allocation.id, outcome, now)?;
-    // Only now, so that the place is not filled with the same profile again.
-    if leaves == Leaves::BackOnSale {
-        give_back(conn, depot, &profile, operation, Proof::SurelyNothing, now)?;
+impl Leaving<'_> {
+    /// Refuses the operation and puts another profile in the place, in the caller's transaction; when none is left, or
+    /// this was the last try, that place of the order fails.
+    ///
+    /// # Errors
+    /// When the store refuses; a race when the operation changed in between.
+    pub(crate) fn substitute(&self, conn: &mut Conn<'_>, depot: &Depot) -> Result<(), AppError> {
+        let Leaving { operation, token, leaves, seen, refusal } = *self;
+        let now = conn.now()?;
+        let cancelled = being_cancelled(conn, operation)?;
+        let profile = profiles::get(conn, operation.profile_id)?;
+        let profile = observations::learn(conn, depot, profile, seen, now)?;
+        let why = problem(refusal)?;
+        let change = OperationChange {
+            problem: Some(why.clone()),
+            ..OperationChange::to(step(operation, OperationStep::Refuse)?)
+        };
+        let code = Some(refusal.code.clone());
+        // The lease is the first to be asked: whoever lost it finds the place ended, and that is a race, not an error.
+        change_operation(conn, depot, operation, token, &change, &profile.iccid, code, now)?;
+        let allocation =
+            allocations::live_of(conn, profile.id)?.ok_or(AppError::NotFound { what: "allocation" })?;
+        let refused = BundleChange { status: Some(BundleStatus::Refused), ..BundleChange::default() };
+        change_bundle(conn, depot, operation, &refused, &profile.iccid, now)?;
+        if let Leaves::SetAside(reason) = leaves {
+            move_aside(conn, depot, &profile, reason, &allocation, now)?;
+        }
+
+        // Whether another profile takes the place decides how the old one is remembered.
+        let tried = tried(conn, &allocation)?;
+        let goods = Goods::of_operation(&operation.request);
+        let place = Place { allocation: &allocation, pool_id: profile.pool_id, goods };
+        // An order that is being taken back needs no other profile.
+        let by = if u32::try_from(tried.len()).is_ok_and(|tried| tried < MAX_SUBSTITUTIONS) && !cancelled {
+            place.refill(conn, depot, &tried, now)?.taken()
+        } else {
+            None
+        };
+        let outcome = if by.is_some() { ProfileOutcome::Substituted } else { ProfileOutcome::Failed };
+        allocations::end(conn, allocation.id, outcome, now)?;
+        // Only now, so that the place is not filled with the same profile again.
+        if leaves == Leaves::BackOnSale {
+            give_back(conn, depot, &profile, operation, Proof::SurelyNothing, now)?;
+        }
+        record_substitution(
+            conn,
+            depot,
+            &allocation,
+            profile.iccid.clone(),
+            by.clone(),
+            leaves.reason(),
+            now,
+        )?;
+        roll_up_order(conn, depot, operation, by.is_none().then_some(why), now)
     }
-    record_substitution(conn, depot, &allocation, profile.iccid.clone(), by.clone(), leaves.reason(), now)?;
-    roll_up_order(conn, depot, operation, by.is_none().then_some(why), now)
 }
 
 /// Sets the profiles aside that the carrier refused in the place of an operation that is done now: it took another one
@@ -158,7 +192,7 @@ fn swap(
 ///
 /// # Errors
 /// When the store refuses; a race when one was moved in between.
-pub(super) fn set_refused_aside(
+pub(crate) fn set_refused_aside(
     conn: &mut Conn<'_>,
     depot: &Depot,
     done: &Operation,
@@ -260,8 +294,8 @@ pub(crate) struct Place<'a> {
     pub(crate) allocation: &'a Allocation,
     /// The pool to take from.
     pub(crate) pool_id: i64,
-    /// What is to be placed on it; a profile without product is handed over at once.
-    pub(crate) product: Option<&'a str>,
+    /// What is sold on it.
+    pub(crate) goods: Goods,
 }
 
 /// Whether another profile was found.
@@ -328,10 +362,7 @@ impl Place<'_> {
             profile: claimed.clone(),
             line_no: self.allocation.line_no,
             position: self.allocation.position,
-            outcome: match self.product {
-                Some(_) => ProfileOutcome::Pending,
-                None => ProfileOutcome::Fulfilled,
-            },
+            outcome: self.goods.outcome(),
         };
         let rows = allocations::allocate(conn, order.id, &[new], false, now)?;
         let allocation_id = rows.first().copied().ok_or(AppError::NotFound { what: "allocation" })?;
@@ -339,11 +370,10 @@ impl Place<'_> {
         let moved =
             Fact::StockMoved { from, to, order: Some(order.id), hold: None, quarantine: None, reason: None };
         let mut facts = vec![depot.event(now, Subject::Profile(iccid.clone()), claimed.version + 1, moved)];
-        if let Some(product) = self.product {
-            let made = BundleOnProfile { order, pool, product, profile_id: claimed.id, allocation_id }
-                .make(depot, now);
+        let place = OnProfile { order, pool, profile_id: claimed.id, allocation_id };
+        if let Some(made) = place.make(&self.goods, depot, now) {
             facts.extend(made.events(depot, &iccid, now));
-            bundles::insert_many(conn, &[made.bundle])?;
+            bundles::insert_many(conn, &made.bundle.into_iter().collect::<Vec<_>>())?;
             // Due by the clock that the workers go by.
             let due = conn.now()?;
             operations::insert_many(conn, &[made.operation], due)?;

@@ -43,7 +43,7 @@ pub(crate) fn problem(refusal: &Refusal) -> Result<Json, AppError> {
 }
 
 /// Locks the order before anything of it changes: of two profiles that end at once the second sees the first.
-pub(super) fn lock_order(conn: &mut Conn<'_>, operation: &Operation) -> Result<(), AppError> {
+pub(crate) fn lock_order(conn: &mut Conn<'_>, operation: &Operation) -> Result<(), AppError> {
     if let Some(order) = operation.order {
         orders::lock(conn, order)?;
     }
@@ -97,7 +97,7 @@ pub(crate) fn change_bundle(
     Ok(())
 }
 
-pub(super) fn roll_up_order(
+pub(crate) fn roll_up_order(
     conn: &mut Conn<'_>,
     depot: &Depot,
     operation: &Operation,
@@ -111,7 +111,7 @@ pub(super) fn roll_up_order(
 }
 
 /// Wakes whoever waits for the order or the top-up.
-pub(super) fn signal(depot: &Depot, operation: &Operation) {
+pub(crate) fn signal(depot: &Depot, operation: &Operation) {
     if let Some(order) = operation.order {
         depot.signals.changed(order.0);
     }

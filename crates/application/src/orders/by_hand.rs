@@ -14,6 +14,7 @@ use simdepot_persistence::allocations::{self, Allocation};
 use simdepot_persistence::orders::{self, Order};
 use simdepot_persistence::{Conn, events, pools, profiles};
 
+use super::goods::Goods;
 use super::read::{OrderView, view};
 use super::roll_up::roll_up;
 use crate::caller::Caller;
@@ -76,7 +77,7 @@ pub async fn decide_by_hand(
         let outcome = verdict.name();
         tracing::info!(order = %id, outcome, "a person decided about an order that had failed in part");
         metrics::counter!("simdepot_order_resolutions_total", "outcome" => outcome).increment(1);
-        depot.signals.work.notify_one();
+        depot.signals.sold();
         depot.signals.changed(id.0);
     }
     let order = depot.store.read(move |conn| {
@@ -160,7 +161,8 @@ fn refill(
     for allocation in failed {
         let line = lines.iter().find(|line| line.line_no == allocation.line_no);
         let line = line.ok_or(AppError::NotFound { what: "order line" })?;
-        let place = Place { allocation, pool_id: line.pool_id, product: line.product.as_deref() };
+        let goods = Goods::of_place(conn, allocation)?;
+        let place = Place { allocation, pool_id: line.pool_id, goods };
         demand.entry(line.pool_id).or_default().push(place);
     }
     for (pool_id, places) in demand {

@@ -2,14 +2,14 @@
 
 mod by_hand;
 mod convert;
-mod made_bundle;
+mod goods;
 mod place;
 mod read;
 mod roll_up;
 mod take;
 
 pub use by_hand::{OrderDecided, OrderVerdict, decide_by_hand};
-pub(crate) use made_bundle::BundleOnProfile;
+pub(crate) use goods::{Goods, OnProfile};
 pub use place::{PlaceOrder, Placed, PlacedAs, place};
 pub use read::{ListOrders, OrderBundle, OrderLineView, OrderProfile, OrderView, get, get_settled, list};
 pub(crate) use read::{order_bundle, own, read};

@@ -78,7 +78,7 @@ pub async fn place(
     if from_hold && placed_as == PlacedAs::Created {
         crate::holds::count_converted();
     }
-    depot.signals.work.notify_one();
+    depot.signals.sold();
     settle(depot, id, wait).await?;
     let order =
         if reveal { read_and_reveal(depot, caller, id).await? } else { read(depot, caller, id).await? };
@@ -131,8 +131,8 @@ async fn check(depot: &Depot, caller: &Caller, request: &PlaceOrder) -> Result<(
         if line.quantity == 0 {
             errors.push(FieldError::new(at("quantity"), "range", "must be at least 1"));
         }
-        if line.carrier_parameters.is_some() {
-            let message = "this carrier takes no parameters with an order";
+        if line.carrier_parameters.is_some() && pool.settings.activation.is_none() {
+            let message = "this pool has no activation, so the carrier takes no parameters with an order";
             errors.push(FieldError::new(at("carrier_parameters"), "unsupported", message));
         }
         if let Some(product) = &line.product

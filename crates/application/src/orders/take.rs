@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use simdepot_domain::channel::PoolName;
 use simdepot_domain::event::{Event, Fact, Subject};
 use simdepot_domain::id::{HoldId, OrderId};
-use simdepot_domain::order::{OrderLine, OrderStatus, ProfileOutcome};
+use simdepot_domain::order::{OrderLine, OrderStatus};
 use simdepot_domain::stock::StockStatus;
 use simdepot_persistence::allocations::{self, Claimed, NewAllocation};
 use simdepot_persistence::bundles;
@@ -17,7 +17,7 @@ use simdepot_persistence::pools::Pool;
 use simdepot_persistence::{Conn, events};
 
 use super::convert::Conversion;
-use super::made_bundle::BundleOnProfile;
+use super::goods::{Goods, OnProfile};
 use super::place::{PlaceOrder, PlacedAs};
 use crate::caller::Caller;
 use crate::depot::Depot;
@@ -44,39 +44,41 @@ pub(super) struct Taking<'a> {
 impl<'a> Taking<'a> {
     pub(super) fn new(depot: &'a Depot, caller: &'a Caller, request: &'a PlaceOrder) -> Self {
         let now = depot.now();
-        let waits = request.lines.iter().any(|line| line.product.is_some());
         let order = Order {
             id: OrderId::generate(depot.ids.as_ref()),
             channel: caller.channel.clone(),
             reference: request.reference.clone(),
             request_hash: request_hash(&request.lines, request.hold),
-            status: if waits { OrderStatus::InProgress } else { OrderStatus::Fulfilled },
+            status: OrderStatus::Fulfilled,
             reveal: request.reveal,
             problem: None,
             cancelling_since: None,
             accepted_at: None,
-            version: if waits { 1 } else { 2 },
+            version: 2,
             created_at: now,
             updated_at: now,
         };
         Self { depot, caller, request, order, now }
     }
 
-    pub(super) fn run(self, conn: &mut Conn<'_>) -> Result<(OrderId, PlacedAs), AppError> {
+    pub(super) fn run(mut self, conn: &mut Conn<'_>) -> Result<(OrderId, PlacedAs), AppError> {
         let pools = self.pools(conn)?;
         let lines = self.lines(&pools)?;
+        if self.waits(&pools) {
+            (self.order.status, self.order.version) = (OrderStatus::InProgress, 1);
+        }
         // First the reference, then the profiles: a repeat waits here for the first one and takes nothing.
         if !orders::insert(conn, &self.order, &lines)? {
             return self.repeat(conn);
         }
+        let goods = self.goods(&pools)?;
         let mut stock = self.claim(conn, &pools)?;
         let (mut allocated, mut facts) = (Vec::new(), self.order_events());
-        for line in &lines {
+        for (line, goods) in lines.iter().zip(&goods) {
             let taken = stock.entry(line.pool_id).or_default();
             for (position, _) in (0..line.quantity).enumerate() {
                 let profile = taken.pop_front().ok_or_else(short_claim)?;
-                let outcome =
-                    if line.product.is_some() { ProfileOutcome::Pending } else { ProfileOutcome::Fulfilled };
+                let outcome = goods.outcome();
                 let position = i32::try_from(position).unwrap_or(i32::MAX);
                 allocated.push(NewAllocation { profile, line_no: line.line_no, position, outcome });
             }
@@ -86,7 +88,8 @@ impl<'a> Taking<'a> {
         for allocation in &allocated {
             facts.extend(self.profile_events(&allocation.profile, revealed));
         }
-        self.order_bundles(conn, &pools, &lines, &allocated, &rows, &mut facts)?;
+        let places = Places { pools: &pools, lines: &lines, goods: &goods };
+        self.order_goods(conn, &places, allocated.iter().zip(rows), &mut facts)?;
         events::append(conn, &facts)?;
         Ok((self.order.id, PlacedAs::Created))
     }
@@ -132,6 +135,21 @@ impl<'a> Taking<'a> {
                 })
             })
             .collect()
+    }
+
+    /// Whether anything is to be done at a carrier.
+    fn waits(&self, pools: &BTreeMap<PoolName, Pool>) -> bool {
+        let activates = |pool| pools.get(pool).is_some_and(|pool: &Pool| pool.settings.activation.is_some());
+        self.request.lines.iter().any(|line| line.product.is_some() || activates(&line.pool))
+    }
+
+    /// What is sold on each line.
+    fn goods(&self, pools: &BTreeMap<PoolName, Pool>) -> Result<Vec<Goods>, AppError> {
+        let of_line = |(line_no, line): (usize, &OrderLine)| {
+            let pool = pools.get(&line.pool).ok_or(AppError::NotFound { what: "pool" })?;
+            Goods::of_line(self.depot, &self.order, pool, (line_no, line))
+        };
+        self.request.lines.iter().enumerate().map(of_line).collect()
     }
 
     /// Claims what all lines need, pool by pool in ascending order, so that no two orders wait for each other.
@@ -189,30 +207,21 @@ impl<'a> Taking<'a> {
         facts
     }
 
-    fn order_bundles(
+    fn order_goods<'p>(
         &self,
         conn: &mut Conn<'_>,
-        pools: &BTreeMap<PoolName, Pool>,
-        lines: &[Line],
-        allocated: &[NewAllocation],
-        rows: &[i64],
+        places: &Places<'_>,
+        allocated: impl Iterator<Item = (&'p NewAllocation, i64)>,
         facts: &mut Vec<Event>,
     ) -> Result<(), AppError> {
         let (mut new_bundles, mut new_operations) = (Vec::new(), Vec::new());
-        for (allocation, row) in allocated.iter().zip(rows) {
-            let Some(line) = lines.iter().find(|line| line.line_no == allocation.line_no) else { continue };
-            let Some(product) = &line.product else { continue };
-            let Some(pool) = pools.values().find(|pool| pool.id == line.pool_id) else { continue };
-            let made = BundleOnProfile {
-                order: &self.order,
-                pool,
-                product,
-                profile_id: allocation.profile.id,
-                allocation_id: *row,
-            }
-            .make(self.depot, self.now);
+        for (allocation, allocation_id) in allocated {
+            let Some((pool, goods)) = places.of_line(allocation.line_no) else { continue };
+            let profile_id = allocation.profile.id;
+            let place = OnProfile { order: &self.order, pool, profile_id, allocation_id };
+            let Some(made) = place.make(goods, self.depot, self.now) else { continue };
             facts.extend(made.events(self.depot, &allocation.profile.iccid, self.now));
-            new_bundles.push(made.bundle);
+            new_bundles.extend(made.bundle);
             new_operations.push(made.operation);
         }
         if new_operations.is_empty() {
@@ -223,6 +232,21 @@ impl<'a> Taking<'a> {
         let due = conn.now()?;
         operations::insert_many(conn, &new_operations, due)?;
         Ok(())
+    }
+}
+
+/// The lines of an order, with what is sold on them and out of which pools.
+struct Places<'a> {
+    pools: &'a BTreeMap<PoolName, Pool>,
+    lines: &'a [Line],
+    goods: &'a [Goods],
+}
+
+impl Places<'_> {
+    fn of_line(&self, line_no: i32) -> Option<(&Pool, &Goods)> {
+        let (line, goods) = self.lines.iter().zip(self.goods).find(|(line, _)| line.line_no == line_no)?;
+        let pool = self.pools.values().find(|pool| pool.id == line.pool_id)?;
+        Some((pool, goods))
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use simdepot_domain::carrier::{FleetPage, LineReading, ReadError};
+use simdepot_domain::carrier::{Capability, FleetPage, LineReading, ReadError};
 use simdepot_domain::channel::AccountName;
 use simdepot_domain::iccid::Iccid;
 use simdepot_domain::id::ReconciliationId;
@@ -50,6 +50,9 @@ pub(super) async fn step(
         return Ok(Progress::to(Cursor::Profiles { after: 0 }, counts));
     };
     let next_account = Cursor::Fleet { account: account + 1, page: 1, tries: 0 };
+    if !at_work.has(Capability::Fleet) {
+        return Ok(Progress::to(next_account, counts));
+    }
     let read = match at_work.carrier.fleet(page).await {
         Ok(read) => read,
         Err(ReadError::Denied { code }) if page == 1 => {

@@ -1,7 +1,9 @@
 //! What a carrier says of one profile. A read that fails or is denied is "not known", and nothing follows from it.
 
 use chrono::{DateTime, Utc};
-use simdepot_domain::carrier::{BundleReading, Carrier, EsimReading, LineReading, ReadError};
+use simdepot_domain::carrier::{
+    BundleReading, Capability, Carrier, EsimReading, LineReading, ReadError, UNSUPPORTED,
+};
 use simdepot_persistence::profiles::Profile;
 
 /// What the carrier said; `None` is not known.
@@ -18,13 +20,19 @@ pub(super) struct Readings {
 /// Reads what the carrier says of a profile.
 pub(super) async fn read(carrier: &dyn Carrier, profile: &Profile, asked_at: DateTime<Utc>) -> Readings {
     let key = profile.line_key();
-    let (line, esim) = tokio::join!(carrier.line(&key), carrier.esim(&profile.iccid));
+    let has = |capability| carrier.capabilities().contains(&capability);
+    // What the carrier does not have at all is not known, and nobody is asked for it.
+    let lacking = || ReadError::Denied { code: UNSUPPORTED.to_owned() };
+    let esim = async {
+        if has(Capability::EsimStatus) { carrier.esim(&profile.iccid).await } else { Err(lacking()) }
+    };
+    let (line, esim) = tokio::join!(carrier.line(&key), esim);
     let mut readings = Readings { asked_at, ..Readings::default() };
     let mut denied = 0;
     readings.line = known(profile, "line", line, &mut readings.failed, &mut denied);
     readings.esim = known(profile, "eSIM", esim, &mut readings.failed, &mut denied);
     let in_line = readings.line.iter().flatten().find_map(|line| line.msisdn.as_ref());
-    if let Some(msisdn) = in_line.or(profile.msisdn.as_ref()) {
+    if let Some(msisdn) = in_line.or(profile.msisdn.as_ref()).filter(|_| has(Capability::Products)) {
         let listed = carrier.bundles(msisdn).await;
         // Of a line that the carrier does not know nothing is known.
         readings.bundles = known(profile, "bundles", listed, &mut readings.failed, &mut denied).flatten();
@@ -44,6 +52,7 @@ fn known<T>(
 ) -> Option<T> {
     match read {
         Ok(read) => Some(read),
+        Err(ReadError::Denied { code }) if code == UNSUPPORTED => None,
         Err(error) => {
             tracing::info!(iccid = %profile.iccid, what, %error, "not known to a comparison");
             match error {

@@ -9,11 +9,11 @@ use simdepot_domain::country::alpha3_of_alpha2;
 use simdepot_domain::iccid::Iccid;
 use simdepot_domain::line::{Contact, LineAction, LineCommand, LineSetup};
 
-use super::fields::Fields;
 use super::problem::{self, Problem};
 use super::{Answer, Call, Request, transaction};
 use crate::paths::{Endpoint, PathName};
 use crate::settings::{LineSettings, Verdict};
+use simdepot_carrier_http::Fields;
 
 /// The command as a request, and where it goes.
 ///
@@ -25,13 +25,8 @@ pub(crate) fn request<'a>(
 ) -> Result<(Request, &'a Endpoint), Refusal> {
     let unsupported = || Refusal { code: UNSUPPORTED.to_owned(), detail: None, concerns: Concern::Account };
     let endpoint = settings.paths.of(path_of(order.command.action())).ok_or_else(unsupported)?;
-    let request = Request {
-        call: Call::LineCommand,
-        method: endpoint.method,
-        path: endpoint.path(order.iccid.as_str()),
-        query: Vec::new(),
-        body: Some(Value::Object(body_of(order, settings)?)),
-    };
+    let request = Request::new(Call::LineCommand, endpoint.method(), endpoint.path(order.iccid.as_str()))
+        .body(Value::Object(body_of(order, settings)?));
     Ok((request, endpoint))
 }
 

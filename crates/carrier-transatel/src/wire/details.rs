@@ -5,8 +5,8 @@ use serde_json::Value;
 use simdepot_domain::line::{LineDetails, LineOption, SuspendedBy};
 use simdepot_domain::sim::SimStatus;
 
-use super::fields::{Fields, usable};
 use super::lenient;
+use simdepot_carrier_http::{Fields, usable};
 
 const SUSPENDED_BY: [&str; 5] =
     ["suspendedBy", "suspensionOrigin", "suspensionSource", "suspensionType", "suspensionReason"];

@@ -16,9 +16,9 @@ use simdepot_domain::iccid::Iccid;
 use simdepot_domain::msisdn::Msisdn;
 
 use super::catalogue::Definition;
-use super::fields::{Fields, usable};
 use super::lenient::{self, plausible};
 use crate::settings::LineSettings;
+use simdepot_carrier_http::{Fields, usable};
 
 mod line;
 

@@ -68,7 +68,7 @@ pub(crate) fn change_request(
 }
 
 fn post(call: Call, body: Value) -> Request {
-    Request { call, method: Method::Post, path: PATH.into(), query: Vec::new(), body: Some(body) }
+    Request::new(call, Method::Post, PATH).body(body)
 }
 
 #[derive(Deserialize)]

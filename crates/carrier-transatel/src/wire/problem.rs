@@ -5,14 +5,11 @@
 //! the service was not asked, so nothing was done and nothing was decided. It is tried again later.
 
 use serde::Deserialize;
+use simdepot_carrier_http::text::{code_of, printable};
 use simdepot_domain::carrier::{Answered, Concern, Lost, ReadError, Refusal, Unavailable};
 
 use super::{Answer, lenient, unreadable};
 
-/// Longest text of the carrier that is kept, in characters.
-const MAX_DETAIL: usize = 500;
-/// Longest title that is taken for a code, in characters.
-const MAX_CODE: usize = 100;
 /// Titles that say no more than their status does: the gateway's own, and the names of the statuses.
 const GATEWAY_TITLES: [&str; 5] =
     ["FORBIDDEN", "NOT_FOUND", "METHOD_NOT_ALLOWED", "NOT_ACCEPTABLE", "UNSUPPORTED_MEDIA_TYPE"];
@@ -184,21 +181,6 @@ pub(crate) fn write_error<T>(answer: &Answer) -> Answered<T> {
         }),
         _ => lost(),
     }
-}
-
-/// A title as a code: `Missing configuration` is written `MISSING_CONFIGURATION`.
-fn code_of(title: &str) -> Option<String> {
-    let code: String = title
-        .trim()
-        .chars()
-        .map(|c| if matches!(c, ' ' | '-') { '_' } else { c.to_ascii_uppercase() })
-        .collect();
-    let plain = code.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    (plain && (1..=MAX_CODE).contains(&code.len())).then_some(code)
-}
-
-fn printable(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(MAX_DETAIL).collect()
 }
 
 #[cfg(test)]

@@ -4,13 +4,7 @@ use super::{Answer, Call, Method, Request};
 
 /// Asks for the rights on the path of `request`.
 pub(crate) fn request(path: &str) -> Request {
-    Request {
-        call: Call::Rights,
-        method: Method::Options,
-        path: path.to_owned(),
-        query: Vec::new(),
-        body: None,
-    }
+    Request::new(Call::Rights, Method::Options, path)
 }
 
 /// Whether `method` is allowed; `None` when the answer is not the documented 204 with `Allow`.

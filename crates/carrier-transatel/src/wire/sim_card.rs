@@ -7,10 +7,10 @@ use simdepot_domain::iccid::Iccid;
 use simdepot_domain::msisdn::Msisdn;
 use simdepot_domain::secret::Secret;
 
-use super::fields::Fields;
 use super::problem::{self, Problem};
 use super::{Answer, Call, Request, esim, unreadable};
 use crate::paths::Endpoint;
+use simdepot_carrier_http::Fields;
 
 /// Titles that say that there is no such SIM.
 const UNKNOWN: [&str; 4] =

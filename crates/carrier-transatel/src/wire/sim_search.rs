@@ -7,9 +7,9 @@ use simdepot_domain::carrier::{FleetPage, LineReading, ReadError};
 use simdepot_domain::iccid::Iccid;
 use simdepot_domain::observation::Source;
 
-use super::fields::Fields;
 use super::subscriber::{self, Line};
 use super::{Answer, Call, Request, lenient, problem, unreadable};
+use simdepot_carrier_http::Fields;
 
 /// Where the search is.
 pub(crate) const PATH: &str = "/sim-search/api/sim/search";
@@ -109,7 +109,7 @@ mod tests {
     fn asks_for_one_sim() {
         insta::assert_debug_snapshot!(request(&iccid()), @r#"
         Request {
-            call: SimSearch,
+            call: "sim_search",
             method: Get,
             path: "/sim-search/api/sim/search",
             query: [
@@ -127,6 +127,7 @@ mod tests {
                 ),
             ],
             body: None,
+            ..
         }
         "#);
     }

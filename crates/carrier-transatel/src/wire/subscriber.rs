@@ -8,9 +8,9 @@ use simdepot_domain::line::LineDetails;
 use simdepot_domain::msisdn::Msisdn;
 use simdepot_domain::sim::SimStatus;
 
-use super::fields::Fields;
 use super::problem::{self, Problem};
 use super::{Answer, Call, Request, details, esim, unreadable};
+use simdepot_carrier_http::Fields;
 
 /// Path of one line.
 pub(crate) fn path(sim_serial: &str) -> String {

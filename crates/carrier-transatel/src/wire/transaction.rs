@@ -5,11 +5,11 @@
 
 use simdepot_domain::carrier::{ReadError, Refusal, TransactionReading};
 
-use super::fields::Fields;
 use super::problem::{self, Problem};
 use super::{Answer, Call, Request, unreadable};
 use crate::paths::Endpoint;
 use crate::settings::{LineSettings, Verdict};
+use simdepot_carrier_http::Fields;
 
 const STATUS: [&str; 2] = ["transactionStatus", "status"];
 const CODE: [&str; 3] = ["errorCode", "title", "code"];

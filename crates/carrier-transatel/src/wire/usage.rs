@@ -8,10 +8,10 @@ use simdepot_domain::carrier::{ReadError, UsageInterval, UsageQuery, UsageReadin
 use simdepot_domain::country::{CountryCode, alpha2_of_alpha3};
 use simdepot_domain::iccid::Iccid;
 
-use super::fields::Fields;
 use super::lenient::{self, Amount};
 use super::{Answer, Call, Request, problem, unreadable};
 use crate::paths::Endpoint;
+use simdepot_carrier_http::Fields;
 
 /// Where a reply may keep its list.
 const LISTS: [&str; 8] = ["usages", "usage", "networkUsages", "records", "cdrs", "items", "content", "data"];

@@ -15,15 +15,15 @@ pub struct ParameterProblem {
     /// Where, as a JSON pointer below the document; empty for all of it.
     pub pointer: String,
     /// Stable code.
-    pub code: String,
+    pub code: &'static str,
     /// What to do about it, without the value.
     pub message: String,
 }
 
 impl ParameterProblem {
     /// A problem at one place.
-    pub fn at(pointer: &str, code: &str, message: impl Into<String>) -> Self {
-        Self { pointer: pointer.to_owned(), code: code.to_owned(), message: message.into() }
+    pub fn at(pointer: &str, code: &'static str, message: impl Into<String>) -> Self {
+        Self { pointer: pointer.to_owned(), code, message: message.into() }
     }
 
     /// The carrier activates nothing.

@@ -18,6 +18,16 @@ pub enum DeviceQuery {
     Tac(Tac),
 }
 
+impl DeviceQuery {
+    /// The model's code.
+    pub fn tac(&self) -> Tac {
+        match self {
+            Self::Imei(imei) => Tac::of(imei),
+            Self::Tac(tac) => tac.clone(),
+        }
+    }
+}
+
 /// What a carrier says of a model of devices. What no document describes is kept as it came.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DeviceModelReading {

@@ -32,7 +32,8 @@ struct IdRow {
     id: Uid,
 }
 
-/// Leases the next pending commands of an account that are due, the oldest first.
+/// Leases the next pending commands of an account that are due, the oldest first: before all others those that an order
+/// waits for, so that a job over many lines keeps no customer waiting.
 ///
 /// # Errors
 /// When the database cannot be asked.
@@ -43,16 +44,25 @@ pub fn lease_pending(
     now: DateTime<Utc>,
     limit: i64,
 ) -> Result<BatchLease> {
-    let sql = format!(
-        "SELECT id FROM operations WHERE status = 'pending' AND lane = 'line' AND carrier_account = $1 \
-         AND run_at <= $2 AND (lease_until IS NULL OR lease_until <= $2) ORDER BY run_at, id LIMIT $3{}",
-        Lock::Skip.clause(conn.db)
-    );
-    let found: Vec<IdRow> = diesel::sql_query(sql)
-        .bind::<Text, _>(account.as_str())
-        .bind::<Moment, _>(At(now))
-        .bind::<BigInt, _>(limit)
-        .load(conn.db)?;
+    let mut found: Vec<IdRow> = Vec::new();
+    for waited_for in ["order_id IS NOT NULL", "order_id IS NULL"] {
+        let left = limit - i64::try_from(found.len()).unwrap_or(limit);
+        if left <= 0 {
+            break;
+        }
+        let sql = format!(
+            "SELECT id FROM operations WHERE status = 'pending' AND lane = 'line' AND carrier_account = $1 \
+             AND run_at <= $2 AND {waited_for} AND (lease_until IS NULL OR lease_until <= $2) \
+             ORDER BY run_at, id LIMIT $3{}",
+            Lock::Skip.clause(conn.db)
+        );
+        let some: Vec<IdRow> = diesel::sql_query(sql)
+            .bind::<Text, _>(account.as_str())
+            .bind::<Moment, _>(At(now))
+            .bind::<BigInt, _>(left)
+            .load(conn.db)?;
+        found.extend(some);
+    }
     take(conn, found, token, until)
 }
 

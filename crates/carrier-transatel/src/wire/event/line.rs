@@ -4,9 +4,9 @@
 use simdepot_domain::carrier_event::{LineChange, LineNews};
 use simdepot_domain::sim::SimStatus;
 
-use super::super::fields::Fields;
 use super::super::{details, lenient, transaction};
 use crate::settings::{LineSettings, Verdict};
+use simdepot_carrier_http::Fields;
 
 /// What follows the name of a state that was entered.
 const ENTERED: [&str; 10] =

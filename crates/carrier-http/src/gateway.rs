@@ -12,21 +12,25 @@ use simdepot_domain::clock::Clock;
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
-use crate::account::{ConfigError, TransatelAccount};
+use crate::access::{Access, ConfigError, TokenPlace};
+use crate::answer::Answer;
 use crate::breaker::{Breaker, Health, Permit};
 use crate::exchange::{Exchange, ExchangeRequest};
+use crate::failure::Failure;
 use crate::limiter::Limiter;
+use crate::request::Request;
 use crate::token::{self, Token, TokenCache};
 use crate::transfer;
-use crate::wire::problem::Problem;
-use crate::wire::{Answer, Call, Failure, Request};
 
 /// A request needs at least this fraction of the time-out to be worth sending.
 const LEAST_SHARE: u32 = 4;
+/// What a request for a token is called in metrics.
+const TOKEN: &str = "token";
 
 /// The way to one account's APIs.
-pub(crate) struct Gateway {
-    account: TransatelAccount,
+pub struct Gateway {
+    access: Access,
+    token_place: TokenPlace,
     exchange: Arc<dyn Exchange>,
     clock: Arc<dyn Clock>,
     tokens: TokenCache,
@@ -35,31 +39,40 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    pub(crate) fn new(
-        account: TransatelAccount,
+    /// Makes the way. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// A setting that cannot work.
+    pub fn new(
+        access: Access,
         clock: Arc<dyn Clock>,
         turns: Arc<dyn Turns>,
         exchange: Arc<dyn Exchange>,
     ) -> Result<Self, ConfigError> {
-        account.validate()?;
+        access.validate()?;
         Ok(Self {
-            limiter: Limiter::new(account.name()?, account.max_requests_per_second, turns),
+            token_place: access.token_place()?,
+            limiter: Limiter::new(access.name()?, access.max_requests_per_second, turns),
             tokens: TokenCache::default(),
             breaker: Mutex::default(),
-            account,
+            access,
             exchange,
             clock,
         })
     }
 
-    pub(crate) fn account(&self) -> &TransatelAccount {
-        &self.account
+    /// How long one call may take.
+    pub fn timeout(&self) -> Duration {
+        self.access.timeout
     }
 
     /// Sends `request` with a token and waits for the whole answer, whatever its status.
-    pub(crate) async fn call(&self, request: &Request) -> Result<Answer, Failure> {
+    ///
+    /// # Errors
+    /// [`Failure`] tells whether the request can have arrived.
+    pub async fn call(&self, request: &Request) -> Result<Answer, Failure> {
         let started = Instant::now();
-        let deadline = started + self.account.timeout;
+        let deadline = started + self.access.timeout;
         let result =
             self.guarded(self.authorized(request, deadline)).instrument(self.span(request.call)).await;
         self.measure(request.call, started.elapsed(), &result);
@@ -67,8 +80,11 @@ impl Gateway {
     }
 
     /// Makes sure that there is a token: a check of the credentials alone.
-    pub(crate) async fn check_credentials(&self) -> Result<(), Failure> {
-        let deadline = Instant::now() + self.account.timeout;
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn check_credentials(&self) -> Result<(), Failure> {
+        let deadline = Instant::now() + self.access.timeout;
         self.guarded(self.token(None, deadline)).await.map(drop)
     }
 
@@ -92,7 +108,7 @@ impl Gateway {
     async fn authorized(&self, request: &Request, deadline: Instant) -> Result<Answer, Failure> {
         let token = self.token(None, deadline).await?;
         let answer = self.send(request, &token, deadline).await?;
-        if answer.status != 401 || Problem::of(&answer).is("INSUFFICIENT_PERMISSION") {
+        if answer.status != 401 || (self.access.denies_for_good)(&answer) {
             return Ok(answer);
         }
         tracing::debug!("the access token was turned away");
@@ -106,10 +122,10 @@ impl Gateway {
 
     async fn fetch_token(&self, deadline: Instant) -> Result<token::Grant, Failure> {
         let started = Instant::now();
-        let request = ExchangeRequest::for_token(&self.account.client_id, &self.account.client_secret);
-        let span = self.span(Call::Token);
+        let span = self.span(TOKEN);
+        let request = ExchangeRequest::for_token(&self.access.token, &self.token_place);
         let result = self.exchange(request, deadline).instrument(span).await;
-        self.measure(Call::Token, started.elapsed(), &result);
+        self.measure(TOKEN, started.elapsed(), &result);
         // Losing a token does no harm: what needed it has not been sent.
         let not_sent = |lost: Lost| Failure::NotSent {
             why: Unavailable { reason: format!("no access token: {}", lost.reason), retry_after_ms: None },
@@ -129,12 +145,12 @@ impl Gateway {
     async fn exchange(&self, request: ExchangeRequest, deadline: Instant) -> Result<Answer, Failure> {
         let turn = self.limiter.turn(deadline).await;
         turn.map_err(|why| Failure::NotSent { why, carrier_down: false })?;
-        if deadline.saturating_duration_since(Instant::now()) < self.account.timeout / LEAST_SHARE {
+        if deadline.saturating_duration_since(Instant::now()) < self.access.timeout / LEAST_SHARE {
             return Err(Failure::waiting("too little of the time-out was left to send the request"));
         }
         let answer = timeout_at(deadline, self.exchange.run(request)).await;
         let answer = answer.unwrap_or_else(|_| Err(transfer::lost("no answer within the time-out")))?;
-        Ok(transfer::read(answer, self.clock.now()))
+        Ok(transfer::read(answer, self.access.request_id_header, self.clock.now()))
     }
 
     fn admit(&self) -> Result<Permit, Failure> {
@@ -151,16 +167,16 @@ impl Gateway {
     }
 
     fn show(&self, breaker: &Breaker) {
-        let account = self.account.account.clone();
+        let account = self.access.account.clone();
         metrics::gauge!("simdepot_carrier_breaker_state", "account" => account).set(breaker.level());
     }
 
-    fn span(&self, call: Call) -> tracing::Span {
+    fn span(&self, call: &'static str) -> tracing::Span {
         let empty = tracing::field::Empty;
-        tracing::debug_span!("carrier", account = %self.account.account, call = call.as_str(), status = empty, carrier_request_id = empty)
+        tracing::debug_span!("carrier", account = %self.access.account, call = call, status = empty, carrier_request_id = empty)
     }
 
-    fn measure(&self, call: Call, took: Duration, result: &Result<Answer, Failure>) {
+    fn measure(&self, call: &'static str, took: Duration, result: &Result<Answer, Failure>) {
         let outcome = match result {
             Ok(answer) => match answer.status {
                 200..=299 => "ok",
@@ -171,11 +187,8 @@ impl Gateway {
             Err(Failure::NotSent { .. }) => "not_sent",
             Err(Failure::Lost(_)) => "lost",
         };
-        let labels = [
-            ("account", self.account.account.clone()),
-            ("call", call.as_str().into()),
-            ("outcome", outcome.into()),
-        ];
+        let labels =
+            [("account", self.access.account.clone()), ("call", call.into()), ("outcome", outcome.into())];
         metrics::histogram!("simdepot_carrier_request_seconds", &labels).record(took.as_secs_f64());
         if outcome != "ok" {
             metrics::counter!("simdepot_carrier_errors_total", &labels).increment(1);

@@ -4,18 +4,19 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use simdepot_domain::carrier::ReadError;
 
-use super::{Answer, lenient};
+use crate::answer::Answer;
+use crate::lenient;
 
 /// Longest text of the carrier that is kept as a name or reference, in characters.
 const MAX_TEXT: usize = 255;
 
 /// An object of an answer.
 #[derive(Clone, Default)]
-pub(crate) struct Fields(Map<String, Value>);
+pub struct Fields(Map<String, Value>);
 
 impl Fields {
     /// `None` for what is no object.
-    pub(crate) fn of(value: Value) -> Option<Self> {
+    pub fn of(value: Value) -> Option<Self> {
         match value {
             Value::Object(map) => Some(Self(map)),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => None,
@@ -23,34 +24,37 @@ impl Fields {
     }
 
     /// The body of an answer, which must be an object.
-    pub(crate) fn read(answer: &Answer, what: &str) -> Result<Self, ReadError> {
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn read(answer: &Answer, what: &str) -> Result<Self, ReadError> {
         answer.json(what).map(Self)
     }
 
     /// The first of the names that is there and not null.
-    pub(crate) fn value(&self, names: &[&str]) -> Option<&Value> {
+    pub fn value(&self, names: &[&str]) -> Option<&Value> {
         names.iter().find_map(|name| self.0.get(*name)).filter(|value| !value.is_null())
     }
 
     /// The first of the names that says something, within bounds.
-    pub(crate) fn text(&self, names: &[&str]) -> Option<String> {
+    pub fn text(&self, names: &[&str]) -> Option<String> {
         let read = |name: &&str| lenient::text(self.0.get(*name)?).ok().flatten();
         usable(names.iter().find_map(read))
     }
 
     /// The first of the names that says something, however long it is.
-    pub(crate) fn words(&self, names: &[&str]) -> Option<String> {
+    pub fn words(&self, names: &[&str]) -> Option<String> {
         names.iter().find_map(|name| lenient::text(self.0.get(*name)?).ok().flatten())
     }
 
     /// The first of the names that holds a date.
-    pub(crate) fn moment(&self, names: &[&str]) -> Option<DateTime<Utc>> {
+    pub fn moment(&self, names: &[&str]) -> Option<DateTime<Utc>> {
         let read = |name: &&str| lenient::moment(self.0.get(*name)?).ok().flatten();
         lenient::plausible(names.iter().find_map(read))
     }
 
     /// An object inside, under the first of the names that holds one.
-    pub(crate) fn inner(&self, names: &[&str]) -> Option<Self> {
+    pub fn inner(&self, names: &[&str]) -> Option<Self> {
         names.iter().find_map(|name| self.0.get(*name)?.as_object()).cloned().map(Self)
     }
 }
@@ -62,7 +66,7 @@ impl From<Map<String, Value>> for Fields {
 }
 
 /// A text that can be kept: short, and without control characters, which PostgreSQL refuses in part.
-pub(crate) fn usable(text: Option<String>) -> Option<String> {
+pub fn usable(text: Option<String>) -> Option<String> {
     text.filter(|text| text.chars().count() <= MAX_TEXT && !text.chars().any(char::is_control))
 }
 

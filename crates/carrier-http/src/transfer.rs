@@ -3,19 +3,18 @@
 use chrono::{DateTime, Utc};
 use simdepot_domain::carrier::Lost;
 
+use crate::answer::Answer;
 use crate::exchange::ExchangeAnswer;
-use crate::wire::{Answer, Failure};
+use crate::failure::Failure;
 
-/// Transatel's id of a request, which its support asks for.
-const REQUEST_ID: &str = "x-tsl-request-id";
 /// Longest pause that the carrier may ask for and get, in milliseconds.
 const MAX_RETRY_AFTER_MS: u64 = 3_600_000;
 
-/// `now` dates a `Retry-After`; status and request id go to the current span.
-pub(crate) fn read(answer: ExchangeAnswer, now: DateTime<Utc>) -> Answer {
+/// `now` dates a `Retry-After`; status and request id, which the carrier's support asks for, go to the current span.
+pub(crate) fn read(answer: ExchangeAnswer, request_id: &str, now: DateTime<Utc>) -> Answer {
     let span = tracing::Span::current();
     span.record("status", answer.status);
-    if let Some(id) = header(&answer, REQUEST_ID) {
+    if let Some(id) = header(&answer, request_id) {
         span.record("carrier_request_id", id);
     }
     let methods: Vec<&str> = answer.header_values("allow").collect();

@@ -16,17 +16,17 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tracing::Instrument;
 
-use crate::account::{ConfigError, TransatelAccount, is_loopback};
+use crate::access::{Access, ConfigError, is_loopback};
 use crate::exchange::{Exchange, ExchangeAnswer, ExchangeRequest};
+use crate::failure::Failure;
 use crate::transfer::lost;
-use crate::wire::Failure;
 
 const USER_AGENT: &str = concat!("simdepot/", env!("CARGO_PKG_VERSION"));
 /// Longest answer that is read: a catalogue of a thousand products takes a few megabytes.
 const MAX_BODY: usize = 32 << 20;
 
 /// The HTTP client of one account.
-pub(crate) struct HttpExchange {
+pub struct HttpExchange {
     base_url: String,
     client: Client,
     home: Option<Handle>,
@@ -42,9 +42,15 @@ impl Drop for AbortOnDrop {
 }
 
 impl HttpExchange {
-    pub(crate) fn new(account: &TransatelAccount) -> Result<Self, ConfigError> {
-        account.validate()?;
-        let url = account.url()?;
+    /// Makes the client of an account, on the runtime that is there, if any.
+    ///
+    /// TLS uses the process's default crypto provider; when there is none, ring becomes it.
+    ///
+    /// # Errors
+    /// A setting that cannot work, or a client that cannot be made.
+    pub fn new(access: &Access) -> Result<Self, ConfigError> {
+        access.validate()?;
+        let url = access.url()?;
         if rustls::crypto::CryptoProvider::get_default().is_none() {
             // Fails only when another thread was faster, which serves as well.
             let _ = rustls::crypto::ring::default_provider().install_default();
@@ -54,12 +60,12 @@ impl HttpExchange {
             .redirect(redirect::Policy::none())
             .retry(retry::never())
             // Shorter than the call, so that a host that cannot be reached is told from one that does not answer.
-            .connect_timeout(account.timeout / 2);
+            .connect_timeout(access.timeout / 2);
         if is_loopback(&url) {
             builder = builder.no_proxy();
         }
         let client = builder.build().map_err(|error| ConfigError::Client {
-            account: account.account.clone(),
+            account: access.account.clone(),
             reason: error.to_string(),
         })?;
         let base_url = url.as_str().trim_end_matches('/').to_owned();
@@ -67,10 +73,11 @@ impl HttpExchange {
     }
 
     fn build(&self, request: ExchangeRequest) -> Result<RequestBuilder, Failure> {
-        let ExchangeRequest { method, path, query, headers, body } = request;
+        let ExchangeRequest { method, origin, path, query, headers, body } = request;
+        let base = origin.as_deref().unwrap_or(&self.base_url);
         let method = Method::from_bytes(method.as_bytes()).map_err(|_| unwritable())?;
         let mark = if query.is_empty() { "" } else { "?" };
-        let mut builder = self.client.request(method, format!("{}{path}{mark}{query}", self.base_url));
+        let mut builder = self.client.request(method, format!("{base}{path}{mark}{query}"));
         for (name, value) in headers {
             let mut value = HeaderValue::from_str(&value).map_err(|_| unwritable())?;
             value.set_sensitive(name == "authorization");

@@ -12,7 +12,9 @@ use simdepot_domain::secret::Secret;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
-use crate::wire::{Answer, Failure, lenient};
+use crate::answer::Answer;
+use crate::failure::Failure;
+use crate::lenient;
 
 /// Life of a token whose answer does not name one, in seconds.
 const DEFAULT_LIFE: i64 = 300;
