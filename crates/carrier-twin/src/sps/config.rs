@@ -12,6 +12,8 @@ use crate::webhook::Webhook;
 
 /// Host that the twin's profiles are downloaded from. `.example` never resolves, so no phone can try.
 const SMDP: &str = "smdp.twin.example";
+/// The header with the signature unless another is set, in lower case.
+pub(super) const SIGNATURE_HEADER: &str = "x-signature-256";
 /// First number that the twin assigns.
 const FIRST_GPSI: u64 = 19_452_000_000;
 
@@ -128,8 +130,27 @@ impl SpsConfig {
             devices: sandbox_devices(),
             assumptions: SpsAssumptions::default(),
             webhook: None,
-            webhook_auth: WebhookAuth::Signature { header: "x-signature-256".to_owned() },
+            webhook_auth: WebhookAuth::Signature { header: SIGNATURE_HEADER.to_owned() },
         }
+    }
+
+    /// What a client's settings must fit, in one line and without secrets.
+    pub fn summary(&self) -> String {
+        let auth = match &self.webhook_auth {
+            WebhookAuth::Signature { header } => format!("signed in {header}"),
+            WebhookAuth::Bearer => "with the secret as a bearer".to_owned(),
+        };
+        format!(
+            "client_id {client}, wholesale_customer_id {customer}, token {token}, activate {activate}, status {status}, \
+             change {change}, block_list {block_list}, notifications {auth}",
+            client = self.client_id,
+            customer = self.wholesale_customer_id.as_deref().unwrap_or("any"),
+            token = self.token_path,
+            activate = self.activate,
+            status = self.status,
+            change = self.change,
+            block_list = self.block_list,
+        )
     }
 }
 
@@ -141,7 +162,12 @@ mod tests {
     fn the_sandbox_is_valid_and_keeps_its_secret() {
         let config = SpsConfig::sandbox();
         assert_eq!(config.wholesale_customer_id.as_ref().map(String::len), Some(12));
-        assert!(!format!("{config:?}").contains("sandbox-secret"));
+        assert!(!format!("{config:?} {}", config.summary()).contains("sandbox-secret"));
+        let any = SpsConfig { wholesale_customer_id: None, webhook_auth: WebhookAuth::Bearer, ..config };
+        assert!(
+            any.summary().contains("wholesale_customer_id any, token /oauth/token, activate POST /activate")
+        );
+        assert!(any.summary().ends_with("notifications with the secret as a bearer"));
     }
 
     #[test]

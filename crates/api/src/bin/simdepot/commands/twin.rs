@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use anyhow::{Context as _, anyhow, bail};
-use simdepot_carrier_twin::sps::{SpsConfig, SpsTwin, WebhookAuth};
+use simdepot_carrier_twin::sps::{SpsConfig, SpsTwin};
 use simdepot_carrier_twin::{Machine, Twin, TwinConfig, TwinServer, Webhook};
 use simdepot_domain::secret::Secret;
 
@@ -34,7 +34,7 @@ pub(super) async fn run(
         (TwinCarrier::Sps, TwinOffer::Travel) => {
             let mut twin = SpsTwin::new(SpsConfig { webhook, ..SpsConfig::sandbox() });
             twin.add_sims(lines);
-            let settings = sps_settings(twin.config());
+            let settings = twin.config().summary();
             serve(twin, listen, lines, &settings).await
         }
         (TwinCarrier::Sps, TwinOffer::Iot) => {
@@ -70,23 +70,5 @@ fn transatel_settings(account: &TwinConfig) -> String {
         mvno = account.mvno_ref,
         cos = account.cos,
         plan = account.rate_plan,
-    )
-}
-
-fn sps_settings(account: &SpsConfig) -> String {
-    let auth = match &account.webhook_auth {
-        WebhookAuth::Signature { header } => format!("signed in {header}"),
-        WebhookAuth::Bearer => "with a bearer".to_owned(),
-    };
-    format!(
-        "client_id {client}, wholesale_customer_id {customer}, token {token}, activate {activate}, status {status}, \
-         change {change}, block_list {block_list}, notifications {auth}",
-        client = account.client_id,
-        customer = account.wholesale_customer_id.as_deref().unwrap_or("any"),
-        token = account.token_path,
-        activate = account.activate,
-        status = account.status,
-        change = account.change,
-        block_list = account.block_list,
     )
 }
