@@ -55,7 +55,10 @@ pub(crate) enum Command {
         /// Its address
         #[arg(long, default_value = "127.0.0.1:8090")]
         listen: SocketAddr,
-        /// Which account it plays: travel eSIMs, or IoT lines that may be managed
+        /// Which carrier's APIs it has
+        #[arg(long, value_enum, default_value_t = TwinCarrier::Transatel)]
+        carrier: TwinCarrier,
+        /// Which of Transatel's accounts it plays: travel eSIMs, or IoT lines that may be managed
         #[arg(long, value_enum, default_value_t = TwinOffer::Travel)]
         offer: TwinOffer,
         /// Lines that it begins with
@@ -152,6 +155,15 @@ fn one_of<T: FromStr + VariantArray + Display>(text: &str) -> Result<T, String> 
     })
 }
 
+/// Which carrier a twin stands in for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum TwinCarrier {
+    /// Transatel.
+    Transatel,
+    /// An operator with the SPS APIs.
+    Sps,
+}
+
 /// Which of Transatel's offers a twin plays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum TwinOffer {
@@ -208,12 +220,15 @@ mod tests {
 
     #[test]
     fn the_twin_listens_on_loopback_unless_told() {
-        let Some(Command::Twin { listen, lines, offer, .. }) = parse("twin").unwrap() else {
+        let Some(Command::Twin { listen, lines, carrier, offer, .. }) = parse("twin").unwrap() else {
             panic!("a twin")
         };
+        assert_eq!(carrier, TwinCarrier::Transatel);
         assert_eq!((listen.to_string().as_str(), lines, offer), ("127.0.0.1:8090", 200, TwinOffer::Travel));
         let iot = parse("twin --offer iot").unwrap();
         assert!(matches!(iot, Some(Command::Twin { offer: TwinOffer::Iot, .. })));
+        let sps = parse("twin --carrier sps --lines 5").unwrap();
+        assert!(matches!(sps, Some(Command::Twin { carrier: TwinCarrier::Sps, lines: 5, .. })));
         let wired = parse("twin --webhook-url http://127.0.0.1:8080/x --webhook-secret SESAME").unwrap();
         assert!(!format!("{wired:?}").contains("SESAME"));
         assert!(parse("twin --webhook-url http://127.0.0.1:8080/x").is_err());
