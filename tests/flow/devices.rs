@@ -114,7 +114,7 @@ on_both_databases! {
         test.finish_unsettled().await;
     }
 
-    async fn a_change_is_written_down_once(db: TestDatabase) {
+    async fn a_change_is_made_once(db: TestDatabase) {
         let mut test = LineDepot::start(db).await;
         let line = test.active().await;
         let carrier = with_devices(&mut test);
