@@ -145,7 +145,7 @@ async fn refusals_by_status_against_a_socket() {
     for (status, concerns) in [
         (400, Concern::Request),
         (403, Concern::Account),
-        (404, Concern::Profile),
+        (404, Concern::Request),
         (409, Concern::LineStatus),
         (422, Concern::Request),
     ] {
