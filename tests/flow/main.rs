@@ -48,3 +48,4 @@ mod verify_tampering;
 mod webhook_endpoints;
 mod webhook_fairness;
 mod webhooks;
+mod wholesale_account;
