@@ -7,6 +7,7 @@ use serde_json::json;
 use simdepot_carrier_sps::{IccidLookup, LineIdentifier, TokenCredentials};
 use simdepot_carrier_twin::sps::{Effect, WebhookAuth};
 use simdepot_carrier_twin::{CallName, Fault, Script};
+use simdepot_domain::activation_code::ActivationCode;
 use simdepot_domain::carrier::{
     Answered, Carrier, Commanded, Concern, DeviceBlockOrder, DeviceChangeOrder, DeviceQuery, DeviceReading,
     LineKey, ProbeResult, TransactionReading,
@@ -14,6 +15,7 @@ use simdepot_domain::carrier::{
 use simdepot_domain::carrier_event::{LineChange, LineNews, News};
 use simdepot_domain::clock::{Clock, SystemClock};
 use simdepot_domain::device::{ChangeType, DeviceChange, EsimDelivery};
+use simdepot_domain::eid::Eid;
 use simdepot_domain::imei::Imei;
 use simdepot_domain::line::LineCommand;
 use simdepot_domain::msisdn::Msisdn;
@@ -73,15 +75,16 @@ async fn an_activation_is_sent_to_the_letter_told_and_read_back() {
     let code = bench.twin().sim(iccid.as_str()).unwrap().spec.activation_code.clone();
     assert!(
         code.is_some()
-            && events[0].activation_code.as_ref().map(|c| c.code()) == code.as_ref().map(|c| c.code())
+            && events[0].activation_code.as_ref().map(ActivationCode::code)
+                == code.as_ref().map(ActivationCode::code)
     );
 
     let key = LineKey { msisdn: events[0].msisdn.clone(), ..LineKey::of(&iccid) };
     assert_eq!(bench.status(&key).await, Some(SimStatus::Active));
     let device = bench.device(&key).await;
     assert_eq!((device.blocked, device.subscriber.as_deref()), (Some(false), Some("Sub001")));
-    assert_eq!(device.imei.as_ref().map(|imei| imei.as_str()), Some(OWN_PHONE));
-    assert_eq!(device.eid.as_ref().map(|eid| eid.as_str()), Some(EID));
+    assert_eq!(device.imei.as_ref().map(Imei::as_str), Some(OWN_PHONE));
+    assert_eq!(device.eid.as_ref().map(Eid::as_str), Some(EID));
 }
 
 #[tokio::test]
