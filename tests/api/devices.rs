@@ -56,6 +56,12 @@ on_both_databases! {
         let of_model = format!("/v1/devices/compatibility?tac={KNOWN_TAC}&carrier_account={account}");
         let told = app.get(&of_model).send().await.expect_status(200).json();
         assert_body!(&app, "device_model", &told);
+        // With a software version, and with that and the check digit.
+        for imei in ["4901542032375101", "49015420323751801"] {
+            let path = format!("/v1/devices/{imei}/compatibility?carrier_account={account}");
+            let told = app.get(&path).send().await.expect_status(200).json();
+            assert_eq!((&told["imei"], &told["tac"]), (&json!(imei), &json!(KNOWN_TAC)));
+        }
         let block = format!("/v1/devices/{DEVICE}/blocklist?carrier_account={account}");
         let told = app.get(&block).send().await.expect_status(200).json();
         assert_body!(&app, "device_block", &told);

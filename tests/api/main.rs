@@ -75,3 +75,17 @@ fn fields_of(problem: &Json) -> Vec<(&str, &str)> {
     let fields = problem["errors"].as_array().expect("the fields").iter();
     fields.map(|field| (field["pointer"].as_str().unwrap(), field["code"].as_str().unwrap())).collect()
 }
+
+/// The query parameters that an operation cannot do without, by their examples.
+fn required_query(document: &Json, operation: &Json) -> String {
+    let parameters = operation["parameters"].as_array().into_iter().flatten();
+    let required = parameters.filter(|parameter| parameter["in"] == "query" && parameter["required"] == true);
+    let given = required.map(|parameter| {
+        let schema = &parameter["schema"];
+        let named = schema["$ref"].as_str().and_then(|reference| document.pointer(&reference[1..]));
+        let example = named.unwrap_or(schema)["examples"][0].as_str().expect("an example");
+        format!("{}={example}", parameter["name"].as_str().unwrap())
+    });
+    let query = given.collect::<Vec<_>>().join("&");
+    if query.is_empty() { query } else { format!("?{query}") }
+}

@@ -15,7 +15,7 @@ async fn a_pool_is_made_read_and_changed() {
         "pool": name, "carrier_account": app.account, "name": "Travel, worldwide", "low_threshold": 500,
         "critical_threshold": 100, "safety_buffer": 2, "lead_time_days": 14, "shelf_life_days": 365,
         "balance_low_percent": 20, "expiry_warning_days": 3,
-        "sellable_statuses": ["preactivated", "active", "preactivated"], "activation": {"plan": "x"}
+        "sellable_statuses": ["preactivated", "active", "preactivated"], "activation": null
     });
     let answer = app.post("/v1/pools", &body).send().await.expect_status(201);
     assert_eq!(answer.header("location"), Some(format!("/v1/pools/{name}").as_str()));

@@ -6,7 +6,7 @@ use simdepot_tests::TestApp;
 use simdepot_tests::app::{Contract, text, unique};
 
 use crate::checked::assert_body;
-use crate::{fields_of, order};
+use crate::{fields_of, order, required_query};
 
 #[tokio::test]
 async fn a_body_that_is_none_is_told_from_a_wrong_one() {
@@ -101,6 +101,7 @@ async fn an_array_is_no_object() {
                 .replace("{bundle}", "none")
                 .replace("{rate_plan}", "none")
                 .replace("{name}", "none");
+            let real = format!("{real}{}", required_query(document, operation));
             let mut wrong = vec![(String::new(), json!([]))];
             positional(&example, "", &mut wrong, &example);
             bodies += 1;

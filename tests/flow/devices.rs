@@ -114,7 +114,7 @@ on_both_databases! {
         test.finish_unsettled().await;
     }
 
-    async fn a_change_is_written_down_once(db: TestDatabase) {
+    async fn a_change_is_made_once(db: TestDatabase) {
         let mut test = LineDepot::start(db).await;
         let line = test.active().await;
         let carrier = with_devices(&mut test);
@@ -146,6 +146,25 @@ on_both_databases! {
         let (again, replayed) =
             devices::change(&test.depot, &caller, line.iccid.clone(), to_device(), Some(&key)).await.unwrap();
         assert_eq!((again.operation.id, again.operation.status, replayed), (operation.id, OperationStatus::Done, true));
+        test.finish().await;
+    }
+
+    async fn of_two_changes_at_a_time_one_is_made(db: TestDatabase) {
+        let mut test = LineDepot::start(db).await;
+        let line = test.active().await;
+        let carrier = with_devices(&mut test);
+        let (one, other) = tokio::join!(change(&test, &line, to_device()), change(&test, &line, to_device()));
+        let (made, refused) = if one.is_ok() { (one, other) } else { (other, one) };
+        assert_eq!(transition(refused), ("operation_open".to_owned(), "change_device".to_owned()));
+        assert_eq!(test.settle(made.unwrap()).await.status, OperationStatus::Done);
+        let (key, caller) = (idempotency_key("k-1", "body"), keeper());
+        let ask = || devices::change(&test.depot, &caller, line.iccid.clone(), to_device(), Some(&key));
+        let (one, other) = tokio::join!(ask(), ask());
+        let (one, other) = (one.unwrap(), other.unwrap());
+        assert_eq!(one.0.operation.id, other.0.operation.id);
+        assert!(one.1 != other.1, "one of them made it");
+        assert_eq!(test.settle(one.0.operation.id).await.status, OperationStatus::Done);
+        assert_eq!(carrier.orders().changes.len(), 2);
         test.finish().await;
     }
 

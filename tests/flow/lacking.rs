@@ -80,6 +80,8 @@ on_both_databases! {
         line_jobs::preview(&depot, &keeper, job(LineCommand::Suspend)).await.unwrap();
         let has = pools::capabilities(&depot, &account);
         assert!(has.is_sorted() && has.contains(&Capability::DeviceChange) && !has.contains(&Capability::Fleet));
+        test.depot.accounts = Arc::default();
+        assert_eq!(pools::capabilities(&test.depot, &account), [], "of nobody nothing is known");
         test.finish().await;
     }
 

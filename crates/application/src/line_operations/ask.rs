@@ -80,10 +80,11 @@ pub async fn command(
             let command = complete(conn, &target.rules, &asked)?;
             check(conn, &target.rules, &profile, &command)?;
             let id = OperationId::generate(work.ids.as_ref());
+            // Before the operation: a parallel request with the key shall find the key taken, and not the profile busy.
+            idempotency::record(conn, &work, &caller, key.as_ref(), 202, &id.to_string())?;
             let sealed = seal(&work, &target.account, id, asked.contact.as_ref())?;
             let request = OperationRequest::Line { command };
             place(conn, &work, &profile, Placing { id, account: &target.account, request, sealed })?;
-            idempotency::record(conn, &work, &caller, key.as_ref(), 202, &id.to_string())?;
             Ok(id)
         });
         write.await.map_err(|error| open_operation(error, action.as_ref()))
@@ -338,9 +339,10 @@ pub async fn request(
             let profile = profiles::lock(conn, profile.id)?;
             in_service(&profile, &request)?;
             let id = OperationId::generate(work.ids.as_ref());
+            // Before the operation: a parallel request with the key shall find the key taken, and not the profile busy.
+            idempotency::record(conn, &work, &caller, key.as_ref(), 202, &id.to_string())?;
             let placing = Placing { id, account: &account, request: request.clone(), sealed: None };
             place(conn, &work, &profile, placing)?;
-            idempotency::record(conn, &work, &caller, key.as_ref(), 202, &id.to_string())?;
             Ok(id)
         });
         write.await.map_err(|error| open_operation(error, kind))
@@ -402,6 +404,8 @@ pub async fn change_bundle(
             }
             let subscription_id = changeable(&bundle.status, bundle.subscription_id.clone(), change)?;
             let id = OperationId::generate(work.ids.as_ref());
+            // Before the operation: a parallel request with the key shall find the key taken, and not the profile busy.
+            idempotency::record(conn, &work, &caller, key.as_ref(), 202, &id.to_string())?;
             let operation = NewOperation {
                 id,
                 carrier_account: bundle.carrier_account.clone(),
@@ -413,7 +417,6 @@ pub async fn change_bundle(
                 sealed: None,
             };
             write_down(conn, &work, operation, &profile.iccid)?;
-            idempotency::record(conn, &work, &caller, key.as_ref(), 202, &id.to_string())?;
             Ok(id)
         });
         write.await.map_err(|error| open_operation(error, change.as_ref()))
