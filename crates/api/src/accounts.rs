@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use secrecy::ExposeSecret;
 use simdepot_application::{Account, Accounts, AppError, Depot, pools};
-use simdepot_carrier_transatel::{ConfigError, Transatel, TransatelAccount};
-use simdepot_domain::carrier::Turns;
+use simdepot_carrier_http::ConfigError;
+use simdepot_carrier_sps::{Sps, SpsAccount};
+use simdepot_carrier_transatel::{Transatel, TransatelAccount};
+use simdepot_domain::carrier::{Carrier, Turns};
 use simdepot_domain::channel::AccountName;
 use simdepot_domain::clock::Clock;
 use simdepot_domain::secret::Secret;
 
-use crate::config::{CarrierConfig, TransatelConfig};
+use crate::config::{CarrierConfig, SpsConfig, TransatelConfig};
 
 /// How orders name their caller in a carrier's records.
 const SOURCE: &str = "simdepot";
@@ -27,12 +29,17 @@ pub fn connect(
 ) -> Result<Accounts, ConfigError> {
     carriers
         .iter()
-        .map(|carrier| match carrier {
-            CarrierConfig::Transatel(config) => {
-                let adapter = Transatel::new(transatel(config), Arc::clone(clock), Arc::clone(turns))?;
-                let account = Account { carrier: Arc::new(adapter), timeout: config.timeout };
-                Ok((config.account.clone(), account))
-            }
+        .map(|carrier| {
+            let (clock, turns) = (Arc::clone(clock), Arc::clone(turns));
+            let (adapter, timeout): (Arc<dyn Carrier>, _) = match carrier {
+                CarrierConfig::Transatel(config) => {
+                    (Arc::new(Transatel::new(transatel(config), clock, turns)?), config.timeout)
+                }
+                CarrierConfig::Sps(config) => {
+                    (Arc::new(Sps::new(sps(config), clock, turns)?), config.timeout)
+                }
+            };
+            Ok((carrier.account().clone(), Account { carrier: adapter, timeout }))
         })
         .collect()
 }
@@ -64,18 +71,38 @@ fn transatel(config: &TransatelConfig) -> TransatelAccount {
     }
 }
 
+fn sps(config: &SpsConfig) -> SpsAccount {
+    SpsAccount {
+        account: config.account.to_string(),
+        base_url: config.base_url.clone(),
+        token_url: config.token_url.clone(),
+        client_id: config.client_id.clone(),
+        client_secret: Secret::new(config.client_secret.expose_secret()),
+        token_credentials: config.token_credentials,
+        scope: config.scope.clone(),
+        wholesale_customer_id: config.wholesale_customer_id.clone(),
+        webhook_secret: config.webhook_secret.as_ref().map(|secret| Secret::new(secret.expose_secret())),
+        timeout: config.timeout,
+        max_requests_per_second: config.max_requests_per_second,
+        settings: config.settings.clone(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use simdepot_carrier_transatel::{LineSettings, LocalTurns};
+    use simdepot_carrier_http::{LocalTurns, TokenCredentials};
+    use simdepot_carrier_sps::SpsSettings;
+    use simdepot_carrier_transatel::LineSettings;
+    use simdepot_domain::carrier::Capability;
     use simdepot_domain::channel::AccountName;
     use simdepot_domain::clock::SystemClock;
 
     use super::*;
 
-    fn config(base_url: &str) -> CarrierConfig {
-        CarrierConfig::Transatel(TransatelConfig {
+    fn transatel_config(base_url: &str) -> TransatelConfig {
+        TransatelConfig {
             account: AccountName::parse("spc").unwrap(),
             base_url: base_url.to_owned(),
             client_id: "acme".to_owned(),
@@ -87,32 +114,59 @@ mod tests {
             webhook_secret: None,
             timeout: Duration::from_secs(3),
             max_requests_per_second: 10,
-        })
+        }
     }
 
-    fn connected(base_url: &str) -> Result<Accounts, ConfigError> {
+    fn sps_config(base_url: &str) -> SpsConfig {
+        SpsConfig {
+            account: AccountName::parse("wholesale").unwrap(),
+            base_url: base_url.to_owned(),
+            token_url: None,
+            client_id: "acme".to_owned(),
+            client_secret: "SESAME".into(),
+            token_credentials: TokenCredentials::Basic,
+            scope: None,
+            wholesale_customer_id: None,
+            webhook_secret: Some("SESAME".into()),
+            timeout: Duration::from_secs(3),
+            max_requests_per_second: 10,
+            settings: SpsSettings::default(),
+        }
+    }
+
+    fn connected(carriers: &[CarrierConfig]) -> Result<Accounts, ConfigError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let turns: Arc<dyn Turns> = Arc::new(LocalTurns::default());
-        connect(&[config(base_url)], &clock, &turns)
+        connect(carriers, &clock, &turns)
     }
 
     #[test]
     fn connects_every_account() {
-        let accounts = connected("https://api.transatel.com").unwrap();
-        assert_eq!(accounts.keys().map(AccountName::as_str).collect::<Vec<_>>(), ["spc"]);
+        let carriers = [
+            CarrierConfig::Transatel(transatel_config("https://api.transatel.com")),
+            CarrierConfig::Sps(Box::new(sps_config("https://api.example.com"))),
+        ];
+        let accounts = connected(&carriers).unwrap();
+        assert_eq!(accounts.keys().map(AccountName::as_str).collect::<Vec<_>>(), ["spc", "wholesale"]);
         assert!(accounts.values().all(|account| account.timeout == Duration::from_secs(3)));
+        let activates = |account: &Account| account.carrier.capabilities().contains(&Capability::Activation);
+        assert_eq!(accounts.values().map(activates).collect::<Vec<_>>(), [false, true]);
     }
 
     #[test]
     fn a_setting_that_cannot_work_is_named() {
-        let error = connected("http://api.transatel.com").unwrap_err().to_string();
+        let wrong = |carrier| connected(&[carrier]).unwrap_err().to_string();
+        let error = wrong(CarrierConfig::Transatel(transatel_config("http://api.transatel.com")));
         assert!(error.contains("spc") && error.contains("base_url"), "{error}");
         assert!(!error.contains("SESAME"));
-        let CarrierConfig::Transatel(mut broken) = config("https://api.transatel.com");
+        let mut broken = transatel_config("https://api.transatel.com");
         broken.lines.subscription_field = "bind".to_owned();
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let turns: Arc<dyn Turns> = Arc::new(LocalTurns::default());
-        let error = connect(&[CarrierConfig::Transatel(broken)], &clock, &turns).unwrap_err().to_string();
+        let error = wrong(CarrierConfig::Transatel(broken));
         assert!(error.contains("spc: subscription_field must be the name of a field"), "{error}");
+        let mut broken = sps_config("https://api.example.com");
+        broken.wholesale_customer_id = Some("4711".to_owned());
+        let error = wrong(CarrierConfig::Sps(Box::new(broken)));
+        assert!(error.contains("wholesale: wholesale_customer_id must be 12 digits"), "{error}");
+        assert!(!error.contains("4711"));
     }
 }

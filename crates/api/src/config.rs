@@ -17,7 +17,7 @@ use simdepot_persistence::store::StoreOptions;
 use simdepot_persistence::vault::{WrappingKey, WrappingKeys};
 use thiserror::Error;
 
-pub use carriers::{CarrierConfig, TransatelConfig};
+pub use carriers::{CarrierConfig, SpsConfig, TransatelConfig};
 use variables::Variables;
 
 /// The key that seals what a sandbox stores. It is in the source, so it protects nothing.

@@ -26,6 +26,7 @@ pub mod text;
 mod token;
 mod transfer;
 mod turns;
+pub mod words;
 
 pub use access::{Access, ConfigError, TokenAccess, TokenCredentials, is_dots, is_loopback, is_name};
 pub use answer::{Answer, unreadable};

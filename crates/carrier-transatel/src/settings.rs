@@ -1,10 +1,11 @@
 //! How an account's lines are managed: what Transatel's documents leave to the contract, or do not say.
 
+use simdepot_carrier_http::words;
+pub(crate) use simdepot_carrier_http::words::Verdict;
 use simdepot_domain::line::Offer;
 use simdepot_domain::sim::SimStatus;
 
 use crate::paths::Paths;
-use crate::wire::lenient;
 
 /// Fields of an order that the subscription's id must not take the place of.
 const ORDER_FIELDS: [&str; 10] = [
@@ -19,6 +20,9 @@ const ORDER_FIELDS: [&str; 10] = [
     "mvnoRef",
     "transactionReference",
 ];
+
+/// Words of a transaction that has not ended.
+const PENDING: [&str; 2] = ["pending", "in progress"];
 
 /// Settings of line operations.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,15 +58,6 @@ impl Default for LineSettings {
     }
 }
 
-/// What a transaction's status says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    Pending,
-    Done,
-    Failed,
-    Unrecognised,
-}
-
 impl LineSettings {
     /// Checks what can be checked without asking Transatel.
     ///
@@ -70,14 +65,7 @@ impl LineSettings {
     /// The first setting that is wrong, and what it should be.
     pub(crate) fn check(&self) -> Result<(), (&'static str, &'static str)> {
         const WORDS: &str = "a list of words such as DONE, none of them also PENDING or in the other list";
-        let good = |words: &[String], others: &[String]| {
-            !words.is_empty()
-                && words.iter().all(|word| {
-                    let word = lenient::fold(word);
-                    let elsewhere = others.iter().any(|other| lenient::fold(other) == word);
-                    !word.is_empty() && !elsewhere && !is_pending(&word)
-                })
-        };
+        let good = |list: &[String], others: &[String]| words::is_distinct(list, others, &PENDING);
         if !good(&self.transaction_done, &self.transaction_failed) {
             return Err(("transaction_done", WORDS));
         }
@@ -115,19 +103,8 @@ impl LineSettings {
 
     /// Reads a transaction's status.
     pub(crate) fn verdict(&self, status: &str) -> Verdict {
-        let word = lenient::fold(status);
-        let among = |words: &[String]| words.iter().any(|known| lenient::fold(known) == word);
-        match word.as_str() {
-            _ if among(&self.transaction_done) => Verdict::Done,
-            _ if among(&self.transaction_failed) => Verdict::Failed,
-            word if is_pending(word) => Verdict::Pending,
-            _ => Verdict::Unrecognised,
-        }
+        words::verdict(status, &self.transaction_done, &self.transaction_failed, &PENDING)
     }
-}
-
-fn is_pending(word: &str) -> bool {
-    matches!(word, "pending" | "inprogress")
 }
 
 #[cfg(test)]

@@ -220,11 +220,7 @@ impl Twin {
 
     /// Counts a request against the account's rate, by whole seconds of the real clock: a frozen twin stays usable.
     fn count_rate(&mut self, arrival: DateTime<Utc>) -> Result<(), Problem> {
-        let second = arrival.timestamp();
-        let (window, count) = self.rate;
-        let count = if window == second { count.saturating_add(1) } else { 1 };
-        self.rate = (second, count);
-        if self.assumptions.rate_limit_per_second.is_some_and(|limit| count > limit) {
+        if over_rate(&mut self.rate, arrival, self.assumptions.rate_limit_per_second) {
             let problem = Problem::new(429, "TOO_MANY_REQUESTS", "Too many requests");
             return Err(Problem { retry_after: self.assumptions.retry_after_seconds, ..problem });
         }
@@ -232,11 +228,20 @@ impl Twin {
     }
 }
 
+/// Counts a request in its second; returns whether it is one too many.
+pub(crate) fn over_rate(rate: &mut (i64, u32), arrival: DateTime<Utc>, limit: Option<u32>) -> bool {
+    let second = arrival.timestamp();
+    let (window, count) = *rate;
+    let count = if window == second { count.saturating_add(1) } else { 1 };
+    *rate = (second, count);
+    limit.is_some_and(|limit| count > limit)
+}
+
 fn bad_serial() -> Problem {
     Problem::bad_request("simSerial must be 13 to 20 digits")
 }
 
-fn method_not_allowed(request: &TwinRequest) -> Problem {
+pub(crate) fn method_not_allowed(request: &TwinRequest) -> Problem {
     Problem::new(405, "METHOD_NOT_ALLOWED", format!("{} is not allowed here", request.method))
 }
 
@@ -253,7 +258,7 @@ fn check_accept(request: &TwinRequest) -> Result<(), Problem> {
     }
 }
 
-fn check_media_type(request: &TwinRequest, wanted: &str) -> Result<(), Problem> {
+pub(crate) fn check_media_type(request: &TwinRequest, wanted: &str) -> Result<(), Problem> {
     let given = request.header("content-type").unwrap_or_default();
     let given = given.split(';').next().unwrap_or_default().trim();
     if given.eq_ignore_ascii_case(wanted) {

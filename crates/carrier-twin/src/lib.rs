@@ -7,8 +7,12 @@
 //!
 //! What Transatel's public documentation leaves open is an assumption with a number (A1–A16) and a switch in
 //! [`assumptions::Assumptions`], so that a client can be run against either reading. [`scripts::Script`] makes calls
-//! fail on purpose; writes on lines are [`transactions`] that end later; the device methods of [`Twin`] play a phone's part; its events go to a [`Webhook`], signed, in the
-//! carrier's way; `/_twin/…` ([`control`]) does all of this over HTTP.
+//! fail on purpose; writes on lines are [`transactions`] that end later; the device methods of [`Twin`] play a phone's
+//! part; its events go to a [`Webhook`], signed, in the carrier's way; `/_twin/…` ([`control`]) does all of this over
+//! HTTP.
+//!
+//! [`sps`] has a twin of another carrier's APIs, SPS. Both are a [`Machine`], which is what the server, the shell and
+//! the courier of events are made for.
 //!
 //! ```
 //! use simdepot_carrier_twin::{Twin, TwinConfig, TwinRequest};
@@ -59,6 +63,7 @@ pub mod server;
 pub mod shell;
 mod sim_card;
 mod sim_search;
+pub mod sps;
 pub mod state;
 mod stock;
 pub mod subscriber;

@@ -3,6 +3,7 @@ use std::time::Duration;
 use super::*;
 
 mod lines;
+mod sps;
 
 const KEY: &str = "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVowMTIzNDU=";
 
@@ -158,18 +159,15 @@ fn the_environment_brings_the_secret() {
     let error = carriers_of(&text, &[]).unwrap_err();
     assert!(error.contains("eu-1.prod: client_secret is missing") && error.contains(&variable), "{error}");
     let carriers = carriers_of(&text, &[(&variable, "from-env")]).unwrap();
-    let CarrierConfig::Transatel(account) = &carriers[0];
+    let CarrierConfig::Transatel(account) = &carriers[0] else { panic!("{carriers:?}") };
     assert_eq!(account.client_secret.expose_secret(), "from-env");
 }
 
 #[test]
 fn errors_name_file_account_and_field() {
     let spc = |from: &str, to: &str| carriers_of(&SPC.replace(from, to), &[]).unwrap_err();
-    let kind = spc("\"transatel\"", "\"sps\"");
-    assert_eq!(
-        kind,
-        "depot.toml: carrier account spc: kind \"sps\" is not supported yet by this version; \"transatel\" is"
-    );
+    let kind = spc("\"transatel\"", "\"sms\"");
+    assert_eq!(kind, "depot.toml: carrier account spc: kind must be \"transatel\" or \"sps\"");
     assert!(spc("kind = \"transatel\"", "").contains("spc: kind must be"));
     assert_eq!(spc("cos = \"WW_M2MA_COS_SPC\"", ""), "depot.toml: carrier account spc: cos is missing");
     assert!(spc("cos =", "coz =").contains("spc: coz is not known; known are"), "{}", spc("cos =", "coz ="));

@@ -1,5 +1,6 @@
 //! Settings of line management, and the example that shows them.
 
+use simdepot_carrier_sps::SpsSettings;
 use simdepot_carrier_transatel::LineSettings;
 use simdepot_domain::line::Offer;
 use simdepot_domain::sim::SimStatus;
@@ -21,8 +22,10 @@ network_usage = "GET /network/usage/api/cdrs"
 
 fn lines_of(text: &str) -> Result<LineSettings, String> {
     let mut carriers = carriers_of(text, &[])?;
-    let CarrierConfig::Transatel(account) = carriers.remove(0);
-    Ok(account.lines)
+    match carriers.remove(0) {
+        CarrierConfig::Transatel(account) => Ok(account.lines),
+        CarrierConfig::Sps(_) => Err("another kind".to_owned()),
+    }
 }
 
 #[test]
@@ -77,8 +80,9 @@ fn a_wrong_setting_of_lines_is_named() {
 #[test]
 fn the_example_can_be_used_with_every_setting_switched_on() {
     let example = include_str!("../../../../../simdepot.example.toml");
-    let secret = format!("SIMDEPOT_CARRIER_{}", "SPC_CLIENT_SECRET");
-    let parse = |text: &str| carriers_of(text, &[(&secret, "SESAME")]);
+    let secret_of = |account: &str| format!("SIMDEPOT_CARRIER_{account}_CLIENT_SECRET");
+    let (spc, wholesale) = (secret_of("SPC"), secret_of("WHOLESALE"));
+    let parse = |text: &str| carriers_of(text, &[(&spc, "SESAME"), (&wholesale, "SESAME")]);
     assert_eq!(parse(example).unwrap().len(), 1);
     // A setting that is switched off looks like `# name = value`.
     let is_setting = |line: &str| {
@@ -88,10 +92,16 @@ fn the_example_can_be_used_with_every_setting_switched_on() {
     };
     let on: Vec<&str> =
         example.lines().map(|line| if is_setting(line) { &line[2..] } else { line }).collect();
-    let mut carriers = parse(&on.join("\n")).unwrap();
-    let CarrierConfig::Transatel(account) = carriers.remove(0);
+    let carriers = parse(&on.join("\n")).unwrap();
+    let [CarrierConfig::Transatel(account), CarrierConfig::Sps(wholesale)] = carriers.as_slice() else {
+        panic!("an account of each kind: {carriers:?}")
+    };
     let mut standard = LineSettings { offer: Some(Offer::Spc), ..LineSettings::default() };
     standard.paths.set("network_usage", "GET /network/usage/api/cdrs").unwrap();
     standard.also_terminate = account.lines.also_terminate.clone();
     assert_eq!(account.lines, standard, "the example shows the defaults");
+    let mut standard = SpsSettings::default();
+    standard.also_terminate = wholesale.settings.also_terminate.clone();
+    standard.webhook.header = wholesale.settings.webhook.header.clone();
+    assert_eq!(wholesale.settings, standard, "the example shows the defaults");
 }

@@ -2,27 +2,32 @@
 //!
 //! Messages are composed here, because those of the parsers quote what they could not read, and that may be a secret.
 
+mod sps;
+mod transatel;
+
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
 
 use config::{Config as Document, File, FileFormat};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
-use simdepot_carrier_transatel::{LineSettings, PathError};
 use simdepot_domain::channel::AccountName;
-use simdepot_domain::line::Offer;
-use simdepot_domain::sim::SimStatus;
 
 use super::variables::Variables;
 use super::{ConfigError, wrong};
+
+pub use sps::SpsConfig;
+pub use transatel::TransatelConfig;
 
 /// A carrier account of a kind that this version works with.
 #[derive(Debug, Clone)]
 pub enum CarrierConfig {
     /// Transatel.
     Transatel(TransatelConfig),
+    /// The Subscriber Provisioning APIs of a wholesale 5G operator.
+    Sps(Box<SpsConfig>),
 }
 
 impl CarrierConfig {
@@ -30,6 +35,7 @@ impl CarrierConfig {
     pub fn account(&self) -> &AccountName {
         match self {
             Self::Transatel(config) => &config.account,
+            Self::Sps(config) => &config.account,
         }
     }
 
@@ -37,35 +43,9 @@ impl CarrierConfig {
     pub fn base_url(&self) -> &str {
         match self {
             Self::Transatel(config) => &config.base_url,
+            Self::Sps(config) => &config.base_url,
         }
     }
-}
-
-/// A Transatel account.
-#[derive(Debug, Clone)]
-pub struct TransatelConfig {
-    /// Our name of it.
-    pub account: AccountName,
-    /// Where its API is.
-    pub base_url: String,
-    /// OAuth client id.
-    pub client_id: String,
-    /// OAuth client secret.
-    pub client_secret: SecretString,
-    /// The account's name at Transatel, `M2MA_WW_TSL_…`.
-    pub mvno_ref: String,
-    /// Class of service.
-    pub cos: String,
-    /// Rate plan of line operations.
-    pub rate_plan: Option<String>,
-    /// How lines are managed.
-    pub lines: LineSettings,
-    /// Signs the events that Transatel sends.
-    pub webhook_secret: Option<SecretString>,
-    /// How long one call may take.
-    pub timeout: Duration,
-    /// Calls per second, over all processes on the same database.
-    pub max_requests_per_second: u32,
 }
 
 #[derive(Deserialize)]
@@ -73,35 +53,6 @@ pub struct TransatelConfig {
 struct RawFile {
     #[serde(default)]
     carriers: Vec<Value>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawTransatel {
-    account: String,
-    #[serde(rename = "kind")]
-    _kind: String,
-    base_url: String,
-    client_id: String,
-    client_secret: Option<SecretString>,
-    mvno_ref: String,
-    cos: String,
-    rate_plan: Option<String>,
-    webhook_secret: Option<SecretString>,
-    #[serde(default = "default_timeout_ms")]
-    timeout_ms: u64,
-    #[serde(default = "default_rate")]
-    max_requests_per_second: u32,
-    offer: Option<Offer>,
-    #[serde(default)]
-    also_terminate: Vec<SimStatus>,
-    transaction_done: Option<Vec<String>>,
-    transaction_failed: Option<Vec<String>>,
-    #[serde(default)]
-    group_in_subscriber_info: bool,
-    subscription_field: Option<String>,
-    #[serde(default)]
-    paths: BTreeMap<String, String>,
 }
 
 fn default_timeout_ms() -> u64 {
@@ -174,56 +125,37 @@ impl Place<'_> {
 
 fn carrier(table: Value, place: &Place<'_>, variables: &Variables) -> Result<CarrierConfig, ConfigError> {
     match table.get("kind").and_then(Value::as_str) {
-        Some("transatel") => transatel(table, place, variables).map(CarrierConfig::Transatel),
-        Some("sps") => {
-            Err(place.wrong("kind", "\"sps\" is not supported yet by this version; \"transatel\" is"))
-        }
-        _ => Err(place.wrong("kind", "must be \"transatel\"")),
+        Some("transatel") => transatel::read(table, place, variables).map(CarrierConfig::Transatel),
+        Some("sps") => sps::read(table, place, variables).map(Box::new).map(CarrierConfig::Sps),
+        _ => Err(place.wrong("kind", "must be \"transatel\" or \"sps\"")),
     }
 }
 
-fn transatel(table: Value, place: &Place<'_>, variables: &Variables) -> Result<TransatelConfig, ConfigError> {
-    let raw: RawTransatel =
-        serde_path_to_error::deserialize(table).map_err(|error| field_problem(place, &error))?;
-    let lines = lines(&raw, place)?;
-    let account = AccountName::parse(&raw.account)
-        .map_err(|error| place.wrong("account", format!("is wrong: {error}")))?;
+/// A table as what its kind has.
+fn shaped<T: DeserializeOwned>(table: Value, place: &Place<'_>) -> Result<T, ConfigError> {
+    serde_path_to_error::deserialize(table).map_err(|error| field_problem(place, &error))
+}
+
+/// The name of an account and the secret that goes with it, from the environment or else from the file.
+fn named(
+    account: &str,
+    client_secret: Option<SecretString>,
+    place: &Place<'_>,
+    variables: &Variables,
+) -> Result<(AccountName, SecretString), ConfigError> {
+    let account =
+        AccountName::parse(account).map_err(|error| place.wrong("account", format!("is wrong: {error}")))?;
     let variable = Variables::client_secret_of(account.as_str());
     let client_secret = variables
         .secret(&variable)
-        .or(raw.client_secret.filter(|secret| !secret.expose_secret().is_empty()))
+        .or(present(client_secret))
         .ok_or_else(|| place.wrong("client_secret", format!("is missing: set it here or as {variable}")))?;
-    Ok(TransatelConfig {
-        account,
-        base_url: raw.base_url,
-        client_id: raw.client_id,
-        client_secret,
-        mvno_ref: raw.mvno_ref,
-        cos: raw.cos,
-        rate_plan: raw.rate_plan.filter(|plan| !plan.is_empty()),
-        lines,
-        webhook_secret: raw.webhook_secret.filter(|secret| !secret.expose_secret().is_empty()),
-        timeout: Duration::from_millis(raw.timeout_ms),
-        max_requests_per_second: raw.max_requests_per_second,
-    })
+    Ok((account, client_secret))
 }
 
-fn lines(raw: &RawTransatel, place: &Place<'_>) -> Result<LineSettings, ConfigError> {
-    let standard = LineSettings::default();
-    let mut paths = standard.paths;
-    for (name, text) in &raw.paths {
-        let wrong = |error: PathError| place.wrong(&format!("paths.{name}"), error.to_string());
-        paths.set(name, text).map_err(wrong)?;
-    }
-    Ok(LineSettings {
-        offer: raw.offer,
-        also_terminate: raw.also_terminate.clone(),
-        transaction_done: raw.transaction_done.clone().unwrap_or(standard.transaction_done),
-        transaction_failed: raw.transaction_failed.clone().unwrap_or(standard.transaction_failed),
-        group_in_subscriber_info: raw.group_in_subscriber_info,
-        subscription_field: raw.subscription_field.clone().unwrap_or(standard.subscription_field),
-        paths,
-    })
+/// An empty secret is none.
+fn present(secret: Option<SecretString>) -> Option<SecretString> {
+    secret.filter(|secret| !secret.expose_secret().is_empty())
 }
 
 fn field_problem(place: &Place<'_>, error: &serde_path_to_error::Error<serde_json::Error>) -> ConfigError {

@@ -1,0 +1,43 @@
+//! Words by which carriers say how a command stands. They differ by operator and are published in part, so accounts name
+//! them. Letters alone count, in any case.
+
+use crate::lenient::fold;
+
+/// What a status says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Not ended.
+    Pending,
+    /// Done.
+    Done,
+    /// Surely not done.
+    Failed,
+    /// A word that nobody named.
+    Unrecognised,
+}
+
+/// What `status` says, by the words of three lists.
+pub fn verdict(status: &str, done: &[String], failed: &[String], pending: &[impl AsRef<str>]) -> Verdict {
+    let word = fold(status);
+    let among = |words: &[String]| words.iter().any(|known| fold(known) == word);
+    if among(done) {
+        Verdict::Done
+    } else if among(failed) {
+        Verdict::Failed
+    } else if pending.iter().any(|known| fold(known.as_ref()) == word) {
+        Verdict::Pending
+    } else {
+        Verdict::Unrecognised
+    }
+}
+
+/// Whether `words` is a list of words of which none is in another list.
+pub fn is_distinct(words: &[String], others: &[String], pending: &[impl AsRef<str>]) -> bool {
+    let distinct = |word: &String| {
+        let word = fold(word);
+        let elsewhere = others.iter().any(|other| fold(other) == word)
+            || pending.iter().any(|other| fold(other.as_ref()) == word);
+        !word.is_empty() && !elsewhere
+    };
+    !words.is_empty() && words.iter().all(distinct)
+}
