@@ -88,7 +88,25 @@ impl Place {
 
     /// Starts the server on a free port and waits until it listens.
     pub(crate) fn serve(&self) -> Served {
-        let mut command = self.command(&["serve"]);
+        let (mut served, log) = self.start(&["serve"]);
+        served.base_url = wait_for_url(&log, &served.err);
+        served
+    }
+
+    /// Starts the carrier twin on a free port and waits until it says where it is.
+    pub(crate) fn twin(&self, arguments: &[&str]) -> Served {
+        let mut whole = vec!["twin", "--listen", "127.0.0.1:0"];
+        whole.extend(arguments);
+        let (mut served, _log) = self.start(&whole);
+        let printed = served.printed("/_twin/delivery.csv");
+        let url = printed.split_whitespace().find(|word| word.starts_with("http://"));
+        url.expect("a URL").clone_into(&mut served.base_url);
+        served
+    }
+
+    /// Starts a command that runs until it is stopped; also returns the lines of its log.
+    fn start(&self, arguments: &[&str]) -> (Served, Receiver<String>) {
+        let mut command = self.command(arguments);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("simdepot runs");
         let out = Arc::new(Mutex::new(String::new()));
@@ -96,8 +114,7 @@ impl Place {
         let (sender, listening) = mpsc::channel();
         let err = Arc::new(Mutex::new(String::new()));
         keep(child.stderr.take().expect("its log"), Arc::clone(&err), Some(sender));
-        let base_url = wait_for_url(&listening, &err);
-        Served { child, out, err, base_url }
+        (Served { child, out, err, base_url: String::new() }, listening)
     }
 }
 

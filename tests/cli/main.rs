@@ -6,3 +6,4 @@ mod commands;
 mod rotation;
 mod sandbox;
 mod service;
+mod twin;

@@ -39,6 +39,7 @@ mod replacements;
 mod resolver;
 mod secrecy;
 mod stock_alerts;
+mod subscriptions;
 mod timeline;
 mod top_ups;
 mod unnamed;

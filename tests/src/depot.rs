@@ -1,4 +1,4 @@
-//! A depot at work: a test database, a carrier twin over real HTTP, the Transatel adapter between them.
+//! A depot at work: a test database, a carrier's twin over real HTTP, its adapter between them.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use simdepot_application::orders::{self, OrderView, PlaceOrder, Placed};
 use simdepot_application::turns::SharedTurns;
 use simdepot_application::{AppError, Caller, feed, housekeeping, operations, pools, verify};
 use simdepot_carrier_transatel::{LineSettings, Transatel, TransatelAccount};
-use simdepot_carrier_twin::{LineSpec, RecordedOrder, TwinConfig, TwinServer};
+use simdepot_carrier_twin::{LineSpec, RecordedOrder, Twin, TwinConfig, TwinServer};
 use simdepot_domain::carrier::Carrier;
 use simdepot_domain::channel::{AccountName, ChannelName, PoolName, Scope};
 use simdepot_domain::clock::Clock;
@@ -32,6 +32,7 @@ use simdepot_persistence::profiles::Profile;
 use strum::VariantArray;
 use tempfile::TempDir;
 
+use crate::carrier::TestCarrier;
 use crate::clock::TestClock;
 use crate::database::TestDatabase;
 
@@ -54,11 +55,11 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const LONG_PATIENCE: Duration = Duration::from_secs(60);
 
 /// A depot at work. End a test with [`TestDepot::finish`]: it looks at what is left behind.
-pub struct TestDepot {
+pub struct TestDepot<M: TestCarrier = Twin> {
     /// The depot.
     pub depot: Depot,
     /// The carrier.
-    pub twin: TwinServer,
+    pub twin: TwinServer<M>,
     /// The depot's clock.
     pub clock: Arc<TestClock>,
     /// The database; declared behind the depot, so that it is dropped after it.
@@ -67,7 +68,7 @@ pub struct TestDepot {
     finished: bool,
 }
 
-impl std::fmt::Debug for TestDepot {
+impl<M: TestCarrier> std::fmt::Debug for TestDepot<M> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("TestDepot").field("depot", &self.depot).finish_non_exhaustive()
     }
@@ -160,13 +161,57 @@ impl TestDepot {
     /// # Panics
     /// When any part cannot be started.
     pub async fn start_as(db: TestDatabase, carrier: TwinConfig, timeout: Duration) -> Self {
-        let twin = TwinServer::start(carrier, "127.0.0.1:0").expect("the twin starts");
-        twin.twin().assumptions_mut().sim_search_lag_seconds = 0;
+        Self::start_at(db, Twin::new(carrier), timeout).await
+    }
+
+    /// Gives the carrier account other settings.
+    ///
+    /// # Panics
+    /// When they cannot work.
+    pub fn reconfigure(&mut self, change: impl FnOnce(&mut TransatelAccount)) {
+        let timeout = self.account().timeout;
+        let mut account = account_at(&self.twin.base_url, timeout);
+        change(&mut account);
+        let clock: Arc<dyn Clock> = self.clock.clone();
+        let turns = Arc::new(SharedTurns::new(self.depot.store.clone()));
+        let carrier = Transatel::new(account, clock, turns).expect("the adapter");
+        self.depot.accounts = Arc::new(accounts(Arc::new(carrier), timeout));
+    }
+
+    /// `count` new lines at the carrier, and the delivery file that came with them imported.
+    ///
+    /// # Panics
+    /// When the import does not complete.
+    pub async fn deliver(&self, count: u32) -> Vec<LineSpec> {
+        let lines = self.twin.twin().add_lines(count);
+        self.import_delivery(simdepot_carrier_twin::delivery::delivery_file(&lines), count).await;
+        lines
+    }
+
+    /// The orders that the carrier took, oldest first.
+    pub fn carrier_orders(&self) -> Vec<RecordedOrder> {
+        self.twin.twin().orders().to_vec()
+    }
+
+    /// How many order requests reached the carrier, whatever became of them.
+    pub fn order_requests(&self) -> u64 {
+        self.twin.twin().calls(simdepot_carrier_twin::CallName::Order)
+    }
+}
+
+impl<M: TestCarrier> TestDepot<M> {
+    /// A depot with the pool [`POOL`], without stock, beside a carrier.
+    ///
+    /// # Panics
+    /// When any part cannot be started.
+    pub async fn start_at(db: TestDatabase, mut carrier: M, timeout: Duration) -> Self {
+        carrier.prepare();
+        let twin = TwinServer::start_with(carrier, "127.0.0.1:0").expect("the twin starts");
         let clock = Arc::new(TestClock::default());
         let depot = open(&db, &clock, &twin, timeout);
         let files = tempfile::Builder::new().prefix("simdepot-files.").tempdir().expect("a temporary folder");
         let test = Self { depot, twin, clock, db, files, finished: false };
-        let (pool, _) = pools::create(&test.depot, &stock_keeper("default"), pool_settings(), None)
+        let (pool, _) = pools::create(&test.depot, &stock_keeper("default"), M::pool(), None)
             .await
             .expect("the pool is made");
         assert_eq!(pool.settings.pool.as_str(), POOL);
@@ -201,20 +246,6 @@ impl TestDepot {
         for account in accounts.values_mut() {
             account.timeout = Duration::ZERO;
         }
-    }
-
-    /// Gives the carrier account other settings.
-    ///
-    /// # Panics
-    /// When they cannot work.
-    pub fn reconfigure(&mut self, change: impl FnOnce(&mut TransatelAccount)) {
-        let timeout = self.account().timeout;
-        let mut account = account_at(&self.twin.base_url, timeout);
-        change(&mut account);
-        let clock: Arc<dyn Clock> = self.clock.clone();
-        let turns = Arc::new(SharedTurns::new(self.depot.store.clone()));
-        let carrier = Transatel::new(account, clock, turns).expect("the adapter");
-        self.depot.accounts = Arc::new(accounts(Arc::new(carrier), timeout));
     }
 
     /// Puts something between the depot and the adapter.
@@ -269,13 +300,21 @@ impl TestDepot {
         Ok((imports::get(&self.depot, begun.import.id).await?, started_as))
     }
 
-    /// `count` new lines at the carrier, and the delivery file that came with them imported.
+    /// `count` new SIMs at the carrier, delivered.
     ///
     /// # Panics
     /// When the import does not complete.
-    pub async fn deliver(&self, count: u32) -> Vec<LineSpec> {
-        let lines = self.twin.twin().add_lines(count);
-        let file = simdepot_carrier_twin::delivery::delivery_file(&lines);
+    pub async fn stock_up(&self, count: u32) -> Vec<Iccid> {
+        let (iccids, file) = self.twin.twin().make_stock(count);
+        self.import_delivery(file, count).await;
+        iccids
+    }
+
+    /// Imports a delivery file of `count` profiles.
+    ///
+    /// # Panics
+    /// When the import does not complete.
+    pub async fn import_delivery(&self, file: String, count: u32) {
         let (view, _) = self.import(file, self.import_of()).await.expect("the import begins");
         assert_eq!(
             (view.import.status, view.import.counts.accepted),
@@ -283,7 +322,6 @@ impl TestDepot {
             "{:?}",
             view.import.problem
         );
-        lines
     }
 
     /// Orders profiles without product for the channel `default`.
@@ -395,16 +433,6 @@ impl TestDepot {
         listed.into_iter().map(|view| view.operation).collect()
     }
 
-    /// The orders that the carrier took, oldest first.
-    pub fn carrier_orders(&self) -> Vec<RecordedOrder> {
-        self.twin.twin().orders().to_vec()
-    }
-
-    /// How many order requests reached the carrier, whatever became of them.
-    pub fn order_requests(&self) -> u64 {
-        self.twin.twin().calls(simdepot_carrier_twin::CallName::Order)
-    }
-
     /// A profile as it is stored.
     ///
     /// # Panics
@@ -486,7 +514,7 @@ impl TestDepot {
     }
 }
 
-impl Drop for TestDepot {
+impl<M: TestCarrier> Drop for TestDepot<M> {
     fn drop(&mut self) {
         // A second panic would hide the first one.
         if !self.finished && !std::thread::panicking() {
@@ -505,14 +533,17 @@ impl Drop for Worker {
     }
 }
 
-fn open(db: &TestDatabase, clock: &Arc<TestClock>, twin: &TwinServer, timeout: Duration) -> Depot {
+fn open<M: TestCarrier>(
+    db: &TestDatabase,
+    clock: &Arc<TestClock>,
+    twin: &TwinServer<M>,
+    timeout: Duration,
+) -> Depot {
     let clock: Arc<dyn Clock> = clock.clone();
     let store = db.store_with(Arc::clone(&clock));
     let turns = Arc::new(SharedTurns::new(store.clone()));
-    let carrier =
-        Transatel::new(account_of(twin.twin().config(), &twin.base_url, timeout), Arc::clone(&clock), turns)
-            .expect("the adapter");
-    Depot::new(store, clock, Arc::new(RandomIds), accounts(Arc::new(carrier), timeout))
+    let carrier = twin.twin().adapter(&twin.base_url, timeout, Arc::clone(&clock), turns);
+    Depot::new(store, clock, Arc::new(RandomIds), accounts(carrier, timeout))
 }
 
 fn accounts(carrier: Arc<dyn Carrier>, timeout: Duration) -> BTreeMap<AccountName, Account> {
@@ -524,7 +555,7 @@ pub fn account_at(base_url: &str, timeout: Duration) -> TransatelAccount {
     account_of(&TwinConfig::sandbox(), base_url, timeout)
 }
 
-fn account_of(twin: &TwinConfig, base_url: &str, timeout: Duration) -> TransatelAccount {
+pub(crate) fn account_of(twin: &TwinConfig, base_url: &str, timeout: Duration) -> TransatelAccount {
     let twin = twin.clone();
     TransatelAccount {
         account: ACCOUNT.to_owned(),

@@ -16,15 +16,18 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test harness fails loudly")]
 
 pub mod app;
+pub mod carrier;
 pub mod clock;
 pub mod database;
 pub mod depot;
 pub mod devices;
 pub mod lines;
 pub mod memory;
+pub mod subscriptions;
 pub mod webhooks;
 
 pub use app::TestApp;
+pub use carrier::TestCarrier;
 pub use clock::TestClock;
 pub use database::TestDatabase;
 pub use depot::TestDepot;

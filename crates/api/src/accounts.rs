@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn connects_every_account() {
         let carriers = [
-            CarrierConfig::Transatel(transatel_config("https://api.transatel.com")),
+            CarrierConfig::Transatel(Box::new(transatel_config("https://api.transatel.com"))),
             CarrierConfig::Sps(Box::new(sps_config("https://api.example.com"))),
         ];
         let accounts = connected(&carriers).unwrap();
@@ -156,12 +156,12 @@ mod tests {
     #[test]
     fn a_setting_that_cannot_work_is_named() {
         let wrong = |carrier| connected(&[carrier]).unwrap_err().to_string();
-        let error = wrong(CarrierConfig::Transatel(transatel_config("http://api.transatel.com")));
+        let error = wrong(CarrierConfig::Transatel(Box::new(transatel_config("http://api.transatel.com"))));
         assert!(error.contains("spc") && error.contains("base_url"), "{error}");
         assert!(!error.contains("SESAME"));
         let mut broken = transatel_config("https://api.transatel.com");
         broken.lines.subscription_field = "bind".to_owned();
-        let error = wrong(CarrierConfig::Transatel(broken));
+        let error = wrong(CarrierConfig::Transatel(Box::new(broken)));
         assert!(error.contains("spc: subscription_field must be the name of a field"), "{error}");
         let mut broken = sps_config("https://api.example.com");
         broken.wholesale_customer_id = Some("4711".to_owned());

@@ -2,7 +2,8 @@
 //!
 //! An adapter builds [`Request`]s and reads [`Answer`]s, purely. The [`Gateway`] adds token, rate, circuit breaker and
 //! one deadline per call; an [`Exchange`] sends, over HTTP ([`HttpExchange`]) unless told otherwise. What carriers answer
-//! is read with [`lenient`] and [`Fields`], and events are checked with [`signature`].
+//! is read with [`lenient`] and [`Fields`], words for how a command stands with [`words`], and events are checked with
+//! [`signature`].
 //!
 //! **A request is sent once.** No layer here repeats it, with one exception that cannot do harm: after a 401 the token
 //! is renewed and the request sent again, because the first one was turned away before anything acted on it.

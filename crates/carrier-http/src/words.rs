@@ -41,3 +41,33 @@ pub fn is_distinct(words: &[String], others: &[String], pending: &[impl AsRef<st
     };
     !words.is_empty() && words.iter().all(distinct)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(words: &[&str]) -> Vec<String> {
+        words.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    #[test]
+    fn letters_count_in_any_case() {
+        let (done, failed) = (list(&["All well"]), list(&["KO"]));
+        let verdict = |word: &str| verdict(word, &done, &failed, &["in progress"]);
+        assert_eq!(verdict("ALL_WELL"), Verdict::Done);
+        assert_eq!(verdict("ko"), Verdict::Failed);
+        assert_eq!(verdict("InProgress"), Verdict::Pending);
+        for word in ["", "all", "well done", "200"] {
+            assert_eq!(verdict(word), Verdict::Unrecognised, "{word}");
+        }
+    }
+
+    #[test]
+    fn a_word_says_one_thing() {
+        let distinct = |words: &[&str]| is_distinct(&list(words), &list(&["KO"]), &["pending"]);
+        assert!(distinct(&["OK", "Done"]));
+        for bad in [&[][..], &["200"], &["k.o."], &["Pending"]] {
+            assert!(!distinct(bad), "{bad:?}");
+        }
+    }
+}

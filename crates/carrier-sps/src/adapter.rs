@@ -100,6 +100,7 @@ impl Sps {
     }
 
     async fn call(&self, request: Request, flow: String) -> Result<Answer, Failure> {
+        tracing::debug!(call = request.call, correlation_id = %flow, "asking");
         let request = request.header(CORRELATION, flow);
         let request = match &self.account.wholesale_customer_id {
             Some(customer) => request.header(CUSTOMER, customer),

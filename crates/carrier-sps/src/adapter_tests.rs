@@ -145,7 +145,7 @@ async fn refusals_by_status_against_a_socket() {
     for (status, concerns) in [
         (400, Concern::Request),
         (403, Concern::Account),
-        (404, Concern::Profile),
+        (404, Concern::Request),
         (409, Concern::LineStatus),
         (422, Concern::Request),
     ] {
@@ -248,12 +248,11 @@ async fn transactions_are_read_by_our_number() {
 async fn a_line_is_found_by_what_is_known_of_it() {
     const OTHER: &str = "89148000007829999354";
     let stub = Stub::start(|seen| match seen.target.as_str() {
-        "/deviceDetails?gpsi=19459986891" => answer(200, &details(ICCID)),
         "/deviceDetails?gpsi=12812368903" => answer(200, &details(OTHER)),
-        "/deviceDetails?pei=2288151828896431" => answer(200, &details(ICCID)),
-        "/deviceDetails?pei=8965880812100011146" | "/deviceDetails?iccid=8965880812100011146" => {
-            answer(200, &details(ICCID))
-        }
+        "/deviceDetails?gpsi=19459986891"
+        | "/deviceDetails?pei=2288151828896431"
+        | "/deviceDetails?pei=8965880812100011146"
+        | "/deviceDetails?iccid=8965880812100011146" => answer(200, &details(ICCID)),
         _ => answer(404, ""),
     })
     .await;

@@ -197,8 +197,10 @@ mod tests {
         assert_eq!(wrong(|s| s.words.terminal.push("FAILED".into())), "terminal_statuses");
         assert_eq!(wrong(|s| s.words.failed.push("200".into())), "failed_statuses");
         assert_eq!(wrong(|s| s.words.pending.push("-".into())), "pending_statuses");
-        let twice = |s: &mut SpsSettings| s.device_statuses.insert("ACTIVE".into(), SimStatus::Ceased);
-        assert_eq!(wrong(|s| drop(twice(s))), "device_statuses");
+        let twice = |s: &mut SpsSettings| {
+            s.device_statuses.insert("ACTIVE".into(), SimStatus::Ceased);
+        };
+        assert_eq!(wrong(twice), "device_statuses");
         assert_eq!(wrong(|s| s.webhook.header = Some("X Y".into())), "webhook_header");
         assert_eq!(wrong(|s| s.notification.status = "a..b".into()), "notification.status");
     }

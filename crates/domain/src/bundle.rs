@@ -129,7 +129,7 @@ impl BundleStatus {
     }
 }
 
-/// How a product is put on a line (Transatel OCS `orderType`).
+/// How a product is put on a line (Transatel `orderType`).
 #[derive(
     Debug,
     Clone,

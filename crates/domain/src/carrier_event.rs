@@ -57,7 +57,7 @@ pub fn try_again_after(tries: u32) -> Option<TimeDelta> {
 pub struct CarrierEvent {
     /// The carrier's id; the same event may come several times.
     pub id: String,
-    /// The carrier's type, for example `OCS/PRODUCT/ACTIVATED`.
+    /// The carrier's type, as it came.
     pub event_type: String,
     /// When it happened, by the carrier's clock.
     pub at: Option<DateTime<Utc>>,

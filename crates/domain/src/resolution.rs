@@ -5,7 +5,7 @@
 //! ordered. Nothing there is believed when two complete reads, some time apart, agree: inventories are replicated.
 //! A list that lacks what was there before the sending is not complete, and a bundle that fits in everything but its
 //! date may be ours by a wrong clock: both prove nothing, least of all that there is nothing.
-//! The carrier never recognises a second order as a repeat (Transatel OCS documents no duplicate protection), so an
+//! The carrier never recognises a second order as a repeat (Transatel documents no duplicate protection), so an
 //! order is sent again only when it surely was not taken.
 
 use chrono::{DateTime, TimeDelta, Utc};

@@ -132,7 +132,7 @@ async fn apply(depot: &Depot, event: TakenEvent) -> Result<(), AppError> {
     let Some(told) = read(depot, account, &event)? else {
         return decide(depot, event, CarrierEventStatus::Unreadable).await;
     };
-    if told.news == News::Nothing {
+    if told.news == News::Nothing && told.activation_code.is_none() {
         return decide(depot, event, CarrierEventStatus::Ignored).await;
     }
     let Some(profile) = find_profile(depot, &event.account, &told).await? else {

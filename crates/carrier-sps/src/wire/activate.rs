@@ -4,6 +4,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use simdepot_carrier_http::Request;
 use simdepot_domain::carrier::{ActivationOrder, Refusal};
+use simdepot_domain::eid::Eid;
+use simdepot_domain::imei::Imei;
 
 use super::change::wire_delivery;
 use super::problem::not_sendable;
@@ -61,8 +63,8 @@ pub(crate) fn request(order: &ActivationOrder, settings: &SpsSettings) -> Result
         gpsi: number.transpose()?,
         gpsi_reservation_id: terms.msisdn_reservation_id.as_deref(),
         iccid: order.iccid.as_str(),
-        pei: order.terms.imei.as_ref().map(|imei| imei.as_str()),
-        eid: terms.eid.as_ref().map(|eid| eid.as_str()),
+        pei: order.terms.imei.as_ref().map(Imei::as_str),
+        eid: terms.eid.as_ref().map(Eid::as_str),
         delivery: terms.delivery.map(wire_delivery),
         products: &terms.products,
     };

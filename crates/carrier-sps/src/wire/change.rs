@@ -4,6 +4,9 @@ use serde::Serialize;
 use simdepot_carrier_http::Request;
 use simdepot_domain::carrier::{DeviceChangeOrder, Refusal};
 use simdepot_domain::device::{ChangeType, EsimDelivery, Need};
+use simdepot_domain::eid::Eid;
+use simdepot_domain::iccid::Iccid;
+use simdepot_domain::imei::Imei;
 
 use super::problem::not_sendable;
 use super::status::Line;
@@ -44,9 +47,9 @@ pub(crate) fn request(order: &DeviceChangeOrder, settings: &SpsSettings) -> Resu
         partner_transaction_id: identity::reference(&order.reference)?,
         change_type: wire_type(change.change_type),
         line: Line::of_key(&order.line, settings.line_identifier),
-        new_pei: change.new_imei.as_ref().map(|imei| imei.as_str()),
-        new_iccid: change.new_iccid.as_ref().map(|iccid| iccid.as_str()),
-        new_eid: change.new_eid.as_ref().map(|eid| eid.as_str()),
+        new_pei: change.new_imei.as_ref().map(Imei::as_str),
+        new_iccid: change.new_iccid.as_ref().map(Iccid::as_str),
+        new_eid: change.new_eid.as_ref().map(Eid::as_str),
         delivery: change.delivery.map(wire_delivery),
     };
     write(Call::DeviceChange, PathName::Change, &settings.paths, &body)
@@ -75,9 +78,6 @@ mod tests {
     use crate::stub::{ICCID, line_key};
     use serde_json::{Value, json};
     use simdepot_domain::device::DeviceChange;
-    use simdepot_domain::eid::Eid;
-    use simdepot_domain::iccid::Iccid;
-    use simdepot_domain::imei::Imei;
 
     const PEI: &str = "2288151822896431";
     const NEW_ICCID: &str = "89148000007829999354";

@@ -65,8 +65,8 @@ fn derived_id(reference: &str, event_type: &str, status: Option<&str>) -> Option
     usable(Some(format!("{reference}:{event_type}:{}", status.unwrap_or_default())))
 }
 
-/// The end of a command of ours, by the words of the account. What has not ended is no news, and neither is what nobody
-/// can tell: the command's status is asked for all the same.
+/// The end of a command of ours, by the words of the account. What goes on is no news. A word that nobody named ends
+/// nothing, but notifications are said to come at the end, so it is worth asking how the command stands.
 fn command_news(document: &Value, settings: &SpsSettings, reference: String, status: Option<&str>) -> News {
     let fields = &settings.notification;
     let Some(word) = status else { return News::Nothing };
@@ -74,7 +74,7 @@ fn command_news(document: &Value, settings: &SpsSettings, reference: String, sta
         Verdict::Pending => return News::Nothing,
         Verdict::Unrecognised => {
             tracing::warn!(status = %printable(word), "a notification with a status that no setting names");
-            return News::Nothing;
+            LineNews::of(LineChange::Modified, None)
         }
         Verdict::Failed => {
             let (code, reason) = (text_at(document, &fields.reason_code), text_at(document, &fields.reason));
@@ -157,8 +157,17 @@ mod tests {
     fn only_the_words_of_the_account_end_a_command() {
         let news = |status: &str| with(|document| document["status"] = json!(status)).news;
         assert!(matches!(news("completed"), News::Line(LineNews { failed: None, hearsay: true, .. })));
-        for word in ["Success", "InProgress", "Accepted", "", "Done"] {
+        for word in ["InProgress", "Accepted", ""] {
             assert_eq!(news(word), News::Nothing, "{word}");
+        }
+        for word in ["Success", "Done"] {
+            let News::Line(told) = news(word) else { panic!("{word}") };
+            assert_eq!(
+                (told.change, told.hearsay),
+                (LineChange::Modified, true),
+                "{word}: worth a look, no more"
+            );
+            assert_eq!((told.transaction.as_deref(), told.sim_status), (Some("op_1"), None));
         }
         let failed = with(|document| {
             document["status"] = json!("Failed");

@@ -29,8 +29,8 @@ pub(crate) fn outcome(answer: &Answer, call: Call, reference: &str, settings: &S
     match answer.status {
         200..=299 => acknowledged(answer, reference, settings),
         401 | 403 => refused(Concern::Account),
-        // Also what a wrong path is answered with.
-        404 => Answered::Refused(hinted(refusal(answer, Concern::Profile), call, settings)),
+        // Also what a wrong path is answered with: whether the SIM is to blame shows when another is tried.
+        404 => Answered::Refused(hinted(refusal(answer, Concern::Request), call, settings)),
         405 => Answered::Refused(hinted(refusal(answer, Concern::Account), call, settings)),
         409 => refused(Concern::LineStatus),
         429 => Answered::NotTaken(unavailable(answer, "HTTP 429".to_owned())),
@@ -152,7 +152,7 @@ mod tests {
             (400, Concern::Request),
             (401, Concern::Account),
             (403, Concern::Account),
-            (404, Concern::Profile),
+            (404, Concern::Request),
             (405, Concern::Account),
             (409, Concern::LineStatus),
             (415, Concern::Request),

@@ -38,10 +38,16 @@ impl SpsTwin {
         self.block_list.contains(device_of(pei))
     }
 
-    /// `GET /blockListIndicator?pei=`.
+    /// `GET /blockListIndicator?pei=`; leniently also with an ICCID, as its example has it (S1).
     pub(super) fn block_list_indicator(&self, request: &TwinRequest) -> Outcome {
         let pei = request.query_value("pei").ok_or_else(|| Problem::bad_request("pei is required"))?;
-        let pei = Shape::PEI.take("pei", pei)?;
+        let pei = if !self.assumptions.strict() && Shape::ICCID.fits(&pei) {
+            let found = self.subscription_of_iccid(&pei);
+            let device = found.and_then(|found| found.pei.clone());
+            device.ok_or_else(|| self.unknown("DEVICE_NOT_FOUND", "The SIM is in no known device"))?
+        } else {
+            Shape::PEI.take("pei", pei)?
+        };
         Ok(Answer::json(200, json!({ "blockListIndicator": self.is_blocked(&pei) })))
     }
 }

@@ -1,5 +1,6 @@
 //! The account that an SPS twin serves.
 
+use std::fmt;
 use std::str::FromStr;
 
 use simdepot_domain::secret::Secret;
@@ -11,6 +12,8 @@ use crate::webhook::Webhook;
 
 /// Host that the twin's profiles are downloaded from. `.example` never resolves, so no phone can try.
 const SMDP: &str = "smdp.twin.example";
+/// The header with the signature unless another is set, in lower case.
+pub(super) const SIGNATURE_HEADER: &str = "x-signature-256";
 /// First number that the twin assigns.
 const FIRST_GPSI: u64 = 19_452_000_000;
 
@@ -39,6 +42,12 @@ impl FromStr for SpsRoute {
             return Err(NoRoute);
         }
         Ok(Self { method, path: path.to_owned() })
+    }
+}
+
+impl fmt::Display for SpsRoute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.method, self.path)
     }
 }
 
@@ -121,8 +130,27 @@ impl SpsConfig {
             devices: sandbox_devices(),
             assumptions: SpsAssumptions::default(),
             webhook: None,
-            webhook_auth: WebhookAuth::Signature { header: "x-signature-256".to_owned() },
+            webhook_auth: WebhookAuth::Signature { header: SIGNATURE_HEADER.to_owned() },
         }
+    }
+
+    /// What a client's settings must fit, in one line and without secrets.
+    pub fn summary(&self) -> String {
+        let auth = match &self.webhook_auth {
+            WebhookAuth::Signature { header } => format!("signed in {header}"),
+            WebhookAuth::Bearer => "with the secret as a bearer".to_owned(),
+        };
+        format!(
+            "client_id {client}, wholesale_customer_id {customer}, token {token}, activate {activate}, status {status}, \
+             change {change}, block_list {block_list}, notifications {auth}",
+            client = self.client_id,
+            customer = self.wholesale_customer_id.as_deref().unwrap_or("any"),
+            token = self.token_path,
+            activate = self.activate,
+            status = self.status,
+            change = self.change,
+            block_list = self.block_list,
+        )
     }
 }
 
@@ -134,13 +162,19 @@ mod tests {
     fn the_sandbox_is_valid_and_keeps_its_secret() {
         let config = SpsConfig::sandbox();
         assert_eq!(config.wholesale_customer_id.as_ref().map(String::len), Some(12));
-        assert!(!format!("{config:?}").contains("sandbox-secret"));
+        assert!(!format!("{config:?} {}", config.summary()).contains("sandbox-secret"));
+        let any = SpsConfig { wholesale_customer_id: None, webhook_auth: WebhookAuth::Bearer, ..config };
+        assert!(
+            any.summary().contains("wholesale_customer_id any, token /oauth/token, activate POST /activate")
+        );
+        assert!(any.summary().ends_with("notifications with the secret as a bearer"));
     }
 
     #[test]
     fn routes_are_a_method_and_a_path() {
         let route: SpsRoute = " put /v5/subscription/status".parse().unwrap();
         assert_eq!((route.method.as_str(), route.path.as_str()), ("PUT", "/v5/subscription/status"));
+        assert_eq!(route.to_string(), "PUT /v5/subscription/status");
         for bad in ["/activate", "POST activate", "GET /activate", "POST /a?b=c", "POST /a b", ""] {
             assert_eq!(bad.parse::<SpsRoute>(), Err(NoRoute), "{bad}");
         }

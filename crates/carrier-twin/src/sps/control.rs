@@ -13,7 +13,7 @@
 //! | `PUT /_twin/devices/{tac}` `{"manufacturer", "model", "equipment_type", "networks", "sold_by_operator"}` · `GET /_twin/devices` | device models |
 //! | `GET /_twin/blocklist` · `PUT` `DELETE /_twin/blocklist/{pei}` | the blocklist |
 //! | `GET /_twin/requests?after=&call=&path_contains=` · `GET /_twin/events?after=` | what arrived, what is told |
-//! | `PUT /_twin/webhook` `{"url", "secret"}` · `GET` · `DELETE` | where notifications go, and how it went |
+//! | `PUT /_twin/webhook` `{"url", "secret", "auth": "bearer", "header"}` · `GET` · `DELETE` | where notifications go, and how it went; `auth` and `header` if the configuration's do not do |
 //! | `GET` `POST` `DELETE /_twin/scripts` · `GET` `PATCH /_twin/assumptions` | failures on purpose, the switches |
 //! | `POST /_twin/clock` `{"advance_seconds", "freeze", "real"}` · `DELETE /_twin/tokens` · `POST /_twin/reset` | |
 //! | `GET /_twin/delivery.csv?count=` | a delivery file of the SIMs, **with** activation codes |
@@ -25,16 +25,19 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use simdepot_domain::secret::Secret;
 
+use super::config::{SIGNATURE_HEADER, WebhookAuth};
 use super::devices::DeviceModel;
 use super::fields::Shape;
 use super::sims::NewSim;
 use super::state::SpsTwin;
 use super::world::WorldError;
-use crate::control::{ClockChange, Control, SetWebhook, checked_scripts, no_such_call, read};
+use crate::control::{ClockChange, Control, checked_scripts, no_such_call, read};
 use crate::control_view::clock_view;
 use crate::reply::{Answer, TwinReply};
 use crate::request::TwinRequest;
+use crate::webhook::Webhook;
 
 const MAX_SIMS: u32 = 100_000;
 
@@ -61,6 +64,24 @@ struct Reservation {
     id: String,
     #[serde(default)]
     gpsi: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Auth {
+    Signature,
+    Bearer,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SetWebhook {
+    url: String,
+    secret: Secret,
+    #[serde(default)]
+    auth: Option<Auth>,
+    #[serde(default)]
+    header: Option<String>,
 }
 
 impl SpsTwin {
@@ -96,9 +117,7 @@ impl SpsTwin {
                 self.block_device(pei, request.method == "PUT");
             }
             ("PUT", ["webhook"]) => {
-                let body: SetWebhook = read(request)?;
-                self.set_webhook(Some(body.webhook()?));
-                return Ok(Answer::json(200, self.stream.view()));
+                return self.control_webhook(read(request)?);
             }
             ("POST", ["scripts"]) => {
                 let scripts = checked_scripts(read(request)?)?;
@@ -124,6 +143,29 @@ impl SpsTwin {
             _ => return Err(no_such_call(request)),
         }
         Ok(Answer::no_content())
+    }
+
+    fn control_webhook(&mut self, body: SetWebhook) -> Control {
+        let webhook = Webhook::new(&body.url, body.secret).map_err(|error| (400, error))?;
+        match (body.auth, body.header) {
+            (Some(Auth::Bearer), Some(_)) => {
+                return Err((400, "header goes with a signature".to_owned()));
+            }
+            (Some(Auth::Bearer), None) => self.set_webhook_auth(WebhookAuth::Bearer),
+            (Some(Auth::Signature) | None, Some(header)) => {
+                let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+                if header.is_empty() || !header.bytes().all(plain) {
+                    return Err((400, "header must be the name of a header".to_owned()));
+                }
+                self.set_webhook_auth(WebhookAuth::Signature { header });
+            }
+            (Some(Auth::Signature), None) => {
+                self.set_webhook_auth(WebhookAuth::Signature { header: SIGNATURE_HEADER.to_owned() });
+            }
+            (None, None) => {}
+        }
+        self.set_webhook(Some(webhook));
+        Ok(Answer::json(200, self.stream.view()))
     }
 
     fn control_add(&mut self, body: AddSims) -> Control {

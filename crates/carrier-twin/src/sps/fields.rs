@@ -188,7 +188,7 @@ mod tests {
 
     use super::*;
 
-    fn object(value: Value) -> Map<String, Value> {
+    fn object(value: &Value) -> Map<String, Value> {
         value.as_object().unwrap().clone()
     }
 
@@ -222,11 +222,11 @@ mod tests {
             (json!(1.5), None, None),
             (json!("0"), None, None),
         ] {
-            let body = object(json!({ "gpsi": value }));
+            let body = object(&json!({ "gpsi": value }));
             let read = |strict| Fields::new(&body, strict).gpsi("gpsi").ok().flatten();
             assert_eq!((read(true).as_deref(), read(false).as_deref()), (strict, lenient), "{value}");
         }
-        let null = object(json!({ "gpsi": null }));
+        let null = object(&json!({ "gpsi": null }));
         assert!(Fields::new(&null, true).gpsi("gpsi").is_err());
         assert_eq!(Fields::new(&null, false).gpsi("gpsi").unwrap(), None);
     }
@@ -241,7 +241,7 @@ mod tests {
             (json!(29), None, None),
             (json!("1"), None, None),
         ] {
-            let body = object(json!({ "day": value }));
+            let body = object(&json!({ "day": value }));
             let read = |strict| Fields::new(&body, strict).bill_day("day").ok().flatten();
             assert_eq!((read(true), read(false)), (strict, lenient), "{value}");
         }

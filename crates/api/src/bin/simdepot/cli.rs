@@ -1,7 +1,6 @@
 //! The command line. What it does not say comes from the environment (`simdepot_api::config`).
 
 use std::fmt::Display;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -11,8 +10,9 @@ use simdepot_domain::channel::{ChannelName, PoolName, Scope};
 use simdepot_domain::delivery::Format;
 use simdepot_domain::iccid::Iccid;
 use simdepot_domain::import::OnError;
-use simdepot_domain::secret::Secret;
 use strum::VariantArray;
+
+use crate::commands::TwinArgs;
 
 /// Stock of eSIM and SIM profiles.
 ///
@@ -50,24 +50,8 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Run the carrier twin alone
-    Twin {
-        /// Its address
-        #[arg(long, default_value = "127.0.0.1:8090")]
-        listen: SocketAddr,
-        /// Which account it plays: travel eSIMs, or IoT lines that may be managed
-        #[arg(long, value_enum, default_value_t = TwinOffer::Travel)]
-        offer: TwinOffer,
-        /// Lines that it begins with
-        #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
-        lines: u32,
-        /// Where it posts its events: for simdepot, its URL and /carrier-events/ACCOUNT
-        #[arg(long, requires = "webhook_secret")]
-        webhook_url: Option<String>,
-        /// What it signs them with: the account's webhook_secret
-        #[arg(long, requires = "webhook_url")]
-        webhook_secret: Option<Secret>,
-    },
+    /// Run a carrier's twin alone
+    Twin(TwinArgs),
     /// Show the QR code of a profile sold in the channel `default`; counts as a reveal
     Qr {
         /// The profile
@@ -152,15 +136,6 @@ fn one_of<T: FromStr + VariantArray + Display>(text: &str) -> Result<T, String> 
     })
 }
 
-/// Which of Transatel's offers a twin plays.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum TwinOffer {
-    /// Service Provider Connect.
-    Travel,
-    /// IoT Connect with capped plans.
-    Iot,
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -207,16 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn the_twin_listens_on_loopback_unless_told() {
-        let Some(Command::Twin { listen, lines, offer, .. }) = parse("twin").unwrap() else {
-            panic!("a twin")
-        };
-        assert_eq!((listen.to_string().as_str(), lines, offer), ("127.0.0.1:8090", 200, TwinOffer::Travel));
-        let iot = parse("twin --offer iot").unwrap();
-        assert!(matches!(iot, Some(Command::Twin { offer: TwinOffer::Iot, .. })));
-        let wired = parse("twin --webhook-url http://127.0.0.1:8080/x --webhook-secret SESAME").unwrap();
-        assert!(!format!("{wired:?}").contains("SESAME"));
-        assert!(parse("twin --webhook-url http://127.0.0.1:8080/x").is_err());
+    fn an_iccid_is_one() {
         assert!(parse("qr 12AB").is_err());
     }
 }

@@ -25,7 +25,7 @@ pub use transatel::TransatelConfig;
 #[derive(Debug, Clone)]
 pub enum CarrierConfig {
     /// Transatel.
-    Transatel(TransatelConfig),
+    Transatel(Box<TransatelConfig>),
     /// The Subscriber Provisioning APIs of a wholesale 5G operator.
     Sps(Box<SpsConfig>),
 }
@@ -125,7 +125,9 @@ impl Place<'_> {
 
 fn carrier(table: Value, place: &Place<'_>, variables: &Variables) -> Result<CarrierConfig, ConfigError> {
     match table.get("kind").and_then(Value::as_str) {
-        Some("transatel") => transatel::read(table, place, variables).map(CarrierConfig::Transatel),
+        Some("transatel") => {
+            transatel::read(table, place, variables).map(Box::new).map(CarrierConfig::Transatel)
+        }
         Some("sps") => sps::read(table, place, variables).map(Box::new).map(CarrierConfig::Sps),
         _ => Err(place.wrong("kind", "must be \"transatel\" or \"sps\"")),
     }

@@ -100,8 +100,8 @@ fn the_example_can_be_used_with_every_setting_switched_on() {
     standard.paths.set("network_usage", "GET /network/usage/api/cdrs").unwrap();
     standard.also_terminate = account.lines.also_terminate.clone();
     assert_eq!(account.lines, standard, "the example shows the defaults");
-    let mut standard = SpsSettings::default();
-    standard.also_terminate = wholesale.settings.also_terminate.clone();
+    let also_terminate = wholesale.settings.also_terminate.clone();
+    let mut standard = SpsSettings { also_terminate, ..SpsSettings::default() };
     standard.webhook.header = wholesale.settings.webhook.header.clone();
     assert_eq!(wholesale.settings, standard, "the example shows the defaults");
 }

@@ -137,6 +137,22 @@ fn scripts_assumptions_clock_webhook_and_reset() {
     let (status, view) = ask(&mut bench, "PUT", "/_twin/webhook", &hook);
     assert!(status == 200 && view["url"] == "http://127.0.0.1:9/" && !view.to_string().contains("SESAME"));
     assert_eq!(ask(&mut bench, "PUT", "/_twin/webhook", &json!({"url": "x", "secret": "y"})).0, 400);
+    let with = |field: &str, value: &str| json!({"url": "http://x/", "secret": "s", field: value});
+    for (body, status, auth) in [
+        (with("auth", "bearer"), 200, WebhookAuth::Bearer),
+        (with("header", "a b"), 400, WebhookAuth::Bearer),
+        (
+            json!({"url": "http://x/", "secret": "s", "auth": "bearer", "header": "a"}),
+            400,
+            WebhookAuth::Bearer,
+        ),
+        (with("auth", "dance"), 400, WebhookAuth::Bearer),
+        (with("header", "X-Own"), 200, WebhookAuth::Signature { header: "X-Own".to_owned() }),
+        (with("auth", "signature"), 200, WebhookAuth::Signature { header: "x-signature-256".to_owned() }),
+    ] {
+        assert_eq!(ask(&mut bench, "PUT", "/_twin/webhook", &body).0, status, "{body}");
+        assert_eq!(bench.twin.config().webhook_auth, auth, "{body}");
+    }
     assert_eq!(ask(&mut bench, "DELETE", "/_twin/webhook", &json!({})).0, 204);
     assert_eq!(ask(&mut bench, "DELETE", "/_twin/tokens", &json!({})).0, 204);
     assert_eq!(bench.get("/deviceDetails").status(), Some(401));

@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::*;
 use crate::sps::testing::{Bench, PHONE, at};
-use crate::sps::{SpsConfig, SpsTwin};
+use crate::sps::{Reading, SpsConfig, SpsTwin};
 
 const READ: &str = "/blockListIndicator?pei=2288151828896431";
 
@@ -95,7 +95,13 @@ fn the_blocklist_takes_a_device_in_any_form_and_lets_it_go() {
         "SUBSCRIPTION_NOT_FOUND",
     );
     bench.get_refused("/blockListIndicator", 400, "BAD_REQUEST");
-    bench.get_refused("/blockListIndicator?pei=11986621644523024501", 400, "BAD_REQUEST");
+    let by_sim = format!("/blockListIndicator?pei={}", line.iccid);
+    bench.get_refused(&by_sim, 400, "BAD_REQUEST");
+    bench.twin.assumptions_mut().reading = Reading::Lenient;
+    bench.get_refused(&by_sim, 404, "DEVICE_NOT_FOUND");
+    bench.twin.set_device(&line.iccid, Some(PHONE), at(0)).unwrap();
+    bench.twin.block_device(PHONE, true);
+    assert_eq!(bench.get_ok(&by_sim), json!({"blockListIndicator": true}));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use simdepot_api::accounts;
-use simdepot_carrier_transatel::LocalTurns;
+use simdepot_carrier_http::LocalTurns;
 use simdepot_domain::carrier::{Probe, ProbeResult, Turns};
 use simdepot_domain::channel::AccountName;
 

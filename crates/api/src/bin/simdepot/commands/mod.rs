@@ -12,6 +12,7 @@ mod signals;
 mod twin;
 mod verify;
 
+pub(crate) use self::twin::TwinArgs;
 use crate::cli::{Cli, Command, KeysCommand};
 use crate::output::{self, Outcome};
 
@@ -32,9 +33,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Doctor => doctor::run().await,
         Command::Verify(args) => Box::pin(verify::run(args)).await,
         Command::Reconcile { adopt_into, json } => Box::pin(reconcile::run(adopt_into, json)).await,
-        Command::Twin { listen, offer, lines, webhook_url, webhook_secret } => {
-            twin::run(listen, offer, lines, webhook_url.zip(webhook_secret)).await
-        }
+        Command::Twin(args) => Box::pin(twin::run(args)).await,
         Command::Qr { iccid } => Box::pin(qr::run(iccid)).await,
         Command::Healthcheck => tokio::task::spawn_blocking(healthcheck::run).await?,
     }

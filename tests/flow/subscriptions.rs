@@ -1,0 +1,236 @@
+//! Subscriptions that are activated with the sale, at a carrier that takes our own number of a command, acknowledges it,
+//! and tells later how it went.
+
+use serde_json::json;
+use simdepot_application::orders::OrderView;
+use simdepot_application::{AppError, activation, cancellations};
+use simdepot_carrier_twin::sps::{StateCheck, TransactionProfile};
+use simdepot_carrier_twin::{CallName, Fault};
+use simdepot_domain::iccid::Iccid;
+use simdepot_domain::operation::OperationStatus;
+use simdepot_domain::order::{OrderStatus, ProfileOutcome};
+use simdepot_domain::sim::SimStatus;
+use simdepot_domain::stock::StockStatus;
+use simdepot_tests::depot::{order_of, profiles_of, storefront};
+use simdepot_tests::{TestDepot, on_both_databases};
+
+fn iccids(order: &OrderView) -> Vec<Iccid> {
+    profiles_of(order).into_iter().map(|profile| profile.iccid).collect()
+}
+
+on_both_databases! {
+    async fn an_order_activates_each_of_its_profiles_once(db: TestDatabase) {
+        let test = TestDepot::start_wholesale(db).await;
+        test.stock_up(5).await;
+        let order = test.sell("one", 3).await;
+        assert_eq!(test.read_order(order).await.order.status, OrderStatus::InProgress);
+        let order = test.settle_order(order, OrderStatus::Fulfilled).await;
+        for profile in profiles_of(&order) {
+            assert_eq!(test.activations(&profile.iccid), 1);
+            assert_eq!(profile.sim.map(|seen| seen.status), Some(SimStatus::Active));
+            assert_eq!(profile.stock_status, StockStatus::Allocated);
+        }
+        // The same again is the same order.
+        assert_eq!(test.sell("one", 3).await, order.order.id);
+        test.settle_lines().await;
+        assert_eq!(test.activated().len(), 3);
+        for operation in test.operations(None).await {
+            assert_eq!((operation.status, operation.attempts), (OperationStatus::Done, 1), "{operation:#?}");
+            assert_eq!(operation.evidence.unwrap()["source"], "transaction");
+        }
+        test.finish().await;
+    }
+
+    async fn an_acknowledgement_is_not_the_end(db: TestDatabase) {
+        let test = TestDepot::start_wholesale(db).await;
+        test.twin.twin().assumptions_mut().completion_delay_ms = 600_000;
+        test.stock_up(1).await;
+        let order = test.sell("slow", 1).await;
+        test.step_lines().await;
+        let operation = test.operations(None).await.remove(0);
+        assert_eq!(operation.status, OperationStatus::Accepted);
+        assert_eq!(test.read_order(order).await.order.status, OrderStatus::InProgress);
+        assert!(test.activated().is_empty());
+        test.finish().await;
+    }
+
+    async fn a_lost_answer_is_asked_after_before_anything_is_sent_again(db: TestDatabase) {
+        let test = TestDepot::start_wholesale(db).await;
+        for (round, fault) in [
+            Fault::DropAfterApply,
+            Fault::DropBeforeApply,
+            Fault::Status503AfterApply,
+            Fault::Status500Before,
+            Fault::Garbage,
+            Fault::ApplyLate { ms: 300 },
+        ].into_iter().enumerate() {
+            test.stock_up(1).await;
+            test.fail_once(CallName::Activate, fault.clone());
+            let order = test.sell(&format!("lost-{round}"), 1).await;
+            let order = test.settle_order(order, OrderStatus::Fulfilled).await;
+            let iccid = iccids(&order).remove(0);
+            assert_eq!(test.activations(&iccid), 1, "{fault:?}");
+            let operation = test.operations(None).await.remove(0);
+            let sent = test.twin.twin().received_as(&operation.id.to_string()).count();
+            let (never_arrived, late) =
+                (matches!(fault, Fault::DropBeforeApply | Fault::Status500Before), matches!(fault, Fault::ApplyLate { .. }));
+            assert!(sent == 1 + usize::from(never_arrived) || late, "{fault:?}: sent {sent} times");
+            let numbers = test.twin.twin().received().iter().filter_map(|write| write.id.clone()).collect::<Vec<_>>();
+            assert!(numbers.iter().all(|id| id.starts_with("op_")), "{numbers:?}");
+        }
+        test.finish().await;
+    }
+
+    async fn an_activation_that_fails_late_goes_to_another_profile(db: TestDatabase) {
+        let test = TestDepot::start_wholesale(db).await;
+        test.stock_up(2).await;
+        let fault = Fault::LateFailure { code: "E1".to_owned(), message: "HLR says no".to_owned() };
+        test.fail_once(CallName::Activate, fault);
+        let order = test.sell("late", 1).await;
+        let order = test.settle_order(order, OrderStatus::Fulfilled).await;
+        test.settle_lines().await;
+        let sold = iccids(&order).remove(0);
+        assert_eq!(test.activated(), [(sold.to_string(), 1)]);
+        // Another one was taken for the same: the first was to blame.
+        let operations = test.operations(None).await;
+        assert_eq!(operations.len(), 2);
+        let refused = operations.iter().find(|operation| operation.status == OperationStatus::Refused).unwrap();
+        assert!(refused.problem.as_ref().unwrap().to_string().contains("HLR says no"), "{refused:#?}");
+        test.finish().await;
+    }
+
+    async fn a_request_that_is_wrong_fails_the_order_and_keeps_the_stock(db: TestDatabase) {
+        let test = TestDepot::start_wholesale(db).await;
+        let stock = test.stock_up(5).await;
+        for _ in 0..4 {
+            test.fail_once(CallName::Activate, Fault::RefuseTitle { status: 400, title: "bad plan".to_owned() });
+        }
+        let order = test.sell("wrong", 1).await;
+        test.settle_order(order, OrderStatus::Failed).await;
+        assert!(test.activated().is_empty());
+        for iccid in stock {
+            assert_eq!(test.profile(&iccid).await.stock_status, StockStatus::Available);
+        }
+        test.finish().await;
+    }
+
+    async fn a_sim_that_is_in_use_is_set_aside(db: TestDatabase) {
+        let test = TestDepot::start_wholesale(db).await;
+        test.stock_up(2).await;
+        test.fail_once(CallName::Activate, Fault::RefuseTitle { status: 409, title: "in use".to_owned() });
+        let order = test.sell("used", 1).await;
+        let order = test.settle_order(order, OrderStatus::Fulfilled).await;
+        let first = test.operations(None).await.into_iter().find(|one| one.status == OperationStatus::Refused);
+        let refused = first.expect("one was refused").profile_id;
+        assert_ne!(profiles_of(&order)[0].id, refused);
+        test.settle_lines().await;
+        test.finish().await;
+    }
+
+    async fn the_code_comes_with_the_notification(db: TestDatabase) {
+        let test = TestDepot::start_wholesale(db).await;
+        let (iccids, file) = {
+            let mut twin = test.twin.twin();
+            let sims = twin.add_sims(1);
+            (vec![sims[0].iccid.clone()], format!("ICCID;Status\r\n{};Available\r\n", sims[0].iccid))
+        };
+        test.import_delivery(file, 1).await;
+        assert_eq!(test.profile(&iccids[0]).await.stock_status, StockStatus::Available);
+        let order = test.sell("coded", 1).await;
+        test.step_lines().await;
+        test.carrier_time().await;
+        let told = test.notifications();
+        assert_eq!(told.len(), 1);
+        test.notify(&[told[0].clone(), told[0].clone()]).await;
+        test.settle_order(order, OrderStatus::Fulfilled).await;
+        let profile = test.profile(&iccids[0]).await;
+        assert!(profile.msisdn.is_some(), "the number came with it");
+        let shown = activation::reveal(&test.depot, &storefront("default"), iccids[0].clone()).await;
+        assert!(shown.is_ok(), "{shown:?}");
+        test.finish().await;
+    }
+
+    async fn a_notification_alone_proves_nothing(db: TestDatabase) {
+        let test = TestDepot::start_wholesale(db).await;
+        test.stock_up(1).await;
+        // A carrier whose status query always says the same, and whose lines cannot be read.
+        test.twin.twin().assumptions_mut().transaction_profile = TransactionProfile::SeedLiteral;
+        let order = test.sell("rumour", 1).await;
+        test.step_lines().await;
+        let id = test.operations(None).await[0].id.to_string();
+        let mut rumour = json!({
+            "eventId": "e-1", "eventType": "ActivateSubscription", "eventTime": "2026-01-01T00:00:00Z",
+            "partnerTransactionId": id, "status": "Completed",
+        });
+        let mut event = simdepot_carrier_twin::sps::SpsEvent {
+            event_id: "e-1".to_owned(),
+            event_type: "ActivateSubscription".to_owned(),
+            transaction_id: Some(id.clone()),
+            at: chrono::Utc::now(),
+            deliver_at: None,
+            body: rumour.clone(),
+        };
+        test.notify(&[event.clone()]).await;
+        test.step_lines().await;
+        assert_eq!(test.read_order(order).await.order.status, OrderStatus::InProgress);
+        // With the number it can be read, and then it is true.
+        test.carrier_time().await;
+        let told = test.notifications();
+        rumour = told[0].body.clone();
+        event.body = rumour;
+        test.notify(&[event]).await;
+        test.settle_order(order, OrderStatus::Fulfilled).await;
+        let operation = test.operations(None).await.remove(0);
+        assert_eq!(operation.evidence.unwrap()["source"], "line");
+        test.finish().await;
+    }
+
+    async fn a_carrier_that_checks_late_fails_late(db: TestDatabase) {
+        let test = TestDepot::start_wholesale(db).await;
+        test.twin.twin().assumptions_mut().state_check = StateCheck::Late;
+        test.stock_up(2).await;
+        let order = test.sell("late-check", 2).await;
+        test.settle_order(order, OrderStatus::Fulfilled).await;
+        assert_eq!(test.activated().len(), 2);
+        test.finish().await;
+    }
+
+    async fn an_order_that_is_taken_back_sends_nothing_more(db: TestDatabase) {
+        let test = TestDepot::start_wholesale(db).await;
+        let stock = test.stock_up(2).await;
+        let order = test.sell("back", 2).await;
+        let caller = storefront("default");
+        let cancelled =
+            cancellations::cancel(&test.depot, &caller, order, None, None, std::time::Duration::ZERO).await;
+        cancelled.expect("it is taken back");
+        test.settle_lines().await;
+        assert_eq!(test.read_order(order).await.order.status, OrderStatus::Cancelled);
+        assert!(test.activated().is_empty());
+        assert_eq!(test.twin.twin().received().len(), 0);
+        assert_eq!(stock.len(), 2);
+        test.finish().await;
+    }
+
+    async fn what_an_order_says_is_checked_by_the_carrier_s_adapter(db: TestDatabase) {
+        let test = TestDepot::start_wholesale(db).await;
+        test.stock_up(2).await;
+        let wrong = test.sell_with("bad", json!({ "imei": "123", "plan": 1 })).await.unwrap_err();
+        let AppError::Invalid(problems) = wrong else { panic!("{wrong}") };
+        let places: Vec<_> = problems.iter().map(|problem| (problem.pointer.as_str(), problem.code)).collect();
+        assert_eq!(places, [
+            ("/lines/0/carrier_parameters/plan", "unknown-field"),
+            ("/lines/0/carrier_parameters/imei", "wrong-length"),
+        ]);
+        let product = test.place(order_of("product", 1, Some("P"))).await.unwrap_err();
+        assert!(matches!(product, AppError::Unsupported { .. }), "{product}");
+        let order = test.sell_with("full", json!({
+            "subscriber_id": "Sub001", "imei": "353490069873319", "products": [{ "id": "x" }],
+            "eid": "89049032020008884800228685583432",
+        })).await.unwrap();
+        let order = test.settle_order(order, OrderStatus::Fulfilled).await;
+        assert_eq!(order.lines[0].profiles[0].outcome, ProfileOutcome::Fulfilled);
+        let sent = test.twin.twin().received()[0].body.clone();
+        assert_eq!((&sent["subscriberId"], &sent["pei"]), (&json!("Sub001"), &json!("353490069873319")));
+        test.finish().await;
+    }
+}
