@@ -35,7 +35,10 @@ fn lean(test: &mut LineDepot) -> Arc<DeviceCarrier> {
 }
 
 fn lacks<T: std::fmt::Debug>(answer: Result<T, AppError>) {
-    assert!(matches!(&answer, Err(AppError::Unsupported { code }) if code == "unsupported"), "{answer:?}");
+    match answer {
+        Err(AppError::Unsupported { code }) => assert_eq!(code, "unsupported"),
+        other => panic!("{other:?}"),
+    }
 }
 
 on_both_databases! {
