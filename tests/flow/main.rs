@@ -50,4 +50,3 @@ mod verify_tampering;
 mod webhook_endpoints;
 mod webhook_fairness;
 mod webhooks;
-mod wholesale_account;
