@@ -5,6 +5,7 @@ use simdepot_application::AppError;
 use simdepot_application::line_operations::{self, LineRequest};
 use simdepot_carrier_twin::sps::{Effect, Reading, SpsTwin, StateCheck};
 use simdepot_carrier_twin::{CallName, Fault};
+use simdepot_domain::clock::{Clock, SystemClock};
 use simdepot_domain::device::{ChangeType, DeviceChange};
 use simdepot_domain::eid::Eid;
 use simdepot_domain::iccid::Iccid;
@@ -45,7 +46,7 @@ async fn tell(test: &Depot, iccid: &Iccid, command: LineCommand) -> Result<Opera
 }
 
 async fn done(test: &Depot, iccid: &Iccid, command: LineCommand) {
-    let id = tell(test, iccid, command).await.expect("it is taken");
+    let id = tell(test, iccid, command).await.unwrap();
     test.settle_lines().await;
     let operation = test.operation(id).await;
     assert_eq!(operation.status, OperationStatus::Done, "{operation:#?}");
@@ -132,11 +133,8 @@ on_both_databases! {
             test.fail_once(CallName::Status, fault);
             done(&test, &iccid, command).await;
         }
-        let twin = test.twin.twin();
         let effects = [Effect::Suspend, Effect::Resume, Effect::Cease, Effect::Reactivate];
-        let counts = effects.map(|effect| twin.effects(iccid.as_str(), effect));
-        assert_eq!(counts, [1, 1, 1, 1]);
-        drop(twin);
+        assert_eq!(effects.map(|effect| test.twin.twin().effects(iccid.as_str(), effect)), [1, 1, 1, 1]);
         test.finish().await;
     }
 
@@ -156,7 +154,7 @@ on_both_databases! {
     async fn a_line_that_the_operator_has_stopped_is_told_by_the_read(db: TestDatabase) {
         let test = TestDepot::start_wholesale(db).await;
         let iccid = in_service(&test, "stopped").await;
-        test.twin.twin().operator_suspend(iccid.as_str(), chrono::Utc::now()).unwrap();
+        test.twin.twin().operator_suspend(iccid.as_str(), SystemClock.now()).unwrap();
         let refused = tell(&test, &iccid, LineCommand::Suspend).await.unwrap_err();
         let AppError::InvalidTransition { from, .. } = refused else { panic!("{refused}") };
         assert_eq!(from, "suspended");
@@ -207,10 +205,8 @@ on_both_databases! {
             let operation = test.operation(id).await;
             assert_eq!(operation.status, OperationStatus::Done, "{operation:#?}");
         }
-        let twin = test.twin.twin();
-        let counts = [Effect::Block, Effect::Unblock].map(|effect| twin.effects(iccid.as_str(), effect));
-        assert_eq!(counts, [1, 1]);
-        drop(twin);
+        let effects = [Effect::Block, Effect::Unblock];
+        assert_eq!(effects.map(|effect| test.twin.twin().effects(iccid.as_str(), effect)), [1, 1]);
         test.finish().await;
     }
 
@@ -225,7 +221,7 @@ on_both_databases! {
         let iccid = in_service(&test, "late-check").await;
         // It is stopped behind our back between the read and the command.
         test.fail_once(CallName::DeviceDetails, Fault::Status503Before);
-        test.twin.twin().operator_suspend(iccid.as_str(), chrono::Utc::now()).unwrap();
+        test.twin.twin().operator_suspend(iccid.as_str(), SystemClock.now()).unwrap();
         let id = tell(&test, &iccid, LineCommand::Suspend).await;
         if let Ok(id) = id {
             test.settle_lines().await;
@@ -234,7 +230,7 @@ on_both_databases! {
         }
         assert_eq!(test.profile(&iccid).await.sim.unwrap().status, SimStatus::Suspended);
         // A repeated number is refused by this carrier: the first sending is found all the same.
-        test.twin.twin().operator_resume(iccid.as_str(), chrono::Utc::now()).unwrap();
+        test.twin.twin().operator_resume(iccid.as_str(), SystemClock.now()).unwrap();
         test.fail_once(CallName::Status, Fault::DropAfterApply);
         done(&test, &iccid, LineCommand::Suspend).await;
         assert_eq!(test.twin.twin().effects(iccid.as_str(), Effect::Suspend), 1);
