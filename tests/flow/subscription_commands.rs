@@ -3,6 +3,7 @@
 use serde_json::json;
 use simdepot_application::AppError;
 use simdepot_application::line_operations::{self, LineRequest};
+use simdepot_application::operations::{Verdict, decide_by_hand};
 use simdepot_carrier_twin::sps::{Effect, Reading, SpsTwin, StateCheck};
 use simdepot_carrier_twin::{CallName, Fault};
 use simdepot_domain::clock::{Clock, SystemClock};
@@ -190,6 +191,45 @@ on_both_databases! {
         assert_eq!(moved.stock_status, StockStatus::Allocated);
         let order = test.read_order(order.order.id).await;
         assert_eq!(profiles_of(&order)[0].iccid, new_iccid);
+        test.finish().await;
+    }
+
+    async fn the_books_follow_a_sim_of_the_carrier_s_own_choice(db: TestDatabase) {
+        let test = TestDepot::start_wholesale(db).await;
+        test.stock_up(1).await;
+        let parameters = json!({ "imei": DEVICE, "eid": EID, "delivery": "qr" });
+        let order = test.sell_with("chosen", parameters).await.unwrap();
+        let order = test.settle_order(order, OrderStatus::Fulfilled).await;
+        let iccid = profiles_of(&order)[0].iccid.clone();
+        test.notify(&test.notifications()).await;
+        let told = test.notifications().len();
+        // One that the stock lacks, for now.
+        let (chosen, file) = {
+            let sims = test.twin.twin().add_sims(1);
+            (sims[0].iccid.clone(), simdepot_carrier_twin::sps::sps_delivery_file(&sims))
+        };
+        let change = DeviceChange {
+            change_type: ChangeType::DeviceAndEsim,
+            new_imei: Some(Imei::parse(OTHER_DEVICE).unwrap()),
+            new_iccid: None,
+            new_eid: Some(Eid::parse(EID).unwrap()),
+            delivery: None,
+        };
+        let id = test.request(&iccid, OperationRequest::ChangeDevice { change }).await.unwrap();
+        test.settle_lines().await;
+        let operation = test.operation(id).await;
+        assert_eq!(operation.status, OperationStatus::NeedsAttention, "{operation:#?}");
+        assert!(operation.problem.unwrap().to_string().contains(chosen.as_str()));
+        // It is imported, and a person ends the command.
+        test.import_delivery(file, 1).await;
+        test.notify(&test.notifications()[told..]).await;
+        let caller = stock_keeper("default");
+        let verdict = Verdict::Done { subscription_id: None };
+        decide_by_hand(&test.depot, &caller, id, verdict, "imported".to_owned(), None).await.unwrap();
+        assert_eq!(test.profile(&iccid).await.stock_status, StockStatus::Retired);
+        assert_eq!(test.profile(&chosen).await.stock_status, StockStatus::Allocated);
+        let order = test.read_order(order.order.id).await;
+        assert_eq!(profiles_of(&order)[0].iccid, chosen);
         test.finish().await;
     }
 

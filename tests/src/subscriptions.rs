@@ -16,6 +16,7 @@ use simdepot_domain::operation::{OperationRequest, OperationStatus};
 use simdepot_domain::order::OrderStatus;
 use simdepot_domain::secret::Secret;
 use simdepot_persistence::operations::Operation;
+use simdepot_persistence::profiles::Profile;
 use tokio::time::Instant;
 
 use crate::carrier::{WORKING_MS, wholesale_account};
@@ -135,6 +136,15 @@ impl TestDepot<SpsTwin> {
     /// When there is none.
     pub async fn operation(&self, id: OperationId) -> Operation {
         operations::get(&self.depot, &stock_keeper("default"), id).await.expect("the operation").operation
+    }
+
+    /// A profile by its key.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub async fn profile_by_id(&self, id: i64) -> Profile {
+        let read = self.depot.store.read(move |conn| simdepot_persistence::profiles::get(conn, id)).await;
+        read.expect("the profile")
     }
 
     /// The next call of a kind fails like this.

@@ -183,6 +183,8 @@ struct Known {
     answer_lost: bool,
     /// It was sold with a subscription, which the carrier has.
     activated: bool,
+    /// It has no line before its subscription is activated, and nothing was ever sent for it.
+    untouched: bool,
 }
 
 impl Known {
@@ -193,7 +195,9 @@ impl Known {
         let operations = operations::of_profile(conn, profile_id)?;
         let answer_lost = operations.iter().any(|operation| operation.answer_lost);
         let activated = operations.iter().any(Operation::has_subscribed);
-        Ok(Self { profile, pool, bundles, answer_lost, activated })
+        let untouched =
+            pool.activation.is_some() && operations.iter().all(|operation| operation.attempts == 0);
+        Ok(Self { profile, pool, bundles, answer_lost, activated, untouched })
     }
 
     /// Whether the own records say already that it must not be sold again: then nobody needs to be asked.
@@ -217,8 +221,8 @@ impl Known {
         let unused = view.complete && self.pool.proves_unused(profile.form_factor, line, esim);
         ReturnProof {
             never_revealed: profile.revealed_at.is_none(),
-            never_downloaded: unused && !on_a_device,
-            no_bundle: view.bundles.as_ref().is_some_and(Vec::is_empty)
+            never_downloaded: (unused || (self.untouched && profile.revealed_at.is_none())) && !on_a_device,
+            no_bundle: (self.untouched || view.bundles.as_ref().is_some_and(Vec::is_empty))
                 && !self.answer_lost
                 && !self.activated
                 && !self.bundles.iter().any(may_be_at_carrier),

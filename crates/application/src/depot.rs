@@ -142,6 +142,8 @@ pub struct Depot {
     pub in_flight: Arc<InFlight>,
     /// Batches of commands to lines that this process has in hand at the carriers.
     pub line_batches: Arc<InFlight>,
+    /// Accounts whose commands are being followed.
+    pub followed: Arc<InFlight>,
     /// Turns for what is read of the carriers beside the sales.
     pub carrier_reads: CarrierReads,
     /// What this process tries at failing webhook endpoints.
@@ -181,6 +183,7 @@ impl Depot {
             signals,
             in_flight,
             line_batches: Arc::default(),
+            followed: Arc::default(),
             carrier_reads,
             probes,
             checkpoint_file,

@@ -181,6 +181,11 @@ pub async fn change(depot: &Depot, name: PoolName, change: PoolChange) -> Result
                 return Ok(pool);
             }
             check(&work, &settings)?;
+            let takes_away = pool.settings.activation.is_some() && settings.activation.is_none();
+            if takes_away && pools::has_stock_without_code(conn, pool.id)? {
+                let message = "profiles without a code are on sale, which get it with their activation: set them aside first";
+                return Err(AppError::invalid("/activation", "in-use", message));
+            }
             let now = work.now();
             let version = pools::update(conn, &pool, &settings, now)?;
             let moved = settings.carrier_account != pool.settings.carrier_account;

@@ -83,6 +83,7 @@ fn is_meant(details: &DeviceReading, key: &LineKey, by: By, wanted: Wanted) -> b
     match &details.iccid {
         Some(iccid) if iccid.key() == key.iccid.key() => true,
         Some(_) => by == By::Number && wanted == Wanted::Number,
-        None => by != By::Device,
+        // Whose number it is now is not told.
+        None => by == By::Sim || (by == By::Number && wanted == Wanted::Number),
     }
 }

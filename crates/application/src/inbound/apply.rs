@@ -265,7 +265,7 @@ fn record(
     }
     let mut has_bundle = false;
     if let News::Line(news) = &told.news {
-        line_operations::hear(conn, depot, &event.account, profile.id, news)?;
+        line_operations::hear(conn, depot, &event.account, profile.id, (news, told.iccid.as_ref()))?;
         profile = profiles::get(conn, profile.id)?;
     }
     if let News::Bundle(news) = &told.news {

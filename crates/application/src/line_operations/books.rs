@@ -111,7 +111,11 @@ fn successor(
     }
 }
 
-fn set_aside(conn: &mut Conn<'_>, depot: &Depot, profile: &Profile) -> Result<(), AppError> {
+/// Takes a profile out of the stock because its line is in use.
+///
+/// # Errors
+/// When the rules forbid it; a race when the profile changed in between.
+pub(super) fn set_aside(conn: &mut Conn<'_>, depot: &Depot, profile: &Profile) -> Result<(), AppError> {
     move_it(conn, depot, profile, StockCommand::Quarantine, Some(QuarantineReason::InService))
 }
 

@@ -41,18 +41,19 @@ const LONGEST_SCHEDULE: TimeDelta = TimeDelta::days(62);
 pub async fn step(depot: &Depot) -> Result<bool, AppError> {
     let due = depot.store.read(|conn| {
         let now = conn.now()?;
-        operations::any_to_follow(conn, now)
+        operations::accounts_to_follow(conn, now)
     });
-    if !due.await? {
+    // A carrier that hangs must not keep those of another waiting.
+    let Some(place) = depot.followed.enter(&due.await?, 1) else {
         return Ok(false);
-    }
-    // Whose commands these will be is not known yet.
-    let lengths = depot.accounts.values().map(|account| depot.lease_of(account));
-    let (token, length) = (depot.ids.uuid(), lengths.max().unwrap_or(depot.work.lease));
-    let most = depot.accounts.values().map(batch).min().unwrap_or(1);
+    };
+    let account = depot.account(&place.account).ok();
+    let length = account.map_or(depot.work.lease, |account| depot.lease_of(account));
+    let (token, most) = (depot.ids.uuid(), account.map_or(1, batch));
+    let name = place.account.clone();
     let leased = depot.store.write(move |conn| {
         let now = conn.now()?;
-        operations::lease_to_follow(conn, (token, now + length), now, most)
+        operations::lease_to_follow(conn, &name, (token, now + length), now, most)
     });
     let lease = leased.await?;
     if lease.operations.is_empty() {
@@ -180,10 +181,23 @@ impl Look<'_> {
     fn told_to_have_failed(&self, words: &str, shown: Shown) -> Ended {
         let known = Known::of(self.operation);
         let since = known.nothing_since.unwrap_or(self.now);
-        if self.now - since >= self.depot.work.line_settle {
-            return Ended::Failed(failed(words), Box::new(shown.seen));
-        }
         let known = Known { nothing_since: Some(since), last_word: Some(words.to_owned()), ..known };
+        let request = &self.operation.request;
+        let takes_a_sim = request.is_first_sale() || request.successor().is_some();
+        match (self.now - since >= self.depot.work.line_settle, takes_a_sim) {
+            // What is sold or used in its stead would be one too many if it is carried out after all.
+            (true, true) => {
+                let detail = format!(
+                    "an event tells that it failed ({words}), and nothing of it shows; decide with POST \
+                     /v1/operations/{{id}}/resolve"
+                );
+                return Ended::GiveUp { code: "told_to_have_failed", detail, known: Box::new(known) };
+            }
+            (true, false) if shown.seen.line.is_some() => {
+                return Ended::Failed(failed(words), Box::new(shown.seen));
+            }
+            _ => {}
+        }
         Ended::LookAgain(Box::new(known), self.now + self.pause(LONGEST_LOST))
     }
 

@@ -4,6 +4,7 @@ use serde_json::json;
 use simdepot_domain::carrier::{Concern, Refusal};
 use simdepot_domain::carrier_event::{LineChange, LineNews};
 use simdepot_domain::channel::AccountName;
+use simdepot_domain::iccid::Iccid;
 use simdepot_domain::id::OperationId;
 use simdepot_domain::line::LineAction;
 use simdepot_domain::operation::{Lane, OperationStatus};
@@ -19,6 +20,7 @@ use crate::observations::Sightings;
 /// What is kept of events that prove nothing: no ids, so they have a space.
 pub(super) const TOLD_DONE: &str = "told: done";
 const TOLD_FAILED: &str = "told: failed: ";
+const TOLD_MOVED: &str = "told: on SIM ";
 
 /// Weighs news of a line for the command that is open on it, in the caller's transaction. The status that the event tells
 /// is learned by whoever calls this.
@@ -30,13 +32,13 @@ pub(crate) fn hear(
     depot: &Depot,
     account: &AccountName,
     profile_id: i64,
-    news: &LineNews,
+    (news, iccid): (&LineNews, Option<&Iccid>),
 ) -> Result<(), AppError> {
     let Some(operation) = concerned(conn, account, profile_id, news)? else {
         return Ok(());
     };
     if news.hearsay {
-        return hear_say(conn, &operation, news);
+        return hear_say(conn, &operation, news, iccid);
     }
     let Some(action) = action_of(&operation) else {
         return Ok(());
@@ -81,7 +83,18 @@ pub(crate) fn hear(
 }
 
 /// What proves nothing by itself is worth a look, and is weighed beside what the carrier then shows.
-fn hear_say(conn: &mut Conn<'_>, operation: &Operation, news: &LineNews) -> Result<(), AppError> {
+fn hear_say(
+    conn: &mut Conn<'_>,
+    operation: &Operation,
+    news: &LineNews,
+    iccid: Option<&Iccid>,
+) -> Result<(), AppError> {
+    if news.failed.is_none()
+        && let Some(iccid) = iccid
+        && iccid.key() != profiles::get(conn, operation.profile_id)?.iccid.key()
+    {
+        operations::add_hint(conn, operation.id, &format!("{TOLD_MOVED}{iccid}"))?;
+    }
     let told = match (&news.failed, news.change) {
         (Some(words), _) => Some(format!("{TOLD_FAILED}{}", cut(words))),
         (None, LineChange::CommandEnded) => Some(TOLD_DONE.to_owned()),
@@ -97,6 +110,12 @@ fn hear_say(conn: &mut Conn<'_>, operation: &Operation, news: &LineNews) -> Resu
 /// The carrier's word, in an event that proves nothing, that a command failed.
 pub(super) fn told_failed(operation: &Operation) -> Option<&str> {
     operation.hints.iter().rev().find_map(|hint| hint.strip_prefix(TOLD_FAILED))
+}
+
+/// The SIM that a line is on since, in the words of an event that proves nothing.
+pub(super) fn told_to_have_moved(operation: &Operation) -> Option<Iccid> {
+    let told = operation.hints.iter().rev().find_map(|hint| hint.strip_prefix(TOLD_MOVED))?;
+    Iccid::parse(told).ok()
 }
 
 /// The command that the event names, else the one that is open on the line.

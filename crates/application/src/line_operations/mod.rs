@@ -9,7 +9,7 @@
 //! before anything is repeated. Other than a product, most commands leave a line in a certain state, so that the line
 //! shows whether they were taken, and repeating one by mistake changes nothing. The swap of a number is the exception:
 //! it is never repeated by itself. A carrier that takes our own number of a command can be asked for it whatever became
-//! of the answer, and takes the same number twice as one command: there everything is repeated that it does not know.
+//! of the answer: what it does not know is sent again under the same number.
 
 mod ask;
 mod books;
@@ -25,6 +25,7 @@ mod refusal;
 mod request;
 mod sale;
 mod shown;
+mod successor;
 mod swap;
 mod work;
 
@@ -34,6 +35,7 @@ use serde_json::Value as Json;
 use simdepot_domain::carrier::{
     ActivationOrder, BundleChangeOrder, DeviceBlockOrder, DeviceChangeOrder, LineOrder, LineReading,
 };
+use simdepot_domain::iccid::Iccid;
 use simdepot_domain::line::LineStanding;
 use simdepot_persistence::operations::Operation;
 use simdepot_persistence::profiles::Profile;
@@ -69,6 +71,9 @@ struct Known {
     /// The carrier showed the end of it before it was sent: that proves nothing.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     shown_before: bool,
+    /// The SIM that the carrier chose for the line, when the command named none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    moved_to: Option<Iccid>,
     /// Since when complete reads show nothing of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     nothing_since: Option<DateTime<Utc>>,

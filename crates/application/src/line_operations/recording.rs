@@ -15,7 +15,8 @@ use simdepot_persistence::{Conn, bundles, profiles};
 use uuid::Uuid;
 
 use super::outcome::{Done, Ended};
-use super::{Known, swap};
+use super::swap;
+use super::{Known, books};
 use crate::depot::Depot;
 use crate::error::AppError;
 use crate::observations::Sightings;
@@ -111,19 +112,11 @@ impl Recording<'_> {
     }
 
     pub(super) fn done(&self, conn: &mut Conn<'_>, done: &Done) -> Result<(), AppError> {
-        let Done { evidence, code, seen, successor, reason } = done;
-        if let Some(new_iccid) = self.operation.request.successor()
-            && !swap::is_ready(conn, self.operation, new_iccid)?
-        {
-            let detail = format!(
-                "the carrier has moved the line to {new_iccid}, which was taken for something else meanwhile"
-            );
-            return self.needs_person(
-                conn,
-                json!({ "code": "successor_taken", "detail": detail }),
-                "successor_taken",
-            );
-        }
+        let Done { evidence, code, seen, successor, reason, moved_to } = done;
+        let new_iccid = match self.successor(conn, moved_to.as_ref())? {
+            Ok(new_iccid) => new_iccid,
+            Err(missing) => return self.successor_missing(conn, missing, moved_to.as_ref()),
+        };
         let change = OperationChange {
             evidence: Some(evidence.clone()),
             reason: reason.clone(),
@@ -136,7 +129,7 @@ impl Recording<'_> {
             _ => seen.clone(),
         };
         self.learn(conn, &seen)?;
-        if let Some(new_iccid) = self.operation.request.successor() {
+        if let Some(new_iccid) = &new_iccid {
             swap::swap(conn, self.depot, self.operation, new_iccid, successor)?;
         }
         if matches!(
@@ -144,6 +137,10 @@ impl Recording<'_> {
             OperationRequest::ChangeBundle { change: BundleCommand::Terminate, .. }
         ) {
             self.end_bundle(conn)?;
+        }
+        // It has nothing to do with the line's service: a profile on sale goes back on sale.
+        if matches!(self.operation.request, OperationRequest::BlockDevice { .. }) {
+            books::give_back(conn, self.depot, self.operation)?;
         }
         self.place(conn, ProfileOutcome::Fulfilled)
     }
@@ -214,8 +211,12 @@ impl Recording<'_> {
 
     fn send_again(&self, conn: &mut Conn<'_>) -> Result<(), AppError> {
         tracing::info!(operation = %self.operation.id, "a lost answer was found out: surely not taken; sent again");
+        // Not the first time: the carrier is left alone for a while.
+        let again = self.operation.attempts.saturating_sub(1);
+        let pause =
+            if again == 0 { TimeDelta::zero() } else { backoff(again, LONGEST_PAUSE, self.depot.ids.uuid()) };
         let change = OperationChange {
-            deferred_to: Some(self.now),
+            deferred_to: Some(self.now + pause),
             resolution: Some(Known::of(self.operation).for_another_sending().document()?),
             ..OperationChange::to(next(self.operation, OperationStep::PutBack)?)
         };
@@ -247,6 +248,7 @@ impl Recording<'_> {
         let change = OperationChange {
             problem: Some(problem),
             evidence: Some(evidence),
+            resolution: operation.resolution.clone(),
             ..OperationChange::to(next(operation, OperationStep::GiveUp)?)
         };
         self.change(conn, &change, Some(code))?;

@@ -27,7 +27,7 @@ pub use hints::add_hint;
 pub use lease::{
     Lease, any_unknown_due, due_accounts, lease_next, lease_unknown, look_again, nudge, put_off,
 };
-pub use line::{BatchLease, any_to_follow, follow_now, lease_pending, lease_to_follow, of_transaction};
+pub use line::{BatchLease, accounts_to_follow, follow_now, lease_pending, lease_to_follow, of_transaction};
 pub use overdue::overdue;
 
 /// An operation as it is stored.

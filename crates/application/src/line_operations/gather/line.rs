@@ -76,8 +76,9 @@ impl Preparing<'_> {
         let order = LineOrder {
             reference: self.operation.id.to_string(),
             iccid: self.profile.iccid.clone(),
-            msisdn: now.msisdn.clone(),
-            from: status,
+            // Another sending under the same number says the same.
+            msisdn: known.before.msisdn.clone().or_else(|| now.msisdn.clone()),
+            from: if self.operation.answer_lost { known.before.sim_status.or(status) } else { status },
             rate_plan,
             command: command.clone(),
             contact,
