@@ -2,12 +2,12 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
-use simdepot_application::lines;
+use simdepot_application::reconciliation;
 use simdepot_carrier_twin::Webhook;
 use simdepot_domain::clock::{Clock, SystemClock};
 use simdepot_domain::secret::Secret;
 use simdepot_domain::sim::SimStatus;
-use simdepot_tests::depot::{WEBHOOK_SECRET, stock_keeper};
+use simdepot_tests::depot::WEBHOOK_SECRET;
 use simdepot_tests::{TestCarrier, TestDepot, for_every_carrier};
 
 use crate::lines::{active, status};
@@ -38,11 +38,25 @@ for_every_carrier! {
         assert_eq!(status(&test, &iccid).await, Some(SimStatus::Active));
         tell(SimStatus::Suspended, 35).await;
         assert_eq!(status(&test, &iccid).await, Some(SimStatus::Active), "it comes late");
-        // A read tells how it is.
-        if !C::EVENTS_PROVE {
-            let read = lines::read(&test.depot, &stock_keeper("default"), iccid.clone()).await.unwrap();
-            assert_eq!(read.profile.sim.map(|seen| seen.status), Some(SimStatus::Active));
-        }
+        test.finish().await;
+    }
+
+    /// By the news itself where they prove it, else by the read that they are worth.
+    async fn what_the_carrier_does_by_itself_is_known_soon<C>(db: TestDatabase) {
+        let mut test = TestDepot::<C>::start_paced(db).await;
+        active(&test).await;
+        let iccid = active(&test).await;
+        test.stock_up(3).await;
+        test.twin.twin().stop(&iccid);
+        let told = test.told().pop().unwrap();
+        test.hear(&[told]).await;
+        let proven = if C::EVENTS_PROVE { SimStatus::Suspended } else { SimStatus::Active };
+        assert_eq!(status(&test, &iccid).await, Some(proven));
+        test.pace(|pace| pace.sweep_every = TimeDelta::microseconds(1));
+        // Of all profiles this one is compared first.
+        let compared = reconciliation::sweep::step(&test.depot).await.unwrap();
+        assert!(compared);
+        assert_eq!(status(&test, &iccid).await, Some(SimStatus::Suspended));
         test.finish().await;
     }
 

@@ -104,6 +104,9 @@ pub trait TestCarrier: Machine + Sized {
     /// How often it has done something to the line of a SIM.
     fn done(&self, iccid: &Iccid, action: LineAction) -> u64;
 
+    /// Stops a working line by itself, and tells of it.
+    fn stop(&mut self, iccid: &Iccid);
+
     /// The events so far, as they are posted, in the order in which they were written.
     fn told(&self) -> Vec<Json>;
 

@@ -9,7 +9,7 @@ use simdepot_carrier_transatel::{LocalTurns, Transatel};
 use simdepot_carrier_twin::events::TwinEvent;
 use simdepot_carrier_twin::requests::RecordedRequest;
 use simdepot_carrier_twin::webhook::SIGNATURE_HEADER;
-use simdepot_carrier_twin::{CallName, Fault, LineOperation, Script, Twin, TwinConfig, delivery};
+use simdepot_carrier_twin::{CallName, Fault, LineOperation, Script, SuspendedBy, Twin, TwinConfig, delivery};
 use simdepot_domain::carrier::{Carrier, Turns};
 use simdepot_domain::clock::{Clock, SystemClock};
 use simdepot_domain::iccid::Iccid;
@@ -117,6 +117,10 @@ impl TestCarrier for Twin {
             other => panic!("no test counts {other}"),
         };
         self.line_writes(iccid.as_str(), operation).done
+    }
+
+    fn stop(&mut self, iccid: &Iccid) {
+        self.suspend_line(iccid, SuspendedBy::Operator, SystemClock.now()).expect("a line");
     }
 
     fn told(&self) -> Vec<Json> {

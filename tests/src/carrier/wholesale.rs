@@ -140,6 +140,11 @@ impl TestCarrier for SpsTwin {
         }
     }
 
+    fn stop(&mut self, iccid: &Iccid) {
+        self.assumptions_mut().operator_event = "SubscriptionChanged".to_owned();
+        self.operator_suspend(iccid.as_str(), SystemClock.now()).expect("a line");
+    }
+
     fn told(&self) -> Vec<Json> {
         self.events().iter().map(|event| event.body.clone()).collect()
     }
