@@ -131,7 +131,9 @@ on_both_databases! {
     async fn every_command_in_every_status(db: TestDatabase) {
         let mut tables = String::new();
         let mut test = LineDepot::start(db).await;
-        for (offer, first) in Offer::VARIANTS.iter().zip((0..).step_by(1_000)) {
+        // The others are another carrier's.
+        let offers = Offer::VARIANTS.iter().filter(|offer| **offer != Offer::Wholesale);
+        for (offer, first) in offers.zip((0..).step_by(1_000)) {
             test.reconfigure(|account| account.lines.offer = Some(*offer));
             let twins = serde_json::from_value(serde_json::to_value(offer).unwrap()).unwrap();
             test.twin.twin().assumptions_mut().offer = twins;

@@ -50,7 +50,9 @@ impl TestDepot<SpsTwin> {
     /// Those of the order.
     pub async fn sell_with(&self, reference: &str, parameters: Json) -> Result<OrderId, AppError> {
         let mut order: PlaceOrder = order_of(reference, 1, None);
-        order.lines[0].carrier_parameters = Some(parameters);
+        for line in &mut order.lines {
+            line.carrier_parameters = Some(parameters.clone());
+        }
         Ok(self.place(order).await?.order.order.id)
     }
 

@@ -9,7 +9,9 @@ use simdepot_carrier_transatel::{LocalTurns, Transatel};
 use simdepot_carrier_twin::events::TwinEvent;
 use simdepot_carrier_twin::requests::RecordedRequest;
 use simdepot_carrier_twin::webhook::SIGNATURE_HEADER;
-use simdepot_carrier_twin::{CallName, Fault, LineOperation, Script, SuspendedBy, Twin, TwinConfig, delivery};
+use simdepot_carrier_twin::{
+    CallName, Fault, LineOperation, Script, SuspendedBy, Twin, TwinConfig, delivery,
+};
 use simdepot_domain::carrier::{Carrier, Turns};
 use simdepot_domain::clock::{Clock, SystemClock};
 use simdepot_domain::iccid::Iccid;
