@@ -20,8 +20,8 @@ use strum::VariantArray;
 use crate::asking::{Ask, Came};
 use crate::lines::{active, command};
 
-fn lacks<T: std::fmt::Debug>(answer: Result<T, AppError>) {
-    assert!(matches!(&answer, Err(AppError::Unsupported { code }) if code == UNSUPPORTED), "{answer:?}");
+fn lacks<T: std::fmt::Debug>(answer: &Result<T, AppError>) {
+    assert!(matches!(answer, Err(AppError::Unsupported { code }) if code == UNSUPPORTED), "{answer:?}");
 }
 
 /// The use cases that need something which the carrier lacks.
@@ -32,10 +32,10 @@ async fn assert_said<C: TestCarrier>(test: &TestDepot<C>, line: &LineKey, capabi
     match capability {
         Capability::Products => {
             let filter = ProductFilter { account: Some(account), ..ProductFilter::default() };
-            lacks(products::list(depot, filter, 10).await);
-            lacks(bundles::list(depot, &keeper, iccid()).await);
-            lacks(test.top_up(&line.iccid, "top-1", PRODUCT).await);
-            lacks(test.place(order_of("with-a-product", 1, Some(PRODUCT))).await);
+            lacks(&products::list(depot, filter, 10).await);
+            lacks(&bundles::list(depot, &keeper, iccid()).await);
+            lacks(&test.top_up(&line.iccid, "top-1", PRODUCT).await);
+            lacks(&test.place(order_of("with-a-product", 1, Some(PRODUCT))).await);
         }
         Capability::Activation => {
             let pool = PoolName::parse("other").unwrap();
@@ -45,16 +45,16 @@ async fn assert_said<C: TestCarrier>(test: &TestDepot<C>, line: &LineKey, capabi
             assert!(matches!(refused, Err(AppError::Invalid(_))), "{refused:?}");
         }
         Capability::LineCommands => {
-            lacks(command(test, &line.iccid, LineCommand::Suspend).await);
+            lacks(&command(test, &line.iccid, LineCommand::Suspend).await);
         }
-        Capability::SimCard => lacks(lines::sim_card(depot, &keeper, iccid()).await),
+        Capability::SimCard => lacks(&lines::sim_card(depot, &keeper, iccid()).await),
         Capability::Usage => {
             let asked = AskUsage { from: None, to: None, by: UsageInterval::Day };
-            lacks(usage::get(depot, &keeper, iccid(), asked).await);
+            lacks(&usage::get(depot, &keeper, iccid(), asked).await);
         }
-        Capability::Device => lacks(devices::of_line(depot, &keeper, iccid()).await),
+        Capability::Device => lacks(&devices::of_line(depot, &keeper, iccid()).await),
         Capability::DeviceCompatibility => {
-            lacks(devices::model(depot, account, DeviceQuery::Imei(imei())).await);
+            lacks(&devices::model(depot, account, DeviceQuery::Imei(imei())).await);
         }
         Capability::DeviceChange => {
             let change = DeviceChange {
@@ -64,12 +64,12 @@ async fn assert_said<C: TestCarrier>(test: &TestDepot<C>, line: &LineKey, capabi
                 new_eid: None,
                 delivery: None,
             };
-            lacks(devices::change(depot, &keeper, iccid(), change, None).await);
+            lacks(&devices::change(depot, &keeper, iccid(), change, None).await);
         }
         Capability::DeviceBlocklist => {
-            lacks(devices::is_blocked(depot, account.clone(), imei()).await);
+            lacks(&devices::is_blocked(depot, account.clone(), imei()).await);
             let used_with = devices::UsedWith::Iccid(iccid());
-            lacks(devices::block(depot, &keeper, (account, imei()), used_with, true).await);
+            lacks(&devices::block(depot, &keeper, (account, imei()), used_with, true).await);
         }
         // Nothing is asked for these by name: what else is known of a profile is shown without them.
         Capability::EsimStatus | Capability::Fleet => {}

@@ -22,6 +22,11 @@ fn statuses() -> impl Iterator<Item = SimStatus> {
     SimStatus::VARIANTS.iter().copied().filter(|status| *status != SimStatus::Ceased)
 }
 
+/// The offers of Transatel.
+fn offers() -> impl Iterator<Item = Offer> {
+    Offer::VARIANTS.iter().copied().filter(|offer| *offer != Offer::Wholesale)
+}
+
 fn line_number(number: u64) -> (Iccid, Msisdn) {
     let body = format!("8988247999{number:08}");
     let digits = (0..10).map(|check| format!("{body}{check}")).find(|digits| luhn_ok(digits)).unwrap();
@@ -131,13 +136,11 @@ on_both_databases! {
     async fn every_command_in_every_status(db: TestDatabase) {
         let mut tables = String::new();
         let mut test = LineDepot::start(db).await;
-        // The others are another carrier's.
-        let offers = Offer::VARIANTS.iter().filter(|offer| **offer != Offer::Wholesale);
-        for (offer, first) in offers.zip((0..).step_by(1_000)) {
-            test.reconfigure(|account| account.lines.offer = Some(*offer));
+        for (offer, first) in offers().zip((0..).step_by(1_000)) {
+            test.reconfigure(|account| account.lines.offer = Some(offer));
             let twins = serde_json::from_value(serde_json::to_value(offer).unwrap()).unwrap();
             test.twin.twin().assumptions_mut().offer = twins;
-            tables.push_str(&matrix(&test, *offer, first).await);
+            tables.push_str(&matrix(&test, offer, first).await);
             tables.push('\n');
         }
         insta::assert_snapshot!("line_matrix", tables);

@@ -39,6 +39,7 @@ mod replacements;
 mod resolver;
 mod secrecy;
 mod stock_alerts;
+mod subscription_commands;
 mod subscriptions;
 mod timeline;
 mod top_ups;

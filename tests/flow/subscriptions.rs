@@ -6,6 +6,7 @@ use simdepot_application::orders::OrderView;
 use simdepot_application::{AppError, activation, cancellations};
 use simdepot_carrier_twin::sps::{StateCheck, TransactionProfile};
 use simdepot_carrier_twin::{CallName, Fault};
+use simdepot_domain::clock::{Clock, SystemClock};
 use simdepot_domain::iccid::Iccid;
 use simdepot_domain::operation::OperationStatus;
 use simdepot_domain::order::{OrderStatus, ProfileOutcome};
@@ -121,7 +122,7 @@ on_both_databases! {
         let order = test.sell("used", 1).await;
         let order = test.settle_order(order, OrderStatus::Fulfilled).await;
         let first = test.operations(None).await.into_iter().find(|one| one.status == OperationStatus::Refused);
-        let refused = first.expect("one was refused").profile_id;
+        let refused = first.unwrap().profile_id;
         assert_ne!(profiles_of(&order)[0].id, refused);
         test.settle().await;
         test.finish().await;
@@ -166,7 +167,7 @@ on_both_databases! {
             event_id: "e-1".to_owned(),
             event_type: "ActivateSubscription".to_owned(),
             transaction_id: Some(id.clone()),
-            at: chrono::Utc::now(),
+            at: SystemClock.now(),
             deliver_at: None,
             body: rumour.clone(),
         };
@@ -202,7 +203,7 @@ on_both_databases! {
         let caller = storefront("default");
         let cancelled =
             cancellations::cancel(&test.depot, &caller, order, None, None, std::time::Duration::ZERO).await;
-        cancelled.expect("it is taken back");
+        cancelled.unwrap();
         test.settle().await;
         assert_eq!(test.read_order(order).await.order.status, OrderStatus::Cancelled);
         assert!(test.activated().is_empty());

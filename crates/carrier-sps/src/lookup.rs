@@ -4,14 +4,12 @@
 //! A number may have moved to another SIM and a device may hold another one, so an answer counts for a line only where it
 //! names the line's SIM.
 
-use simdepot_domain::carrier::{DeviceReading, LineKey, ReadError};
+use simdepot_domain::carrier::{DeviceReading, LineKey, NOTHING_TO_ASK_BY, ReadError};
 
 use crate::adapter::Sps;
 use crate::settings::IccidLookup;
 use crate::wire::{device_details, identity};
 
-/// Nothing is known that the operator could be asked by.
-const NOTHING_TO_ASK_BY: &str = "NOTHING_TO_ASK_BY";
 /// What is known leads to another SIM.
 const OTHER_SIM: &str = "OTHER_SIM";
 

@@ -199,6 +199,8 @@ pub trait Carrier: Send + Sync {
 
 /// The code of what a carrier does not have.
 pub const UNSUPPORTED: &str = "unsupported";
+/// The code of a read of a line of which nothing is known that this carrier can be asked by.
+pub const NOTHING_TO_ASK_BY: &str = "NOTHING_TO_ASK_BY";
 
 fn unsupported() -> Refusal {
     let detail = Some("this carrier has no such operation".to_owned());
