@@ -15,7 +15,7 @@ use chrono::{DateTime, Utc};
 use simdepot_domain::bundle::BundleStatus;
 use simdepot_domain::event::{Fact, Subject};
 use simdepot_domain::id::OrderId;
-use simdepot_domain::operation::{Lane, OperationRequest, OperationStatus};
+use simdepot_domain::operation::{Lane, OperationStatus};
 use simdepot_domain::order::{OrderStatus, ProfileOutcome};
 use simdepot_domain::pool::PoolSettings;
 use simdepot_domain::profile::QuarantineReason;
@@ -192,7 +192,7 @@ impl Known {
         let bundles = bundles::of_profile(conn, profile_id)?;
         let operations = operations::of_profile(conn, profile_id)?;
         let answer_lost = operations.iter().any(|operation| operation.answer_lost);
-        let activated = operations.iter().any(is_activation);
+        let activated = operations.iter().any(Operation::has_subscribed);
         Ok(Self { profile, pool, bundles, answer_lost, activated })
     }
 
@@ -224,12 +224,6 @@ impl Known {
                 && !self.bundles.iter().any(may_be_at_carrier),
         }
     }
-}
-
-/// Whether the carrier has, or had, a subscription by the own records.
-fn is_activation(operation: &Operation) -> bool {
-    let activates = matches!(operation.request, OperationRequest::ActivateSubscription { .. });
-    activates && operation.status == OperationStatus::Done
 }
 
 /// Whether the carrier has, or had, a bundle by the own records. What waits for a worker is taken back with it.

@@ -2,7 +2,9 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use simdepot_domain::carrier::{EsimReading, LineReading};
-use simdepot_domain::carrier_event::{BundleNews, CarrierEvent, CarrierEventStatus, News, try_again_after};
+use simdepot_domain::carrier_event::{
+    BundleNews, CarrierEvent, CarrierEventStatus, LineChange, News, try_again_after,
+};
 use simdepot_domain::channel::AccountName;
 use simdepot_domain::line::LineDetails;
 use simdepot_domain::msisdn::Msisdn;
@@ -205,13 +207,13 @@ async fn find_profile(
     depot
         .store
         .read(move |conn| {
-            if let Some(iccid) = &iccid {
-                let Some(profile) = profiles::find(conn, iccid)? else {
-                    return Ok(None);
-                };
+            if let Some(profile) =
+                iccid.as_ref().map(|iccid| profiles::find(conn, iccid)).transpose()?.flatten()
+            {
                 let owner = pools::get(conn, profile.pool_id)?.settings.carrier_account;
                 return Ok(Some(profile).filter(|_| owner == account));
             }
+            let msisdn = msisdn.filter(|_| iccid.is_none());
             if let Some(found) =
                 msisdn.map(|msisdn| of_number(conn, &account, &msisdn)).transpose()?.flatten()
             {
@@ -257,7 +259,8 @@ fn record(
     let profile = profiles::lock(conn, profile_id)?;
     let seen = sightings(&profile, told, event.received_at);
     let mut profile = learn_from(conn, depot, profile, &seen, Source::Event, now)?;
-    if let Some(code) = &told.activation_code {
+    let is_its_own = told.iccid.as_ref().is_none_or(|iccid| iccid.key() == profile.iccid.key());
+    if let Some(code) = told.activation_code.as_ref().filter(|_| is_its_own) {
         profile = keep_code(conn, depot, profile, code, now)?;
     }
     let mut has_bundle = false;
@@ -356,7 +359,12 @@ fn sightings(profile: &Profile, told: &CarrierEvent, received_at: DateTime<Utc>)
         News::Line(_) | News::Esim(..) | News::Bundle(_) | News::Nothing => None,
     };
     // A number fills a gap. It does not replace one: the event may be older than a swap.
-    let msisdn = told.msisdn.clone().filter(|_| profile.msisdn.is_none());
+    let gives_number = match &told.news {
+        // What was not activated has none.
+        News::Line(news) if news.hearsay => news.failed.is_none() && news.change == LineChange::CommandEnded,
+        News::Line(_) | News::Esim(..) | News::Bundle(_) | News::Nothing => true,
+    };
+    let msisdn = told.msisdn.clone().filter(|_| profile.msisdn.is_none() && gives_number);
     let line = (sim_status.is_some() || msisdn.is_some()).then(|| LineReading {
         msisdn,
         sim_status,

@@ -64,7 +64,7 @@ pub(crate) fn decide(
         }
         Verdict::Refused => recording.refuse(conn, &by_hand(), Some(reason)),
         Verdict::Retry => {
-            let known = Known { before: Known::of(operation).before, ..Known::default() };
+            let known = Known::of(operation).for_another_sending();
             let change = OperationChange {
                 deferred_to: Some(now),
                 forget_hints: true,

@@ -158,7 +158,33 @@ impl Look<'_> {
         if repeated && shown.judgement == Judgement::Reached {
             return Ended::Done(Box::new(shown.found()));
         }
+        // An activation that failed leaves no line in service: another profile in its place may be one too many.
+        if matches!(self.operation.request, OperationRequest::ActivateSubscription { .. })
+            && shown.judgement == Judgement::Reached
+        {
+            let detail = format!(
+                "the transaction failed ({refusal}), and the line is in service all the same; decide with POST \
+                 /v1/operations/{{id}}/resolve"
+            );
+            return Ended::GiveUp {
+                code: "contradicted",
+                detail,
+                known: Box::new(Known::of(self.operation)),
+            };
+        }
         Ended::Failed(refusal, Box::new(shown.seen))
+    }
+
+    /// An event that proves nothing says that it failed. While the carrier works on it, it shows nothing either, so only a
+    /// line that shows nothing for long enough bears the event out.
+    fn told_to_have_failed(&self, words: &str, shown: Shown) -> Ended {
+        let known = Known::of(self.operation);
+        let since = known.nothing_since.unwrap_or(self.now);
+        if self.now - since >= self.depot.work.line_settle {
+            return Ended::Failed(failed(words), Box::new(shown.seen));
+        }
+        let known = Known { nothing_since: Some(since), last_word: Some(words.to_owned()), ..known };
+        Ended::LookAgain(Box::new(known), self.now + self.pause(LONGEST_LOST))
     }
 
     fn judge(&self, shown: Shown, word: Word, ours: bool) -> Ended {
@@ -167,9 +193,10 @@ impl Look<'_> {
             (Judgement::Reached, _) => Ended::Done(Box::new(shown.found())),
             (_, Word::Unreachable(why)) => self.open(why),
             (_, Word::Working) => self.pending("pending"),
-            // The event and the line say the same.
-            (Judgement::NotReached, Word::Strange(_) | Word::Silent | Word::NotThere) if told.is_some() => {
-                Ended::Failed(failed(told.unwrap_or_default()), Box::new(shown.seen))
+            (Judgement::NotReached, Word::Strange(_) | Word::Silent | Word::NotThere)
+                if told.is_some() && self.operation.status == OperationStatus::Accepted =>
+            {
+                self.told_to_have_failed(told.unwrap_or_default(), shown)
             }
             (_, Word::Strange(status)) => self.pending(&status),
             (_, Word::NotThere) => self.not_there(),

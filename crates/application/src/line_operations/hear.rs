@@ -110,7 +110,15 @@ fn concerned(
         && let Some(named) = named(conn, account, transaction)?
     {
         profiles::lock(conn, named.profile_id)?;
-        return Ok(operations::find(conn, named.id)?.filter(|operation| operation.status.is_open()));
+        let named = operations::find(conn, named.id)?;
+        if let Some(refused) = named.as_ref().filter(|named| named.status == OperationStatus::Refused)
+            && news.failed.is_none()
+            && news.change == LineChange::CommandEnded
+        {
+            metrics::counter!("simdepot_late_receipts_total").increment(1);
+            tracing::error!(operation = %refused.id, "the carrier tells of the end of a command that was taken for refused");
+        }
+        return Ok(named.filter(|operation| operation.status.is_open()));
     }
     Ok(operations::open_of(conn, profile_id)?.filter(|operation| operation.request.lane() == Lane::Line))
 }

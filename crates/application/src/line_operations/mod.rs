@@ -66,6 +66,9 @@ enum Order {
 struct Known {
     /// How the line stood before the first sending.
     before: LineStanding,
+    /// The carrier showed the end of it before it was sent: that proves nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    shown_before: bool,
     /// Since when complete reads show nothing of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     nothing_since: Option<DateTime<Utc>>,
@@ -77,6 +80,11 @@ struct Known {
 impl Known {
     fn of(operation: &Operation) -> Self {
         operation.resolution.clone().and_then(|known| serde_json::from_value(known).ok()).unwrap_or_default()
+    }
+
+    /// What still counts when it is sent again.
+    fn for_another_sending(self) -> Self {
+        Self { before: self.before, shown_before: self.shown_before, ..Self::default() }
     }
 
     fn document(&self) -> Result<Json, AppError> {

@@ -216,9 +216,7 @@ impl Recording<'_> {
         tracing::info!(operation = %self.operation.id, "a lost answer was found out: surely not taken; sent again");
         let change = OperationChange {
             deferred_to: Some(self.now),
-            resolution: Some(
-                Known { before: Known::of(self.operation).before, ..Known::default() }.document()?,
-            ),
+            resolution: Some(Known::of(self.operation).for_another_sending().document()?),
             ..OperationChange::to(next(self.operation, OperationStep::PutBack)?)
         };
         self.change(conn, &change, Some("surely_not_taken"))?;

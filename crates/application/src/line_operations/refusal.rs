@@ -1,6 +1,6 @@
 //! What a refusal of a command means: after a lost answer it is weighed, because an earlier sending may be why.
 
-use simdepot_domain::carrier::{Concern, Numbering, Refusal};
+use simdepot_domain::carrier::{Concern, Refusal};
 use simdepot_domain::line::LineAction;
 use simdepot_domain::operation::{OperationStatus, OperationStep};
 use simdepot_persistence::Conn;
@@ -28,7 +28,7 @@ impl Recording<'_> {
             // The earlier sending may have taken effect since the line was read: the line tells.
             return self.lose(conn, &refusal.to_string(), None);
         }
-        if self.operation.answer_lost && !self.is_the_same_refusal(refusal) {
+        if self.operation.answer_lost {
             let detail = refusal.detail.as_deref().unwrap_or("the carrier gave no reason");
             let why = format!("refused after the answer to an earlier sending was lost: {detail}");
             return self.needs_person(
@@ -41,14 +41,6 @@ impl Recording<'_> {
             return self.refuse_sale(conn, refusal, &Sightings::default());
         }
         self.refuse(conn, refusal, None)
-    }
-
-    /// Whether an earlier sending under the same number meets the same refusal whenever it is looked at: what was sent is
-    /// not accepted, or the profile is not.
-    fn is_the_same_refusal(&self, refusal: &Refusal) -> bool {
-        let account = self.depot.account(&self.operation.carrier_account).ok();
-        account.is_some_and(|account| account.carrier.numbering() == Numbering::Ours)
-            && matches!(refusal.concerns, Concern::Request | Concern::Profile | Concern::Product)
     }
 
     /// A carrier may repeat what it does not like of somebody's contact data: its words are not kept.

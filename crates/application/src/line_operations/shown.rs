@@ -147,6 +147,11 @@ impl Looking<'_> {
         Ok(Shown { judgement, seen: sightings(seen), successor: sightings(successor), evidence })
     }
 
+    /// What was so before the command was sent does not show that it was carried out.
+    fn since_sent(&self, judgement: Judgement) -> Judgement {
+        if Known::of(self.operation).shown_before { Judgement::Unclear } else { judgement }
+    }
+
     /// The SIM that takes the line over, as it may be asked for: the number moves with the line.
     async fn successor(&self, new_iccid: &Iccid) -> Option<LineReading> {
         let key = LineKey { msisdn: self.profile.msisdn.clone(), ..LineKey::of(new_iccid) };
@@ -176,6 +181,7 @@ impl Looking<'_> {
             None => None,
         };
         let judgement = used.as_ref().map_or(Judgement::Unclear, |used| judge_device(change, used));
+        let judgement = self.since_sent(judgement);
         let evidence = json!({ "source": "device", "change_type": change.change_type });
         Ok(Shown { judgement, successor: sightings(successor), evidence, ..Shown::nothing() })
     }
@@ -187,6 +193,7 @@ impl Looking<'_> {
             Some(_) => Judgement::NotReached,
             None => Judgement::Unclear,
         };
+        let judgement = self.since_sent(judgement);
         let evidence = json!({ "source": "block list", "blocked": blocked });
         Ok(Shown { judgement, evidence, ..Shown::nothing() })
     }

@@ -123,6 +123,12 @@ pub trait Carrier: Send + Sync {
         Err(vec![ParameterProblem::unsupported()])
     }
 
+    /// The terms on which another SIM takes the place of one that was activated on these: what was used up with it, such as
+    /// a reserved number, is left out.
+    fn terms_for_another(&self, terms: &ActivationTerms) -> ActivationTerms {
+        terms.clone()
+    }
+
     /// Activates a subscription on a SIM. Sent once: the adapter never repeats it by itself.
     async fn activate(&self, order: &ActivationOrder) -> Commanded {
         let _ = order;

@@ -55,7 +55,7 @@ impl Preparing<'_> {
             });
         };
         let now = standing(self.profile, line);
-        let before = self.before(now.clone());
+        let known = self.known(now.clone());
         let status: Option<SimStatus> = line.and_then(|line| line.sim_status).or(now.sim_status);
         if let Some(status) = status
             && let Err(broken) = rules.check(command.action(), status, now.details.suspended_by)
@@ -82,7 +82,7 @@ impl Preparing<'_> {
             command: command.clone(),
             contact,
         };
-        Decision::Send(Box::new((Order::Line(Box::new(order)), before)))
+        Decision::Send(Box::new((Order::Line(Box::new(order)), known)))
     }
 
     /// Contact data are sealed for the one operation that takes them to the carrier.
