@@ -102,7 +102,7 @@ on_both_databases! {
         let other: Imei = "356462520000007".parse().unwrap();
         let asked = DeviceChange { new_imei: Some(other.clone()), ..to_device() };
         let (taken, _) = devices::change(depot, &storefront("default"), iccid(), asked, None).await.unwrap();
-        test.settle_lines().await;
+        test.settle().await;
         let done = test.operation(taken.operation.id).await;
         assert_eq!((done.status, done.attempts), (OperationStatus::Done, 1), "{done:#?}");
         let seen = devices::of_line(depot, &storefront("default"), iccid()).await.unwrap().device;
@@ -113,7 +113,7 @@ on_both_databases! {
         for block in [true, false] {
             let of = (account(), other.clone());
             let taken = devices::block(depot, &storefront("default"), of, used_with(), block).await.unwrap();
-            test.settle_lines().await;
+            test.settle().await;
             let done = test.operation(taken.operation.id).await;
             assert_eq!((done.status, done.attempts), (OperationStatus::Done, 1), "{done:#?}");
             assert_eq!(devices::is_blocked(depot, account(), other.clone()).await.unwrap().blocked, block);

@@ -48,7 +48,7 @@ async fn tell(test: &Depot, iccid: &Iccid, command: LineCommand) -> Result<Opera
 
 async fn done(test: &Depot, iccid: &Iccid, command: LineCommand) {
     let id = tell(test, iccid, command).await.unwrap();
-    test.settle_lines().await;
+    test.settle().await;
     let operation = test.operation(id).await;
     assert_eq!(operation.status, OperationStatus::Done, "{operation:#?}");
 }
@@ -95,7 +95,7 @@ async fn told(test: &Depot, iccid: &Iccid, command: LineCommand) -> String {
         }
         Err(other) => panic!("{other}"),
         Ok(id) => {
-            test.settle_lines().await;
+            test.settle().await;
             assert_eq!(test.twin.twin().received().len(), before + 1);
             let operation = test.operation(id).await;
             let now = test.profile(iccid).await.sim.map(|seen| seen.status);
@@ -144,7 +144,7 @@ on_both_databases! {
         let iccid = in_service(&test, "late").await;
         test.fail_once(CallName::Status, Fault::LateFailure { code: "E7".to_owned(), message: "no such node".to_owned() });
         let id = tell(&test, &iccid, LineCommand::Suspend).await.unwrap();
-        test.settle_lines().await;
+        test.settle().await;
         let operation = test.operation(id).await;
         assert_eq!(operation.status, OperationStatus::Refused);
         assert!(operation.problem.unwrap().to_string().contains("no such node"));
@@ -182,7 +182,7 @@ on_both_databases! {
         };
         test.fail_once(CallName::Change, Fault::DropAfterApply);
         let id = test.request(&iccid, OperationRequest::ChangeDevice { change }).await.unwrap();
-        test.settle_lines().await;
+        test.settle().await;
         let operation = test.operation(id).await;
         assert_eq!(operation.status, OperationStatus::Done, "{operation:#?}");
         assert_eq!(test.twin.twin().effects(iccid.as_str(), Effect::Change), 1);
@@ -216,7 +216,7 @@ on_both_databases! {
             delivery: None,
         };
         let id = test.request(&iccid, OperationRequest::ChangeDevice { change }).await.unwrap();
-        test.settle_lines().await;
+        test.settle().await;
         let operation = test.operation(id).await;
         assert_eq!(operation.status, OperationStatus::NeedsAttention, "{operation:#?}");
         assert!(operation.problem.unwrap().to_string().contains(chosen.as_str()));
@@ -241,7 +241,7 @@ on_both_databases! {
             test.fail_once(CallName::BlockList, fault);
             let request = OperationRequest::BlockDevice { imei: imei.clone(), block };
             let id = test.request(&iccid, request).await.unwrap();
-            test.settle_lines().await;
+            test.settle().await;
             let operation = test.operation(id).await;
             assert_eq!(operation.status, OperationStatus::Done, "{operation:#?}");
         }
@@ -264,7 +264,7 @@ on_both_databases! {
         test.twin.twin().operator_suspend(iccid.as_str(), SystemClock.now()).unwrap();
         let id = tell(&test, &iccid, LineCommand::Suspend).await;
         if let Ok(id) = id {
-            test.settle_lines().await;
+            test.settle().await;
             let ended = test.operation(id).await;
             assert_eq!(ended.status, OperationStatus::Refused, "{ended:#?}");
         }

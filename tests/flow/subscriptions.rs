@@ -37,7 +37,7 @@ on_both_databases! {
         }
         // The same again is the same order.
         assert_eq!(test.sell("one", 3).await, order.order.id);
-        test.settle_lines().await;
+        test.settle().await;
         assert_eq!(test.activated().len(), 3);
         for operation in test.operations(None).await {
             assert_eq!((operation.status, operation.attempts), (OperationStatus::Done, 1), "{operation:#?}");
@@ -51,7 +51,7 @@ on_both_databases! {
         test.twin.twin().assumptions_mut().completion_delay_ms = 600_000;
         test.stock_up(1).await;
         let order = test.sell("slow", 1).await;
-        test.step_lines().await;
+        test.work_round().await;
         let operation = test.operations(None).await.remove(0);
         assert_eq!(operation.status, OperationStatus::Accepted);
         assert_eq!(test.read_order(order).await.order.status, OrderStatus::InProgress);
@@ -93,7 +93,7 @@ on_both_databases! {
         test.fail_once(CallName::Activate, fault);
         let order = test.sell("late", 1).await;
         let order = test.settle_order(order, OrderStatus::Fulfilled).await;
-        test.settle_lines().await;
+        test.settle().await;
         let sold = iccids(&order).remove(0);
         assert_eq!(test.activated(), [(sold.to_string(), 1)]);
         // Another one was taken for the same: the first was to blame.
@@ -128,12 +128,12 @@ on_both_databases! {
         let first = test.operations(None).await.into_iter().find(|one| one.status == OperationStatus::Refused);
         let refused = first.unwrap().profile_id;
         assert_ne!(profiles_of(&order)[0].id, refused);
-        test.settle_lines().await;
+        test.settle().await;
         let aside = test.profile_by_id(refused).await;
         // Another one was taken for the same, so it was to blame.
         assert_eq!(aside.stock_status, StockStatus::Quarantined);
         assert_eq!(aside.quarantine_reason, Some(QuarantineReason::RefusedByCarrier));
-        test.settle_lines().await;
+        test.settle().await;
         test.finish().await;
     }
 
@@ -191,7 +191,7 @@ on_both_databases! {
             Err(error) => panic!("{error}"),
         };
         test.twin.twin().reserve("R1", Some("19459986891")).unwrap();
-        test.step_lines().await;
+        test.work_round().await;
         let id = test.operations(None).await[0].id.to_string();
         let body = json!({
             "eventId": "e-9", "eventType": "ActivateSubscription", "eventTime": "2026-01-01T00:00:00Z",
@@ -259,7 +259,7 @@ on_both_databases! {
         test.import_delivery(file, 1).await;
         assert_eq!(test.profile(&iccids[0]).await.stock_status, StockStatus::Available);
         let order = test.sell("coded", 1).await;
-        test.step_lines().await;
+        test.work_round().await;
         test.carrier_time().await;
         let told = test.notifications();
         assert_eq!(told.len(), 1);
@@ -278,7 +278,7 @@ on_both_databases! {
         // A carrier whose status query always says the same, and whose lines cannot be read.
         test.twin.twin().assumptions_mut().transaction_profile = TransactionProfile::SeedLiteral;
         let order = test.sell("rumour", 1).await;
-        test.step_lines().await;
+        test.work_round().await;
         let id = test.operations(None).await[0].id.to_string();
         let mut rumour = json!({
             "eventId": "e-1", "eventType": "ActivateSubscription", "eventTime": "2026-01-01T00:00:00Z",
@@ -293,7 +293,7 @@ on_both_databases! {
             body: rumour.clone(),
         };
         test.notify(&[event.clone()]).await;
-        test.step_lines().await;
+        test.work_round().await;
         assert_eq!(test.read_order(order).await.order.status, OrderStatus::InProgress);
         // With the number it can be read, and then it is true.
         test.carrier_time().await;
@@ -325,7 +325,7 @@ on_both_databases! {
         let cancelled =
             cancellations::cancel(&test.depot, &caller, order, None, None, std::time::Duration::ZERO).await;
         cancelled.unwrap();
-        test.settle_lines().await;
+        test.settle().await;
         assert_eq!(test.read_order(order).await.order.status, OrderStatus::Cancelled);
         assert!(test.activated().is_empty());
         assert_eq!(test.twin.twin().received().len(), 0);

@@ -267,6 +267,10 @@ fn record(
     if let News::Line(news) = &told.news {
         line_operations::hear(conn, depot, &event.account, profile.id, (news, told.iccid.as_ref()))?;
         profile = profiles::get(conn, profile.id)?;
+        // No command of ours did it, so nothing follows it up, and by itself it proves nothing: the line is read soon.
+        if news.hearsay && news.transaction.is_none() {
+            sweep::look_soon(conn, profile.id)?;
+        }
     }
     if let News::Bundle(news) = &told.news {
         has_bundle = true;
