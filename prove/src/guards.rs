@@ -12,16 +12,24 @@ use chrono::TimeDelta;
 use diesel::connection::SimpleConnection as _;
 use diesel::sqlite::SqliteConnection;
 use simdepot_application::depot::WorkSettings;
+use serde_json::Value as Json;
 use simdepot_domain::carrier::{
-    BundleOrder, BundleReading, BundleReceipt, Capability, Carrier, Concern, EsimReading, EventRefused,
-    FleetPage, LineKey, LineReading, Placement, Probe, ReadError, Refusal, Unavailable, UnreadableEvent,
+    ActivationContext, ActivationOrder, ActivationTerms, Answered, BundleChangeOrder, BundleOrder,
+    BundleReading, BundleReceipt, Capability, Carrier, CommandReceipt, Commanded, Concern, DeviceBlockOrder,
+    DeviceChangeOrder, DeviceModelReading, DeviceQuery, DeviceReading, EsimReading, EventRefused, FleetPage,
+    LineKey, LineOrder, LineReading, Numbering, ParameterProblem, Placement, Probe, ReadError, Refusal,
+    SimCard, TransactionReading, Unavailable, UnreadableEvent, UsageQuery, UsageReading,
 };
-use simdepot_domain::carrier_event::CarrierEvent;
+use simdepot_domain::carrier_event::{CarrierEvent, News};
 use simdepot_domain::iccid::Iccid;
+use simdepot_domain::imei::Imei;
+use simdepot_domain::line::LineRules;
 use simdepot_domain::msisdn::Msisdn;
 use simdepot_domain::product::Product;
 use simdepot_domain::webhook::{Courier, Parcel, Reply};
 use strum::{Display, EnumString, IntoStaticStr, VariantArray};
+
+use crate::sim::Carriers;
 
 /// A protection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Display, EnumString, IntoStaticStr, VariantArray)]
@@ -82,22 +90,71 @@ pub enum Guard {
     WebhooksAreSigned,
     /// Every try of a webhook has the same bytes. *Database.*
     WebhookBytesAreKept,
+    /// What became of a command is asked under its number before it is sent again. *Port.*
+    RepeatIsAskedBefore,
+    /// A command that is sent again has the number that it had. *Port.*
+    RepeatKeepsItsNumber,
+    /// An acknowledgement says that a command was taken up, not that it is done. *Port.*
+    AcknowledgedIsNotDone,
+    /// A command whose answer was lost is not taken for refused. *Port.*
+    LostCommandIsNotRefused,
+    /// What a carrier tells that may not be so ends no command. *Port.*
+    HearsayProvesNothing,
+    /// Of an order that is taken back nothing is sent. *Database.*
+    CancelledSendsNothing,
+    /// `sent` is committed before a command. *Database.*
+    CommandSentIsKept,
+}
+
+/// What is the same for each guard that only the port takes away, and for each that it does not.
+macro_rules! port {
+    () => {
+        Self::LostIsNotResent
+            | Self::LostIsNotRefused
+            | Self::LostIsNotDone
+            | Self::FailedReadIsNotNothing
+            | Self::EventsAreSigned
+            | Self::RepeatIsAskedBefore
+            | Self::RepeatKeepsItsNumber
+            | Self::AcknowledgedIsNotDone
+            | Self::LostCommandIsNotRefused
+            | Self::HearsayProvesNothing
+    };
 }
 
 impl Guard {
+    /// The carriers that it is about.
+    pub fn carriers(self) -> Carriers {
+        match self {
+            Self::RepeatIsAskedBefore
+            | Self::RepeatKeepsItsNumber
+            | Self::AcknowledgedIsNotDone
+            | Self::LostCommandIsNotRefused
+            | Self::HearsayProvesNothing
+            | Self::CancelledSendsNothing
+            | Self::CommandSentIsKept => Carriers::Wholesale,
+            _ => Carriers::Transatel,
+        }
+    }
+
     /// Takes it away in the database of a run.
     ///
     /// # Errors
     /// When the database refuses.
     pub fn tamper(self, raw: &mut SqliteConnection) -> Result<()> {
         let sql = match self {
-            Self::LostIsNotResent
-            | Self::LostIsNotRefused
-            | Self::LostIsNotDone
-            | Self::FailedReadIsNotNothing
-            | Self::EventsAreSigned
-            | Self::AbsenceIsSeenTwice
-            | Self::WebhooksAreSigned => return Ok(()),
+            port!() | Self::AbsenceIsSeenTwice | Self::WebhooksAreSigned => return Ok(()),
+            Self::CancelledSendsNothing => {
+                "CREATE TRIGGER broken AFTER UPDATE OF status ON operations \
+                 WHEN NEW.status = 'cancelled' AND NEW.lane = 'line' BEGIN \
+                 UPDATE operations SET status = 'pending', run_at = 0 WHERE id = NEW.id; END"
+            }
+            Self::CommandSentIsKept => {
+                "CREATE TRIGGER broken AFTER UPDATE OF status ON operations \
+                 WHEN NEW.status = 'sent' AND NEW.lane = 'line' BEGIN \
+                 UPDATE operations SET status = 'pending', lease_token = NULL, lease_until = NULL \
+                 WHERE id = NEW.id; END"
+            }
             Self::ResolverWaits => {
                 "CREATE TRIGGER broken AFTER UPDATE OF resolve_after ON operations WHEN NEW.status = 'sent' BEGIN \
                  UPDATE operations SET resolve_after = NEW.sent_at WHERE id = NEW.id; END"
@@ -201,12 +258,7 @@ impl Guard {
     /// Takes it away between the core and its carrier.
     pub fn wrap(self, carrier: Arc<dyn Carrier>) -> Arc<dyn Carrier> {
         match self {
-            Self::LostIsNotResent
-            | Self::LostIsNotRefused
-            | Self::LostIsNotDone
-            | Self::FailedReadIsNotNothing
-            | Self::EventsAreSigned
-            | Self::EvidenceFits => Arc::new(Liar {
+            port!() | Self::EvidenceFits => Arc::new(Liar {
                 inner: carrier,
                 guard: self,
                 made_up: Mutex::default(),
@@ -232,7 +284,9 @@ impl Guard {
             | Self::WebhookIsSent
             | Self::WebhooksKeepOrder
             | Self::WebhooksAreSigned
-            | Self::WebhookBytesAreKept => carrier,
+            | Self::WebhookBytesAreKept
+            | Self::CancelledSendsNothing
+            | Self::CommandSentIsKept => carrier,
         }
     }
 
@@ -272,7 +326,7 @@ struct Liar {
     inner: Arc<dyn Carrier>,
     guard: Guard,
     made_up: Mutex<u64>,
-    /// Products whose orders have no answer so far, by number.
+    /// Products whose orders have no answer so far, by number; commands that were sent, by theirs.
     open: Mutex<BTreeMap<String, String>>,
 }
 
@@ -304,8 +358,111 @@ impl Liar {
     }
 }
 
+impl Liar {
+    /// The number under which a command goes out.
+    fn number(&self, reference: &str) -> String {
+        if self.guard != Guard::RepeatKeepsItsNumber {
+            return reference.to_owned();
+        }
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let times = open.entry(reference.to_owned()).or_default();
+        times.push('-');
+        if times.len() == 1 { reference.to_owned() } else { format!("{reference}-{}", times.len()) }
+    }
+
+    fn commanded(&self, answer: Commanded) -> Commanded {
+        match (self.guard, answer) {
+            (Guard::AcknowledgedIsNotDone, Answered::Done(CommandReceipt::Accepted { transaction })) => {
+                Answered::Done(CommandReceipt::Done { reference: transaction })
+            }
+            (Guard::LostCommandIsNotRefused, Answered::Unknown(lost)) => Answered::Refused(Refusal {
+                code: "lost".to_owned(),
+                detail: Some(lost.reason),
+                concerns: Concern::Request,
+            }),
+            (_, answer) => answer,
+        }
+    }
+}
+
 #[async_trait]
 impl Carrier for Liar {
+    fn numbering(&self) -> Numbering {
+        self.inner.numbering()
+    }
+
+    fn calls_per_second(&self) -> Option<u32> {
+        self.inner.calls_per_second()
+    }
+
+    fn line_rules(&self) -> Option<LineRules> {
+        self.inner.line_rules()
+    }
+
+    async fn command_line(&self, order: &LineOrder) -> Commanded {
+        let order = LineOrder { reference: self.number(&order.reference), ..order.clone() };
+        self.commanded(self.inner.command_line(&order).await)
+    }
+
+    async fn change_bundle(&self, order: &BundleChangeOrder) -> Commanded {
+        self.inner.change_bundle(order).await
+    }
+
+    fn check_activation(&self, activation: &Json) -> Result<(), Vec<ParameterProblem>> {
+        self.inner.check_activation(activation)
+    }
+
+    fn activation_terms(
+        &self,
+        activation: &Json,
+        parameters: Option<&Json>,
+        context: &ActivationContext,
+    ) -> Result<ActivationTerms, Vec<ParameterProblem>> {
+        self.inner.activation_terms(activation, parameters, context)
+    }
+
+    async fn activate(&self, order: &ActivationOrder) -> Commanded {
+        let order = ActivationOrder { reference: self.number(&order.reference), ..order.clone() };
+        self.commanded(self.inner.activate(&order).await)
+    }
+
+    async fn device_model(&self, asked: &DeviceQuery) -> Result<Option<DeviceModelReading>, ReadError> {
+        self.inner.device_model(asked).await
+    }
+
+    async fn device(&self, key: &LineKey) -> Result<Option<DeviceReading>, ReadError> {
+        self.inner.device(key).await
+    }
+
+    async fn is_blocked(&self, imei: &Imei) -> Result<bool, ReadError> {
+        self.inner.is_blocked(imei).await
+    }
+
+    async fn change_device(&self, order: &DeviceChangeOrder) -> Commanded {
+        let order = DeviceChangeOrder { reference: self.number(&order.reference), ..order.clone() };
+        self.commanded(self.inner.change_device(&order).await)
+    }
+
+    async fn block_device(&self, order: &DeviceBlockOrder) -> Commanded {
+        let order = DeviceBlockOrder { reference: self.number(&order.reference), ..order.clone() };
+        self.commanded(self.inner.block_device(&order).await)
+    }
+
+    async fn transaction(&self, id: &str) -> Result<Option<TransactionReading>, ReadError> {
+        match self.guard {
+            Guard::RepeatIsAskedBefore => Ok(None),
+            _ => self.inner.transaction(id).await,
+        }
+    }
+
+    async fn sim_card(&self, iccid: &Iccid) -> Result<Option<SimCard>, ReadError> {
+        self.inner.sim_card(iccid).await
+    }
+
+    async fn usage(&self, asked: &UsageQuery) -> Result<Vec<UsageReading>, ReadError> {
+        self.inner.usage(asked).await
+    }
+
     fn capabilities(&self) -> &'static [Capability] {
         self.inner.capabilities()
     }
@@ -362,7 +519,13 @@ impl Carrier for Liar {
     }
 
     fn event(&self, body: &[u8]) -> Result<CarrierEvent, UnreadableEvent> {
-        self.inner.event(body)
+        let mut event = self.inner.event(body)?;
+        if self.guard == Guard::HearsayProvesNothing
+            && let News::Line(news) = &mut event.news
+        {
+            news.hearsay = false;
+        }
+        Ok(event)
     }
 }
 
