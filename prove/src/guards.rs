@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use chrono::TimeDelta;
 use diesel::connection::SimpleConnection as _;
 use diesel::sqlite::SqliteConnection;
-use simdepot_application::depot::WorkSettings;
 use serde_json::Value as Json;
+use simdepot_application::depot::WorkSettings;
 use simdepot_domain::carrier::{
     ActivationContext, ActivationOrder, ActivationTerms, Answered, BundleChangeOrder, BundleOrder,
     BundleReading, BundleReceipt, Capability, Carrier, CommandReceipt, Commanded, Concern, DeviceBlockOrder,

@@ -55,6 +55,9 @@ enum Command {
         /// Processes that share the database.
         #[arg(long, default_value_t = 1)]
         processes: usize,
+        /// `transatel`, `wholesale` or `both`.
+        #[arg(long = "carrier", default_value_t = Carriers::Both)]
+        carriers: Carriers,
         /// Orders.
         #[arg(long, default_value_t = 120)]
         orders: usize,
@@ -113,9 +116,9 @@ fn main() -> ExitCode {
             simulate(Plan { budget, ..how.plan(seeds) })
         }
         Command::Replay { seed, carriers, broken } => replay(seed, Setup { broken, carriers }),
-        Command::Real { database, processes, orders, kills, binary, seed } => {
+        Command::Real { database, processes, carriers, orders, kills, binary, seed } => {
             let (processes, seed) = (processes.max(1), seed.unwrap_or_else(any_seed));
-            really(&RealPlan { database, processes, orders, kills, binary, seed })
+            really(&RealPlan { database, processes, carriers, orders, kills, binary, seed })
         }
         Command::Guards { seeds, how } => guards(how.plan(seeds)),
     };
@@ -148,7 +151,8 @@ fn really(plan: &RealPlan) -> Result<bool> {
     }
     if found.is_empty() {
         say(
-            "every acknowledged order is fulfilled, with one bundle each; the feed has no gap; verify finds nothing",
+            "every acknowledged order is fulfilled, with one bundle or subscription each; the feed has no gap; verify finds \
+             nothing",
         );
     }
     Ok(found.is_empty())
@@ -196,7 +200,11 @@ fn guards(plan: Plan) -> Result<bool> {
     let all = plan.setup.broken.map_or_else(|| Guard::VARIANTS.to_vec(), |guard| vec![guard]);
     let mut missed = 0;
     for guard in all {
-        let sum = runner::many(&templates, Plan { setup: Setup { broken: Some(guard), ..plan.setup }, failures: 1, ..plan }, |_, _| {});
+        let sum = runner::many(
+            &templates,
+            Plan { setup: Setup { broken: Some(guard), ..plan.setup }, failures: 1, ..plan },
+            |_, _| {},
+        );
         match sum.failures.first() {
             Some(failure) => {
                 let rules = failure.rules.join(", ");

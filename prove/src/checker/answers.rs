@@ -106,7 +106,10 @@ pub(super) fn what_is_told_is_true(history: &History, end: &EndState, verdict: &
                 for profile in profiles.iter().filter(|_| fulfilled) {
                     let iccid = profile.iccid.as_str();
                     if end.subscriptions.iter().any(|sim| sim.iccid == iccid) && !activated.contains(iccid) {
-                        verdict.find(RULE, format!("{id} was told to be fulfilled before {iccid} was activated"));
+                        verdict.find(
+                            RULE,
+                            format!("{id} was told to be fulfilled before {iccid} was activated"),
+                        );
                     }
                     let Some(product) = &profile.product else { continue };
                     if !applied.contains_key(&(profile.iccid.as_str(), product.as_str())) {

@@ -47,7 +47,8 @@ pub(super) fn activated_as_ordered(history: &History, end: &EndState, verdict: &
         if sim.activated > 1 {
             verdict.find(RULE, format!("{} was activated {} times", sim.iccid, sim.activated));
         }
-        let commands = || end.commands.iter().filter(|x| x.kind == ACTIVATION && x.iccid == sim.iccid && x.done);
+        let commands =
+            || end.commands.iter().filter(|x| x.kind == ACTIVATION && x.iccid == sim.iccid && x.done);
         let late = commands().any(|x| x.number.as_deref().is_some_and(|number| excused.contains(number)));
         let on_sale = end
             .profiles
@@ -60,12 +61,13 @@ pub(super) fn activated_as_ordered(history: &History, end: &EndState, verdict: &
             a.iccid == sim.iccid && (a.outcome == "fulfilled" || a.outcome == "pending") && a.ended.is_none()
         });
         for place in places {
-            let ours = commands().filter_map(|x| find(end, x.number.as_deref()?)).filter(|x| {
-                x.order.as_ref() == Some(&place.order) && x.status == "done"
-            });
+            let ours = commands()
+                .filter_map(|x| find(end, x.number.as_deref()?))
+                .filter(|x| x.order.as_ref() == Some(&place.order) && x.status == "done");
             let count = ours.count();
             if (place.outcome == "fulfilled") != (count == 1) {
-                let what = format!("{} of {} is {}, activated {count} times", sim.iccid, place.order, place.outcome);
+                let what =
+                    format!("{} of {} is {}, activated {count} times", sim.iccid, place.order, place.outcome);
                 verdict.find(RULE, what);
             }
         }
@@ -103,7 +105,8 @@ pub(super) fn numbered_commands(history: &History, end: &EndState, verdict: &mut
     let takes_numbers = |operation: &&Operation| end.subscriptions.iter().any(|x| x.iccid == operation.iccid);
     for operation in end.operations.iter().filter(takes_numbers).filter(|x| x.status == "done") {
         if !done.contains(operation.id.as_str()) {
-            let what = format!("{} ({}) is done, but the carrier has not done it", operation.id, operation.kind);
+            let what =
+                format!("{} ({}) is done, but the carrier has not done it", operation.id, operation.kind);
             verdict.find(RULE, what);
         }
     }

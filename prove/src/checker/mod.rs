@@ -17,8 +17,8 @@ mod tests;
 use std::collections::BTreeMap;
 
 pub use state::{
-    Allocation, Bundle, CarrierCommand, CarrierLine, CarrierPlan, Drift, EndState, Endpoint, Hold, Line, Move,
-    Operation, Order, Pool, Profile, Replacement, Subscription, Told,
+    Allocation, Bundle, CarrierCommand, CarrierLine, CarrierPlan, Drift, EndState, Endpoint, Hold, Line,
+    Move, Operation, Order, Pool, Profile, Replacement, Subscription, Told,
 };
 
 use crate::history::History;

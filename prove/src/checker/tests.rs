@@ -3,6 +3,7 @@
 use super::*;
 use crate::history::{Answer, Ask, AskedLine, ShownProfile, What};
 
+mod lines;
 mod people;
 mod webhooks;
 

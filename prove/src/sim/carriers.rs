@@ -21,17 +21,7 @@ use crate::rng::Rng;
 
 /// Which carriers a deployment has.
 #[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Display,
-    EnumString,
-    IntoStaticStr,
-    VariantArray,
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Display, EnumString, IntoStaticStr, VariantArray,
 )]
 #[strum(serialize_all = "lowercase")]
 pub enum Carriers {
@@ -84,12 +74,8 @@ impl To {
 }
 
 /// Every pool that a run may have, each carrier's larger one first.
-const POOLS: [(&str, To); 4] = [
-    ("world", To::Transatel),
-    ("europe", To::Transatel),
-    ("home", To::Wholesale),
-    ("city", To::Wholesale),
-];
+const POOLS: [(&str, To); 4] =
+    [("world", To::Transatel), ("europe", To::Transatel), ("home", To::Wholesale), ("city", To::Wholesale)];
 
 /// Whose pool it is.
 pub(super) fn owner(pool: &str) -> To {

@@ -52,7 +52,19 @@ impl Client {
         rng: Rng,
     ) -> Self {
         let (busy, orders, holds, closing) = (None, Vec::new(), Vec::new(), None);
-        Self { channel, number, rng, left: wants, asked: 0, idle_until: 0, busy, orders, holds, closing, pools }
+        Self {
+            channel,
+            number,
+            rng,
+            left: wants,
+            asked: 0,
+            idle_until: 0,
+            busy,
+            orders,
+            holds,
+            closing,
+            pools,
+        }
     }
 
     /// It wants nothing new; what it has asked for it goes on asking for.

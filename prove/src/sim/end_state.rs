@@ -11,12 +11,12 @@ use simdepot_domain::esim::EsimStatus;
 use simdepot_domain::id::{BundleId, EventId, HoldId, OperationId, OrderId, WebhookEndpointId};
 use uuid::Uuid;
 
+use super::ended::{kind_at_transatel, kind_at_wholesale};
 use super::network::Network;
 use super::world::FORGED;
-use super::ended::{kind_at_transatel, kind_at_wholesale};
 use crate::checker::{
-    Allocation, Bundle, CarrierCommand, CarrierLine, CarrierPlan, Drift, EndState, Endpoint, Hold, Line, Move,
-    Operation, Order, Pool, Profile, Replacement, Subscription, Told,
+    Allocation, Bundle, CarrierCommand, CarrierLine, CarrierPlan, Drift, EndState, Endpoint, Hold, Line,
+    Move, Operation, Order, Pool, Profile, Replacement, Subscription, Told,
 };
 use crate::history::Micros;
 
@@ -251,7 +251,9 @@ fn read_carriers(network: &Network, end: &mut EndState) {
             let iccid = sim.spec.iccid.to_string();
             let activated = twin.effects(&iccid, Effect::Activate);
             end.subscriptions.push(Subscription {
-                status: twin.subscription_of_iccid(&iccid).map(|found| format!("{:?}", found.status).to_lowercase()),
+                status: twin
+                    .subscription_of_iccid(&iccid)
+                    .map(|found| format!("{:?}", found.status).to_lowercase()),
                 device: twin.subscription_of_iccid(&iccid).and_then(|found| found.pei.clone()),
                 iccid,
                 activated,

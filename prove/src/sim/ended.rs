@@ -19,7 +19,9 @@ impl Ended {
     /// What has ended since the last look.
     pub(super) fn news(&mut self, transatel: &Twin, wholesale: &SpsTwin) -> Vec<What> {
         let mut news = Vec::new();
-        for found in transatel.transactions().iter().filter(|found| found.status != TransactionStatus::Pending) {
+        for found in
+            transatel.transactions().iter().filter(|found| found.status != TransactionStatus::Pending)
+        {
             if !self.told.contains(&found.id) {
                 self.told.insert(found.id.clone());
                 let done = found.status == TransactionStatus::Done;

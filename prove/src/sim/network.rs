@@ -180,8 +180,9 @@ impl Network {
     pub(super) fn is_quiet(&self) -> bool {
         let mut inside = self.inside();
         inside.wholesale.settle(self.time.moment());
-        let at_work = inside.twin.transactions().iter().any(|found| found.status == TransactionStatus::Pending)
-            || inside.wholesale.transactions().iter().any(|found| !found.status.is_final());
+        let at_work =
+            inside.twin.transactions().iter().any(|found| found.status == TransactionStatus::Pending)
+                || inside.wholesale.transactions().iter().any(|found| !found.status.is_final());
         inside.flights.is_empty() && inside.answers.is_empty() && !at_work
     }
 

@@ -9,10 +9,10 @@ use simdepot_application::bundles::{TopUp, top_up};
 use simdepot_application::holds::{self, HoldView, NewHold};
 use simdepot_application::idempotency::IdempotencyKey;
 use simdepot_application::inbound::Admission;
+use simdepot_application::line_operations::{self, LineRequest};
 use simdepot_application::operations::{self, Verdict};
 use simdepot_application::orders::{self, OrderView, PlaceOrder, PlacedAs};
 use simdepot_application::webhooks::endpoints::{self, EndpointChange};
-use simdepot_application::line_operations::{self, LineRequest};
 use simdepot_application::{
     AppError, Caller, Depot, activation, cancellations, inbound, reconciliation, replacements,
 };
@@ -20,10 +20,10 @@ use simdepot_domain::activation_code::ActivationCode;
 use simdepot_domain::channel::{AccountName, PoolName};
 use simdepot_domain::device::{ChangeType, DeviceChange};
 use simdepot_domain::iccid::Iccid;
+use simdepot_domain::id::{HoldId, OperationId, OrderId, WebhookEndpointId};
 use simdepot_domain::imei::Imei;
 use simdepot_domain::line::LineCommand;
 use simdepot_domain::operation::OperationRequest;
-use simdepot_domain::id::{HoldId, OperationId, OrderId, WebhookEndpointId};
 use simdepot_domain::order::{OrderLine, OrderStatus};
 use simdepot_domain::webhook::EndpointStatus;
 use simdepot_persistence::StoreError;
@@ -77,7 +77,10 @@ impl Request {
                 pool: PoolName::parse(&line.pool).map_err(|error| AppError::Internal(error.to_string()))?,
                 product: line.product,
                 quantity: line.quantity,
-                carrier_parameters: line.parameters.as_deref().and_then(|text| serde_json::from_str(text).ok()),
+                carrier_parameters: line
+                    .parameters
+                    .as_deref()
+                    .and_then(|text| serde_json::from_str(text).ok()),
             })
         };
         let lines = lines.into_iter().map(line).collect::<Result<_, AppError>>()?;

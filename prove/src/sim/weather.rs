@@ -227,9 +227,8 @@ impl Weather {
 
     /// Whoever cannot ask how a transaction ended must not be left with one that failed.
     pub(super) fn spare_transactions(&mut self) {
-        self.commands.retain(|(_, trouble)| {
-            !matches!(trouble, Trouble::AtTheCarrier(Fault::LateFailure { .. }))
-        });
+        self.commands
+            .retain(|(_, trouble)| !matches!(trouble, Trouble::AtTheCarrier(Fault::LateFailure { .. })));
         self.rumours = 0;
     }
 

@@ -24,7 +24,9 @@ impl World {
         }
         let now = self.time.moment();
         let trouble = self.phase == Phase::Storm && self.rng.per_mille(self.weather.event_troubles);
-        let to = if self.carriers.has(To::Wholesale) && (!self.carriers.has(To::Transatel) || self.rng.per_mille(500)) {
+        let to = if self.carriers.has(To::Wholesale)
+            && (!self.carriers.has(To::Transatel) || self.rng.per_mille(500))
+        {
             To::Wholesale
         } else {
             To::Transatel

@@ -67,7 +67,9 @@ impl World {
         let mut lines = self.network.with_twin(|twin| {
             let sold = |status| matches!(status, SimStatus::Active | SimStatus::Suspended);
             let lines = twin.lines().filter(|line| sold(line.sim_status));
-            lines.map(|line| (To::Transatel, line.spec.iccid.to_string(), line.sim_status)).collect::<Vec<_>>()
+            lines
+                .map(|line| (To::Transatel, line.spec.iccid.to_string(), line.sim_status))
+                .collect::<Vec<_>>()
         });
         lines.extend(self.network.with_wholesale(|twin| {
             let status = |status| match status {

@@ -102,8 +102,11 @@ impl World {
         let broken = setup.broken;
         let number = rng.place(STOCKS.len());
         let stock = STOCKS.get(number).copied().unwrap_or(STOCKS[0]);
-        let database =
-            templates.copy(carriers, number, &format!("run-{seed:016x}-{:?}", std::thread::current().id()))?;
+        let database = templates.copy(
+            carriers,
+            number,
+            &format!("run-{seed:016x}-{:?}", std::thread::current().id()),
+        )?;
         let mut raw = database.raw()?;
         raw.batch_execute("PRAGMA busy_timeout = 5000; PRAGMA synchronous = OFF")?;
         if let Some(guard) = broken {
