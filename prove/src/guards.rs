@@ -151,7 +151,7 @@ impl Guard {
             }
             Self::CommandSentIsKept => {
                 "CREATE TRIGGER broken AFTER UPDATE OF status ON operations \
-                 WHEN NEW.status = 'sent' AND NEW.lane = 'line' BEGIN \
+                 WHEN NEW.status = 'sent' AND NEW.lane = 'line' AND NEW.attempts = 1 BEGIN \
                  UPDATE operations SET status = 'pending', lease_token = NULL, lease_until = NULL \
                  WHERE id = NEW.id; END"
             }

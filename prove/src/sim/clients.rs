@@ -41,6 +41,8 @@ pub(super) struct Client {
     closing: Option<usize>,
     /// What it sells from: at even places what it sells more of.
     pools: Vec<&'static str>,
+    /// Of a thousand things that it wants, how many are to take back what it ordered last.
+    regrets: u16,
 }
 
 impl Client {
@@ -48,7 +50,7 @@ impl Client {
         number: usize,
         channel: &'static str,
         wants: u32,
-        pools: Vec<&'static str>,
+        (pools, regrets): (Vec<&'static str>, u16),
         rng: Rng,
     ) -> Self {
         let (busy, orders, holds, closing) = (None, Vec::new(), Vec::new(), None);
@@ -64,6 +66,7 @@ impl Client {
             holds,
             closing,
             pools,
+            regrets,
         }
     }
 
@@ -148,6 +151,11 @@ impl Client {
     }
 
     fn want(&mut self) -> Ask {
+        if let Some(order) = self.orders.last()
+            && self.rng.per_mille(self.regrets)
+        {
+            return Ask::Cancel { order: order.id.clone() };
+        }
         let known = self.rng.place(self.orders.len());
         let dice = self.rng.below(100);
         if let Some(order) = self.orders.get(known)

@@ -157,6 +157,8 @@ pub struct Weather {
     pub(super) replacements: u32,
     /// The longest pause between two things that people do, in microseconds.
     pub(super) people_pause: i64,
+    /// Of a thousand things that storefronts want, how many are to take back what they ordered last, beside others.
+    pub(super) regrets: u16,
     /// How many commands lines are given at most.
     pub(super) orders_to_lines: u32,
     /// Of a thousand turns, after how many a carrier tells what is not so.
@@ -203,6 +205,7 @@ impl Weather {
         weather.clock_steps = rate(200, 4);
         weather.event_troubles = rate(600, 300);
         weather.rumours = rate(350, 6);
+        weather.regrets = rate(250, 250);
         weather.inventory = rate(250, 400);
         weather.outages =
             if rng.per_mille(450) { u16::try_from(rng.within(100, 800)).unwrap_or_default() } else { 0 };
@@ -314,7 +317,10 @@ impl Weather {
                 return;
             }
             // What waits to be sent can be taken back.
-            Guard::CancelledSendsNothing => at(Fault::TooMany429 { retry_after: Some(20) }),
+            Guard::CancelledSendsNothing => {
+                self.regrets = 450;
+                at(Fault::TooMany429 { retry_after: Some(20) })
+            }
             _ => return,
         };
         self.commands.insert(0, (250, often));

@@ -157,7 +157,7 @@ impl World {
             .map(|number| {
                 let channel = if number % 2 == 0 { "shop-a" } else { "shop-b" };
                 let number = usize::try_from(number).unwrap_or_default();
-                Client::new(number, channel, wants, carriers.pools(), rng.split())
+                Client::new(number, channel, wants, (carriers.pools(), weather.regrets), rng.split())
             })
             .collect();
         let person = Person::new(&weather, rng.split());
