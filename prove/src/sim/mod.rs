@@ -1,5 +1,6 @@
 //! The simulation: one thread, one seed, everything in it decided by that seed.
 
+mod calls;
 mod carriers;
 mod clients;
 mod end_state;

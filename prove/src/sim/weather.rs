@@ -3,7 +3,7 @@
 
 use simdepot_carrier_twin::Fault;
 
-use super::network::is_write;
+use super::calls::is_write;
 use crate::guards::Guard;
 use crate::rng::Rng;
 

@@ -56,7 +56,7 @@ impl World {
             SimStatus::Active if dice < 9 => AskedCommand::Terminate,
             SimStatus::Suspended if dice < 8 => AskedCommand::Reactivate,
             SimStatus::Ceased => AskedCommand::Reactivate,
-            _ if dice % 2 == 0 => AskedCommand::Suspend,
+            _ if dice.is_multiple_of(2) => AskedCommand::Suspend,
             _ => AskedCommand::Reactivate,
         };
         Some((iccid, command))
