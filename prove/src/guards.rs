@@ -3,8 +3,10 @@
 //! Nothing in the product knows of this: a protection is taken away from outside, by a carrier port that lies to the
 //! core, by a database that forgets or rewrites, or by a setting. Which way is said with each.
 
+mod liar;
+
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use anyhow::Result;
 use async_trait::async_trait;
@@ -12,16 +14,12 @@ use chrono::TimeDelta;
 use diesel::connection::SimpleConnection as _;
 use diesel::sqlite::SqliteConnection;
 use simdepot_application::depot::WorkSettings;
-use simdepot_domain::carrier::{
-    BundleOrder, BundleReading, BundleReceipt, Capability, Carrier, Concern, EsimReading, EventRefused,
-    FleetPage, LineKey, LineReading, Placement, Probe, ReadError, Refusal, Unavailable, UnreadableEvent,
-};
-use simdepot_domain::carrier_event::CarrierEvent;
-use simdepot_domain::iccid::Iccid;
-use simdepot_domain::msisdn::Msisdn;
-use simdepot_domain::product::Product;
+use simdepot_domain::carrier::Carrier;
 use simdepot_domain::webhook::{Courier, Parcel, Reply};
 use strum::{Display, EnumString, IntoStaticStr, VariantArray};
+
+use crate::sim::Carriers;
+use liar::Liar;
 
 /// A protection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Display, EnumString, IntoStaticStr, VariantArray)]
@@ -82,22 +80,71 @@ pub enum Guard {
     WebhooksAreSigned,
     /// Every try of a webhook has the same bytes. *Database.*
     WebhookBytesAreKept,
+    /// What became of a command is asked under its number before it is sent again. *Port.*
+    RepeatIsAskedBefore,
+    /// A command that is sent again has the number that it had. *Port.*
+    RepeatKeepsItsNumber,
+    /// An acknowledgement says that a command was taken up, not that it is done. *Port.*
+    AcknowledgedIsNotDone,
+    /// A command whose answer was lost is not taken for refused. *Port.*
+    LostCommandIsNotRefused,
+    /// What a carrier tells that may not be so ends no command. *Port.*
+    HearsayProvesNothing,
+    /// Of an order that is taken back nothing is sent. *Database.*
+    CancelledSendsNothing,
+    /// `sent` is committed before a command. *Database.*
+    CommandSentIsKept,
+}
+
+/// What is the same for each guard that only the port takes away, and for each that it does not.
+macro_rules! port {
+    () => {
+        Self::LostIsNotResent
+            | Self::LostIsNotRefused
+            | Self::LostIsNotDone
+            | Self::FailedReadIsNotNothing
+            | Self::EventsAreSigned
+            | Self::RepeatIsAskedBefore
+            | Self::RepeatKeepsItsNumber
+            | Self::AcknowledgedIsNotDone
+            | Self::LostCommandIsNotRefused
+            | Self::HearsayProvesNothing
+    };
 }
 
 impl Guard {
+    /// The carriers that it is about.
+    pub fn carriers(self) -> Carriers {
+        match self {
+            Self::RepeatIsAskedBefore
+            | Self::RepeatKeepsItsNumber
+            | Self::AcknowledgedIsNotDone
+            | Self::LostCommandIsNotRefused
+            | Self::HearsayProvesNothing
+            | Self::CancelledSendsNothing
+            | Self::CommandSentIsKept => Carriers::Wholesale,
+            _ => Carriers::Transatel,
+        }
+    }
+
     /// Takes it away in the database of a run.
     ///
     /// # Errors
     /// When the database refuses.
     pub fn tamper(self, raw: &mut SqliteConnection) -> Result<()> {
         let sql = match self {
-            Self::LostIsNotResent
-            | Self::LostIsNotRefused
-            | Self::LostIsNotDone
-            | Self::FailedReadIsNotNothing
-            | Self::EventsAreSigned
-            | Self::AbsenceIsSeenTwice
-            | Self::WebhooksAreSigned => return Ok(()),
+            port!() | Self::AbsenceIsSeenTwice | Self::WebhooksAreSigned => return Ok(()),
+            Self::CancelledSendsNothing => {
+                "CREATE TRIGGER broken AFTER UPDATE OF status ON operations \
+                 WHEN NEW.status = 'cancelled' AND NEW.lane = 'line' BEGIN \
+                 UPDATE operations SET status = 'pending', run_at = 0 WHERE id = NEW.id; END"
+            }
+            Self::CommandSentIsKept => {
+                "CREATE TRIGGER broken AFTER UPDATE OF status ON operations \
+                 WHEN NEW.status = 'sent' AND NEW.lane = 'line' AND NEW.attempts = 1 BEGIN \
+                 UPDATE operations SET status = 'pending', lease_token = NULL, lease_until = NULL \
+                 WHERE id = NEW.id; END"
+            }
             Self::ResolverWaits => {
                 "CREATE TRIGGER broken AFTER UPDATE OF resolve_after ON operations WHEN NEW.status = 'sent' BEGIN \
                  UPDATE operations SET resolve_after = NEW.sent_at WHERE id = NEW.id; END"
@@ -201,17 +248,7 @@ impl Guard {
     /// Takes it away between the core and its carrier.
     pub fn wrap(self, carrier: Arc<dyn Carrier>) -> Arc<dyn Carrier> {
         match self {
-            Self::LostIsNotResent
-            | Self::LostIsNotRefused
-            | Self::LostIsNotDone
-            | Self::FailedReadIsNotNothing
-            | Self::EventsAreSigned
-            | Self::EvidenceFits => Arc::new(Liar {
-                inner: carrier,
-                guard: self,
-                made_up: Mutex::default(),
-                open: Mutex::default(),
-            }),
+            port!() | Self::EvidenceFits => Arc::new(Liar::new(carrier, self)),
             Self::SentIsKept
             | Self::SoldIsNotOnSale
             | Self::ClaimSeesAll
@@ -232,7 +269,9 @@ impl Guard {
             | Self::WebhookIsSent
             | Self::WebhooksKeepOrder
             | Self::WebhooksAreSigned
-            | Self::WebhookBytesAreKept => carrier,
+            | Self::WebhookBytesAreKept
+            | Self::CancelledSendsNothing
+            | Self::CommandSentIsKept => carrier,
         }
     }
 
@@ -264,105 +303,6 @@ impl Courier for Sloppy {
     async fn deliver(&self, parcel: &Parcel) -> Reply {
         let timestamp = parcel.timestamp + 1;
         self.0.deliver(&Parcel { timestamp, ..parcel.clone() }).await
-    }
-}
-
-/// A carrier port that tells the core something else than what it saw.
-struct Liar {
-    inner: Arc<dyn Carrier>,
-    guard: Guard,
-    made_up: Mutex<u64>,
-    /// Products whose orders have no answer so far, by number.
-    open: Mutex<BTreeMap<String, String>>,
-}
-
-impl Liar {
-    /// Before a write nothing is listed; after a lost one everything looks like what was ordered.
-    fn relabel(&self, msisdn: &Msisdn, list: Vec<BundleReading>) -> Vec<BundleReading> {
-        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(product) = open.get(&msisdn.to_string()) else { return Vec::new() };
-        let same = |reading| BundleReading { product: product.clone(), ordered_at: None, ..reading };
-        list.into_iter().map(same).collect()
-    }
-
-    fn lie(&self, order: &BundleOrder, reason: String) -> Placement {
-        match self.guard {
-            Guard::LostIsNotResent => Placement::NotTaken(Unavailable { reason, retry_after_ms: None }),
-            Guard::LostIsNotRefused => Placement::Refused(Refusal {
-                code: "lost".to_owned(),
-                detail: Some(reason),
-                concerns: Concern::Account,
-            }),
-            _ => {
-                let mut made_up = self.made_up.lock().unwrap_or_else(PoisonError::into_inner);
-                *made_up += 1;
-                let id = format!("made-up-{}-{made_up}", order.reference);
-                let (order_id, subscription_id) = (Some(id.clone()), Some(id));
-                Placement::Done(BundleReceipt { order_id, subscription_id, order_type: order.order_type })
-            }
-        }
-    }
-}
-
-#[async_trait]
-impl Carrier for Liar {
-    fn capabilities(&self) -> &'static [Capability] {
-        self.inner.capabilities()
-    }
-
-    async fn products(&self) -> Result<Vec<Product>, ReadError> {
-        self.inner.products().await
-    }
-
-    async fn product(&self, product: &str) -> Result<Option<Product>, ReadError> {
-        self.inner.product(product).await
-    }
-
-    async fn line(&self, key: &LineKey) -> Result<Option<LineReading>, ReadError> {
-        self.inner.line(key).await
-    }
-
-    async fn esim(&self, iccid: &Iccid) -> Result<Option<EsimReading>, ReadError> {
-        self.inner.esim(iccid).await
-    }
-
-    async fn bundles(&self, msisdn: &Msisdn) -> Result<Option<Vec<BundleReading>>, ReadError> {
-        match self.inner.bundles(msisdn).await {
-            Err(_) if self.guard == Guard::FailedReadIsNotNothing => Ok(Some(Vec::new())),
-            Ok(Some(list)) if self.guard == Guard::EvidenceFits => Ok(Some(self.relabel(msisdn, list))),
-            read => read,
-        }
-    }
-
-    async fn place_bundle(&self, order: &BundleOrder) -> Placement {
-        match self.inner.place_bundle(order).await {
-            Placement::Unknown(lost) if self.guard == Guard::EvidenceFits => {
-                let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-                open.insert(order.msisdn.to_string(), order.product.clone());
-                Placement::Unknown(lost)
-            }
-            Placement::Unknown(lost) if self.guard.lies_about_writes() => self.lie(order, lost.reason),
-            placement => placement,
-        }
-    }
-
-    async fn probe(&self) -> Vec<Probe> {
-        self.inner.probe().await
-    }
-
-    async fn fleet(&self, page: u32) -> Result<FleetPage, ReadError> {
-        self.inner.fleet(page).await
-    }
-
-    fn authenticate(&self, header: &dyn Fn(&str) -> Option<String>, body: &[u8]) -> Result<(), EventRefused> {
-        match self.guard {
-            Guard::EventsAreSigned => Ok(()),
-            _ => self.inner.authenticate(header, body),
-        }
-    }
-
-    fn event(&self, body: &[u8]) -> Result<CarrierEvent, UnreadableEvent> {
-        self.inner.event(body)
     }
 }
 

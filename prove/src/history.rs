@@ -19,6 +19,31 @@ pub struct AskedLine {
     pub product: Option<String>,
     /// How many.
     pub quantity: u32,
+    /// What the carrier of the pool is told with it, as JSON.
+    pub parameters: Option<String>,
+}
+
+/// What a line is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AskedCommand {
+    /// To stop.
+    Suspend,
+    /// To work again.
+    Reactivate,
+    /// To end.
+    Terminate,
+    /// To move to another device.
+    ChangeDevice {
+        /// Which.
+        imei: String,
+    },
+    /// To put a device on the block list, or to take it off.
+    BlockDevice {
+        /// Which.
+        imei: String,
+        /// Put on.
+        block: bool,
+    },
 }
 
 /// What a storefront asks for.
@@ -83,6 +108,15 @@ pub enum Ask {
     Replace {
         /// Which.
         iccid: String,
+        /// The idempotency key.
+        key: String,
+    },
+    /// To tell a line something.
+    Command {
+        /// Whose.
+        iccid: String,
+        /// What.
+        command: AskedCommand,
         /// The idempotency key.
         key: String,
     },
@@ -189,6 +223,13 @@ pub enum Answer {
         by: String,
         /// In which order.
         order: String,
+    },
+    /// A command that was taken up.
+    Commanded {
+        /// The operation.
+        operation: String,
+        /// To which line.
+        iccid: String,
     },
     /// An operation after a person's decision.
     Resolved {
@@ -299,6 +340,17 @@ pub enum What {
         subscription: String,
         /// Long after the request: it was kept in a queue of the carrier's.
         late: bool,
+    },
+    /// A carrier has carried something out, or has not after all.
+    Ended {
+        /// Its number: ours, or the carrier's where it takes none of ours.
+        number: String,
+        /// On which SIM.
+        iccid: String,
+        /// What, as operations call it.
+        kind: &'static str,
+        /// Carried out.
+        done: bool,
     },
     /// A customer did something with a profile.
     Device {

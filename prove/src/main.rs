@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand};
 use prove::guards::Guard;
 use prove::real::{self, Database, RealPlan};
 use prove::runner::{self, Plan};
-use prove::sim::Templates;
+use prove::sim::{Carriers, Setup, Templates};
 use strum::VariantArray as _;
 
 /// Seeds between two words on how far it is.
@@ -40,6 +40,9 @@ enum Command {
     Replay {
         /// Which.
         seed: u64,
+        /// The carriers that the run was told to have, if it was.
+        #[arg(long = "carrier")]
+        carriers: Option<Carriers>,
         /// Takes a guard away.
         #[arg(long = "break")]
         broken: Option<Guard>,
@@ -52,6 +55,9 @@ enum Command {
         /// Processes that share the database.
         #[arg(long, default_value_t = 1)]
         processes: usize,
+        /// `transatel`, `wholesale` or `both`.
+        #[arg(long = "carrier", default_value_t = Carriers::Both)]
+        carriers: Carriers,
         /// Orders.
         #[arg(long, default_value_t = 120)]
         orders: usize,
@@ -87,6 +93,9 @@ struct How {
     /// Takes a guard away.
     #[arg(long = "break")]
     broken: Option<Guard>,
+    /// `transatel`, `wholesale` or `both`; as each seed has it when absent.
+    #[arg(long = "carrier")]
+    carriers: Option<Carriers>,
 }
 
 impl How {
@@ -95,7 +104,8 @@ impl How {
             .threads
             .unwrap_or_else(|| std::thread::available_parallelism().map_or(2, std::num::NonZero::get));
         let first = self.seed.unwrap_or_else(any_seed);
-        Plan { first, seeds, budget: None, threads, broken: self.broken, failures: 5 }
+        let setup = Setup { broken: self.broken, carriers: self.carriers };
+        Plan { first, seeds, budget: None, threads, setup, failures: 5 }
     }
 }
 
@@ -105,10 +115,10 @@ fn main() -> ExitCode {
             let budget = seconds.map(Duration::from_secs);
             simulate(Plan { budget, ..how.plan(seeds) })
         }
-        Command::Replay { seed, broken } => replay(seed, broken),
-        Command::Real { database, processes, orders, kills, binary, seed } => {
+        Command::Replay { seed, carriers, broken } => replay(seed, Setup { broken, carriers }),
+        Command::Real { database, processes, carriers, orders, kills, binary, seed } => {
             let (processes, seed) = (processes.max(1), seed.unwrap_or_else(any_seed));
-            really(&RealPlan { database, processes, orders, kills, binary, seed })
+            really(&RealPlan { database, processes, carriers, orders, kills, binary, seed })
         }
         Command::Guards { seeds, how } => guards(how.plan(seeds)),
     };
@@ -141,7 +151,8 @@ fn really(plan: &RealPlan) -> Result<bool> {
     }
     if found.is_empty() {
         say(
-            "every acknowledged order is fulfilled, with one bundle each; the feed has no gap; verify finds nothing",
+            "every acknowledged order is fulfilled, with one bundle or subscription each; the feed has no gap; verify finds \
+             nothing",
         );
     }
     Ok(found.is_empty())
@@ -149,7 +160,7 @@ fn really(plan: &RealPlan) -> Result<bool> {
 
 fn simulate(plan: Plan) -> Result<bool> {
     say(&format!("seeds from {} on (PROVE_SEED={} runs them again)", plan.first, plan.first));
-    let templates = Templates::make()?;
+    let templates = Templates::make(plan.setup.carriers)?;
     let sum = runner::many(&templates, plan, |sum, failure| {
         if let Some(failure) = failure {
             say(&failure.report);
@@ -163,9 +174,9 @@ fn simulate(plan: Plan) -> Result<bool> {
     Ok(sum.failures.is_empty())
 }
 
-fn replay(seed: u64, broken: Option<Guard>) -> Result<bool> {
-    let templates = Templates::make()?;
-    match runner::one(&templates, seed, broken) {
+fn replay(seed: u64, setup: Setup) -> Result<bool> {
+    let templates = Templates::make(setup.carriers)?;
+    match runner::one(&templates, seed, setup) {
         Err(failure) => {
             say(&failure.report);
             Ok(false)
@@ -185,11 +196,15 @@ fn replay(seed: u64, broken: Option<Guard>) -> Result<bool> {
 
 fn guards(plan: Plan) -> Result<bool> {
     say(&format!("seeds from {} on (PROVE_SEED={} runs them again)", plan.first, plan.first));
-    let templates = Templates::make()?;
-    let all = plan.broken.map_or_else(|| Guard::VARIANTS.to_vec(), |guard| vec![guard]);
+    let templates = Templates::make(plan.setup.carriers)?;
+    let all = plan.setup.broken.map_or_else(|| Guard::VARIANTS.to_vec(), |guard| vec![guard]);
     let mut missed = 0;
     for guard in all {
-        let sum = runner::many(&templates, Plan { broken: Some(guard), failures: 1, ..plan }, |_, _| {});
+        let sum = runner::many(
+            &templates,
+            Plan { setup: Setup { broken: Some(guard), ..plan.setup }, failures: 1, ..plan },
+            |_, _| {},
+        );
         match sum.failures.first() {
             Some(failure) => {
                 let rules = failure.rules.join(", ");

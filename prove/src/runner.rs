@@ -9,8 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::guards::Guard;
-use crate::sim::{self, Outcome, Templates};
+use crate::sim::{self, Outcome, Setup, Templates};
 
 /// Entries of a failing history that are shown.
 const TAIL: usize = 40;
@@ -56,20 +55,20 @@ pub struct Plan {
     pub budget: Option<Duration>,
     /// Threads.
     pub threads: usize,
-    /// The guard that is taken away.
-    pub broken: Option<Guard>,
+    /// What is not left to the seeds.
+    pub setup: Setup,
     /// Ends after so many failures.
     pub failures: usize,
 }
 
 /// Runs one seed; a panic is a failure like any other.
-pub fn one(templates: &Templates, seed: u64, broken: Option<Guard>) -> Result<Outcome, Failure> {
+pub fn one(templates: &Templates, seed: u64, setup: Setup) -> Result<Outcome, Failure> {
     let failed = |what: String| Failure {
         seed,
         rules: vec!["the run itself"],
-        report: format!("seed {seed} could not be run: {what}\n{}", replay(seed, broken)),
+        report: format!("seed {seed} could not be run: {what}\n{}", replay(seed, setup)),
     };
-    match catch_unwind(AssertUnwindSafe(|| sim::run(templates, seed, broken))) {
+    match catch_unwind(AssertUnwindSafe(|| sim::run(templates, seed, setup))) {
         Ok(Ok(outcome)) => Ok(outcome),
         Ok(Err(error)) => Err(failed(format!("{error:#}"))),
         Err(panic) => {
@@ -79,13 +78,14 @@ pub fn one(templates: &Templates, seed: u64, broken: Option<Guard>) -> Result<Ou
     }
 }
 
-fn replay(seed: u64, broken: Option<Guard>) -> String {
-    let guard = broken.map(|guard| format!(" --break {guard}")).unwrap_or_default();
-    format!("replay it with: cargo run --release -p prove -- replay {seed}{guard}")
+fn replay(seed: u64, setup: Setup) -> String {
+    let guard = setup.broken.map(|guard| format!(" --break {guard}")).unwrap_or_default();
+    let carriers = setup.carriers.map(|carriers| format!(" --carrier {carriers}")).unwrap_or_default();
+    format!("replay it with: cargo run --release -p prove -- replay {seed}{carriers}{guard}")
 }
 
 /// What to say of a seed whose promises were not kept.
-pub fn report(seed: u64, broken: Option<Guard>, outcome: &Outcome) -> String {
+pub fn report(seed: u64, setup: Setup, outcome: &Outcome) -> String {
     let mut text = format!("seed {seed}: {} promises were not kept\n", outcome.verdict.violations.len());
     let entries = outcome.history.entries();
     let tail = entries.get(entries.len().saturating_sub(TAIL)..).unwrap_or_default();
@@ -97,7 +97,7 @@ pub fn report(seed: u64, broken: Option<Guard>, outcome: &Outcome) -> String {
     for violation in &outcome.verdict.violations {
         let _ = writeln!(text, "  NOT KEPT: {}: {}", violation.rule, violation.what);
     }
-    let _ = writeln!(text, "{}", replay(seed, broken));
+    let _ = writeln!(text, "{}", replay(seed, setup));
     text
 }
 
@@ -116,10 +116,10 @@ pub fn many(templates: &Templates, plan: Plan, tell: impl Fn(&Sum, Option<&Failu
                         return;
                     }
                     let seed = plan.first.wrapping_add(number);
-                    let ended = one(templates, seed, plan.broken);
+                    let ended = one(templates, seed, plan.setup);
                     let mut sum = sum.lock().unwrap_or_else(PoisonError::into_inner);
                     let failures = sum.failures.len();
-                    add(&mut sum, seed, plan.broken, ended);
+                    add(&mut sum, seed, plan.setup, ended);
                     sum.took = begun.elapsed();
                     tell(&sum, sum.failures.get(failures));
                     if sum.failures.len() >= plan.failures {
@@ -134,7 +134,7 @@ pub fn many(templates: &Templates, plan: Plan, tell: impl Fn(&Sum, Option<&Failu
     sum
 }
 
-fn add(sum: &mut Sum, seed: u64, broken: Option<Guard>, ended: Result<Outcome, Failure>) {
+fn add(sum: &mut Sum, seed: u64, setup: Setup, ended: Result<Outcome, Failure>) {
     sum.seeds += 1;
     match ended {
         Err(failure) => sum.failures.push(failure),
@@ -151,7 +151,7 @@ fn add(sum: &mut Sum, seed: u64, broken: Option<Guard>, ended: Result<Outcome, F
                 let mut rules: Vec<_> = outcome.verdict.violations.iter().map(|v| v.rule).collect();
                 rules.sort_unstable();
                 rules.dedup();
-                sum.failures.push(Failure { seed, rules, report: report(seed, broken, &outcome) });
+                sum.failures.push(Failure { seed, rules, report: report(seed, setup, &outcome) });
             }
         }
     }

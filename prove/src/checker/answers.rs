@@ -1,6 +1,6 @@
 //! What storefronts were told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::hand_out::asks;
 use super::{EndState, Verdict};
@@ -79,10 +79,14 @@ pub(super) fn what_is_told_is_true(history: &History, end: &EndState, verdict: &
     const RULE: &str = "what is told is true";
     let asks = asks(history);
     let mut applied: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    let mut activated: BTreeSet<&str> = BTreeSet::new();
     for Entry { what, .. } in history.entries() {
         match what {
             What::Applied { iccid, product, .. } => {
                 *applied.entry((iccid.as_str(), product.as_str())).or_default() += 1;
+            }
+            What::Ended { iccid, kind: "activate_subscription", done: true, .. } => {
+                activated.insert(iccid);
             }
             What::Answered { request, answer: Answer::Order { http, id, status, profiles, .. } } => {
                 let fulfilled = status == "fulfilled";
@@ -100,6 +104,13 @@ pub(super) fn what_is_told_is_true(history: &History, end: &EndState, verdict: &
                     verdict.find(RULE, format!("request {request} was told of {found} profiles of {id}"));
                 }
                 for profile in profiles.iter().filter(|_| fulfilled) {
+                    let iccid = profile.iccid.as_str();
+                    if end.subscriptions.iter().any(|sim| sim.iccid == iccid) && !activated.contains(iccid) {
+                        verdict.find(
+                            RULE,
+                            format!("{id} was told to be fulfilled before {iccid} was activated"),
+                        );
+                    }
                     let Some(product) = &profile.product else { continue };
                     if !applied.contains_key(&(profile.iccid.as_str(), product.as_str())) {
                         let what =

@@ -5,6 +5,7 @@
 mod answers;
 mod end;
 mod hand_out;
+mod lines;
 mod people;
 mod state;
 mod truth;
@@ -16,8 +17,8 @@ mod tests;
 use std::collections::BTreeMap;
 
 pub use state::{
-    Allocation, Bundle, CarrierLine, CarrierPlan, Drift, EndState, Endpoint, Hold, Line, Move, Operation,
-    Order, Pool, Profile, Replacement, Told,
+    Allocation, Bundle, CarrierCommand, CarrierLine, CarrierPlan, Drift, EndState, Endpoint, Hold, Line,
+    Move, Operation, Order, Pool, Profile, Replacement, Subscription, Told,
 };
 
 use crate::history::History;
@@ -69,6 +70,12 @@ pub fn check(history: &History, end: &EndState) -> Verdict {
     truth::refused_is_not_done(history, end, &mut verdict);
     truth::every_plan_is_accounted_for(history, end, &mut verdict);
     truth::attention_is_needed(end, &mut verdict);
+    lines::activated_as_ordered(history, end, &mut verdict);
+    lines::numbered_commands(history, end, &mut verdict);
+    lines::commands_are_counted(history, end, &mut verdict);
+    lines::asked_after_before_a_repeat(history, &mut verdict);
+    lines::cancelled_sends_nothing(history, end, &mut verdict);
+    lines::keys_are_one_command(history, &mut verdict);
     people::replaced_is_replaced(history, end, &mut verdict);
     people::decided_is_decided(history, end, &mut verdict);
     webhooks::arrive(history, end, &mut verdict);

@@ -49,6 +49,16 @@ pub struct EndState {
     pub troubles: BTreeMap<String, Vec<(&'static str, bool)>>,
     /// Operations whose process died or was too slow while their write was under way.
     pub interrupted: BTreeSet<String>,
+    /// Commands with a write that took effect very late: by our number, or by SIM where the carrier has none.
+    pub late: BTreeSet<String>,
+    /// What the carriers took up as commands to lines, and as activations.
+    pub commands: Vec<CarrierCommand>,
+    /// Every SIM of the carrier that activates subscriptions.
+    pub subscriptions: Vec<Subscription>,
+    /// Everything that arrived under each number of ours: more than one text is more than one command.
+    pub numbers: BTreeMap<String, BTreeSet<String>>,
+    /// How the lines of the other carrier stand.
+    pub statuses: BTreeMap<String, String>,
 }
 
 /// A pool.
@@ -169,6 +179,38 @@ pub struct Operation {
     pub status: String,
     /// Whether it says why: a problem or evidence.
     pub explained: bool,
+    /// What is wrong with it, in a word.
+    pub code: String,
+    /// What it is.
+    pub kind: String,
+    /// At which account.
+    pub account: String,
+}
+
+/// A command as a carrier has it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CarrierCommand {
+    /// Our number of it, where the carrier takes one.
+    pub number: Option<String>,
+    /// On which SIM.
+    pub iccid: String,
+    /// What, as operations call it.
+    pub kind: String,
+    /// Carried out, and not failed.
+    pub done: bool,
+}
+
+/// A SIM that a subscription may be activated on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Subscription {
+    /// Which.
+    pub iccid: String,
+    /// How often that happened.
+    pub activated: u64,
+    /// How the subscription stands, if there is one.
+    pub status: Option<String>,
+    /// The device that it is used in.
+    pub device: Option<String>,
 }
 
 /// A hold.

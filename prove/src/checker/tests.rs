@@ -3,6 +3,7 @@
 use super::*;
 use crate::history::{Answer, Ask, AskedLine, ShownProfile, What};
 
+mod lines;
 mod people;
 mod webhooks;
 
@@ -19,7 +20,8 @@ fn asked(request: u32, ask: Ask) -> What {
 }
 
 fn order_ask(reference: &str) -> Ask {
-    let line = AskedLine { pool: "world".to_owned(), product: Some(PRODUCT.to_owned()), quantity: 1 };
+    let (pool, product) = ("world".to_owned(), Some(PRODUCT.to_owned()));
+    let line = AskedLine { pool, product, quantity: 1, parameters: None };
     Ask::Order {
         reference: reference.to_owned(),
         lines: vec![line],
@@ -128,6 +130,8 @@ impl Story {
                 iccid: "i1".to_owned(),
                 status: "done".to_owned(),
                 explained: true,
+                kind: "place_bundle".to_owned(),
+                ..Operation::default()
             }],
             feed: vec![1, 2, 3],
             events: 3,

@@ -99,7 +99,7 @@ pub(super) fn refused_is_not_done(history: &History, end: &EndState, verdict: &m
     let mut late = late_plans(history);
     late.extend(people::after_refusal(history, end));
     let plans: Vec<_> = end.carrier.iter().flat_map(|line| &line.plans).collect();
-    for operation in &end.operations {
+    for operation in end.operations.iter().filter(|operation| operation.kind == "place_bundle") {
         let mut made = plans.iter().filter(|plan| plan.reference == operation.id);
         let done = operation.status == "done";
         let not_done = matches!(operation.status.as_str(), "refused" | "cancelled");
@@ -202,9 +202,13 @@ fn is_nameless(bundle: &Bundle) -> bool {
 pub(super) fn attention_is_needed(end: &EndState, verdict: &mut Verdict) {
     const RULE: &str = "attention is needed";
     for operation in end.operations.iter().filter(|x| x.status == "needs_attention") {
-        let troubles = end.troubles.get(&operation.id);
-        let lost = troubles.is_some_and(|troubles| troubles.iter().any(|(_, lost)| *lost));
-        if !lost && !end.interrupted.contains(&operation.id) {
+        // A command to a line has no number of ours everywhere: there it is known by the line's SIM.
+        let by_sim = (operation.kind != "place_bundle").then_some(&operation.iccid);
+        let lost = std::iter::once(&operation.id).chain(by_sim).any(|name| {
+            let troubles = end.troubles.get(name).into_iter().flatten();
+            troubles.into_iter().any(|(_, lost)| *lost) || end.interrupted.contains(name)
+        });
+        if !lost && !super::lines::needs_no_loss(operation) {
             verdict.find(RULE, format!("{} needs attention, but no answer was lost", operation.id));
         }
         if !operation.explained {

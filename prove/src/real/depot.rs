@@ -8,15 +8,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
-use simdepot_carrier_twin::TwinConfig;
 use tempfile::TempDir;
 
 /// The API key of the run.
 const KEY: &str = "prove-0123456789-0123456789-0123456789";
 /// Thirty-two bytes in base64.
 const ENCRYPTION_KEY: &str = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=";
-/// How long one call to the carrier may take: short, so that lost answers are soon looked into.
-const TIMEOUT_MS: u32 = 2_000;
 
 /// All processes.
 pub(super) struct Deployment {
@@ -32,7 +29,7 @@ impl Deployment {
     /// Writes the configuration; nothing is started.
     pub(super) fn make(
         binary: Option<PathBuf>,
-        carrier: &str,
+        configuration: &str,
         database_url: Option<String>,
         processes: usize,
     ) -> Result<Self> {
@@ -42,7 +39,7 @@ impl Deployment {
             bail!("there is no {}: build it with `cargo build`, or name it with --binary", binary.display());
         }
         let folder = tempfile::Builder::new().prefix("simdepot-real.").tempdir()?;
-        std::fs::write(folder.path().join("simdepot.toml"), configuration(carrier))?;
+        std::fs::write(folder.path().join("simdepot.toml"), configuration)?;
         let of_file = || format!("sqlite://{}", folder.path().join("depot.db").display());
         let database_url = database_url.unwrap_or_else(of_file);
         let ports = (0..processes).map(|_| free_port()).collect::<Result<Vec<_>>>()?;
@@ -152,6 +149,12 @@ impl Deployment {
         Ok((status, answer.json().await.unwrap_or(Value::Null)))
     }
 
+    /// Where a carrier tells the first process what happened.
+    pub(super) fn events_url(&self, account: &str) -> String {
+        let port = self.ports.first().copied().unwrap_or_default();
+        format!("http://127.0.0.1:{port}/carrier-events/{account}")
+    }
+
     /// Sends a delivery file.
     pub(super) async fn import(&self, pool: &str, file: String) -> Result<(u16, Value)> {
         let port = self.ports.first().copied().unwrap_or_default();
@@ -188,19 +191,6 @@ fn end(mut child: Child) {
     // It may have ended by itself.
     let _ = child.kill();
     let _ = child.wait();
-}
-
-fn configuration(carrier: &str) -> String {
-    let account = TwinConfig::sandbox();
-    format!(
-        "[[carriers]]\naccount = \"spc\"\nkind = \"transatel\"\nbase_url = \"{carrier}\"\nclient_id = \"{}\"\n\
-         client_secret = \"{}\"\nmvno_ref = \"{}\"\ncos = \"{}\"\ntimeout_ms = {TIMEOUT_MS}\n\
-         max_requests_per_second = 200\n",
-        account.client_id,
-        account.client_secret.expose(),
-        account.mvno_ref,
-        account.cos
-    )
 }
 
 fn free_port() -> Result<u16> {

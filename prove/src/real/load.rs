@@ -16,8 +16,8 @@ pub(super) struct Load {
     addresses: Vec<String>,
     key: &'static str,
     orders: usize,
-    pool: &'static str,
-    product: &'static str,
+    /// The lines that orders have in turn.
+    goods: Vec<Value>,
     next: AtomicUsize,
     requests: AtomicU64,
     /// Ids by reference.
@@ -25,15 +25,9 @@ pub(super) struct Load {
 }
 
 impl Load {
-    pub(super) fn new(
-        addresses: Vec<String>,
-        key: &'static str,
-        orders: usize,
-        pool: &'static str,
-        product: &'static str,
-    ) -> Self {
+    pub(super) fn new(addresses: Vec<String>, key: &'static str, orders: usize, goods: Vec<Value>) -> Self {
         let (next, requests, acknowledged) = (AtomicUsize::new(0), AtomicU64::new(0), Mutex::default());
-        Self { addresses, key, orders, pool, product, next, requests, acknowledged }
+        Self { addresses, key, orders, goods, next, requests, acknowledged }
     }
 
     /// How many orders were acknowledged so far.
@@ -69,7 +63,7 @@ impl Load {
 
     async fn place(&self, client: &reqwest::Client, number: usize, order: usize) -> Result<()> {
         let reference = format!("real-{order}");
-        let line = json!({ "pool": self.pool, "product": self.product, "quantity": 1 });
+        let line = self.goods.get(order % self.goods.len().max(1)).cloned().unwrap_or_default();
         let body = json!({ "reference": reference, "lines": [line] });
         let (begun, mut tries) = (Instant::now(), number);
         while begun.elapsed() < PATIENCE {

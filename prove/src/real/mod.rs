@@ -1,30 +1,31 @@
-//! The run with real crashes: the `simdepot` binary over HTTP, real databases, a carrier that loses a third of its
+//! The run with real crashes: the `simdepot` binary over HTTP, real databases, carriers that lose a third of their
 //! answers, and `kill -9`.
 //!
 //! Nothing here is virtual. Storefronts place orders under load until every one of them is acknowledged; meanwhile
 //! the processes of simdepot are killed, and with PostgreSQL its server is stopped at once, as by a power cut. Then
-//! every acknowledged order must be fulfilled with exactly one bundle at the carrier, the feed must have no gap, and
-//! `simdepot verify` must find nothing.
+//! every acknowledged order must be fulfilled with exactly one bundle or one subscription at its carrier, the feed must have
+//! no gap, and `simdepot verify` must find nothing.
 
 mod cluster;
 mod depot;
 mod load;
+mod twins;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
-use serde_json::{Value, json};
-use simdepot_carrier_twin::scripts::Matches;
-use simdepot_carrier_twin::{CallName, Fault, Script, TwinConfig, TwinServer};
+use anyhow::{Context as _, Result};
+use serde_json::Value;
 use strum::{Display, EnumString};
 
 use crate::rng::Rng;
+use crate::sim::Carriers;
 use cluster::Cluster;
 use depot::Deployment;
 use load::Load;
+use twins::Twins;
 
 /// Which database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Display, EnumString)]
@@ -43,6 +44,8 @@ pub struct RealPlan {
     pub database: Database,
     /// How many processes of simdepot share it.
     pub processes: usize,
+    /// Which carriers there are; orders go to each in turn.
+    pub carriers: Carriers,
     /// How many orders.
     pub orders: usize,
     /// How often a process is killed.
@@ -53,9 +56,6 @@ pub struct RealPlan {
     pub seed: u64,
 }
 
-/// The pool of the run.
-const POOL: &str = "world";
-const PRODUCT: &str = "WW_901O_STACK_ONEOFF_FRANCE_1GB_7D";
 /// How long everything may take to be found out when nothing goes wrong any more.
 const PATIENCE: Duration = Duration::from_secs(180);
 
@@ -66,20 +66,24 @@ const PATIENCE: Duration = Duration::from_secs(180);
 pub async fn run(plan: &RealPlan, say: &(dyn Fn(&str) + Send + Sync)) -> Result<Vec<String>> {
     // Fails only when a provider is installed already, which serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let twin = TwinServer::start(TwinConfig::sandbox(), "127.0.0.1:0")?;
+    let twins = Twins::start(plan.carriers)?;
     let cluster = match plan.database {
         Database::Sqlite => None,
         Database::Postgres => Some(Cluster::start()?),
     };
     let url = cluster.as_ref().map(Cluster::url);
-    let mut deployment = Deployment::make(plan.binary.clone(), &twin.base_url, url, plan.processes)?;
+    let mut deployment = Deployment::make(plan.binary.clone(), &twins.configuration(), url, plan.processes)?;
     deployment.start_all().await?;
-    stock(&deployment, &twin, plan.orders).await?;
-    bad_weather(&twin);
-    say(&format!("{} with {} process(es): {} orders under load", plan.database, plan.processes, plan.orders));
+    twins.stock(&deployment, plan.orders).await?;
+    twins.bad_weather();
+    let (database, carriers) = (plan.database, plan.carriers);
+    say(&format!(
+        "{database} with {} process(es), carriers {carriers}: {} orders under load",
+        plan.processes, plan.orders
+    ));
 
     let begun = Instant::now();
-    let load = Arc::new(Load::new(deployment.addresses(), deployment.key(), plan.orders, POOL, PRODUCT));
+    let load = Arc::new(Load::new(deployment.addresses(), deployment.key(), plan.orders, twins.goods()));
     let storefronts: Vec<_> =
         (0..8).map(|number| tokio::spawn(Arc::clone(&load).storefront(number))).collect();
     let mut rng = Rng::new(plan.seed);
@@ -112,9 +116,9 @@ pub async fn run(plan: &RealPlan, say: &(dyn Fn(&str) + Send + Sync)) -> Result<
         load.requests()
     ));
     // Whatever storefronts were told, and in whichever process: it must come true.
-    twin.twin().clear_scripts();
+    twins.good_weather();
     let mut found = wait_until_fulfilled(&deployment, &load).await?;
-    found.extend(check_carrier(&deployment, &load, &twin).await?);
+    found.extend(check_carriers(&deployment, &load, &twins).await?);
     found.extend(check_feed(&deployment).await?);
     let (verified, told) = deployment.verify()?;
     if !verified {
@@ -123,56 +127,6 @@ pub async fn run(plan: &RealPlan, say: &(dyn Fn(&str) + Send + Sync)) -> Result<
     say(&format!("all of it decided {:.1} s after the first order", begun.elapsed().as_secs_f64()));
     deployment.stop();
     Ok(found)
-}
-
-/// A pool, and enough lines in it.
-async fn stock(deployment: &Deployment, twin: &TwinServer, orders: usize) -> Result<()> {
-    let pool = json!({ "pool": POOL, "carrier_account": "spc", "name": "World" });
-    let (status, answer) = deployment.call(0, "POST", "/v1/pools", Some(&pool)).await?;
-    if status != 201 {
-        bail!("the pool was answered {status}: {answer}");
-    }
-    let count = u32::try_from(orders + 30).unwrap_or(u32::MAX);
-    let lines = {
-        let mut twin = twin.twin();
-        twin.assumptions_mut().sim_search_lag_seconds = 0;
-        twin.add_lines(count)
-    };
-    let file = simdepot_carrier_twin::delivery::delivery_file(&lines);
-    let (status, answer) = deployment.import(POOL, file).await?;
-    let id = answer.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
-    if !matches!(status, 201 | 202) {
-        bail!("the import was answered {status}: {answer}");
-    }
-    for _ in 0..200 {
-        let (_, import) = deployment.call(0, "GET", &format!("/v1/imports/{id}"), None).await?;
-        match import.get("status").and_then(Value::as_str) {
-            Some("completed") => return Ok(()),
-            Some("queued" | "running") => tokio::time::sleep(Duration::from_millis(100)).await,
-            other => bail!("the import is {other:?}: {import}"),
-        }
-    }
-    bail!("the import does not end")
-}
-
-/// A tenth of the orders is taken and the connection dropped, a tenth is answered 503 (half of them taken), a tenth
-/// is taken and answered 504.
-fn bad_weather(twin: &TwinServer) {
-    let mut twin = twin.twin();
-    for (fault, chance) in [
-        (Fault::DropAfterApply, 100),
-        (Fault::Status503Before, 50),
-        (Fault::Status503AfterApply, 50),
-        (Fault::Status504AfterApply, 100),
-    ] {
-        twin.add_script(Script {
-            call: CallName::Order,
-            fault,
-            times: None,
-            probability_per_mille: Some(chance),
-            matches: Matches::default(),
-        });
-    }
 }
 
 async fn wait_until_fulfilled(deployment: &Deployment, load: &Load) -> Result<Vec<String>> {
@@ -201,8 +155,8 @@ async fn wait_until_fulfilled(deployment: &Deployment, load: &Load) -> Result<Ve
     Ok(open.into_iter().map(not).collect())
 }
 
-/// Every order has its profile alone, and exactly one bundle on it; the carrier has no other.
-async fn check_carrier(deployment: &Deployment, load: &Load, twin: &TwinServer) -> Result<Vec<String>> {
+/// Every order has its profile alone, and exactly one bundle or subscription on it; the carriers have no other.
+async fn check_carriers(deployment: &Deployment, load: &Load, twins: &Twins) -> Result<Vec<String>> {
     let mut found = Vec::new();
     let mut owners: BTreeMap<String, String> = BTreeMap::new();
     for (reference, id) in load.orders() {
@@ -219,15 +173,7 @@ async fn check_carrier(deployment: &Deployment, load: &Load, twin: &TwinServer) 
             }
         }
     }
-    let twin = twin.twin();
-    for line in twin.lines() {
-        let iccid = line.spec.iccid.as_str();
-        let plans = twin.subscriptions_of(line.spec.msisdn()).len();
-        let expected = usize::from(owners.contains_key(iccid));
-        if plans != expected {
-            found.push(format!("{iccid} should have {expected} bundle(s), the carrier has {plans}"));
-        }
-    }
+    found.extend(twins.check(&owners));
     Ok(found)
 }
 

@@ -1,5 +1,6 @@
 //! Storefronts: what they ask for, and how they ask again when nobody answered.
 
+use super::carriers::{To, owner};
 use crate::history::{Answer, Ask, AskedLine, Micros};
 use crate::rng::Rng;
 
@@ -38,12 +39,35 @@ pub(super) struct Client {
     /// Holds with their pools and sizes.
     holds: Vec<(String, String, u32)>,
     closing: Option<usize>,
+    /// What it sells from: at even places what it sells more of.
+    pools: Vec<&'static str>,
+    /// Of a thousand things that it wants, how many are to take back what it ordered last.
+    regrets: u16,
 }
 
 impl Client {
-    pub(super) fn new(number: usize, channel: &'static str, wants: u32, rng: Rng) -> Self {
+    pub(super) fn new(
+        number: usize,
+        channel: &'static str,
+        wants: u32,
+        (pools, regrets): (Vec<&'static str>, u16),
+        rng: Rng,
+    ) -> Self {
         let (busy, orders, holds, closing) = (None, Vec::new(), Vec::new(), None);
-        Self { channel, number, rng, left: wants, asked: 0, idle_until: 0, busy, orders, holds, closing }
+        Self {
+            channel,
+            number,
+            rng,
+            left: wants,
+            asked: 0,
+            idle_until: 0,
+            busy,
+            orders,
+            holds,
+            closing,
+            pools,
+            regrets,
+        }
     }
 
     /// It wants nothing new; what it has asked for it goes on asking for.
@@ -127,6 +151,11 @@ impl Client {
     }
 
     fn want(&mut self) -> Ask {
+        if let Some(order) = self.orders.last()
+            && self.rng.per_mille(self.regrets)
+        {
+            return Ask::Cancel { order: order.id.clone() };
+        }
         let known = self.rng.place(self.orders.len());
         let dice = self.rng.below(100);
         if let Some(order) = self.orders.get(known)
@@ -158,8 +187,7 @@ impl Client {
                 return Ask::Release { hold };
             }
             let quantity = u32::try_from(self.rng.within(1, i64::from(quantity))).unwrap_or(1);
-            let product = self.rng.per_mille(700).then(|| self.product());
-            let lines = vec![AskedLine { pool, product, quantity }];
+            let lines = vec![self.line(pool, 700, quantity)];
             return Ask::Order { reference: self.name("ref"), lines, key: None, hold: Some(hold) };
         }
         if self.rng.per_mille(200) {
@@ -172,7 +200,30 @@ impl Client {
     }
 
     fn pool(&mut self) -> String {
-        if self.rng.per_mille(650) { "world" } else { "europe" }.to_owned()
+        let of_which = if self.rng.per_mille(650) { 0 } else { 1 };
+        let pools: Vec<&str> = self.pools.iter().copied().skip(of_which).step_by(2).collect();
+        self.rng.pick(&pools).copied().unwrap_or_default().to_owned()
+    }
+
+    /// A product where there are products; where subscriptions are activated, now and then with words of its own.
+    fn line(&mut self, pool: String, products: u16, quantity: u32) -> AskedLine {
+        if owner(&pool) == To::Transatel {
+            let product = self.rng.per_mille(products).then(|| self.product());
+            return AskedLine { pool, product, quantity, parameters: None };
+        }
+        let mut parameters = serde_json::Map::new();
+        if self.rng.per_mille(300) {
+            parameters.insert("subscriber_id".to_owned(), format!("Sub{:03}", self.rng.below(900)).into());
+        }
+        if self.rng.per_mille(200) {
+            parameters.insert("location".to_owned(), serde_json::json!({ "zip": "10001" }));
+        }
+        if quantity == 1 && self.rng.per_mille(200) {
+            parameters.insert("imei".to_owned(), device(&mut self.rng).into());
+            parameters.insert("eid".to_owned(), "89049032020008884800228685583432".into());
+        }
+        let parameters = (!parameters.is_empty()).then(|| serde_json::Value::Object(parameters).to_string());
+        AskedLine { pool, product: None, quantity, parameters }
     }
 
     fn order(&mut self) -> Ask {
@@ -180,9 +231,8 @@ impl Client {
         let count = if self.rng.per_mille(250) { 2 } else { 1 };
         for _ in 0..count {
             let pool = self.pool();
-            let product = self.rng.per_mille(800).then(|| self.product());
             let quantity = u32::try_from(self.rng.within(1, 3)).unwrap_or(1);
-            lines.push(AskedLine { pool, product, quantity });
+            lines.push(self.line(pool, 800, quantity));
         }
         let key = self.rng.per_mille(600).then(|| self.name("key"));
         Ask::Order { reference: self.name("ref"), lines, key, hold: None }
@@ -196,4 +246,9 @@ impl Client {
         self.asked += 1;
         format!("{kind}-{}-{}", self.number, self.asked)
     }
+}
+
+/// A device like no other: 16 digits, as networks tell of them.
+pub(super) fn device(rng: &mut Rng) -> String {
+    format!("35349006{:08}", rng.below(100_000_000))
 }

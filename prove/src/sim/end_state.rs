@@ -4,16 +4,19 @@ use anyhow::Result;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 use diesel::sqlite::SqliteConnection;
+use simdepot_carrier_twin::TransactionStatus;
+use simdepot_carrier_twin::sps::{Effect, SpsTransactionStatus};
 use simdepot_carrier_twin::subscription::SubscriptionStatus;
 use simdepot_domain::esim::EsimStatus;
 use simdepot_domain::id::{BundleId, EventId, HoldId, OperationId, OrderId, WebhookEndpointId};
 use uuid::Uuid;
 
+use super::ended::{kind_at_transatel, kind_at_wholesale};
 use super::network::Network;
 use super::world::FORGED;
 use crate::checker::{
-    Allocation, Bundle, CarrierLine, CarrierPlan, Drift, EndState, Endpoint, Hold, Line, Move, Operation,
-    Order, Pool, Profile, Replacement, Told,
+    Allocation, Bundle, CarrierCommand, CarrierLine, CarrierPlan, Drift, EndState, Endpoint, Hold, Line,
+    Move, Operation, Order, Pool, Profile, Replacement, Subscription, Told,
 };
 use crate::history::Micros;
 
@@ -66,11 +69,29 @@ fn ids(raw: &mut SqliteConnection, sql: &str) -> Result<Vec<Uuid>> {
     Ok(rows.iter().filter_map(|row| Uuid::from_slice(&row.id).ok()).collect())
 }
 
+/// An operation that a person may decide.
+#[derive(Debug, Clone)]
+pub(super) struct Undecided {
+    pub(super) id: String,
+    pub(super) account: String,
+    pub(super) kind: String,
+    pub(super) iccid: String,
+}
+
 /// Operations that wait for a person; with `open` also those whose outcome is being found out.
-pub(super) fn undecided(raw: &mut SqliteConnection, open: bool) -> Result<Vec<String>> {
+pub(super) fn undecided(raw: &mut SqliteConnection, open: bool) -> Result<Vec<Undecided>> {
     let open = if open { "'needs_attention', 'unknown'" } else { "'needs_attention'" };
-    let found = ids(raw, &format!("SELECT id FROM operations WHERE status IN ({open}) ORDER BY id"))?;
-    Ok(found.into_iter().map(|id| OperationId(id).to_string()).collect())
+    let columns = ["x.id", NO, NO, "x.carrier_account", KIND, "p.iccid", NO, NO, NO, NO];
+    let rest = format!(
+        "operations x JOIN profiles p ON p.id = x.profile_id WHERE x.status IN ({open}) ORDER BY x.id"
+    );
+    let found = rows(raw, columns, &rest)?.into_iter().map(|row| Undecided {
+        id: uuid(row.id.as_ref()).map(|id| OperationId(id).to_string()).unwrap_or_default(),
+        account: text(row.a),
+        kind: text(row.b),
+        iccid: text(row.c),
+    });
+    Ok(found.collect())
 }
 
 /// The endpoints that are switched on.
@@ -146,6 +167,10 @@ fn text(text: Option<String>) -> String {
 }
 
 const NO: &str = "NULL";
+/// What an operation is, in its own words; a device that is taken off the list apart from one that is put on it.
+const KIND: &str = "CASE json_extract(x.request, '$.kind') WHEN 'line' THEN json_extract(x.request, '$.command.action') \
+     WHEN 'block_device' THEN CASE json_extract(x.request, '$.block') WHEN 1 THEN 'block_device' ELSE \
+     'unblock_device' END ELSE json_extract(x.request, '$.kind') END";
 
 /// Reads everything that the checker needs.
 pub(super) fn read(
@@ -184,7 +209,9 @@ pub(super) fn read(
         });
         lines.collect()
     });
+    read_carriers(network, &mut end);
     end.interrupted = network.interrupted();
+    end.late = network.late();
     end.troubles = network
         .troubles()
         .into_iter()
@@ -194,6 +221,45 @@ pub(super) fn read(
         })
         .collect();
     Ok(end)
+}
+
+/// Commands and subscriptions as the carriers have them, and what arrived under our numbers.
+fn read_carriers(network: &Network, end: &mut EndState) {
+    network.with_twin(|twin| {
+        end.commands.extend(twin.transactions().iter().map(|found| CarrierCommand {
+            number: None,
+            iccid: found.iccid.clone(),
+            kind: kind_at_transatel(found).to_owned(),
+            done: found.status == TransactionStatus::Done,
+        }));
+        for line in twin.lines() {
+            end.statuses.insert(line.spec.iccid.to_string(), line.sim_status.to_string());
+        }
+    });
+    network.with_wholesale(|twin| {
+        end.commands.extend(twin.transactions().iter().map(|found| CarrierCommand {
+            number: Some(found.id.clone()),
+            iccid: found.iccid.clone().unwrap_or_default(),
+            kind: kind_at_wholesale(found).to_owned(),
+            done: found.status == SpsTransactionStatus::Completed,
+        }));
+        for write in twin.received() {
+            let number = write.id.clone().unwrap_or_default();
+            end.numbers.entry(number).or_default().insert(format!("{:?} {}", write.call, write.body));
+        }
+        for sim in twin.sims() {
+            let iccid = sim.spec.iccid.to_string();
+            let activated = twin.effects(&iccid, Effect::Activate);
+            end.subscriptions.push(Subscription {
+                status: twin
+                    .subscription_of_iccid(&iccid)
+                    .map(|found| format!("{:?}", found.status).to_lowercase()),
+                device: twin.subscription_of_iccid(&iccid).and_then(|found| found.pei.clone()),
+                iccid,
+                activated,
+            });
+        }
+    });
 }
 
 /// What endpoints must have been told, and what was replaced.
@@ -334,20 +400,25 @@ fn read_work(raw: &mut SqliteConnection, end: &mut EndState) -> Result<()> {
         "x.bundle_id",
         "p.iccid",
         "x.status",
-        "x.problem",
-        "x.evidence",
+        "COALESCE(json_extract(x.problem, '$.code'), CASE WHEN x.evidence IS NULL THEN NULL ELSE '' END)",
+        &format!("{KIND} || ' ' || x.carrier_account"),
         "x.attempts",
-        NO,
+        "x.answer_lost",
         NO,
     ];
     for row in rows(raw, columns, "operations x JOIN profiles p ON p.id = x.profile_id ORDER BY x.id")? {
+        let told = text(row.d);
+        let told = told.split_once(' ').unwrap_or_default();
         end.operations.push(Operation {
             id: uuid(row.id.as_ref()).map(|id| OperationId(id).to_string()).unwrap_or_default(),
             order: order_id(row.other.as_ref()),
             bundle: uuid(row.third.as_ref()).map(|id| BundleId(id).to_string()),
             iccid: text(row.a),
             status: text(row.b),
-            explained: row.c.is_some() || row.d.is_some(),
+            explained: row.c.is_some(),
+            code: text(row.c),
+            kind: told.0.to_owned(),
+            account: told.1.to_owned(),
         });
     }
     Ok(())

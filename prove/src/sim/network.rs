@@ -6,11 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
 use async_trait::async_trait;
-use serde_json::Value;
 use simdepot_carrier_transatel::{Exchange, ExchangeAnswer, ExchangeRequest, Failure};
-use simdepot_carrier_twin::{CallName, Fault, Script, Twin, TwinReply, TwinRequest};
+use simdepot_carrier_twin::sps::SpsTwin;
+use simdepot_carrier_twin::{CallName, Fault, Script, TransactionStatus, Twin, TwinReply, TwinRequest};
 use simdepot_domain::carrier::{Lost, Unavailable};
 
+use super::calls::{call_of, is_write, reference_of, without};
+use super::carriers::To;
+use super::ended::Ended;
 use super::time::Time;
 use super::weather::{Trouble, Weather};
 use crate::history::{History, Micros, What};
@@ -21,6 +24,8 @@ const MILLISECOND: Micros = 1_000;
 /// A request on its way, or waiting in a queue of the carrier's.
 struct Flight {
     number: u64,
+    to: To,
+    reference: Option<String>,
     arrives: Micros,
     request: TwinRequest,
     fault: Option<Fault>,
@@ -61,6 +66,7 @@ impl Letterbox {
 
 struct Inside {
     twin: Twin,
+    wholesale: SpsTwin,
     rng: Rng,
     weather: Weather,
     flights: Vec<Flight>,
@@ -77,9 +83,15 @@ struct Inside {
     troubles: BTreeMap<String, Vec<Trouble>>,
     /// Operations whose process died, or gave up, while their write was under way.
     interrupted: BTreeSet<String>,
+    /// Writes that took effect so late that nobody can be blamed for having taken them for lost.
+    late: BTreeSet<String>,
+    /// Commands that were refused under their number: what arrives under it later meets the same.
+    refused: BTreeMap<String, Fault>,
+    /// How far transactions were told of.
+    ended: Ended,
 }
 
-/// The network with the carrier at its end.
+/// The network with the carriers at its end.
 pub(super) struct Network {
     time: Arc<Time>,
     /// A write that is held up for longer than this may be taken for not taken; one held up for less may not.
@@ -92,7 +104,7 @@ impl Network {
     pub(super) fn new(
         time: Arc<Time>,
         history: Arc<Mutex<History>>,
-        twin: Twin,
+        (twin, wholesale): (Twin, SpsTwin),
         weather: Weather,
         late_after: Micros,
         rng: Rng,
@@ -104,6 +116,7 @@ impl Network {
             history,
             inside: Mutex::new(Inside {
                 twin,
+                wholesale,
                 rng,
                 weather,
                 flights,
@@ -115,6 +128,9 @@ impl Network {
                 told: VecDeque::new(),
                 troubles,
                 interrupted: BTreeSet::new(),
+                late: BTreeSet::new(),
+                refused: BTreeMap::new(),
+                ended: Ended::default(),
             }),
         }
     }
@@ -127,9 +143,30 @@ impl Network {
         self.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The carrier, to look at or to play a phone's part.
+    /// Transatel, to look at or to play a phone's part.
     pub(super) fn with_twin<T>(&self, look: impl FnOnce(&mut Twin) -> T) -> T {
         look(&mut self.inside().twin)
+    }
+
+    /// The wholesale operator, as it is at this moment.
+    pub(super) fn with_wholesale<T>(&self, look: impl FnOnce(&mut SpsTwin) -> T) -> T {
+        let mut inside = self.inside();
+        inside.wholesale.settle(self.time.moment());
+        self.tell_ended(&mut inside);
+        look(&mut inside.wholesale)
+    }
+
+    /// What ended at the carriers since the last look.
+    fn tell_ended(&self, inside: &mut Inside) {
+        let Inside { twin, wholesale, ended, .. } = inside;
+        for what in ended.news(twin, wholesale) {
+            self.history().push(self.time.micros(), what);
+        }
+    }
+
+    /// Commands with a write that took effect very late: by number, or by SIM where the carrier has no number of ours.
+    pub(super) fn late(&self) -> BTreeSet<String> {
+        self.inside().late.clone()
     }
 
     /// From here everything goes well; what is on its way stays on its way.
@@ -139,10 +176,14 @@ impl Network {
         inside.outage_until = 0;
     }
 
-    /// Whether nothing is on its way.
+    /// Whether nothing is on its way, and carriers work on nothing.
     pub(super) fn is_quiet(&self) -> bool {
-        let inside = self.inside();
-        inside.flights.is_empty() && inside.answers.is_empty()
+        let mut inside = self.inside();
+        inside.wholesale.settle(self.time.moment());
+        let at_work =
+            inside.twin.transactions().iter().any(|found| found.status == TransactionStatus::Pending)
+                || inside.wholesale.transactions().iter().any(|found| !found.status.is_final());
+        inside.flights.is_empty() && inside.answers.is_empty() && !at_work
     }
 
     /// What went wrong with the writes of each operation.
@@ -201,10 +242,32 @@ impl Network {
     }
 
     fn arrive(&self, inside: &mut Inside, flight: Flight) {
+        let reply = match flight.to {
+            To::Transatel => self.at_transatel(inside, &flight),
+            To::Wholesale => self.at_wholesale(inside, &flight),
+        };
+        self.tell_ended(inside);
+        if flight.late
+            && let Some(reference) = &flight.reference
+        {
+            inside.late.insert(reference.clone());
+        }
+        let Some(back) = flight.back else { return };
+        let reply = match reply {
+            TwinReply::Answer { status, headers, body, delay: _ } => {
+                let answer = ExchangeAnswer { status, headers, body };
+                Ok(self.as_it_was(inside, (flight.to, &flight.request), answer))
+            }
+            TwinReply::Drop { .. } => Err(lost("the connection ended before the answer")),
+        };
+        inside.answers.push((self.time.micros() + back, flight.number, flight.letterbox, reply));
+    }
+
+    fn at_transatel(&self, inside: &mut Inside, flight: &Flight) -> TwinReply {
         let now = self.time.moment();
         let before = inside.twin.orders().len();
         inside.twin.clear_scripts();
-        if let Some(fault) = flight.fault {
+        if let Some(fault) = flight.fault.clone() {
             inside.twin.add_script(Script::once(CallName::Any, fault));
         }
         let reply = inside.twin.handle(now, &flight.request);
@@ -221,26 +284,47 @@ impl Network {
             };
             self.history().push(self.time.micros(), what);
         }
-        let Some(back) = flight.back else { return };
-        let reply = match reply {
-            TwinReply::Answer { status, headers, body, delay: _ } => {
-                let answer = ExchangeAnswer { status, headers, body };
-                Ok(self.as_it_was(inside, &flight.request, answer))
+        reply
+    }
+
+    /// A number meets one answer for ever: what was refused under it is not taken later, and what was taken is not
+    /// refused.
+    fn at_wholesale(&self, inside: &mut Inside, flight: &Flight) -> TwinReply {
+        let now = self.time.moment();
+        inside.wholesale.settle(now);
+        let Inside { wholesale, refused, .. } = inside;
+        let mut fault = flight.fault.clone();
+        if is_write(call_of(flight.to, &flight.request))
+            && let Some(reference) = &flight.reference
+        {
+            let refuses = matches!(fault, Some(Fault::RefuseTitle { .. }));
+            if refuses && wholesale.transaction(reference).is_some() {
+                fault = None;
             }
-            TwinReply::Drop { .. } => Err(lost("the connection ended before the answer")),
-        };
-        inside.answers.push((self.time.micros() + back, flight.number, flight.letterbox, reply));
+            if let Some(known) = refused.get(reference) {
+                fault = Some(known.clone());
+            } else if let Some(refusal @ Fault::RefuseTitle { .. }) = &fault {
+                refused.insert(reference.clone(), refusal.clone());
+            }
+        }
+        wholesale.clear_scripts();
+        if let Some(fault) = fault {
+            wholesale.add_script(Script::once(CallName::Any, fault));
+        }
+        let reply = wholesale.handle(now, &flight.request);
+        wholesale.clear_scripts();
+        reply
     }
 
     /// Replicas lag behind: an answer as it would have been some time ago.
     fn as_it_was(
         &self,
         inside: &mut Inside,
-        request: &TwinRequest,
+        (to, request): (To, &TwinRequest),
         answer: ExchangeAnswer,
     ) -> ExchangeAnswer {
-        let call = call_of(&request.path);
-        if inside.weather.stale == 0 || !matches!(call, "inventory" | "search" | "line") {
+        let call = call_of(to, request);
+        if inside.weather.stale == 0 || !matches!(call, "inventory" | "search" | "line" | "device") {
             return answer;
         }
         let stale = inside.rng.per_mille(inside.weather.stale);
@@ -267,17 +351,17 @@ impl Network {
     }
 
     /// Puts a request on its way.
-    fn send(&self, request: ExchangeRequest) -> Result<Arc<Letterbox>, Failure> {
+    fn send(&self, to: To, request: TwinRequest) -> Result<Arc<Letterbox>, Failure> {
         let mut inside = self.inside();
-        let call = call_of(&request.path);
-        let reference = (call == "order").then(|| reference_of(&request)).flatten();
+        let call = call_of(to, &request);
+        let (writes, reference) = (is_write(call), reference_of(call, &request));
         let Inside { weather, rng, outage_until, .. } = &mut *inside;
         let trouble = if *outage_until > self.time.micros() {
             Some(Weather::outage(rng))
         } else {
             weather.trouble(call, rng)
         };
-        let goes_dark = call == "order" && trouble.as_ref().is_some_and(Trouble::loses_the_answer);
+        let goes_dark = writes && trouble.as_ref().is_some_and(Trouble::loses_the_answer);
         if goes_dark && rng.per_mille(weather.outages) {
             *outage_until = self.time.micros() + rng.within(5_000, 75_000) * MILLISECOND;
             self.history().count("outage");
@@ -288,27 +372,31 @@ impl Network {
             if let Some(name) = name {
                 history.count(name);
             }
-            if call == "order" || name.is_some() {
+            // Whoever sends again under the same number has asked before.
+            let asked_after = to == To::Wholesale && call == "transaction";
+            if writes || asked_after || name.is_some() {
                 let what = What::Sent { call, reference: reference.clone(), fault: name };
                 history.push(self.time.micros(), what);
             }
         }
-        if let (Some(reference), Some(trouble)) = (reference, &trouble) {
-            inside.troubles.entry(reference).or_default().push(trouble.clone());
+        if let (true, Some(reference), Some(trouble)) = (writes, &reference, &trouble) {
+            inside.troubles.entry(reference.clone()).or_default().push(trouble.clone());
         }
         if matches!(trouble, Some(Trouble::NotConnected)) {
             let why = Unavailable { reason: "no connection to the carrier".to_owned(), retry_after_ms: None };
             return Err(Failure::NotSent { why, carrier_down: true });
         }
         inside.sent += 1;
-        inside.orders_sent += u64::from(call == "order");
+        inside.orders_sent += u64::from(writes);
         let letterbox = Arc::new(Letterbox::default());
         let there = inside.rng.within(1, 60) * MILLISECOND;
         let back = inside.rng.within(1, 60) * MILLISECOND;
         let mut flight = Flight {
             number: inside.sent,
+            to,
+            reference,
             arrives: self.time.micros() + there,
-            request: to_twin(request),
+            request,
             fault: None,
             late: false,
             back: Some(back),
@@ -320,7 +408,9 @@ impl Network {
             Some(Trouble::Slow { ms }) => flight.back = Some(ms * MILLISECOND),
             Some(Trouble::Silent) => flight.back = None,
             Some(Trouble::Late { ms, dropped }) => {
-                flight.late = ms * MILLISECOND > self.late_after;
+                // A line must show nothing of a command for longer than a list must show nothing of an order.
+                let patience = if call == "command" { inside.weather.line_settle_ms } else { 0 };
+                flight.late = (ms - patience) * MILLISECOND > self.late_after;
                 flight.back = None;
                 flight.arrives += ms * MILLISECOND;
                 if dropped {
@@ -335,12 +425,20 @@ impl Network {
     }
 }
 
+/// The way to one carrier.
+pub(super) struct Road {
+    pub(super) network: Arc<Network>,
+    pub(super) to: To,
+}
+
 #[async_trait]
-impl Exchange for Network {
+impl Exchange for Road {
     async fn run(&self, request: ExchangeRequest) -> Result<ExchangeAnswer, Failure> {
-        let reference = (call_of(&request.path) == "order").then(|| reference_of(&request)).flatten();
-        let letterbox = self.send(request)?;
-        let mut waiting = Waiting { network: self, reference };
+        let request = to_twin(request);
+        let call = call_of(self.to, &request);
+        let reference = is_write(call).then(|| reference_of(call, &request)).flatten();
+        let letterbox = self.network.send(self.to, request)?;
+        let mut waiting = Waiting { network: &self.network, reference };
         let reply = letterbox.take().await;
         waiting.reference = None;
         reply
@@ -369,34 +467,4 @@ fn to_twin(request: ExchangeRequest) -> TwinRequest {
     let ExchangeRequest { method, path, query, headers, body, .. } = request;
     let headers = headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     TwinRequest { method: method.to_owned(), path, query, headers, body }
-}
-
-fn call_of(path: &str) -> &'static str {
-    const CALLS: [(&str, &str); 6] = [
-        ("/authentication/", "token"),
-        ("/ocs/catalog/", "catalogue"),
-        ("/ocs/subscriptions/api/orders/", "order"),
-        ("/ocs/", "inventory"),
-        ("/sim-search/", "search"),
-        ("/sim-management/", "esim"),
-    ];
-    let found = CALLS.iter().find(|(prefix, _)| path.starts_with(prefix));
-    found.map_or("line", |(_, call)| call)
-}
-
-/// A list of plans without some of them.
-fn without(answer: &ExchangeAnswer, hidden: impl Fn(&str) -> bool) -> Option<ExchangeAnswer> {
-    let mut body: Value = serde_json::from_slice(&answer.body).ok()?;
-    let plans = body.get_mut("productSubscriptions")?.as_array_mut()?;
-    let all = plans.len();
-    plans.retain(|plan| !plan.get("subscriptionId").and_then(Value::as_str).is_some_and(&hidden));
-    if plans.len() == all {
-        return None;
-    }
-    Some(ExchangeAnswer { body: serde_json::to_vec(&body).ok()?, ..answer.clone() })
-}
-
-fn reference_of(request: &ExchangeRequest) -> Option<String> {
-    let body: Value = serde_json::from_slice(&request.body).ok()?;
-    body.get("transactionReference")?.as_str().map(str::to_owned)
 }

@@ -19,11 +19,12 @@ pub(super) struct Person {
     rng: Rng,
     /// Whether it decides what the carrier could not tell.
     pub(super) decides: bool,
-    /// How many profiles it still replaces.
+    /// How many profiles it still replaces, or how many commands it still gives.
     left: u32,
     /// The longest pause between two things.
     pause: Micros,
     asked: u32,
+    name: &'static str,
     idle_until: Micros,
     busy: Option<Busy>,
 }
@@ -31,7 +32,12 @@ pub(super) struct Person {
 impl Person {
     pub(super) fn new(weather: &Weather, rng: Rng) -> Self {
         let (decides, left, pause) = (weather.decides, weather.replacements, weather.people_pause);
-        Self { rng, decides, left, pause, asked: 0, idle_until: 0, busy: None }
+        Self { rng, decides, left, pause, asked: 0, name: "hand", idle_until: 0, busy: None }
+    }
+
+    /// Who tells lines what to do.
+    pub(super) fn engineer(weather: &Weather, rng: Rng) -> Self {
+        Self { left: weather.orders_to_lines, name: "engineer", ..Self::new(weather, rng) }
     }
 
     /// Nothing new is replaced from here on.
@@ -43,6 +49,11 @@ impl Person {
     /// Whether it waits for nothing.
     pub(super) fn is_free(&self) -> bool {
         self.busy.is_none()
+    }
+
+    /// Whether it will want nothing more by itself.
+    pub(super) fn is_spent(&self) -> bool {
+        self.left == 0 && self.busy.is_none()
     }
 
     /// Whether it begins with something now.
@@ -72,7 +83,7 @@ impl Person {
         }
     }
 
-    /// The key of the next replacement, if there is to be one.
+    /// The key of the next replacement or command, if there is to be one.
     pub(super) fn replaces(&mut self) -> Option<String> {
         self.left = self.left.checked_sub(1)?;
         Some(self.key())
@@ -81,7 +92,7 @@ impl Person {
     /// A key that was not used before.
     pub(super) fn key(&mut self) -> String {
         self.asked += 1;
-        format!("by-hand-{}", self.asked)
+        format!("by-{}-{}", self.name, self.asked)
     }
 
     fn waits_for(&self, request: u32) -> bool {

@@ -13,18 +13,18 @@ use simdepot_application::{
     AppError, Depot, cancellations, deliveries, feed, holds, housekeeping, inbound, line_jobs,
     line_operations, operations, reconciliation, stock_alerts, webhooks,
 };
-use simdepot_carrier_transatel::{LineSettings, Transatel, TransatelAccount};
-use simdepot_carrier_twin::TwinConfig;
+use simdepot_carrier_sps::Sps;
+use simdepot_carrier_transatel::Transatel;
 use simdepot_domain::carrier::{Carrier, Turns, Unavailable};
 use simdepot_domain::channel::AccountName;
-use simdepot_domain::secret::Secret;
 use simdepot_domain::webhook::{Courier, Targets};
 use simdepot_persistence::Store;
 
+use super::carriers::{Carriers, Habits, To, transatel_account, wholesale_account};
 use super::executor::{Gate, Work};
-use super::network::Network;
+use super::network::{Network, Road};
 use super::post::Post;
-use super::template::{ACCOUNT, RunDatabase, WEBHOOK_SECRET};
+use super::template::RunDatabase;
 use super::time::{Ids, Time};
 use crate::guards::Guard;
 use crate::history::{History, What};
@@ -40,6 +40,8 @@ pub(super) struct Surroundings {
     pub(super) timeout: Duration,
     pub(super) pace: Pace,
     pub(super) post: Arc<Post>,
+    pub(super) carriers: Carriers,
+    pub(super) habits: Habits,
     pub(super) broken: Option<Guard>,
 }
 
@@ -49,12 +51,14 @@ pub(super) struct Pace {
     /// When a person must decide, or a carrier that cannot be reached fails the operation.
     give_up: TimeDelta,
     resolve_reads: u32,
+    /// Carriers of a run work on a command for seconds, not for minutes.
+    pub(super) line_settle: TimeDelta,
 }
 
 impl Default for Pace {
     fn default() -> Self {
         let WorkSettings { give_up, resolve_reads, .. } = WorkSettings::default();
-        Self { give_up, resolve_reads }
+        Self { give_up, resolve_reads, line_settle: TimeDelta::seconds(45) }
     }
 }
 
@@ -65,7 +69,7 @@ impl Pace {
             return Self::default();
         }
         let resolve_reads = u32::try_from(rng.within(1, 4)).unwrap_or(1);
-        Self { give_up: TimeDelta::seconds(rng.within(25, 120)), resolve_reads }
+        Self { give_up: TimeDelta::seconds(rng.within(25, 120)), resolve_reads, ..Self::default() }
     }
 }
 
@@ -87,43 +91,45 @@ impl Surroundings {
 
     /// A depot on a store.
     pub(super) fn depot(&self, store: Store) -> Result<Depot> {
-        let twin = TwinConfig::sandbox();
-        let account = TransatelAccount {
-            account: ACCOUNT.to_owned(),
-            base_url: "http://127.0.0.1:1".to_owned(),
-            client_id: twin.client_id,
-            client_secret: Secret::new(twin.client_secret.expose()),
-            mvno_ref: twin.mvno_ref,
-            cos: twin.cos,
-            rate_plan: Some(twin.rate_plan),
-            lines: LineSettings::default(),
-            webhook_secret: Some(Secret::new(WEBHOOK_SECRET)),
-            timeout: self.timeout,
-            max_requests_per_second: u32::MAX,
-            source: "simdepot".to_owned(),
-        };
-        let adapter =
-            Transatel::with_exchange(account, self.time.clone(), Arc::new(FreeTurns), self.network.clone())?;
-        let mut carrier: Arc<dyn Carrier> = Arc::new(adapter);
         let mut pace = WorkSettings {
             catalogue_age: TimeDelta::minutes(3),
             sweep_every: TimeDelta::seconds(10),
             give_up: self.pace.give_up,
             resolve_reads: self.pace.resolve_reads,
+            line_settle: self.pace.line_settle,
             ..WorkSettings::default()
         };
         let mut courier: Arc<dyn Courier> = self.post.clone();
         if let Some(guard) = self.broken {
-            carrier = guard.wrap(carrier);
             courier = guard.wrap_courier(courier);
             guard.pace(&mut pace);
         }
-        let accounts =
-            BTreeMap::from([(AccountName::parse(ACCOUNT)?, Account { carrier, timeout: self.timeout })]);
+        let mut accounts = BTreeMap::new();
+        for to in self.carriers.all() {
+            let account = Account { carrier: self.carrier(to)?, timeout: self.timeout };
+            accounts.insert(AccountName::parse(to.account())?, account);
+        }
         let depot = Depot::new(store, self.time.clone(), self.ids.clone(), accounts);
         let mut depot = depot.with_courier(courier, Targets::Public);
         depot.work = Arc::new(pace);
         Ok(depot)
+    }
+
+    fn carrier(&self, to: To) -> Result<Arc<dyn Carrier>> {
+        let (time, turns, timeout) = (self.time.clone(), Arc::new(FreeTurns), self.timeout);
+        let road = Arc::new(Road { network: Arc::clone(&self.network), to });
+        let carrier: Arc<dyn Carrier> = match to {
+            To::Transatel => {
+                Arc::new(Transatel::with_exchange(transatel_account(timeout), time, turns, road)?)
+            }
+            To::Wholesale => {
+                Arc::new(Sps::with_exchange(wholesale_account(timeout, &self.habits), time, turns, road)?)
+            }
+        };
+        Ok(match self.broken {
+            Some(guard) => guard.wrap(carrier),
+            None => carrier,
+        })
     }
 
     /// The background loops of a process.

@@ -9,22 +9,26 @@ use simdepot_application::bundles::{TopUp, top_up};
 use simdepot_application::holds::{self, HoldView, NewHold};
 use simdepot_application::idempotency::IdempotencyKey;
 use simdepot_application::inbound::Admission;
+use simdepot_application::line_operations::{self, LineRequest};
 use simdepot_application::operations::{self, Verdict};
 use simdepot_application::orders::{self, OrderView, PlaceOrder, PlacedAs};
 use simdepot_application::webhooks::endpoints::{self, EndpointChange};
 use simdepot_application::{
     AppError, Caller, Depot, activation, cancellations, inbound, reconciliation, replacements,
 };
-use simdepot_carrier_twin::webhook::SIGNATURE_HEADER;
 use simdepot_domain::activation_code::ActivationCode;
 use simdepot_domain::channel::{AccountName, PoolName};
+use simdepot_domain::device::{ChangeType, DeviceChange};
 use simdepot_domain::iccid::Iccid;
 use simdepot_domain::id::{HoldId, OperationId, OrderId, WebhookEndpointId};
+use simdepot_domain::imei::Imei;
+use simdepot_domain::line::LineCommand;
+use simdepot_domain::operation::OperationRequest;
 use simdepot_domain::order::{OrderLine, OrderStatus};
 use simdepot_domain::webhook::EndpointStatus;
 use simdepot_persistence::StoreError;
 
-use crate::history::{Answer, Ask, AskedLine, Judged, ShownProfile};
+use crate::history::{Answer, Ask, AskedCommand, AskedLine, Judged, ShownProfile};
 
 /// The codes as they were delivered, to tell the right one from a wrong one.
 pub(super) type Codes = Arc<BTreeMap<String, String>>;
@@ -50,6 +54,7 @@ impl Request {
             Ask::Release { hold } => self.release(&hold).await,
             Ask::Cancel { order } => self.cancel(&order).await,
             Ask::Replace { iccid, key } => self.replace(&iccid, key).await,
+            Ask::Command { iccid, command, key } => self.command(&iccid, &command, key).await,
             Ask::Resolve { operation, judged, key, .. } => self.resolve(&operation, judged, key).await,
             Ask::Endpoint { endpoint, enabled } => self.endpoint(&endpoint, enabled).await,
             Ask::Compare => {
@@ -72,7 +77,10 @@ impl Request {
                 pool: PoolName::parse(&line.pool).map_err(|error| AppError::Internal(error.to_string()))?,
                 product: line.product,
                 quantity: line.quantity,
-                carrier_parameters: None,
+                carrier_parameters: line
+                    .parameters
+                    .as_deref()
+                    .and_then(|text| serde_json::from_str(text).ok()),
             })
         };
         let lines = lines.into_iter().map(line).collect::<Result<_, AppError>>()?;
@@ -134,6 +142,36 @@ impl Request {
         Ok(Answer::Replaced { out, by, order: made.order.to_string() })
     }
 
+    async fn command(&self, iccid: &str, command: &AskedCommand, key: String) -> Result<Answer, AppError> {
+        let key = key_of(key, "POST /v1/profiles/line", &format!("{iccid} {command:?}"));
+        let profile = parse_iccid(iccid)?;
+        let imei = |text: &str| Imei::parse(text).map_err(|error| AppError::Internal(error.to_string()));
+        let line = |command| LineRequest { command, contact: None, service_profile: None };
+        let told = match command {
+            AskedCommand::Suspend => Ok(line(LineCommand::Suspend)),
+            AskedCommand::Reactivate => Ok(line(LineCommand::Reactivate)),
+            AskedCommand::Terminate => Ok(line(LineCommand::Terminate)),
+            AskedCommand::ChangeDevice { imei: to } => Err(OperationRequest::ChangeDevice {
+                change: DeviceChange {
+                    change_type: ChangeType::DeviceOnly,
+                    new_imei: Some(imei(to)?),
+                    new_iccid: None,
+                    new_eid: None,
+                    delivery: None,
+                },
+            }),
+            AskedCommand::BlockDevice { imei: of, block } => {
+                Err(OperationRequest::BlockDevice { imei: imei(of)?, block: *block })
+            }
+        };
+        let (depot, caller) = (&self.depot, &self.caller);
+        let made = match told {
+            Ok(asked) => line_operations::command(depot, caller, profile, asked, Some(&key)).await?,
+            Err(asked) => line_operations::request(depot, caller, profile, asked, Some(&key)).await?,
+        };
+        Ok(Answer::Commanded { operation: made.0.operation.id.to_string(), iccid: iccid.to_owned() })
+    }
+
     async fn resolve(&self, operation: &str, judged: Judged, key: String) -> Result<Answer, AppError> {
         let id: OperationId = operation.parse().map_err(|_| AppError::NotFound { what: "operation" })?;
         let key = key_of(key, "POST /v1/operations/resolve", &format!("{operation} {judged:?}"));
@@ -183,14 +221,16 @@ impl Request {
     }
 }
 
+/// What is to prove an event: a header and its value.
+#[derive(Debug, Clone)]
+pub(super) struct Proof {
+    pub(super) header: String,
+    pub(super) value: String,
+}
+
 /// An event on its way into a process.
-pub(super) async fn take_event(
-    depot: Depot,
-    account: AccountName,
-    signature: String,
-    body: Vec<u8>,
-) -> Answer {
-    let header = |name: &str| (name == SIGNATURE_HEADER).then(|| signature.clone());
+pub(super) async fn take_event(depot: Depot, account: AccountName, proof: Proof, body: Vec<u8>) -> Answer {
+    let header = |name: &str| (name == proof.header).then(|| proof.value.clone());
     let taken = match inbound::admit(&depot, &account, &header, &body) {
         Ok(Admission::Authentic(event)) => inbound::keep(&depot, event).await.map(|_| 204),
         Ok(Admission::Refused(_)) => Ok(401),
@@ -235,6 +275,7 @@ fn explain(error: &AppError) -> Answer {
         AppError::IdempotencyInFlight => problem("idempotency-in-flight", true),
         AppError::HoldExpired { .. } => problem("hold-expired", false),
         AppError::InvalidTransition { .. } => problem("invalid-transition", false),
+        AppError::Unsupported { .. } => problem("unsupported", false),
         AppError::CarrierUnavailable(_) => problem("carrier-unavailable", true),
         AppError::Store(StoreError::Busy) => problem("busy", true),
         _ => problem("internal", true),

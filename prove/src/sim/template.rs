@@ -1,32 +1,28 @@
 //! The databases that runs begin with: migrated, with pools and stock, copied for each run.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, bail};
 use diesel::Connection as _;
 use diesel::connection::SimpleConnection as _;
 use diesel::sqlite::SqliteConnection;
 use sha2::{Digest, Sha256};
 use simdepot_application::imports::{self, StartImport};
 use simdepot_application::{Caller, pools};
-use simdepot_carrier_twin::delivery::delivery_file;
-use simdepot_carrier_twin::webhook::Webhook;
-use simdepot_carrier_twin::{LineSpec, Twin, TwinConfig};
 use simdepot_domain::channel::{AccountName, ChannelName, PoolName, Scope};
 use simdepot_domain::clock::Clock;
 use simdepot_domain::delivery::Format;
 use simdepot_domain::import::{ImportStatus, OnError};
-use simdepot_domain::pool::{DEFAULT_SELLABLE, PoolSettings};
-use simdepot_domain::secret::Secret;
+use simdepot_domain::pool::PoolSettings;
 use simdepot_persistence::store::{StoreOptions, Turnstile};
 use simdepot_persistence::vault::{WrappingKey, WrappingKeys};
 use simdepot_persistence::{DatabaseUrl, Store};
 use strum::VariantArray as _;
 use tempfile::TempDir;
 
+use super::carriers::{Carriers, Habits, Twins, owner};
 use super::network::Network;
 use super::post::Post;
 use super::process::{Pace, Surroundings};
@@ -34,11 +30,7 @@ use super::time::{Ids, Time};
 use super::weather::Weather;
 use crate::rng::Rng;
 
-/// The carrier account of every run.
-pub(super) const ACCOUNT: &str = "spc";
-/// The pools of every run.
-pub(super) const POOLS: [&str; 2] = ["world", "europe"];
-/// What the carrier signs its events with.
+/// What carriers sign their events with.
 pub(super) const WEBHOOK_SECRET: &str = "webhook-secret";
 /// Bytes of the operator's key.
 const KEY: [u8; 32] = [7; 32];
@@ -46,9 +38,9 @@ const KEY: [u8; 32] = [7; 32];
 /// How much stock a run begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stock {
-    /// Profiles of each pool.
+    /// Profiles of each of a carrier's pools.
     pub(super) profiles: [u32; 2],
-    /// How many of each pool orders must leave.
+    /// How many of each of them orders must leave.
     pub(super) buffer: [u32; 2],
 }
 
@@ -66,34 +58,37 @@ pub struct Templates {
 }
 
 impl Templates {
-    /// Makes the templates.
+    /// Makes the templates, of these carriers or of all.
     ///
     /// # Errors
     /// When a database cannot be made.
-    pub fn make() -> Result<Self> {
+    pub fn make(only: Option<Carriers>) -> Result<Self> {
         let memory = Path::new("/dev/shm");
         let parent = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
         let folder = tempfile::Builder::new().prefix("simdepot-prove.").tempdir_in(parent)?;
         let templates = Self { folder };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        for (number, stock) in STOCKS.iter().enumerate() {
-            let path = templates.template(number);
-            runtime.block_on(fill(&path, *stock)).context("making a template database")?;
-            // What is in the write-ahead log goes into the file, which alone is copied.
-            let mut raw = SqliteConnection::establish(&path.display().to_string())?;
-            raw.batch_execute("PRAGMA wal_checkpoint(TRUNCATE)")?;
+        let wanted = |carriers: &&Carriers| only.is_none_or(|only| only == **carriers);
+        for carriers in Carriers::VARIANTS.iter().filter(wanted) {
+            for (number, stock) in STOCKS.iter().enumerate() {
+                let path = templates.template(*carriers, number);
+                runtime.block_on(fill(&path, *carriers, *stock)).context("making a template database")?;
+                // What is in the write-ahead log goes into the file, which alone is copied.
+                let mut raw = SqliteConnection::establish(&path.display().to_string())?;
+                raw.batch_execute("PRAGMA wal_checkpoint(TRUNCATE)")?;
+            }
         }
         Ok(templates)
     }
 
-    fn template(&self, number: usize) -> PathBuf {
-        self.folder.path().join(format!("template-{number}.db"))
+    fn template(&self, carriers: Carriers, number: usize) -> PathBuf {
+        self.folder.path().join(format!("template-{carriers}-{number}.db"))
     }
 
     /// A database of its own for a run.
-    pub(super) fn copy(&self, number: usize, name: &str) -> Result<RunDatabase> {
+    pub(super) fn copy(&self, carriers: Carriers, number: usize, name: &str) -> Result<RunDatabase> {
         let path = self.folder.path().join(format!("{name}.db"));
-        std::fs::copy(self.template(number), &path)?;
+        std::fs::copy(self.template(carriers, number), &path)?;
         Ok(RunDatabase { path })
     }
 }
@@ -130,43 +125,35 @@ fn options(path: &Path, migrate: bool, turnstile: Option<Arc<dyn Turnstile>>) ->
     Ok(StoreOptions { url, pool_size: 1, migrate, keys, turnstile })
 }
 
-/// The carrier as it is when a run begins, and its lines by pool.
-///
-/// # Errors
-/// Never: the address is a constant.
-pub(super) fn carrier(stock: Stock) -> Result<(Twin, BTreeMap<&'static str, Vec<LineSpec>>)> {
-    let mut twin = Twin::new(TwinConfig::sandbox());
-    let webhook = Webhook::new("http://127.0.0.1:1/carrier-events/spc", Secret::new(WEBHOOK_SECRET));
-    twin.set_webhook(Some(webhook.map_err(|error| anyhow!(error))?));
-    let lines = POOLS.iter().zip(stock.profiles).map(|(pool, count)| (*pool, twin.add_lines(count)));
-    let lines = lines.collect();
-    Ok((twin, lines))
-}
-
 /// Whoever may do everything, in a channel.
 pub(super) fn caller(channel: &str) -> Result<Caller> {
     Ok(Caller { key: None, channel: ChannelName::parse(channel)?, scopes: Scope::VARIANTS.to_vec() })
 }
 
-async fn fill(path: &Path, stock: Stock) -> Result<()> {
+async fn fill(path: &Path, carriers: Carriers, stock: Stock) -> Result<()> {
     let time = Arc::new(Time::default());
     let ids = Arc::new(Ids::new(Arc::clone(&time), Rng::new(0)));
     let store = Store::open(options(path, true, None)?, time.clone())?;
-    let (twin, lines) = carrier(stock)?;
+    let twins = Twins::make(carriers, stock)?;
     let history: Arc<std::sync::Mutex<crate::history::History>> = Arc::default();
-    let network = Network::new(time.clone(), Arc::clone(&history), twin, Weather::fair(), 0, Rng::new(0));
+    let roads = (twins.transatel, twins.wholesale);
+    let network = Network::new(time.clone(), Arc::clone(&history), roads, Weather::fair(), 0, Rng::new(0));
     let (network, timeout) = (Arc::new(network), Duration::from_secs(15));
     let (post, pace) =
         (Post::new(time.clone(), Arc::clone(&history), &Weather::fair(), Rng::new(0)), Pace::default());
     let post = Arc::new(post);
-    let depot =
-        Surroundings { time, ids, network, history, timeout, pace, post, broken: None }.depot(store)?;
+    let habits = Habits::default();
+    let surroundings =
+        Surroundings { time, ids, network, history, timeout, pace, post, carriers, habits, broken: None };
+    let depot = surroundings.depot(store)?;
     let keeper = caller("default")?;
-    for (pool, buffer) in POOLS.iter().zip(stock.buffer) {
+    for (place, delivered) in twins.delivered.into_iter().enumerate() {
+        let (pool, to) = (delivered.pool, owner(delivered.pool));
+        let buffer = stock.buffer.get(place % 2).copied().unwrap_or_default();
         let settings = PoolSettings {
             pool: PoolName::parse(pool)?,
-            carrier_account: AccountName::parse(ACCOUNT)?,
-            name: (*pool).to_owned(),
+            carrier_account: AccountName::parse(to.account())?,
+            name: pool.to_owned(),
             low_threshold: Some(4),
             critical_threshold: Some(2),
             safety_buffer: buffer,
@@ -174,11 +161,11 @@ async fn fill(path: &Path, stock: Stock) -> Result<()> {
             shelf_life_days: None,
             balance_low_percent: None,
             expiry_warning_days: None,
-            sellable_statuses: DEFAULT_SELLABLE.to_vec(),
-            activation: None,
+            sellable_statuses: to.sellable(),
+            activation: to.activation(),
         };
         pools::create(&depot, &keeper, settings, None).await?;
-        let file = delivery_file(lines.get(pool).map_or(&[][..], Vec::as_slice));
+        let file = delivered.file;
         let asked = StartImport {
             pool: PoolName::parse(pool)?,
             format: Format::Delivery,

@@ -3,6 +3,7 @@
 
 use simdepot_carrier_twin::Fault;
 
+use super::calls::is_write;
 use crate::guards::Guard;
 use crate::rng::Rng;
 
@@ -50,7 +51,8 @@ impl Trouble {
                 Fault::Garbage => "answer is garbage",
                 Fault::RefuseTitle { .. } => "refused",
                 Fault::TurnedAway { .. } => "turned away on the way",
-                Fault::ApplyLate { .. } | Fault::Slow { .. } | Fault::LateFailure { .. } => "other",
+                Fault::LateFailure { .. } => "taken, failed later",
+                Fault::ApplyLate { .. } | Fault::Slow { .. } => "other",
             },
         }
     }
@@ -66,6 +68,7 @@ impl Trouble {
                     | Fault::TooMany429 { .. }
                     | Fault::RefuseTitle { .. }
                     | Fault::TurnedAway { .. }
+                    | Fault::LateFailure { .. }
             ),
         }
     }
@@ -118,6 +121,8 @@ pub(super) type Types = Option<Vec<&'static str>>;
 pub struct Weather {
     writes: Vec<(u16, Trouble)>,
     reads: Vec<(u16, Trouble)>,
+    /// What goes wrong with commands to lines, and with the activations of subscriptions.
+    commands: Vec<(u16, Trouble)>,
     /// A process dies, of a thousand steps.
     pub kills: u16,
     /// A process stands still for a while, of a thousand steps.
@@ -152,6 +157,14 @@ pub struct Weather {
     pub(super) replacements: u32,
     /// The longest pause between two things that people do, in microseconds.
     pub(super) people_pause: i64,
+    /// Of a thousand things that storefronts want, how many are to take back what they ordered last, beside others.
+    pub(super) regrets: u16,
+    /// How many commands lines are given at most.
+    pub(super) orders_to_lines: u32,
+    /// Of a thousand turns, after how many a carrier tells what is not so.
+    pub(super) rumours: u16,
+    /// How long a line must show nothing of a command, in milliseconds.
+    pub(super) line_settle_ms: i64,
 }
 
 impl Weather {
@@ -177,6 +190,12 @@ impl Weather {
                 weather.reads.push((rate * storm, trouble));
             }
         }
+        for trouble in command_troubles(rng) {
+            if !calm_writes && rng.per_mille(400) {
+                let rate = u16::try_from(rng.within(10, 110)).unwrap_or_default();
+                weather.commands.push((rate * storm, trouble));
+            }
+        }
         let mut rate = |often: u16, most: i64| {
             if rng.per_mille(often) { u16::try_from(rng.within(1, most)).unwrap_or_default() } else { 0 }
         };
@@ -185,6 +204,8 @@ impl Weather {
         weather.gone_clients = rate(400, 10);
         weather.clock_steps = rate(200, 4);
         weather.event_troubles = rate(600, 300);
+        weather.rumours = rate(350, 6);
+        weather.regrets = rate(250, 250);
         weather.inventory = rate(250, 400);
         weather.outages =
             if rng.per_mille(450) { u16::try_from(rng.within(100, 800)).unwrap_or_default() } else { 0 };
@@ -203,6 +224,15 @@ impl Weather {
         self.replacements =
             if rng.per_mille(600) { u32::try_from(rng.within(1, 5)).unwrap_or_default() } else { 0 };
         self.people_pause = rng.within(1_000, 10_000) * 1_000;
+        self.orders_to_lines =
+            if rng.per_mille(700) { u32::try_from(rng.within(2, 14)).unwrap_or_default() } else { 0 };
+    }
+
+    /// Whoever cannot ask how a transaction ended must not be left with one that failed.
+    pub(super) fn spare_transactions(&mut self) {
+        self.commands
+            .retain(|(_, trouble)| !matches!(trouble, Trouble::AtTheCarrier(Fault::LateFailure { .. })));
+        self.rumours = 0;
     }
 
     /// Every delivery is two transactions, so that most runs have no endpoints or such as want little.
@@ -231,6 +261,13 @@ impl Weather {
         let held_up = |ms| Trouble::Late { ms, dropped: true };
         self.stress_people(guard);
         let often = match guard {
+            Guard::RepeatIsAskedBefore
+            | Guard::RepeatKeepsItsNumber
+            | Guard::LostCommandIsNotRefused
+            | Guard::AcknowledgedIsNotDone
+            | Guard::HearsayProvesNothing
+            | Guard::CancelledSendsNothing
+            | Guard::CommandSentIsKept => return self.stress_commands(guard),
             Guard::LostIsNotResent | Guard::LostIsNotRefused | Guard::LostIsNotDone => {
                 at(Fault::DropAfterApply)
             }
@@ -268,6 +305,27 @@ impl Weather {
         self.writes.insert(0, (150, often));
     }
 
+    fn stress_commands(&mut self, guard: Guard) {
+        let at = Trouble::AtTheCarrier;
+        let failure = Fault::LateFailure { code: "E1".to_owned(), message: "no".to_owned() };
+        let often = match guard {
+            Guard::RepeatIsAskedBefore | Guard::LostCommandIsNotRefused => at(Fault::DropAfterApply),
+            Guard::RepeatKeepsItsNumber => at(Fault::DropBeforeApply),
+            Guard::AcknowledgedIsNotDone => at(failure),
+            Guard::HearsayProvesNothing => {
+                (self.rumours, self.orders_to_lines, self.people_pause) = (40, 20, 2_000_000);
+                return;
+            }
+            // What waits to be sent can be taken back.
+            Guard::CancelledSendsNothing => {
+                self.regrets = 450;
+                at(Fault::TooMany429 { retry_after: Some(20) })
+            }
+            _ => return,
+        };
+        self.commands.insert(0, (250, often));
+    }
+
     fn stress_people(&mut self, guard: Guard) {
         match guard {
             Guard::RetryByHandWaits | Guard::DecisionIsKept => {
@@ -296,7 +354,11 @@ impl Weather {
 
     /// What goes wrong with the next request, if anything.
     pub(super) fn trouble(&self, call: &str, rng: &mut Rng) -> Option<Trouble> {
-        let table = if call == "order" { &self.writes } else { &self.reads };
+        let table = match call {
+            "order" => &self.writes,
+            _ if is_write(call) => &self.commands,
+            _ => &self.reads,
+        };
         if call == "inventory" && rng.per_mille(self.inventory) {
             return Some(Trouble::AtTheCarrier(Fault::Status503Before));
         }
@@ -370,6 +432,37 @@ fn write_troubles(rng: &mut Rng) -> Vec<Trouble> {
         Trouble::Silent,
         Trouble::Late { ms: rng.within(200, 14_000), dropped: true },
         // Just in time for the first look, and listed after it where inventories lag.
+        Trouble::Late { ms: rng.within(6_000, 19_000), dropped: true },
+        Trouble::Late { ms: rng.within(10_000, 120_000), dropped: rng.per_mille(500) },
+    ]
+}
+
+/// Whatever carriers may answer to a command, and what becomes of it after all.
+fn command_troubles(rng: &mut Rng) -> Vec<Trouble> {
+    let at = Trouble::AtTheCarrier;
+    let failure = |code: &str| {
+        at(Fault::LateFailure { code: code.to_owned(), message: "the network does not take it".to_owned() })
+    };
+    vec![
+        Trouble::NotConnected,
+        at(Fault::DropBeforeApply),
+        at(Fault::DropAfterApply),
+        at(Fault::Status503Before),
+        at(Fault::Status503AfterApply),
+        at(Fault::Status504AfterApply),
+        at(Fault::Status500Before),
+        at(Fault::WrongShape),
+        at(Fault::Garbage),
+        at(Fault::Unauthorized401),
+        at(Fault::TooMany429 { retry_after: Some(2) }),
+        refusal(400, "BAD_REQUEST"),
+        refusal(404, "SIM_NOT_FOUND"),
+        refusal(409, "SIM_IN_USE"),
+        failure("E1"),
+        failure("HLR"),
+        Trouble::Slow { ms: rng.within(1_000, 40_000) },
+        Trouble::Silent,
+        Trouble::Late { ms: rng.within(200, 14_000), dropped: true },
         Trouble::Late { ms: rng.within(6_000, 19_000), dropped: true },
         Trouble::Late { ms: rng.within(10_000, 120_000), dropped: rng.per_mille(500) },
     ]

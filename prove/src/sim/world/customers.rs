@@ -71,6 +71,7 @@ impl World {
             client.answered(&answer, now);
         }
         self.person.answered(request, &answer, now);
+        self.engineer.answered(request, &answer, now);
         self.tell(What::Answered { request, answer });
     }
 
@@ -90,6 +91,7 @@ impl World {
             client.unanswered(now);
         }
         self.person.unanswered(request, now);
+        self.engineer.unanswered(request, now);
     }
 
     /// A customer does the next thing that one does with a profile.

@@ -1,6 +1,7 @@
 //! One run: who goes on, when time passes, and what goes wrong meanwhile.
 
 mod carrier_events;
+mod commands;
 mod customers;
 mod people;
 mod phases;
@@ -18,6 +19,8 @@ use simdepot_application::{Depot, verify};
 use simdepot_domain::iccid::Iccid;
 use simdepot_domain::sim::SimStatus;
 
+use super::Setup;
+use super::carriers::{Carriers, Habits, To, Twins};
 use super::clients::Client;
 use super::end_state;
 use super::executor::Executor;
@@ -26,11 +29,10 @@ use super::people::Person;
 use super::post::Post;
 use super::process::{Pace, Surroundings};
 use super::requests::Codes;
-use super::template::{self, RunDatabase, STOCKS, Templates};
+use super::template::{RunDatabase, STOCKS, Templates};
 use super::time::{Ids, Time};
 use super::weather::Weather;
 use crate::checker::{EndState, Endpoint};
-use crate::guards::Guard;
 use crate::history::{History, Micros, What};
 use crate::rng::Rng;
 
@@ -60,18 +62,21 @@ pub(super) struct World {
     executor: Executor,
     processes: Vec<Process>,
     clients: Vec<Client>,
+    carriers: Carriers,
     weather: Weather,
     codes: Codes,
     /// Profiles whose codes customers have.
     phones: Vec<Iccid>,
     /// Who helps customers, decides what the carrier could not tell, and looks after webhook endpoints.
     person: Person,
+    /// Who tells lines what to do.
+    engineer: Person,
     /// Where webhooks go.
     post: Arc<Post>,
     endpoints: Vec<Endpoint>,
     requests: u32,
-    /// Events under way: the carrier's number of the delivery.
-    events: BTreeMap<u32, u64>,
+    /// Events under way: whose, and the carrier's number of the delivery.
+    events: BTreeMap<u32, (To, u64)>,
     forged: u32,
     /// Sendings that were committed so far, where that is watched.
     sendings: i64,
@@ -91,34 +96,44 @@ pub(super) struct Run {
 
 impl World {
     /// A run about to begin.
-    pub(super) fn new(templates: &Templates, seed: u64, broken: Option<Guard>) -> Result<Self> {
+    pub(super) fn new(templates: &Templates, seed: u64, setup: Setup) -> Result<Self> {
         let mut rng = Rng::new(seed);
+        let carriers = setup.carriers().unwrap_or_else(|| Carriers::draw(&mut rng));
+        let broken = setup.broken;
         let number = rng.place(STOCKS.len());
         let stock = STOCKS.get(number).copied().unwrap_or(STOCKS[0]);
-        let database =
-            templates.copy(number, &format!("run-{seed:016x}-{:?}", std::thread::current().id()))?;
+        let database = templates.copy(
+            carriers,
+            number,
+            &format!("run-{seed:016x}-{:?}", std::thread::current().id()),
+        )?;
         let mut raw = database.raw()?;
         raw.batch_execute("PRAGMA busy_timeout = 5000; PRAGMA synchronous = OFF")?;
         if let Some(guard) = broken {
             guard.tamper(&mut raw)?;
         }
-        let (mut twin, lines) = template::carrier(stock)?;
+        let Twins { mut transatel, mut wholesale, delivered } = Twins::make(carriers, stock)?;
         let time = Arc::new(Time::default());
         time.pass(60 * SECOND);
-        vary(&mut twin, &mut rng, &time);
-        let codes = lines.values().flatten().filter_map(|line| {
-            Some((line.iccid.to_string(), line.activation_code.as_ref()?.code().to_owned()))
-        });
+        vary(&mut transatel, &mut rng, &time);
+        let habits = Habits::draw(&mut rng, &mut wholesale);
+        let codes = delivered.into_iter().flat_map(|delivered| delivered.codes);
         let codes: Codes = Arc::new(codes.collect::<BTreeMap<_, _>>());
         let history = Arc::new(Mutex::new(History::default()));
         let mut weather = Weather::draw(&mut rng);
+        if habits.silent_status {
+            weather.spare_transactions();
+        }
         if let Some(guard) = broken {
             weather.stress(guard);
         }
         let timeout = Duration::from_secs(*rng.pick(&[15, 15, 6]).unwrap_or(&15));
         let late_after = late_after(timeout, &weather);
+        let pace = Pace::draw(&mut rng);
+        weather.line_settle_ms = pace.line_settle.num_milliseconds();
+        let roads = (transatel, wholesale);
         let network =
-            Network::new(time.clone(), history.clone(), twin, weather.clone(), late_after, rng.split());
+            Network::new(time.clone(), history.clone(), roads, weather.clone(), late_after, rng.split());
         let network = Arc::new(network);
         let post = Arc::new(Post::new(time.clone(), history.clone(), &weather, rng.split()));
         let ids = Arc::new(Ids::new(time.clone(), rng.split()));
@@ -128,8 +143,10 @@ impl World {
             network: network.clone(),
             history: history.clone(),
             timeout,
-            pace: Pace::draw(&mut rng),
+            pace,
             post: post.clone(),
+            carriers,
+            habits,
             broken,
         };
         let processes = (0..*rng.pick(&[1, 2, 2, 3]).unwrap_or(&2))
@@ -139,10 +156,12 @@ impl World {
         let clients = (0..rng.within(2, 4))
             .map(|number| {
                 let channel = if number % 2 == 0 { "shop-a" } else { "shop-b" };
-                Client::new(usize::try_from(number).unwrap_or_default(), channel, wants, rng.split())
+                let number = usize::try_from(number).unwrap_or_default();
+                Client::new(number, channel, wants, (carriers.pools(), weather.regrets), rng.split())
             })
             .collect();
         let person = Person::new(&weather, rng.split());
+        let engineer = Person::engineer(&weather, rng.split());
         let phase_begun = time.micros();
         Ok(Self {
             rng,
@@ -155,10 +174,12 @@ impl World {
             executor: Executor::default(),
             processes,
             clients,
+            carriers,
             weather,
             codes,
             phones: Vec::new(),
             person,
+            engineer,
             post,
             endpoints: Vec::new(),
             requests: 0,
@@ -203,6 +224,7 @@ impl World {
         self.begin_processes()?;
         self.ask();
         self.let_people_act()?;
+        self.let_engineer_act()?;
         self.bring_events();
         if self.phase == Phase::Storm {
             self.disturb();

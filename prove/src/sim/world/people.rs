@@ -4,13 +4,31 @@
 use anyhow::Result;
 use simdepot_application::webhooks::endpoints::{self, NewEndpoint};
 
+use simdepot_carrier_twin::sps::SpsTransactionStatus;
+use simdepot_carrier_twin::{Transaction, TransactionStatus};
+use simdepot_domain::sim::SimStatus;
+
 use super::{Phase, SECOND, World};
 use crate::checker::Endpoint;
 use crate::history::{Ask, Judged};
+use crate::sim::carriers::To;
+use crate::sim::end_state::Undecided;
 use crate::sim::{end_state, template};
 
 /// The channel of the people who are no storefront.
 const SUPPORT: &str = "support";
+
+/// What a person sees at the carrier of an operation.
+enum Found {
+    /// It was done, as this subscription where one was made.
+    Done(Option<String>),
+    /// It failed there.
+    Failed,
+    /// The carrier works on it, or what is seen says nothing.
+    AtWork,
+    /// Nothing.
+    Nothing,
+}
 
 impl World {
     /// Webhook endpoints are there from the beginning.
@@ -92,7 +110,7 @@ impl World {
     }
 
     /// What waits for a person, and now and then what does not yet: its outcome is open.
-    pub(super) fn waiting_for_the_person(&mut self) -> Result<Vec<String>> {
+    pub(super) fn waiting_for_the_person(&mut self) -> Result<Vec<Undecided>> {
         if !self.person.decides {
             return Ok(Vec::new());
         }
@@ -103,22 +121,63 @@ impl World {
     /// simdepot to find out.
     fn decide(&mut self) -> Result<Option<Ask>> {
         let waiting = self.waiting_for_the_person()?;
-        let Some(operation) = self.rng.pick(&waiting).cloned() else { return Ok(None) };
+        let Some(undecided) = self.rng.pick(&waiting).cloned() else { return Ok(None) };
+        let found = if To::of(&undecided.account) == To::Wholesale {
+            self.found_at_wholesale(&undecided)
+        } else if undecided.kind == "place_bundle" {
+            self.found_bundle(&undecided)
+        } else {
+            self.found_on_line(&undecided)
+        };
+        let judged = match found {
+            Found::AtWork => return Ok(None),
+            Found::Failed if self.rng.per_mille(800) => Judged::Refused,
+            Found::Done(_) if self.rng.per_mille(100) => Judged::Retry,
+            Found::Done(subscription) => {
+                Judged::Done { subscription: subscription.filter(|_| self.rng.per_mille(750)) }
+            }
+            Found::Nothing if self.rng.per_mille(300) => Judged::Refused,
+            Found::Failed | Found::Nothing => Judged::Retry,
+        };
+        let (operation, looked) = (undecided.id, self.time.micros());
+        Ok(Some(Ask::Resolve { operation, judged, looked, key: self.person.key() }))
+    }
+
+    fn found_bundle(&self, undecided: &Undecided) -> Found {
         let found = self.network.with_twin(|twin| {
             let mut orders = twin.orders().iter();
             let found =
-                orders.find(|order| order.transaction_reference.as_deref() == Some(operation.as_str()));
+                orders.find(|order| order.transaction_reference.as_deref() == Some(undecided.id.as_str()));
             found.map(|order| order.subscription_id.clone())
         });
-        let judged = match found {
-            Some(_) if self.rng.per_mille(100) => Judged::Retry,
-            Some(subscription) => {
-                Judged::Done { subscription: self.rng.per_mille(750).then_some(subscription) }
-            }
-            None if self.rng.per_mille(300) => Judged::Refused,
-            None => Judged::Retry,
+        found.map_or(Found::Nothing, |subscription| Found::Done(Some(subscription)))
+    }
+
+    fn found_at_wholesale(&self, undecided: &Undecided) -> Found {
+        self.network.with_wholesale(|twin| match twin.transaction(&undecided.id).map(|found| found.status) {
+            None => Found::Nothing,
+            Some(SpsTransactionStatus::Completed) => Found::Done(None),
+            Some(SpsTransactionStatus::Failed) => Found::Failed,
+            Some(SpsTransactionStatus::Accepted | SpsTransactionStatus::InProgress) => Found::AtWork,
+        })
+    }
+
+    /// The carrier has no number of ours: whether the line stands as it was to stand is all that a person sees.
+    fn found_on_line(&self, undecided: &Undecided) -> Found {
+        let wanted = match undecided.kind.as_str() {
+            "suspend" => SimStatus::Suspended,
+            "reactivate" => SimStatus::Active,
+            "terminate" => SimStatus::Terminated,
+            _ => return Found::AtWork,
         };
-        Ok(Some(Ask::Resolve { operation, judged, looked: self.time.micros(), key: self.person.key() }))
+        self.network.with_twin(|twin| {
+            let pending = |found: &Transaction| found.status == TransactionStatus::Pending;
+            match twin.line(&undecided.iccid).map(|line| line.sim_status) {
+                _ if twin.transactions_of(&undecided.iccid).any(pending) => Found::AtWork,
+                Some(status) if status == wanted => Found::Done(None),
+                _ => Found::Nothing,
+            }
+        })
     }
 
     /// An endpoint that is off is switched on again; one that is on is switched off and on when something waits long

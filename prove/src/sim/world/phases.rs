@@ -9,6 +9,8 @@ use crate::sim::end_state;
 
 /// The longest that things go wrong.
 const STORM: Micros = 240 * SECOND;
+/// As long as lines are told something, when storefronts want nothing more.
+const COMMANDS: Micros = 90 * SECOND;
 /// The longest that may be needed afterwards.
 const GRACE: Micros = 3_600 * SECOND;
 /// The longest that may pass then without a change in what waits for delivery: their owners see to it that nothing waits
@@ -37,10 +39,13 @@ impl World {
         let lasted = now - self.phase_begun;
         let clients_done = self.clients.iter().all(Client::is_done);
         match self.phase {
-            Phase::Storm if clients_done || lasted > STORM => {
+            Phase::Storm
+                if clients_done && (self.engineer.is_spent() || lasted > COMMANDS) || lasted > STORM =>
+            {
                 self.network.heal();
                 self.post.heal();
                 self.person.calm_down();
+                self.engineer.calm_down();
                 for client in &mut self.clients {
                     client.stop_wanting();
                 }
@@ -60,6 +65,7 @@ impl World {
                 let people_done = self.person.is_free() && self.waiting_for_the_person()?.is_empty();
                 let settled = clients_done
                     && people_done
+                    && self.engineer.is_free()
                     && self.network.is_quiet()
                     && end_state::open_work(&mut self.raw)? == 0;
                 if settled || lasted > GRACE {

@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use super::{MILLISECOND, World};
 use crate::history::What;
+use crate::sim::carriers::To;
 use crate::sim::end_state;
 
 impl World {
@@ -57,7 +58,9 @@ impl World {
             self.time.set_wrong_by(ms * MILLISECOND);
             self.tell(What::ClockSet { ms });
         }
-        if self.rng.per_mille(4) {
+        // A line that is told something must be in service.
+        let often = if self.engineer.is_spent() || !self.carriers.has(To::Transatel) { 4 } else { 12 };
+        if self.rng.per_mille(often) {
             self.use_phone();
         }
     }
