@@ -86,7 +86,12 @@ pub(crate) fn activation_order<C: TestCarrier>(
     let activation = C::pool().activation.unwrap_or_default();
     let terms = carrier.activation_terms(&activation, None, &context);
     // Of a carrier that activates nothing any will do: it must not look at them.
-    let terms = terms.unwrap_or(ActivationTerms { document: activation, msisdn: None, imei: None });
+    let terms = terms.unwrap_or(ActivationTerms {
+        document: activation,
+        msisdn: None,
+        imei: None,
+        expects_code: false,
+    });
     ActivationOrder { reference: reference.to_owned(), iccid: line.iccid.clone(), terms }
 }
 

@@ -43,6 +43,11 @@ impl Account {
         self.carrier.capabilities().contains(&capability)
     }
 
+    /// Whether a profile is nothing without the subscription that is activated with its sale.
+    pub fn sells_by_activation(&self) -> bool {
+        self.has(Capability::Activation) && !self.has(Capability::Products)
+    }
+
     /// Goes on only with a carrier that has something.
     ///
     /// # Errors

@@ -111,9 +111,10 @@ pub(crate) fn terms(
         delivery,
         products,
     };
+    let expects_code = terms.delivery.is_some() || terms.eid.is_some();
     let document = serde_json::to_value(terms)
         .map_err(|_| vec![ParameterProblem::at("", "format", "cannot be written down")])?;
-    Ok(ActivationTerms { document, msisdn, imei })
+    Ok(ActivationTerms { document, msisdn, imei, expects_code })
 }
 
 /// The same for another SIM. The number went to the first one, and its reservation with it; the device stays the customer's.
@@ -122,7 +123,7 @@ pub(crate) fn for_another(terms: &ActivationTerms) -> ActivationTerms {
     if let Some(fields) = document.as_object_mut() {
         fields.remove("msisdn_reservation_id");
     }
-    ActivationTerms { document, msisdn: None, imei: terms.imei.clone() }
+    ActivationTerms { document, msisdn: None, ..terms.clone() }
 }
 
 /// A pool's settings are not the order's: they may have been made before the account's carrier was another.

@@ -4,14 +4,11 @@
 //! A number may have moved to another SIM and a device may hold another one, so an answer counts for a line only where it
 //! names the line's SIM.
 
-use simdepot_domain::carrier::{DeviceReading, LineKey, NOTHING_TO_ASK_BY, ReadError};
+use simdepot_domain::carrier::{DeviceReading, LineKey, NOTHING_TO_ASK_BY, OTHER_SIM, ReadError};
 
 use crate::adapter::Sps;
 use crate::settings::IccidLookup;
 use crate::wire::{device_details, identity};
-
-/// What is known leads to another SIM.
-const OTHER_SIM: &str = "OTHER_SIM";
 
 /// By what is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

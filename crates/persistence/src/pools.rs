@@ -303,6 +303,19 @@ pub struct Expiring {
     pub last: DateTime<Utc>,
 }
 
+/// Whether a pool has any profile.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn has_profiles(conn: &mut Conn<'_>, pool_id: i64) -> Result<bool> {
+    let found: Option<i64> = profiles::table
+        .filter(profiles::pool_id.eq(pool_id))
+        .select(profiles::id)
+        .first(conn.db)
+        .optional()?;
+    Ok(found.is_some())
+}
+
 /// Whether eSIMs of a pool are on sale, or kept for an order, that have no activation code yet.
 ///
 /// # Errors

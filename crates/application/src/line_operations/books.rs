@@ -40,6 +40,14 @@ pub(super) fn check(
             detail: detail.to_owned(),
         });
     }
+    if let Some(by) = sim_swaps::moved_to(conn, profile.id)? {
+        let by = profiles::get(conn, by)?.iccid;
+        return Err(AppError::InvalidTransition {
+            from: profile.stock_status.to_string(),
+            command: request.kind().to_owned(),
+            detail: format!("the line is on SIM {by} now: tell that one"),
+        });
+    }
     if let Some(swap) = sim_swaps::reserved_by(conn, profile.id)? {
         return Err(AppError::InvalidTransition {
             from: "operation_open".to_owned(),

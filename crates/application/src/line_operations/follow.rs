@@ -12,12 +12,14 @@ use serde_json::json;
 use simdepot_domain::carrier::{Concern, Numbering, ReadError, Refusal, TransactionReading};
 use simdepot_domain::line::{Judgement, LineAction};
 use simdepot_domain::operation::{OperationRequest, OperationStatus};
+use simdepot_domain::profile::FormFactor;
 use simdepot_persistence::operations::{self, Operation};
 use simdepot_persistence::profiles::{self, Profile};
+use simdepot_persistence::secrets;
 
 use super::Known;
 use super::hear::{TOLD_DONE, failed, told_failed};
-use super::outcome::{self, Ended};
+use super::outcome::{self, Done, Ended};
 use super::recording::action_of;
 use super::shown::{Shown, shown};
 use super::work::batch;
@@ -31,6 +33,9 @@ const SHORTEST: TimeDelta = TimeDelta::seconds(1);
 /// Longest pause while the answer is lost, and while the carrier says that it works on it.
 const LONGEST_LOST: TimeDelta = TimeDelta::seconds(15);
 const LONGEST_ACCEPTED: TimeDelta = TimeDelta::minutes(5);
+/// How long the code of an eSIM is waited for behind its activation: where one must come, and where one may.
+const CODE_EXPECTED: TimeDelta = TimeDelta::seconds(60);
+const CODE_POSSIBLE: TimeDelta = TimeDelta::seconds(5);
 /// A pause begins with the bill cycle after next at the latest.
 const LONGEST_SCHEDULE: TimeDelta = TimeDelta::days(62);
 
@@ -60,13 +65,18 @@ pub async fn step(depot: &Depot) -> Result<bool, AppError> {
         return Ok(false);
     }
     let ids: Vec<i64> = lease.operations.iter().map(|operation| operation.profile_id).collect();
-    let (profiles, now) = depot
+    let (profiles, with_code, now) = depot
         .store
-        .read(move |conn| Ok::<_, AppError>((profiles::get_many(conn, &ids)?, conn.now()?)))
+        .read(move |conn| {
+            let (profiles, with_code) = (profiles::get_many(conn, &ids)?, secrets::with_code(conn, &ids)?);
+            Ok::<_, AppError>((profiles, with_code, conn.now()?))
+        })
         .await?;
     let looks = lease.operations.iter().filter_map(|operation| {
         let profile = profiles.iter().find(|profile| profile.id == operation.profile_id)?;
-        Some(async move { (operation.clone(), Look { depot, operation, profile, now }.look().await) })
+        let lacks_code = profile.form_factor == FormFactor::Esim && !with_code.contains(&profile.id);
+        let look = Look { depot, operation, profile, lacks_code, now };
+        Some(async move { (operation.clone(), look.look().await) })
     });
     let looked = Box::pin(join_all(looks)).await;
     outcome::record(depot, token, looked).await?;
@@ -79,6 +89,8 @@ struct Look<'a> {
     depot: &'a Depot,
     operation: &'a Operation,
     profile: &'a Profile,
+    /// It may be an eSIM, and has no activation code.
+    lacks_code: bool,
     now: DateTime<Utc>,
 }
 
@@ -107,6 +119,7 @@ impl Look<'_> {
         let limit = (self.depot.lease_of(account) - WRITING).to_std().unwrap_or_default();
         let limit = limit.min(account.timeout * 3).max(Duration::from_secs(1));
         match tokio::time::timeout(limit, Box::pin(self.ask(account))).await {
+            Ok(Ended::Done(done)) => self.with_code(done),
             Ok(ended) => ended,
             Err(_) => self.open("the carrier did not answer in time".to_owned()),
         }
@@ -133,6 +146,25 @@ impl Look<'_> {
         }
     }
 
+    /// The end of an activation, once the code is there that the carrier tells apart: a customer who is told of the order
+    /// without it has nothing to scan. It is not waited for in vain, because plastic has none.
+    fn with_code(&self, done: Box<Done>) -> Ended {
+        let OperationRequest::ActivateSubscription { terms } = &self.operation.request else {
+            return Ended::Done(done);
+        };
+        let patience = if terms.expects_code { CODE_EXPECTED } else { CODE_POSSIBLE };
+        let known = Known::of(self.operation);
+        let since = known.done_since.unwrap_or(self.now);
+        if !self.lacks_code || self.now - since >= patience {
+            if self.lacks_code && terms.expects_code {
+                tracing::error!(operation = %self.operation.id, "activated, and no activation code came");
+            }
+            return Ended::Done(done);
+        }
+        let known = Known { done_since: Some(since), ..known };
+        Ended::LookAgain(Box::new(known), self.now + SHORTEST)
+    }
+
     /// The number of its transaction: ours, the one of the carrier's answer, or one from an event that came although the
     /// answer was lost.
     fn transaction(&self, ours: bool) -> Option<String> {
@@ -154,6 +186,8 @@ impl Look<'_> {
     }
 
     fn failed(&self, refusal: Refusal, shown: Shown) -> Ended {
+        let told = told_failed(self.operation).map(str::to_owned);
+        let refusal = Refusal { detail: refusal.detail.or(told), ..refusal };
         // Of a command that was sent twice the second may have failed because the first was done.
         let repeated = self.operation.answer_lost && self.operation.attempts > 1;
         if repeated && shown.judgement == Judgement::Reached {

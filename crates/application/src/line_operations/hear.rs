@@ -23,7 +23,7 @@ const TOLD_FAILED: &str = "told: failed: ";
 const TOLD_MOVED: &str = "told: on SIM ";
 
 /// Weighs news of a line for the command that is open on it, in the caller's transaction. The status that the event tells
-/// is learned by whoever calls this.
+/// is learned by whoever calls this. `false` when no command is open that it concerns.
 ///
 /// # Errors
 /// When the store refuses; a race when the operation changed in between.
@@ -33,14 +33,26 @@ pub(crate) fn hear(
     account: &AccountName,
     profile_id: i64,
     (news, iccid): (&LineNews, Option<&Iccid>),
-) -> Result<(), AppError> {
+) -> Result<bool, AppError> {
     let Some(operation) = concerned(conn, account, profile_id, news)? else {
-        return Ok(());
+        return Ok(false);
     };
     if news.hearsay {
-        return hear_say(conn, &operation, news, iccid);
+        hear_say(conn, &operation, news, iccid)?;
+    } else {
+        hear_proof(conn, depot, &operation, news)?;
     }
-    let Some(action) = action_of(&operation) else {
+    Ok(true)
+}
+
+/// What proves itself ends the command, where it tells enough.
+fn hear_proof(
+    conn: &mut Conn<'_>,
+    depot: &Depot,
+    operation: &Operation,
+    news: &LineNews,
+) -> Result<(), AppError> {
+    let Some(action) = action_of(operation) else {
         return Ok(());
     };
     let known = operation.carrier_reference.as_ref();
@@ -48,7 +60,7 @@ pub(crate) fn hear(
     let now = conn.now()?;
     match operation.status {
         OperationStatus::Accepted | OperationStatus::NeedsAttention if is_its_own => {
-            let recording = Recording { depot, operation: &operation, token: None, now };
+            let recording = Recording { depot, operation, token: None, now };
             if let Some(words) = &news.failed {
                 return recording.refuse(conn, &failed(words), None);
             }
@@ -59,17 +71,17 @@ pub(crate) fn hear(
                 let evidence = json!({ "source": "event", "transaction": news.transaction });
                 return recording.done(conn, &Done::by("told_by_carrier", evidence, Sightings::default()));
             }
-            Ok(operations::follow_now(conn, &operation, now)?)
+            Ok(operations::follow_now(conn, operation, now)?)
         }
         // The answer is still on its way, or was lost: the transaction's id is worth keeping.
         OperationStatus::Sent | OperationStatus::Unknown if announces(news.change, action) => {
             if let Some(transaction) = &news.transaction {
                 operations::add_hint(conn, operation.id, transaction)?;
             }
-            Ok(operations::follow_now(conn, &operation, now)?)
+            Ok(operations::follow_now(conn, operation, now)?)
         }
         OperationStatus::Accepted if announces(news.change, action) => {
-            Ok(operations::follow_now(conn, &operation, now)?)
+            Ok(operations::follow_now(conn, operation, now)?)
         }
         OperationStatus::Pending
         | OperationStatus::Sent

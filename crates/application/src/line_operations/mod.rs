@@ -74,6 +74,9 @@ struct Known {
     /// The SIM that the carrier chose for the line, when the command named none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     moved_to: Option<Iccid>,
+    /// Since when it is done but for the code of the eSIM, which the carrier tells apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    done_since: Option<DateTime<Utc>>,
     /// Since when complete reads show nothing of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     nothing_since: Option<DateTime<Utc>>,

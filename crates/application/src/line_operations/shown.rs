@@ -93,8 +93,8 @@ pub(super) fn line_key(operation: &Operation, profile: &Profile) -> LineKey {
     let known = profile.line_key();
     match &operation.request {
         OperationRequest::ActivateSubscription { terms } => LineKey {
-            msisdn: known.msisdn.or_else(|| terms.msisdn.clone()),
-            imei: known.imei.or_else(|| terms.imei.clone()),
+            msisdn: terms.msisdn.clone().or(known.msisdn),
+            imei: terms.imei.clone().or(known.imei),
             ..known
         },
         OperationRequest::ChangeDevice { change } => LineKey {

@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use simdepot_domain::carrier::{
-    BundleReading, Capability, Carrier, EsimReading, LineReading, NOTHING_TO_ASK_BY, ReadError, UNSUPPORTED,
+    BundleReading, Capability, Carrier, EsimReading, LineReading, NOTHING_TO_ASK_BY, OTHER_SIM, ReadError,
+    UNSUPPORTED,
 };
 use simdepot_persistence::profiles::Profile;
 
@@ -53,7 +54,11 @@ fn known<T>(
     match read {
         Ok(read) => Some(read),
         // There was nobody to ask, and that is no failure.
-        Err(ReadError::Denied { code }) if [UNSUPPORTED, NOTHING_TO_ASK_BY].contains(&code.as_str()) => None,
+        Err(ReadError::Denied { code })
+            if [UNSUPPORTED, NOTHING_TO_ASK_BY, OTHER_SIM].contains(&code.as_str()) =>
+        {
+            None
+        }
         Err(error) => {
             tracing::info!(iccid = %profile.iccid, what, %error, "not known to a comparison");
             match error {

@@ -203,6 +203,9 @@ pub trait Carrier: Send + Sync {
     }
 }
 
+/// The code of a line that cannot be read because all that is known of it leads to another SIM.
+pub const OTHER_SIM: &str = "OTHER_SIM";
+
 /// The code of what a carrier does not have.
 pub const UNSUPPORTED: &str = "unsupported";
 /// The code of a read of a line of which nothing is known that this carrier can be asked by.
