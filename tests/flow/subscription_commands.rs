@@ -233,6 +233,34 @@ on_both_databases! {
         test.finish().await;
     }
 
+    async fn a_sim_whose_line_has_moved_is_told_nothing(db: TestDatabase) {
+        let test = TestDepot::start_wholesale(db).await;
+        let iccid = in_service(&test, "moved").await;
+        let new_iccid = test.stock_up(1).await.remove(0);
+        let change = DeviceChange {
+            change_type: ChangeType::DeviceAndEsim,
+            new_imei: Some(Imei::parse(OTHER_DEVICE).unwrap()),
+            new_iccid: Some(new_iccid.clone()),
+            new_eid: Some(Eid::parse(EID).unwrap()),
+            delivery: None,
+        };
+        let id = test.request(&iccid, OperationRequest::ChangeDevice { change }).await.unwrap();
+        test.settle().await;
+        assert_eq!(test.operation(id).await.status, OperationStatus::Done);
+        let before = test.twin.twin().received().len();
+        let block = OperationRequest::BlockDevice { imei: Imei::parse(DEVICE).unwrap(), block: true };
+        for refused in [
+            tell(&test, &iccid, LineCommand::Suspend).await.map(drop),
+            test.request(&iccid, block).await.map(drop),
+        ] {
+            let Err(AppError::InvalidTransition { detail, .. }) = refused else { panic!("{refused:?}") };
+            assert!(detail.contains(new_iccid.as_str()), "{detail}");
+        }
+        assert_eq!(test.twin.twin().received().len(), before);
+        done(&test, &new_iccid, LineCommand::Suspend).await;
+        test.finish().await;
+    }
+
     async fn a_device_is_blocked_once_and_let_go(db: TestDatabase) {
         let test = TestDepot::start_wholesale(db).await;
         let iccid = in_service(&test, "blocked").await;

@@ -7,17 +7,19 @@ use simdepot_application::operations::{Verdict, decide_by_hand};
 use simdepot_application::orders::OrderView;
 use simdepot_application::pools::{self, PoolChange};
 use simdepot_application::{AppError, activation, cancellations, replacements};
-use simdepot_carrier_twin::sps::{SpsEvent, StateCheck, TransactionProfile};
+use simdepot_carrier_twin::sps::{SpsEvent, SpsTwin, StateCheck, TransactionProfile};
 use simdepot_carrier_twin::{CallName, Fault};
+use simdepot_domain::channel::PoolName;
 use simdepot_domain::clock::{Clock, SystemClock};
 use simdepot_domain::iccid::Iccid;
 use simdepot_domain::operation::OperationStatus;
 use simdepot_domain::order::{OrderStatus, ProfileOutcome};
+use simdepot_domain::pool::PoolSettings;
 use simdepot_domain::profile::QuarantineReason;
 use simdepot_domain::sim::SimStatus;
 use simdepot_domain::stock::StockStatus;
 use simdepot_tests::depot::{order_of, pool_settings, profiles_of, stock_keeper, storefront};
-use simdepot_tests::{TestDepot, on_both_databases};
+use simdepot_tests::{TestCarrier, TestDepot, on_both_databases};
 
 fn iccids(order: &OrderView) -> Vec<Iccid> {
     profiles_of(order).into_iter().map(|profile| profile.iccid).collect()
@@ -246,6 +248,55 @@ on_both_databases! {
         let change = || PoolChange { activation: Some(None), ..PoolChange::default() };
         let refused = pools::change(&test.depot, pool_settings().pool, change()).await.unwrap_err();
         assert!(matches!(refused, AppError::Invalid(_)), "{refused}");
+        test.finish().await;
+    }
+
+    async fn the_number_of_the_delivery_gives_way_to_the_carrier_s(db: TestDatabase) {
+        let test = TestDepot::start_wholesale(db).await;
+        let file = {
+            let sims = test.twin.twin().add_sims(1);
+            let code = sims[0].activation_code.as_ref().unwrap().code().to_owned();
+            format!("ICCID;MSISDN;Status;ActivationCode\r\n{};14040000501;Available;{code}\r\n", sims[0].iccid)
+        };
+        test.import_delivery(file, 1).await;
+        let order = test.sell("numbered", 1).await;
+        let order = test.settle_order(order, OrderStatus::Fulfilled).await;
+        let iccid = iccids(&order).remove(0);
+        assert_eq!(test.profile(&iccid).await.msisdn.unwrap().as_str(), "14040000501");
+        test.notify(&test.notifications()).await;
+        let known = test.profile(&iccid).await.msisdn.unwrap();
+        let twin = test.twin.twin().subscription_of_iccid(iccid.as_str()).unwrap().gpsi.clone();
+        assert_eq!(known.as_str(), twin);
+        test.finish().await;
+    }
+
+    async fn a_pool_of_such_a_carrier_says_what_is_activated(db: TestDatabase) {
+        let test = TestDepot::start_wholesale(db).await;
+        let settings = PoolSettings {
+            pool: PoolName::parse("bare").unwrap(),
+            activation: None,
+            ..<SpsTwin as TestCarrier>::pool()
+        };
+        let refused = pools::create(&test.depot, &stock_keeper("default"), settings, None).await.unwrap_err();
+        let AppError::Invalid(problems) = refused else { panic!("{refused}") };
+        assert_eq!((problems[0].pointer.as_str(), problems[0].code), ("/activation", "required"));
+        test.finish().await;
+    }
+
+    async fn what_left_an_order_is_shown_as_it_left(db: TestDatabase) {
+        let test = TestDepot::start_wholesale(db).await;
+        test.stock_up(1).await;
+        test.fail_once(CallName::Activate, Fault::RefuseTitle { status: 403, title: "no rights".to_owned() });
+        let failed = test.sell("first", 1).await;
+        test.settle_order(failed, OrderStatus::Failed).await;
+        let order = test.sell("second", 1).await;
+        test.settle_order(order, OrderStatus::Fulfilled).await;
+        test.notify(&test.notifications()).await;
+        let shown = test.read_order(failed).await;
+        let profile = &shown.lines[0].profiles[0];
+        assert_eq!(profile.outcome, ProfileOutcome::Failed);
+        assert_eq!((&profile.profile.msisdn, profile.profile.sim.is_some()), (&None, false));
+        assert!(profiles_of(&test.read_order(order).await)[0].msisdn.is_some());
         test.finish().await;
     }
 
