@@ -50,12 +50,15 @@ pub(super) fn activated_as_ordered(history: &History, end: &EndState, verdict: &
         let commands =
             || end.commands.iter().filter(|x| x.kind == ACTIVATION && x.iccid == sim.iccid && x.done);
         let late = commands().any(|x| x.number.as_deref().is_some_and(|number| excused.contains(number)));
-        let on_sale = end
-            .profiles
-            .iter()
-            .any(|x| x.iccid == sim.iccid && matches!(x.stock_status.as_str(), "available" | "held"));
-        if sim.activated > 0 && on_sale && !late {
+        let profile = end.profiles.iter().find(|profile| profile.iccid == sim.iccid);
+        let on_sale = profile.filter(|x| matches!(x.stock_status.as_str(), "available" | "held"));
+        // What came late is seen by whoever knows its number.
+        let hidden = late && !(end.watched && on_sale.is_some_and(|profile| profile.numbered));
+        if sim.activated > 0 && on_sale.is_some() && !hidden {
             verdict.find(RULE, format!("{} is on sale, and has a subscription", sim.iccid));
+        }
+        if sim.activated > 0 && on_sale.is_some() {
+            verdict.see("on sale, activated by a late carrier that tells nobody", 1);
         }
         let places = end.allocations.iter().filter(|a| {
             a.iccid == sim.iccid && (a.outcome == "fulfilled" || a.outcome == "pending") && a.ended.is_none()
