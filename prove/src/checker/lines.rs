@@ -11,6 +11,8 @@ const ACTIVATION: &str = "activate_subscription";
 const BUNDLE: &str = "place_bundle";
 /// What surely was not taken may be sent again at once.
 const SURELY_NOT_TAKEN: [&str; 4] = ["no connection", "401", "429", "refused"];
+/// What leaves the answer "nobody knows that number" as it is: only a success is spoilt.
+const MAY_BE_ANSWERED: [&str; 3] = ["slow answer", "answer is garbage", "answer of a wrong shape"];
 /// What came to an end although nothing was lost on the way: carriers may work for ever.
 const WITHOUT_LOSS: [&str; 1] = ["never_finished"];
 
@@ -170,7 +172,7 @@ pub(super) fn asked_after_before_a_repeat(history: &History, verdict: &mut Verdi
         let What::Sent { call, reference: Some(number), fault } = &entry.what else { continue };
         if *call == "transaction" {
             asked += 1;
-            if fault.is_none() || *fault == Some("slow answer") {
+            if fault.is_none_or(|fault| MAY_BE_ANSWERED.contains(&fault)) {
                 open.remove(number.as_str());
             }
         } else if WRITES.contains(call) {
