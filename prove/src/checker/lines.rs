@@ -11,6 +11,8 @@ const ACTIVATION: &str = "activate_subscription";
 const BUNDLE: &str = "place_bundle";
 /// What surely was not taken may be sent again at once.
 const SURELY_NOT_TAKEN: [&str; 4] = ["no connection", "401", "429", "refused"];
+/// What leaves the answer "nobody knows that number" as it is: only a success is spoilt.
+const MAY_BE_ANSWERED: [&str; 3] = ["slow answer", "answer is garbage", "answer of a wrong shape"];
 /// What came to an end although nothing was lost on the way: carriers may work for ever.
 const WITHOUT_LOSS: [&str; 1] = ["never_finished"];
 
@@ -50,12 +52,15 @@ pub(super) fn activated_as_ordered(history: &History, end: &EndState, verdict: &
         let commands =
             || end.commands.iter().filter(|x| x.kind == ACTIVATION && x.iccid == sim.iccid && x.done);
         let late = commands().any(|x| x.number.as_deref().is_some_and(|number| excused.contains(number)));
-        let on_sale = end
-            .profiles
-            .iter()
-            .any(|x| x.iccid == sim.iccid && matches!(x.stock_status.as_str(), "available" | "held"));
-        if sim.activated > 0 && on_sale && !late {
+        let profile = end.profiles.iter().find(|profile| profile.iccid == sim.iccid);
+        let on_sale = profile.filter(|x| matches!(x.stock_status.as_str(), "available" | "held"));
+        // What came late is seen by whoever knows its number.
+        let hidden = late && !(end.watched && on_sale.is_some_and(|profile| profile.numbered));
+        if sim.activated > 0 && on_sale.is_some() && !hidden {
             verdict.find(RULE, format!("{} is on sale, and has a subscription", sim.iccid));
+        }
+        if sim.activated > 0 && on_sale.is_some() {
+            verdict.see("on sale, activated by a late carrier that tells nobody", 1);
         }
         let places = end.allocations.iter().filter(|a| {
             a.iccid == sim.iccid && (a.outcome == "fulfilled" || a.outcome == "pending") && a.ended.is_none()
@@ -167,7 +172,7 @@ pub(super) fn asked_after_before_a_repeat(history: &History, verdict: &mut Verdi
         let What::Sent { call, reference: Some(number), fault } = &entry.what else { continue };
         if *call == "transaction" {
             asked += 1;
-            if fault.is_none() || *fault == Some("slow answer") {
+            if fault.is_none_or(|fault| MAY_BE_ANSWERED.contains(&fault)) {
                 open.remove(number.as_str());
             }
         } else if WRITES.contains(call) {

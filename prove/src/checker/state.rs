@@ -85,6 +85,8 @@ pub struct Profile {
     pub hold: Option<String>,
     /// Whether its code was shown, by the database.
     pub revealed: bool,
+    /// Whether its number is known, by which its line can be asked for.
+    pub numbered: bool,
 }
 
 /// A move in the stock.

@@ -73,6 +73,7 @@ fn profile(iccid: &str, status: &str) -> Profile {
         imported_as: "available".to_owned(),
         hold: None,
         revealed: status == "allocated",
+        numbered: false,
     }
 }
 

@@ -297,7 +297,7 @@ fn read_stock(raw: &mut SqliteConnection, end: &mut EndState) -> Result<()> {
         "p.stock_status",
         "p.imported_as",
         "p.revealed_at",
-        NO,
+        "p.msisdn IS NOT NULL",
         NO,
     ];
     for row in rows(raw, columns, "profiles p JOIN pools q ON q.id = p.pool_id ORDER BY p.id")? {
@@ -308,6 +308,7 @@ fn read_stock(raw: &mut SqliteConnection, end: &mut EndState) -> Result<()> {
             imported_as: text(row.d),
             hold: uuid(row.id.as_ref()).map(|id| HoldId(id).to_string()),
             revealed: row.m.is_some(),
+            numbered: row.n == Some(1),
         });
     }
     let columns = [

@@ -127,6 +127,16 @@ fn activations() {
         story.end.profiles[0].stock_status = "available".to_owned();
     });
     assert!(on_sale.contains(&ACTIVATED));
+    let late_and_on_sale = |numbered| {
+        rules_of(|story| {
+            refused_but_done(story);
+            story.end.late.insert("op1".to_owned());
+            story.end.moves.push(movement("w1", "quarantined", "available", 61));
+            (story.end.profiles[0].stock_status, story.end.profiles[0].numbered) =
+                ("available".to_owned(), numbered);
+        })
+    };
+    assert!(late_and_on_sale(true).contains(&ACTIVATED) && !late_and_on_sale(false).contains(&ACTIVATED));
 }
 
 #[test]
