@@ -220,7 +220,7 @@ on_both_databases! {
         let order = test.sell_with("replaced", parameters).await.unwrap();
         let order = test.settle_order(order, OrderStatus::Fulfilled).await;
         let profile = profiles_of(&order).remove(0);
-        assert_eq!(profile.msisdn.as_ref().map(|number| number.as_str()), Some("19459986891"));
+        assert_eq!(profile.msisdn.as_ref().map(simdepot_domain::msisdn::Msisdn::as_str), Some("19459986891"));
         let caller = storefront("default");
         let replaced = replacements::replace(
             &test.depot,

@@ -93,9 +93,11 @@ mod tests {
     fn the_indicator() {
         assert_eq!(parse(&Answer::of(200, r#"{"blockListIndicator":true}"#)), Ok(true));
         assert_eq!(parse(&Answer::of(200, r#"{"blockListIndicator":false}"#)), Ok(false));
-        for (status, body) in [(200, "{}"), (200, r#"{"blockListIndicator":"true"}"#), (200, ""), (404, "")] {
+        for (status, body) in [(200, "{}"), (200, r#"{"blockListIndicator":"true"}"#), (200, "")] {
             assert!(matches!(parse(&Answer::of(status, body)), Err(ReadError::Unreadable { .. })), "{body}");
         }
+        let unknown = parse(&Answer::of(404, ""));
+        assert_eq!(unknown, Err(ReadError::Denied { code: "HTTP_404".to_owned() }));
         let question = question(&Imei::parse("2288151828896431").unwrap());
         assert_eq!(question.path, "/blockListIndicator");
         assert_eq!(question.query, [("pei", "2288151828896431".to_owned())]);

@@ -101,9 +101,8 @@ pub(crate) fn read_error(answer: &Answer) -> ReadError {
             ReadError::Unavailable(unavailable(answer, "a page, not an answer".to_owned()))
         }
         401 => ReadError::Unavailable(unavailable(answer, "a fresh access token was turned away".to_owned())),
-        403 => ReadError::Denied { code: code_of_status(answer) },
         // Asking again does not help.
-        400 | 404..=407 | 409..=428 | 430..=499 => ReadError::Denied { code: code_of_status(answer) },
+        400 | 403..=407 | 409..=428 | 430..=499 => ReadError::Denied { code: code_of_status(answer) },
         408 | 429 | 500..=599 => {
             ReadError::Unavailable(unavailable(answer, format!("HTTP {}", answer.status)))
         }
@@ -193,8 +192,13 @@ mod tests {
             assert!(matches!(error, ReadError::Unavailable(_)), "{status}");
         }
         assert!(matches!(read_error(&Answer::of(200, " <html>")), ReadError::Unavailable(_)));
-        assert_eq!(read_error(&Answer::of(403, "")), ReadError::Denied { code: "HTTP_403".to_owned() });
-        for status in [204, 302, 400, 409] {
+        for status in [400, 403, 404, 409, 422] {
+            assert_eq!(
+                read_error(&Answer::of(status, "")),
+                ReadError::Denied { code: format!("HTTP_{status}") }
+            );
+        }
+        for status in [204, 302] {
             assert!(matches!(read_error(&Answer::of(status, "")), ReadError::Unreadable { .. }), "{status}");
         }
     }
