@@ -251,7 +251,7 @@ async fn what_a_lean_carrier_lacks_is_409_and_the_rest_goes_on() {
     let has = json!(["line_commands", "device", "device_compatibility", "device_change", "device_blocklist"]);
     assert_eq!(pool["capabilities"], has);
     let pools = app.get("/v1/pools?limit=200").send().await.expect_status(200).json();
-    assert!(pools["data"].as_array().unwrap().iter().any(|listed| *listed == pool));
+    assert!(pools["data"].as_array().unwrap().contains(&pool));
     let placed =
         app.post("/v1/orders", &order(&unique("order"), &app.pool, 1)).send().await.expect_status(201).json();
     let id = placed["id"].as_str().unwrap();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use simdepot_application::devices::{self, UsedWith};
 use simdepot_application::{AppError, Caller};
 use simdepot_carrier_twin::LineSpec;
-use simdepot_domain::carrier::DeviceQuery;
+use simdepot_domain::carrier::{DeviceQuery, NOTHING_TO_ASK_BY};
 use simdepot_domain::channel::{AccountName, Scope};
 use simdepot_domain::device::{ChangeType, DeviceChange};
 use simdepot_domain::iccid::Iccid;
@@ -14,13 +14,14 @@ use simdepot_domain::imei::Imei;
 use simdepot_domain::line::LineCommand;
 use simdepot_domain::msisdn::Msisdn;
 use simdepot_domain::operation::{OperationRequest, OperationStatus};
+use simdepot_domain::order::OrderStatus;
 use simdepot_domain::profile::QuarantineReason;
 use simdepot_domain::sim::SimStatus;
 use simdepot_domain::stock::StockStatus;
-use simdepot_tests::depot::{idempotency_key, pool_settings, stock_keeper, storefront};
+use simdepot_tests::depot::{idempotency_key, pool_settings, profiles_of, stock_keeper, storefront};
 use simdepot_tests::devices::{CLOSED_TAC, DEVICE, DeviceCarrier, KNOWN_TAC, SILENT_TAC};
 use simdepot_tests::lines::LineDepot;
-use simdepot_tests::on_both_databases;
+use simdepot_tests::{TestDepot, on_both_databases};
 
 fn account() -> AccountName {
     pool_settings().carrier_account
@@ -79,6 +80,47 @@ async fn stock(test: &LineDepot, iccid: &Iccid) -> (StockStatus, Option<Quaranti
 }
 
 on_both_databases! {
+    /// Without anything between: use case, worker, adapter and twin.
+    async fn the_second_carrier_knows_devices(db: TestDatabase) {
+        let test = TestDepot::start_wholesale(db).await;
+        test.stock_up(2).await;
+        let order = test.sell("one", 1).await;
+        let order = test.settle_order(order, OrderStatus::Fulfilled).await;
+        let profile = profiles_of(&order).remove(0);
+        let (depot, iccid) = (&test.depot, || profile.iccid.clone());
+        // The carrier chooses the number and tells it afterwards; without one it cannot be asked about the line.
+        let nameless = devices::of_line(depot, &keeper(), iccid()).await;
+        assert!(matches!(&nameless, Err(AppError::Unsupported { code }) if code == NOTHING_TO_ASK_BY), "{nameless:?}");
+        test.notify(&test.notifications()).await;
+        let profile = test.profile(&profile.iccid).await;
+        let model = devices::model(depot, account(), DeviceQuery::Imei(imei())).await.unwrap();
+        assert_eq!((model.asked.tac().as_str(), model.model.equipment_type.as_deref()), (KNOWN_TAC, Some("PHONE")));
+        assert!(model.model.manufacturer.is_some() && !model.model.networks.is_empty());
+        let unknown = DeviceQuery::Tac("11111111".parse().unwrap());
+        assert!(matches!(devices::model(depot, account(), unknown).await, Err(AppError::NotFound { .. })));
+
+        let other: Imei = "356462520000007".parse().unwrap();
+        let asked = DeviceChange { new_imei: Some(other.clone()), ..to_device() };
+        let (taken, _) = devices::change(depot, &storefront("default"), iccid(), asked, None).await.unwrap();
+        test.settle().await;
+        let done = test.operation(taken.operation.id).await;
+        assert_eq!((done.status, done.attempts), (OperationStatus::Done, 1), "{done:#?}");
+        let seen = devices::of_line(depot, &storefront("default"), iccid()).await.unwrap().device;
+        assert_eq!((seen.imei, seen.blocked), (Some(other.clone()), Some(false)));
+        assert_eq!(seen.iccid, Some(profile.iccid.clone()));
+
+        let used_with = || UsedWith::Msisdn(profile.msisdn.clone().unwrap());
+        for block in [true, false] {
+            let of = (account(), other.clone());
+            let taken = devices::block(depot, &storefront("default"), of, used_with(), block).await.unwrap();
+            test.settle().await;
+            let done = test.operation(taken.operation.id).await;
+            assert_eq!((done.status, done.attempts), (OperationStatus::Done, 1), "{done:#?}");
+            assert_eq!(devices::is_blocked(depot, account(), other.clone()).await.unwrap().blocked, block);
+        }
+        test.finish().await;
+    }
+
     async fn what_the_carrier_says_of_devices_is_passed_on(db: TestDatabase) {
         let mut test = LineDepot::start(db).await;
         let carrier = with_devices(&mut test);

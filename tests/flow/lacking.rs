@@ -24,12 +24,21 @@ use simdepot_tests::on_both_databases;
 use super::reconciliation::{reconcile, sweep_profiles};
 
 /// Puts a carrier before the depot's that has little.
-fn lean(test: &mut LineDepot) {
-    test.wrap_carrier(|inner| Arc::new(DeviceCarrier::lean(inner)));
+fn lean(test: &mut LineDepot) -> Arc<DeviceCarrier> {
+    let mut kept = None;
+    test.wrap_carrier(|inner| {
+        let carrier = Arc::new(DeviceCarrier::lean(inner));
+        kept = Some(Arc::clone(&carrier));
+        carrier
+    });
+    kept.unwrap()
 }
 
 fn lacks<T: std::fmt::Debug>(answer: Result<T, AppError>) {
-    assert!(matches!(&answer, Err(AppError::Unsupported { code }) if code == "unsupported"), "{answer:?}");
+    match answer {
+        Err(AppError::Unsupported { code }) => assert_eq!(code, "unsupported"),
+        other => panic!("{other:?}"),
+    }
 }
 
 on_both_databases! {
@@ -87,7 +96,7 @@ on_both_databases! {
 
     async fn what_it_has_goes_on(db: TestDatabase) {
         let mut test = LineDepot::start(db).await;
-        lean(&mut test);
+        let carrier = lean(&mut test);
         let line = test.deliver(2).await.remove(0);
         let (depot, keeper, shop) = (test.depot.clone(), stock_keeper("default"), storefront("default"));
         let placed = test.place(order_of("ref-1", 1, None)).await.unwrap().order.order;
@@ -97,14 +106,21 @@ on_both_databases! {
         let found = refunds::eligibility(&depot, &shop, placed.id).await.unwrap();
         assert!(found.evidence[0].fresh, "all that it tells it told: {found:?}");
         test.number_events().await;
-        let reconciled = reconcile(&test).await.reconciliation;
-        assert_eq!(
-            (reconciled.status, reconciled.counts.compared, reconciled.counts.unread, reconciled.counts.drifts),
-            (ReconciliationStatus::Completed, 2, 0, 0)
-        );
+        let reconciled = || async {
+            let done = reconcile(&test).await.reconciliation;
+            (done.status, done.counts.compared, done.counts.unread, done.counts.drifts)
+        };
+        assert_eq!(reconciled().await, (ReconciliationStatus::Completed, 2, 0, 0));
         sweep_profiles(&mut test, 2).await;
         let view = lines::read(&depot, &keeper, line.iccid.clone()).await.unwrap();
         assert_eq!(view.profile.iccid, line.iccid);
+        // Of lines that nobody can be asked about nothing is known, and that is no failure.
+        carrier.fall_silent();
+        assert_eq!(reconcile(&test).await.reconciliation.counts.unread, 0);
+        let found = refunds::eligibility(&depot, &shop, placed.id).await.unwrap();
+        assert!(!found.eligible && !found.evidence[0].fresh, "not known is not unused: {found:?}");
+        let view = lines::read(&depot, &keeper, line.iccid.clone()).await.unwrap();
+        assert_eq!(view.profile.iccid, line.iccid, "what was last known");
         let cancelled = cancellations::cancel(&depot, &shop, placed.id, None, None, Duration::from_secs(10)).await;
         assert_eq!(cancelled.unwrap().order.order.status, OrderStatus::Cancelled);
         test.finish().await;

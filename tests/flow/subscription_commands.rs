@@ -3,8 +3,10 @@
 use serde_json::json;
 use simdepot_application::AppError;
 use simdepot_application::line_operations::{self, LineRequest};
+use simdepot_application::operations::{Verdict, decide_by_hand};
 use simdepot_carrier_twin::sps::{Effect, Reading, SpsTwin, StateCheck};
 use simdepot_carrier_twin::{CallName, Fault};
+use simdepot_domain::clock::{Clock, SystemClock};
 use simdepot_domain::device::{ChangeType, DeviceChange};
 use simdepot_domain::eid::Eid;
 use simdepot_domain::iccid::Iccid;
@@ -45,8 +47,8 @@ async fn tell(test: &Depot, iccid: &Iccid, command: LineCommand) -> Result<Opera
 }
 
 async fn done(test: &Depot, iccid: &Iccid, command: LineCommand) {
-    let id = tell(test, iccid, command).await.expect("it is taken");
-    test.settle_lines().await;
+    let id = tell(test, iccid, command).await.unwrap();
+    test.settle().await;
     let operation = test.operation(id).await;
     assert_eq!(operation.status, OperationStatus::Done, "{operation:#?}");
 }
@@ -93,7 +95,7 @@ async fn told(test: &Depot, iccid: &Iccid, command: LineCommand) -> String {
         }
         Err(other) => panic!("{other}"),
         Ok(id) => {
-            test.settle_lines().await;
+            test.settle().await;
             assert_eq!(test.twin.twin().received().len(), before + 1);
             let operation = test.operation(id).await;
             let now = test.profile(iccid).await.sim.map(|seen| seen.status);
@@ -132,11 +134,8 @@ on_both_databases! {
             test.fail_once(CallName::Status, fault);
             done(&test, &iccid, command).await;
         }
-        let twin = test.twin.twin();
         let effects = [Effect::Suspend, Effect::Resume, Effect::Cease, Effect::Reactivate];
-        let counts = effects.map(|effect| twin.effects(iccid.as_str(), effect));
-        assert_eq!(counts, [1, 1, 1, 1]);
-        drop(twin);
+        assert_eq!(effects.map(|effect| test.twin.twin().effects(iccid.as_str(), effect)), [1, 1, 1, 1]);
         test.finish().await;
     }
 
@@ -145,7 +144,7 @@ on_both_databases! {
         let iccid = in_service(&test, "late").await;
         test.fail_once(CallName::Status, Fault::LateFailure { code: "E7".to_owned(), message: "no such node".to_owned() });
         let id = tell(&test, &iccid, LineCommand::Suspend).await.unwrap();
-        test.settle_lines().await;
+        test.settle().await;
         let operation = test.operation(id).await;
         assert_eq!(operation.status, OperationStatus::Refused);
         assert!(operation.problem.unwrap().to_string().contains("no such node"));
@@ -156,7 +155,7 @@ on_both_databases! {
     async fn a_line_that_the_operator_has_stopped_is_told_by_the_read(db: TestDatabase) {
         let test = TestDepot::start_wholesale(db).await;
         let iccid = in_service(&test, "stopped").await;
-        test.twin.twin().operator_suspend(iccid.as_str(), chrono::Utc::now()).unwrap();
+        test.twin.twin().operator_suspend(iccid.as_str(), SystemClock.now()).unwrap();
         let refused = tell(&test, &iccid, LineCommand::Suspend).await.unwrap_err();
         let AppError::InvalidTransition { from, .. } = refused else { panic!("{refused}") };
         assert_eq!(from, "suspended");
@@ -183,7 +182,7 @@ on_both_databases! {
         };
         test.fail_once(CallName::Change, Fault::DropAfterApply);
         let id = test.request(&iccid, OperationRequest::ChangeDevice { change }).await.unwrap();
-        test.settle_lines().await;
+        test.settle().await;
         let operation = test.operation(id).await;
         assert_eq!(operation.status, OperationStatus::Done, "{operation:#?}");
         assert_eq!(test.twin.twin().effects(iccid.as_str(), Effect::Change), 1);
@@ -195,6 +194,73 @@ on_both_databases! {
         test.finish().await;
     }
 
+    async fn the_books_follow_a_sim_of_the_carrier_s_own_choice(db: TestDatabase) {
+        let test = TestDepot::start_wholesale(db).await;
+        test.stock_up(1).await;
+        let parameters = json!({ "imei": DEVICE, "eid": EID, "delivery": "qr" });
+        let order = test.sell_with("chosen", parameters).await.unwrap();
+        let order = test.settle_order(order, OrderStatus::Fulfilled).await;
+        let iccid = profiles_of(&order)[0].iccid.clone();
+        test.notify(&test.notifications()).await;
+        let told = test.notifications().len();
+        // One that the stock lacks, for now.
+        let (chosen, file) = {
+            let sims = test.twin.twin().add_sims(1);
+            (sims[0].iccid.clone(), simdepot_carrier_twin::sps::sps_delivery_file(&sims))
+        };
+        let change = DeviceChange {
+            change_type: ChangeType::DeviceAndEsim,
+            new_imei: Some(Imei::parse(OTHER_DEVICE).unwrap()),
+            new_iccid: None,
+            new_eid: Some(Eid::parse(EID).unwrap()),
+            delivery: None,
+        };
+        let id = test.request(&iccid, OperationRequest::ChangeDevice { change }).await.unwrap();
+        test.settle().await;
+        let operation = test.operation(id).await;
+        assert_eq!(operation.status, OperationStatus::NeedsAttention, "{operation:#?}");
+        assert!(operation.problem.unwrap().to_string().contains(chosen.as_str()));
+        // It is imported, and a person ends the command.
+        test.import_delivery(file, 1).await;
+        test.notify(&test.notifications()[told..]).await;
+        let caller = stock_keeper("default");
+        let verdict = Verdict::Done { subscription_id: None };
+        decide_by_hand(&test.depot, &caller, id, verdict, "imported".to_owned(), None).await.unwrap();
+        assert_eq!(test.profile(&iccid).await.stock_status, StockStatus::Retired);
+        assert_eq!(test.profile(&chosen).await.stock_status, StockStatus::Allocated);
+        let order = test.read_order(order.order.id).await;
+        assert_eq!(profiles_of(&order)[0].iccid, chosen);
+        test.finish().await;
+    }
+
+    async fn a_sim_whose_line_has_moved_is_told_nothing(db: TestDatabase) {
+        let test = TestDepot::start_wholesale(db).await;
+        let iccid = in_service(&test, "moved").await;
+        let new_iccid = test.stock_up(1).await.remove(0);
+        let change = DeviceChange {
+            change_type: ChangeType::DeviceAndEsim,
+            new_imei: Some(Imei::parse(OTHER_DEVICE).unwrap()),
+            new_iccid: Some(new_iccid.clone()),
+            new_eid: Some(Eid::parse(EID).unwrap()),
+            delivery: None,
+        };
+        let id = test.request(&iccid, OperationRequest::ChangeDevice { change }).await.unwrap();
+        test.settle().await;
+        assert_eq!(test.operation(id).await.status, OperationStatus::Done);
+        let before = test.twin.twin().received().len();
+        let block = OperationRequest::BlockDevice { imei: Imei::parse(DEVICE).unwrap(), block: true };
+        for refused in [
+            tell(&test, &iccid, LineCommand::Suspend).await.map(drop),
+            test.request(&iccid, block).await.map(drop),
+        ] {
+            let Err(AppError::InvalidTransition { detail, .. }) = refused else { panic!("{refused:?}") };
+            assert!(detail.contains(new_iccid.as_str()), "{detail}");
+        }
+        assert_eq!(test.twin.twin().received().len(), before);
+        done(&test, &new_iccid, LineCommand::Suspend).await;
+        test.finish().await;
+    }
+
     async fn a_device_is_blocked_once_and_let_go(db: TestDatabase) {
         let test = TestDepot::start_wholesale(db).await;
         let iccid = in_service(&test, "blocked").await;
@@ -203,14 +269,12 @@ on_both_databases! {
             test.fail_once(CallName::BlockList, fault);
             let request = OperationRequest::BlockDevice { imei: imei.clone(), block };
             let id = test.request(&iccid, request).await.unwrap();
-            test.settle_lines().await;
+            test.settle().await;
             let operation = test.operation(id).await;
             assert_eq!(operation.status, OperationStatus::Done, "{operation:#?}");
         }
-        let twin = test.twin.twin();
-        let counts = [Effect::Block, Effect::Unblock].map(|effect| twin.effects(iccid.as_str(), effect));
-        assert_eq!(counts, [1, 1]);
-        drop(twin);
+        let effects = [Effect::Block, Effect::Unblock];
+        assert_eq!(effects.map(|effect| test.twin.twin().effects(iccid.as_str(), effect)), [1, 1]);
         test.finish().await;
     }
 
@@ -225,16 +289,16 @@ on_both_databases! {
         let iccid = in_service(&test, "late-check").await;
         // It is stopped behind our back between the read and the command.
         test.fail_once(CallName::DeviceDetails, Fault::Status503Before);
-        test.twin.twin().operator_suspend(iccid.as_str(), chrono::Utc::now()).unwrap();
+        test.twin.twin().operator_suspend(iccid.as_str(), SystemClock.now()).unwrap();
         let id = tell(&test, &iccid, LineCommand::Suspend).await;
         if let Ok(id) = id {
-            test.settle_lines().await;
+            test.settle().await;
             let ended = test.operation(id).await;
             assert_eq!(ended.status, OperationStatus::Refused, "{ended:#?}");
         }
         assert_eq!(test.profile(&iccid).await.sim.unwrap().status, SimStatus::Suspended);
         // A repeated number is refused by this carrier: the first sending is found all the same.
-        test.twin.twin().operator_resume(iccid.as_str(), chrono::Utc::now()).unwrap();
+        test.twin.twin().operator_resume(iccid.as_str(), SystemClock.now()).unwrap();
         test.fail_once(CallName::Status, Fault::DropAfterApply);
         done(&test, &iccid, LineCommand::Suspend).await;
         assert_eq!(test.twin.twin().effects(iccid.as_str(), Effect::Suspend), 1);

@@ -1,29 +1,63 @@
-//! What the harness needs of a carrier's twin: its adapter, a pool for its SIMs, and a delivery of them.
+//! What the harness needs of a carrier's twin, so that a test is written once and holds for every carrier.
+//!
+//! A new carrier implements [`TestCarrier`] for its twin and is named in [`crate::carriers!`]: then the whole suite
+//! `conformance` runs against it.
+
+mod transatel;
+mod wholesale;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
-use simdepot_carrier_sps::{Sps, SpsAccount, SpsSettings, TokenCredentials};
-use simdepot_carrier_transatel::Transatel;
+use chrono::{DateTime, Utc};
+use serde_json::Value as Json;
 use simdepot_carrier_twin::machine::Machine;
-use simdepot_carrier_twin::sps::{SpsTwin, sps_delivery_file};
-use simdepot_carrier_twin::{Twin, delivery};
+use simdepot_carrier_twin::requests::RecordedRequest;
+use simdepot_carrier_twin::{CallName, Fault, Script};
 use simdepot_domain::carrier::{Carrier, Turns};
 use simdepot_domain::clock::Clock;
 use simdepot_domain::iccid::Iccid;
-use simdepot_domain::pool::{DEFAULT_ACTIVATED, PoolSettings};
-use simdepot_domain::secret::Secret;
+use simdepot_domain::line::LineAction;
+use simdepot_domain::pool::PoolSettings;
+use simdepot_domain::sim::SimStatus;
 
-use crate::depot::{ACCOUNT, WEBHOOK_SECRET, account_of, pool_settings};
+pub use wholesale::wholesale_account;
 
-/// How long the second carrier works on a write.
+/// How long a carrier works on a command, or on an activation.
 pub(crate) const WORKING_MS: u64 = 150;
+
+/// What a carrier refuses a sale for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// The profile: another may be sold in its place.
+    Profile,
+    /// What was sent, without saying what is wrong with it.
+    Request,
+    /// The account.
+    Account,
+}
 
 /// A carrier that a depot is tested with.
 pub trait TestCarrier: Machine + Sized {
+    /// The product that a profile is sold with; none where the sale is itself what the carrier is told.
+    const PRODUCT: Option<&'static str>;
+    /// The call that a sale is.
+    const SALE: CallName;
+    /// The call that a command to a line is.
+    const COMMAND: CallName;
+    /// The header that an event's signature comes in, in lower case.
+    const SIGNATURE: &'static str;
+    /// Whether an authentic event proves what it tells of a line; else a read must confirm it.
+    const EVENTS_PROVE: bool;
+
+    /// A carrier without SIMs.
+    fn sandbox() -> Self;
+
     /// Makes it answer as tests want it to, unless they say otherwise.
     fn prepare(&mut self);
+
+    /// Lets the account manage its lines, without making a test wait for it.
+    fn open_lines(&mut self);
 
     /// The adapter of its account.
     fn adapter(
@@ -34,88 +68,48 @@ pub trait TestCarrier: Machine + Sized {
         turns: Arc<dyn Turns>,
     ) -> Arc<dyn Carrier>;
 
+    /// What `Debug` prints of the account and of its adapter.
+    fn printed(&self, base_url: &str) -> String;
+
+    /// What the account proves itself with.
+    fn client_secret(&self) -> String;
+
     /// The pool of every test depot, with its SIMs.
     fn pool() -> PoolSettings;
 
     /// Makes SIMs, and the delivery file that comes with them.
     fn make_stock(&mut self, count: u32) -> (Vec<Iccid>, String);
-}
 
-impl TestCarrier for Twin {
-    fn prepare(&mut self) {
-        self.assumptions_mut().sim_search_lag_seconds = 0;
-    }
+    /// The secret part of a SIM's activation code.
+    fn code_of(&self, iccid: &Iccid) -> String;
 
-    fn adapter(
-        &self,
-        base_url: &str,
-        timeout: Duration,
-        clock: Arc<dyn Clock>,
-        turns: Arc<dyn Turns>,
-    ) -> Arc<dyn Carrier> {
-        let account = account_of(self.config(), base_url, timeout);
-        Arc::new(Transatel::new(account, clock, turns).expect("the adapter"))
-    }
+    /// Makes calls fail.
+    fn script(&mut self, script: Script);
 
-    fn pool() -> PoolSettings {
-        pool_settings()
-    }
+    /// How many requests of a call have arrived; [`CallName::Any`] counts all.
+    fn calls(&self, call: CallName) -> u64;
 
-    fn make_stock(&mut self, count: u32) -> (Vec<Iccid>, String) {
-        let lines = self.add_lines(count);
-        (lines.iter().map(|line| line.iccid.clone()).collect(), delivery::delivery_file(&lines))
-    }
-}
+    /// What has arrived, oldest first.
+    fn log(&self) -> &[RecordedRequest];
 
-/// The account of a twin of the second carrier.
-pub fn wholesale_account(twin: &SpsTwin, base_url: &str, timeout: Duration) -> SpsAccount {
-    let config = twin.config().clone();
-    SpsAccount {
-        account: ACCOUNT.to_owned(),
-        base_url: base_url.to_owned(),
-        token_url: None,
-        token_credentials: TokenCredentials::default(),
-        scope: None,
-        client_id: config.client_id,
-        client_secret: config.client_secret,
-        wholesale_customer_id: config.wholesale_customer_id,
-        webhook_secret: Some(Secret::new(WEBHOOK_SECRET)),
-        timeout,
-        max_requests_per_second: 2_000,
-        settings: SpsSettings::default(),
-    }
-}
+    /// How often the carrier has sold on a SIM.
+    fn sold(&self, iccid: &Iccid) -> u64;
 
-impl TestCarrier for SpsTwin {
-    fn prepare(&mut self) {
-        let assumptions = self.assumptions_mut();
-        assumptions.pickup_delay_ms = WORKING_MS / 3;
-        assumptions.completion_delay_ms = WORKING_MS;
-    }
+    /// How often it has sold at all.
+    fn sold_in_all(&self) -> u64;
 
-    fn adapter(
-        &self,
-        base_url: &str,
-        timeout: Duration,
-        clock: Arc<dyn Clock>,
-        turns: Arc<dyn Turns>,
-    ) -> Arc<dyn Carrier> {
-        Arc::new(Sps::new(wholesale_account(self, base_url, timeout), clock, turns).expect("the adapter"))
-    }
+    /// How it refuses a sale.
+    fn refusal(why: Refused) -> Fault;
 
-    fn pool() -> PoolSettings {
-        let activation = json!({
-            "wholesale_plan_id": "Plan001", "bucket_ref_ids": ["Bucket001"], "location": { "zip": "80120" },
-        });
-        PoolSettings {
-            sellable_statuses: DEFAULT_ACTIVATED.to_vec(),
-            activation: Some(activation),
-            ..pool_settings()
-        }
-    }
+    /// How often it has done something to the line of a SIM.
+    fn done(&self, iccid: &Iccid, action: LineAction) -> u64;
 
-    fn make_stock(&mut self, count: u32) -> (Vec<Iccid>, String) {
-        let sims = self.add_sims(count);
-        (sims.iter().map(|sim| sim.iccid.clone()).collect(), sps_delivery_file(&sims))
-    }
+    /// Stops a working line by itself, and tells of it.
+    fn stop(&mut self, iccid: &Iccid);
+
+    /// The events so far, as they are posted, in the order in which they were written.
+    fn told(&self) -> Vec<Json>;
+
+    /// An event that tells that a line has a status (active or suspended) since a moment.
+    fn news(&self, iccid: &Iccid, status: SimStatus, at: DateTime<Utc>) -> Json;
 }

@@ -1,6 +1,7 @@
 //! A carrier that knows devices, in front of the twin's, which knows none.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -8,8 +9,9 @@ use serde_json::json;
 use simdepot_domain::carrier::{
     Answered, BundleChangeOrder, BundleOrder, BundleReading, Capability, Carrier, CommandReceipt, Commanded,
     DeviceBlockOrder, DeviceChangeOrder, DeviceModelReading, DeviceQuery, DeviceReading, EsimReading,
-    EventRefused, FleetPage, LineKey, LineOrder, LineReading, Numbering, Placement, Probe, ReadError,
-    SimCard, TransactionReading, UNSUPPORTED, Unavailable, UnreadableEvent, UsageQuery, UsageReading,
+    EventRefused, FleetPage, LineKey, LineOrder, LineReading, NOTHING_TO_ASK_BY, Numbering, Placement, Probe,
+    ReadError, SimCard, TransactionReading, UNSUPPORTED, Unavailable, UnreadableEvent, UsageQuery,
+    UsageReading,
 };
 use simdepot_domain::carrier_event::CarrierEvent;
 use simdepot_domain::iccid::Iccid;
@@ -65,6 +67,8 @@ pub struct DeviceCarrier {
     capabilities: &'static [Capability],
     /// Tells the devices of lines as if they were on this SIM.
     other_sim: Mutex<Option<Iccid>>,
+    /// Cannot be asked for lines by what is known of them.
+    speechless: AtomicBool,
     orders: Mutex<DeviceOrders>,
 }
 
@@ -90,7 +94,13 @@ impl DeviceCarrier {
     }
 
     fn of(inner: Arc<dyn Carrier>, capabilities: &'static [Capability]) -> Self {
-        Self { inner, capabilities, other_sim: Mutex::default(), orders: Mutex::default() }
+        Self {
+            inner,
+            capabilities,
+            other_sim: Mutex::default(),
+            speechless: AtomicBool::new(false),
+            orders: Mutex::default(),
+        }
     }
 
     /// What was ordered so far.
@@ -101,6 +111,11 @@ impl DeviceCarrier {
     /// From now on tells the devices of lines as if they were on another SIM.
     pub fn tell_of(&self, other: Iccid) {
         *self.other_sim.lock().unwrap_or_else(PoisonError::into_inner) = Some(other);
+    }
+
+    /// From now on it cannot be asked for lines by what is known of them.
+    pub fn fall_silent(&self) {
+        self.speechless.store(true, Ordering::SeqCst);
     }
 
     fn has(&self, capability: Capability) -> bool {
@@ -131,6 +146,9 @@ impl Carrier for DeviceCarrier {
     }
 
     async fn line(&self, key: &LineKey) -> Result<Option<LineReading>, ReadError> {
+        if self.speechless.load(Ordering::SeqCst) {
+            return Err(ReadError::Denied { code: NOTHING_TO_ASK_BY.to_owned() });
+        }
         self.inner.line(key).await
     }
 

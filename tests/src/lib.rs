@@ -23,6 +23,7 @@ pub mod depot;
 pub mod devices;
 pub mod lines;
 pub mod memory;
+pub mod settle;
 pub mod subscriptions;
 pub mod webhooks;
 
@@ -69,4 +70,64 @@ macro_rules! on_postgres {
             }
         }
     )+};
+}
+
+/// The carriers that have an adapter: what holds for all of them is tested against each. A new one is a line here.
+#[macro_export]
+macro_rules! carriers {
+    ($run:ident, $test:ident) => {
+        $crate::$run!(transatel, ::simdepot_carrier_twin::Twin, $test);
+        $crate::$run!(wholesale, ::simdepot_carrier_twin::sps::SpsTwin, $test);
+    };
+}
+
+/// Makes four tests of each function, which is generic over a [`TestCarrier`]: every carrier, on both databases.
+#[macro_export]
+macro_rules! for_every_carrier {
+    ($($(#[doc = $doc:expr])* async fn $name:ident<$carrier:ident>($db:ident: TestDatabase) $body:block)+) => {$(
+        $(#[doc = $doc])*
+        async fn $name<$carrier: $crate::TestCarrier>($db: $crate::TestDatabase) $body
+
+        mod $name {
+            $crate::carriers!(with_carrier, $name);
+        }
+    )+};
+}
+
+/// One function of [`for_every_carrier!`] with one carrier.
+#[macro_export]
+macro_rules! with_carrier {
+    ($label:ident, $carrier:ty, $test:ident) => {
+        mod $label {
+            $crate::on_both_databases! {
+                async fn on(db: TestDatabase) {
+                    super::super::$test::<$carrier>(db).await;
+                }
+            }
+        }
+    };
+}
+
+/// Makes a test of each function for every adapter, without a depot.
+#[macro_export]
+macro_rules! for_every_adapter {
+    ($($(#[doc = $doc:expr])* async fn $name:ident<$carrier:ident>() $body:block)+) => {$(
+        $(#[doc = $doc])*
+        async fn $name<$carrier: $crate::TestCarrier>() $body
+
+        mod $name {
+            $crate::carriers!(with_adapter, $name);
+        }
+    )+};
+}
+
+/// One function of [`for_every_adapter!`] with one adapter.
+#[macro_export]
+macro_rules! with_adapter {
+    ($label:ident, $carrier:ty, $test:ident) => {
+        #[::tokio::test(flavor = "multi_thread", worker_threads = 4)]
+        async fn $label() {
+            Box::pin(super::$test::<$carrier>()).await;
+        }
+    };
 }

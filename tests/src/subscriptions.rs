@@ -3,27 +3,20 @@
 use std::time::Duration;
 
 use serde_json::Value as Json;
-use simdepot_application::line_operations;
-use simdepot_application::orders::{OrderView, PlaceOrder};
-use simdepot_application::{AppError, housekeeping, inbound, operations};
+use simdepot_application::orders::PlaceOrder;
+use simdepot_application::{AppError, line_operations};
 use simdepot_carrier_sps::{Sps, SpsAccount};
+use simdepot_carrier_twin::TwinRequest;
 use simdepot_carrier_twin::sps::{Effect, SpsConfig, SpsEvent, SpsTwin};
-use simdepot_carrier_twin::{CallName, Fault, Script, TwinRequest, Webhook};
 use simdepot_domain::clock::{Clock, SystemClock};
 use simdepot_domain::iccid::Iccid;
 use simdepot_domain::id::{OperationId, OrderId};
-use simdepot_domain::operation::{OperationRequest, OperationStatus};
-use simdepot_domain::order::OrderStatus;
-use simdepot_domain::secret::Secret;
-use simdepot_persistence::operations::Operation;
-use tokio::time::Instant;
+use simdepot_domain::operation::OperationRequest;
 
 use crate::carrier::{WORKING_MS, wholesale_account};
 use crate::database::TestDatabase;
-use crate::depot::{TestDepot, WEBHOOK_SECRET, order_of, pool_settings, stock_keeper};
+use crate::depot::{TestDepot, order_of, stock_keeper};
 
-/// How long a test waits for an end.
-const PATIENCE: Duration = Duration::from_secs(20);
 /// How long one call to the twin may take.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -51,70 +44,16 @@ impl TestDepot<SpsTwin> {
         self.wrap_carrier(|_| std::sync::Arc::new(carrier));
     }
 
-    /// Orders `quantity` profiles; does not wait for the carrier.
-    ///
-    /// # Panics
-    /// When the order is not taken.
-    pub async fn sell(&self, reference: &str, quantity: u32) -> OrderId {
-        self.place(order_of(reference, quantity, None)).await.expect("it is taken").order.order.id
-    }
-
     /// Orders one profile with parameters of its own; does not wait for the carrier.
     ///
     /// # Errors
     /// Those of the order.
     pub async fn sell_with(&self, reference: &str, parameters: Json) -> Result<OrderId, AppError> {
         let mut order: PlaceOrder = order_of(reference, 1, None);
-        order.lines[0].carrier_parameters = Some(parameters);
+        for line in &mut order.lines {
+            line.carrier_parameters = Some(parameters.clone());
+        }
         Ok(self.place(order).await?.order.order.id)
-    }
-
-    /// Every worker that a line's operation needs, once, until nothing is due.
-    ///
-    /// # Panics
-    /// When the store fails.
-    pub async fn step_lines(&self) {
-        housekeeping::step(&self.depot).await.expect("the store answers");
-        while line_operations::step(&self.depot).await.expect("the store answers") {}
-        while line_operations::follow_step(&self.depot).await.expect("the store answers") {}
-    }
-
-    /// Works until an order stands as wanted.
-    ///
-    /// # Panics
-    /// When it does not come to that.
-    pub async fn settle_order(&self, id: OrderId, wanted: OrderStatus) -> OrderView {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            self.step_lines().await;
-            let order = self.read_order(id).await;
-            if order.order.status == wanted {
-                return order;
-            }
-            assert!(Instant::now() < deadline, "still {}: {order:#?}", order.order.status);
-            tokio::time::sleep(Duration::from_millis(30)).await;
-        }
-    }
-
-    /// Works until no operation is open but those that a person must decide.
-    ///
-    /// # Panics
-    /// When some are still open after a while.
-    pub async fn settle_lines(&self) {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            self.step_lines().await;
-            let listed = self.operations(None).await;
-            let is_open = |operation: &Operation| {
-                operation.status.is_open() && operation.status != OperationStatus::NeedsAttention
-            };
-            let open: Vec<_> = listed.into_iter().filter(is_open).collect();
-            if open.is_empty() {
-                return;
-            }
-            assert!(Instant::now() < deadline, "still open: {open:#?}");
-            tokio::time::sleep(Duration::from_millis(30)).await;
-        }
     }
 
     /// Asks for something to be done with a line or its device.
@@ -125,19 +64,6 @@ impl TestDepot<SpsTwin> {
         let caller = stock_keeper("default");
         let taken = line_operations::request(&self.depot, &caller, iccid.clone(), request, None).await?;
         Ok(taken.0.operation.id)
-    }
-
-    /// An operation as it stands.
-    ///
-    /// # Panics
-    /// When there is none.
-    pub async fn operation(&self, id: OperationId) -> Operation {
-        operations::get(&self.depot, &stock_keeper("default"), id).await.expect("the operation").operation
-    }
-
-    /// The next call of a kind fails like this.
-    pub fn fail_once(&self, call: CallName, fault: Fault) {
-        self.twin.twin().add_script(Script::once(call, fault));
     }
 
     /// How often the carrier has put the line of a SIM in service.
@@ -173,19 +99,7 @@ impl TestDepot<SpsTwin> {
     /// # Panics
     /// When one is not accepted.
     pub async fn notify(&self, events: &[SpsEvent]) {
-        let account = pool_settings().carrier_account;
-        let webhook = Webhook::new("http://nowhere", Secret::new(WEBHOOK_SECRET)).expect("a webhook");
-        for event in events {
-            let body = event.body.to_string().into_bytes();
-            let signature = webhook.signature(&body);
-            let header = |name: &str| (name == "x-signature-256").then(|| signature.clone());
-            match inbound::admit(&self.depot, &account, &header, &body).expect("an account") {
-                inbound::Admission::Authentic(event) => {
-                    inbound::keep(&self.depot, event).await.expect("the store answers");
-                }
-                inbound::Admission::Refused(why) => panic!("{why}"),
-            }
-        }
-        while inbound::step(&self.depot).await.expect("the store answers") {}
+        let bodies: Vec<Json> = events.iter().map(|event| event.body.clone()).collect();
+        self.hear(&bodies).await;
     }
 }

@@ -97,7 +97,7 @@ const LOOPS: &[Loop] = &[
         })
     },
     Loop {
-        count: Count::Workers(1),
+        count: Count::Workers(2),
         ..every("line_follower", Duration::from_millis(500), |depot| {
             Box::pin(async move { line_operations::follow_step(&depot).await })
         })

@@ -44,8 +44,12 @@ pub(crate) async fn reveal_all(
     order: OrderId,
     shown: Vec<Profile>,
 ) -> Result<Vec<Option<ActivationCode>>, AppError> {
-    // A physical SIM has no code to show.
-    let coded = shown.iter().filter(|profile| profile.form_factor == FormFactor::Esim).cloned().collect();
+    // A physical SIM has no code to show, and an eSIM may get its own with its activation.
+    let ids = rows_of(&shown);
+    let with_code = depot.store.read(move |conn| Ok::<_, AppError>(secrets::with_code(conn, &ids)?)).await?;
+    let has_code =
+        |profile: &&Profile| profile.form_factor == FormFactor::Esim && with_code.contains(&profile.id);
+    let coded = shown.iter().filter(has_code).cloned().collect();
     record_reveal(depot, caller, order, coded).await?;
     let store = depot.store.clone();
     depot

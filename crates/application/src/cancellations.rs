@@ -15,7 +15,7 @@ use chrono::{DateTime, Utc};
 use simdepot_domain::bundle::BundleStatus;
 use simdepot_domain::event::{Fact, Subject};
 use simdepot_domain::id::OrderId;
-use simdepot_domain::operation::{Lane, OperationRequest, OperationStatus};
+use simdepot_domain::operation::{Lane, OperationStatus};
 use simdepot_domain::order::{OrderStatus, ProfileOutcome};
 use simdepot_domain::pool::PoolSettings;
 use simdepot_domain::profile::QuarantineReason;
@@ -183,6 +183,8 @@ struct Known {
     answer_lost: bool,
     /// It was sold with a subscription, which the carrier has.
     activated: bool,
+    /// It has no line before its subscription is activated, and nothing was ever sent for it.
+    untouched: bool,
 }
 
 impl Known {
@@ -192,8 +194,10 @@ impl Known {
         let bundles = bundles::of_profile(conn, profile_id)?;
         let operations = operations::of_profile(conn, profile_id)?;
         let answer_lost = operations.iter().any(|operation| operation.answer_lost);
-        let activated = operations.iter().any(is_activation);
-        Ok(Self { profile, pool, bundles, answer_lost, activated })
+        let activated = operations.iter().any(Operation::has_subscribed);
+        let untouched =
+            pool.activation.is_some() && operations.iter().all(|operation| operation.attempts == 0);
+        Ok(Self { profile, pool, bundles, answer_lost, activated, untouched })
     }
 
     /// Whether the own records say already that it must not be sold again: then nobody needs to be asked.
@@ -217,19 +221,13 @@ impl Known {
         let unused = view.complete && self.pool.proves_unused(profile.form_factor, line, esim);
         ReturnProof {
             never_revealed: profile.revealed_at.is_none(),
-            never_downloaded: unused && !on_a_device,
-            no_bundle: view.bundles.as_ref().is_some_and(Vec::is_empty)
+            never_downloaded: (unused || (self.untouched && profile.revealed_at.is_none())) && !on_a_device,
+            no_bundle: (self.untouched || view.bundles.as_ref().is_some_and(Vec::is_empty))
                 && !self.answer_lost
                 && !self.activated
                 && !self.bundles.iter().any(may_be_at_carrier),
         }
     }
-}
-
-/// Whether the carrier has, or had, a subscription by the own records.
-fn is_activation(operation: &Operation) -> bool {
-    let activates = matches!(operation.request, OperationRequest::ActivateSubscription { .. });
-    activates && operation.status == OperationStatus::Done
 }
 
 /// Whether the carrier has, or had, a bundle by the own records. What waits for a worker is taken back with it.

@@ -122,11 +122,11 @@ fn add_code(
     let Some(code) = &esim.activation_code else {
         return Ok(());
     };
-    let profile = keep_code(conn, depot, profile.clone(), code, now)?;
+    let profile = keep_code(conn, depot, profile.clone(), (code, false), now)?;
     release_if_fresh(conn, depot, &profile, esim, now)
 }
 
-/// Keeps the code of a profile that came without one. A code that it has is never overwritten.
+/// Keeps the code of a profile that came without one. A code that it has is overwritten only when it was `reissued`.
 ///
 /// # Errors
 /// `Unique` when another profile has the code.
@@ -134,13 +134,16 @@ pub(crate) fn keep_code(
     conn: &mut Conn<'_>,
     depot: &Depot,
     profile: Profile,
-    code: &ActivationCode,
+    (code, reissued): (&ActivationCode, bool),
     now: DateTime<Utc>,
 ) -> Result<Profile, AppError> {
-    if secrets::activation_code(conn, depot.store.vault(), &profile)?.is_some() {
-        return Ok(profile);
+    match secrets::activation_code(conn, depot.store.vault(), &profile)? {
+        None => secrets::add_code(conn, depot.store.vault(), &profile, code)?,
+        Some(known) if reissued && known.code() != code.code() => {
+            secrets::replace_code(conn, depot.store.vault(), &profile, code)?;
+        }
+        Some(_) => return Ok(profile),
     }
-    secrets::add_code(conn, depot.store.vault(), &profile, code)?;
     let version = profiles::bump(conn, &profile, now)?;
     let fact = Fact::CodeReceived {};
     events::append(conn, &[depot.event(now, Subject::Profile(profile.iccid.clone()), version, fact)])?;

@@ -43,6 +43,11 @@ impl Account {
         self.carrier.capabilities().contains(&capability)
     }
 
+    /// Whether a profile is nothing without the subscription that is activated with its sale.
+    pub fn sells_by_activation(&self) -> bool {
+        self.has(Capability::Activation) && !self.has(Capability::Products)
+    }
+
     /// Goes on only with a carrier that has something.
     ///
     /// # Errors
@@ -142,6 +147,8 @@ pub struct Depot {
     pub in_flight: Arc<InFlight>,
     /// Batches of commands to lines that this process has in hand at the carriers.
     pub line_batches: Arc<InFlight>,
+    /// Accounts whose commands are being followed.
+    pub followed: Arc<InFlight>,
     /// Turns for what is read of the carriers beside the sales.
     pub carrier_reads: CarrierReads,
     /// What this process tries at failing webhook endpoints.
@@ -181,6 +188,7 @@ impl Depot {
             signals,
             in_flight,
             line_batches: Arc::default(),
+            followed: Arc::default(),
             carrier_reads,
             probes,
             checkpoint_file,

@@ -110,7 +110,9 @@ pub enum AppError {
         refusal: Refusal,
     },
     /// The carrier does not have that, or not for this account.
-    #[error("the carrier account does not have this: {code}")]
+    #[error(
+        "the account's carrier does not have this ({code}); GET /v1/pools/{{pool}} lists its capabilities"
+    )]
     Unsupported {
         /// The carrier's code, or our word for it.
         code: String,

@@ -181,6 +181,15 @@ pub async fn change(depot: &Depot, name: PoolName, change: PoolChange) -> Result
                 return Ok(pool);
             }
             check(&work, &settings)?;
+            if !is_same_kind(&work, &pool.settings, &settings) && pools::has_profiles(conn, pool.id)? {
+                let message = "its profiles stay with the kind of carrier that delivered them: make another pool";
+                return Err(AppError::invalid("/carrier_account", "in-use", message));
+            }
+            let takes_away = pool.settings.activation.is_some() && settings.activation.is_none();
+            if takes_away && pools::has_stock_without_code(conn, pool.id)? {
+                let message = "profiles without a code are on sale, which get it with their activation: set them aside first";
+                return Err(AppError::invalid("/activation", "in-use", message));
+            }
             let now = work.now();
             let version = pools::update(conn, &pool, &settings, now)?;
             let moved = settings.carrier_account != pool.settings.carrier_account;
@@ -192,12 +201,29 @@ pub async fn change(depot: &Depot, name: PoolName, change: PoolChange) -> Result
         .await
 }
 
+/// Whether two accounts are with carriers that do the same. What an account was that the configuration lacks by now is not
+/// known.
+fn is_same_kind(depot: &Depot, before: &PoolSettings, now: &PoolSettings) -> bool {
+    let capabilities = |settings: &PoolSettings| {
+        depot.account(&settings.carrier_account).ok().map(|account| account.carrier.capabilities())
+    };
+    match (capabilities(before), capabilities(now)) {
+        (Some(before), Some(now)) => before == now,
+        _ => true,
+    }
+}
+
 fn check(depot: &Depot, settings: &PoolSettings) -> Result<(), AppError> {
     let mut errors = Vec::new();
     match (depot.accounts.get(&settings.carrier_account), &settings.activation) {
         (Some(account), Some(activation)) => {
             let checked = account.carrier.check_activation(activation);
             errors.extend(FieldError::within("/activation", checked.err().unwrap_or_default()));
+        }
+        (Some(account), None) if account.sells_by_activation() => {
+            let message =
+                "this carrier's profiles have no line before they are activated: say what is activated";
+            errors.push(FieldError::new("/activation", "required", message));
         }
         (Some(_), None) => {}
         (None, _) => {

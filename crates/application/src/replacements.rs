@@ -111,7 +111,8 @@ fn swap(
     let (order, allocation) = sold_place(conn, iccid)?;
     let profile = existing(conn, iccid)?;
     let profile = observations::learn(conn, depot, profile, seen, now)?;
-    let goods = Goods::of_place(conn, &allocation)?;
+    let pool = pools::get(conn, profile.pool_id)?;
+    let goods = Goods::of_place(conn, &allocation)?.for_another(depot, &pool);
     let place = Place { allocation: &allocation, pool_id: profile.pool_id, goods };
     let by = match place.refill(conn, depot, &[], now)? {
         Refilled::By(by) => by,

@@ -309,6 +309,7 @@ fn standing(
         esim: profile.esim.map(|seen| seen.status),
         order: order.map(|order| order.status),
         bundles: bundles.iter().map(|bundle| bundle.status).collect(),
+        subscribed: operations.iter().any(Operation::has_subscribed),
         operation: operations.iter().map(|operation| operation.status).find(|status| status.is_open()),
     }
 }

@@ -111,9 +111,19 @@ pub(crate) fn terms(
         delivery,
         products,
     };
+    let expects_code = terms.delivery.is_some() || terms.eid.is_some();
     let document = serde_json::to_value(terms)
-        .map_err(|_| vec![ParameterProblem::at("", "malformed", "cannot be written down")])?;
-    Ok(ActivationTerms { document, msisdn, imei })
+        .map_err(|_| vec![ParameterProblem::at("", "format", "cannot be written down")])?;
+    Ok(ActivationTerms { document, msisdn, imei, expects_code })
+}
+
+/// The same for another SIM. The number went to the first one, and its reservation with it; the device stays the customer's.
+pub(crate) fn for_another(terms: &ActivationTerms) -> ActivationTerms {
+    let mut document = terms.document.clone();
+    if let Some(fields) = document.as_object_mut() {
+        fields.remove("msisdn_reservation_id");
+    }
+    ActivationTerms { document, msisdn: None, ..terms.clone() }
 }
 
 /// A pool's settings are not the order's: they may have been made before the account's carrier was another.
@@ -174,7 +184,7 @@ mod tests {
         assert_eq!(check(&json!({ "wholesale_plan_id": "Plan001" })), Ok(()));
         let wrong = |activation: Value| shown(&check(&activation).unwrap_err());
         assert_eq!(wrong(json!({})), ["/wholesale_plan_id required"]);
-        assert_eq!(wrong(json!([])), [" invalid-type", "/wholesale_plan_id required"]);
+        assert_eq!(wrong(json!([])), [" type", "/wholesale_plan_id required"]);
         let odd = json!({
             "wholesale_plan_id": "_plan", "bucket_ref_ids": ["a", ""], "location": "here",
             "bill_cycle_start_day": 1.5, "gpsi/x": 1,
@@ -182,16 +192,16 @@ mod tests {
         assert_eq!(
             wrong(odd),
             [
-                "/gpsi~1x unknown-field",
-                "/wholesale_plan_id malformed",
-                "/bucket_ref_ids/1 empty",
-                "/location invalid-type",
-                "/bill_cycle_start_day out-of-range"
+                "/gpsi~1x unknown",
+                "/wholesale_plan_id format",
+                "/bucket_ref_ids/1 length",
+                "/location type",
+                "/bill_cycle_start_day range"
             ]
         );
         for day in [json!(0), json!(29), json!("1"), json!(300)] {
             let pool = json!({ "wholesale_plan_id": "P", "bill_cycle_start_day": day });
-            assert_eq!(wrong(pool), ["/bill_cycle_start_day out-of-range"]);
+            assert_eq!(wrong(pool), ["/bill_cycle_start_day range"]);
         }
         for (plan, code) in
             [("", "wrong-length"), (&*"x".repeat(37), "wrong-length"), ("a\nb", "invalid-character")]
@@ -238,6 +248,15 @@ mod tests {
     }
 
     #[test]
+    fn another_sim_gets_another_number() {
+        let line = json!({ "msisdn": "2812368903", "msisdn_reservation_id": "GRID368599719", "imei": "2288151828896431" });
+        let first = settled(&activation(), Some(&line), 1).unwrap();
+        let other = for_another(&first);
+        assert_eq!((other.msisdn, &other.imei), (None, &first.imei));
+        assert_eq!(other.document, settled(&activation(), None, 1).unwrap().document);
+    }
+
+    #[test]
     fn everything_that_is_wrong_is_told() {
         let nowhere = json!({ "wholesale_plan_id": "Plan001" });
         assert_eq!(settled(&nowhere, None, 1).unwrap_err(), ["/location required"]);
@@ -250,15 +269,15 @@ mod tests {
         assert_eq!(
             wrong(odd, 1),
             [
-                "/plan unknown-field",
+                "/plan unknown",
                 "/subscriber_id wrong-length",
-                "/location invalid-type",
+                "/location type",
                 "/imei wrong-length",
-                "/eid invalid-type",
+                "/eid type",
                 "/msisdn wrong-length",
-                "/msisdn_reservation_id invalid-type",
-                "/products/0 invalid-type",
-                "/delivery unknown-value"
+                "/msisdn_reservation_id type",
+                "/products/0 type",
+                "/delivery unknown"
             ]
         );
         let for_one = json!({ "imei": "2288151828896431", "eid": EID });

@@ -196,6 +196,10 @@ impl Carrier for Sps {
         Some(self.account.max_requests_per_second)
     }
 
+    fn terms_for_another(&self, terms: &ActivationTerms) -> ActivationTerms {
+        activation::for_another(terms)
+    }
+
     fn line_rules(&self) -> Option<LineRules> {
         let also_terminate = self.account.settings.also_terminate.clone();
         Some(LineRules { also_terminate, ..LineRules::of(Offer::Wholesale) })

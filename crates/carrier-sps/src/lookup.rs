@@ -4,16 +4,11 @@
 //! A number may have moved to another SIM and a device may hold another one, so an answer counts for a line only where it
 //! names the line's SIM.
 
-use simdepot_domain::carrier::{DeviceReading, LineKey, ReadError};
+use simdepot_domain::carrier::{DeviceReading, LineKey, NOTHING_TO_ASK_BY, OTHER_SIM, ReadError};
 
 use crate::adapter::Sps;
 use crate::settings::IccidLookup;
 use crate::wire::{device_details, identity};
-
-/// Nothing is known that the operator could be asked by.
-const NOTHING_TO_ASK_BY: &str = "NOTHING_TO_ASK_BY";
-/// What is known leads to another SIM.
-const OTHER_SIM: &str = "OTHER_SIM";
 
 /// By what is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +80,7 @@ fn is_meant(details: &DeviceReading, key: &LineKey, by: By, wanted: Wanted) -> b
     match &details.iccid {
         Some(iccid) if iccid.key() == key.iccid.key() => true,
         Some(_) => by == By::Number && wanted == Wanted::Number,
-        None => by != By::Device,
+        // Whose number it is now is not told.
+        None => by == By::Sim || (by == By::Number && wanted == Wanted::Number),
     }
 }

@@ -38,12 +38,12 @@ impl<'a> Parameters<'a> {
         let fields = document.and_then(Value::as_object);
         let mut problems = Vec::new();
         if fields.is_none() && document.is_some_and(|document| !document.is_null()) {
-            problems.push(ParameterProblem::at("", "invalid-type", "must be an object"));
+            problems.push(ParameterProblem::at("", "type", "must be an object"));
         }
         let unknown = fields.into_iter().flat_map(Map::keys).filter(|name| !known.contains(&name.as_str()));
         problems.extend(unknown.map(|name| {
             let message = format!("is not known; known are {}", known.join(", "));
-            ParameterProblem::at(&pointer(name), "unknown-field", message)
+            ParameterProblem::at(&pointer(name), "unknown", message)
         }));
         Self { fields, problems }
     }
@@ -103,7 +103,7 @@ pub(crate) fn name(value: &Value) -> Result<String, Wrong> {
     let begins = text.starts_with(|c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | ' '));
     begins
         .then_some(text)
-        .ok_or_else(|| Wrong::new("malformed", "must begin with an ASCII letter, a digit, - or a space"))
+        .ok_or_else(|| Wrong::new("format", "must begin with an ASCII letter, a digit, - or a space"))
 }
 
 /// A name that may begin with anything.
@@ -116,7 +116,7 @@ pub(crate) fn free_name(value: &Value) -> Result<String, Wrong> {
 }
 
 fn text(value: &Value) -> Result<&str, Wrong> {
-    let text = value.as_str().ok_or_else(|| Wrong::new("invalid-type", "must be a string"))?;
+    let text = value.as_str().ok_or_else(|| Wrong::new("type", "must be a string"))?;
     if text.chars().any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')) {
         return Err(Wrong::new("invalid-character", "must not have line breaks or control characters"));
     }
@@ -127,14 +127,14 @@ fn text(value: &Value) -> Result<&str, Wrong> {
 pub(crate) fn names(value: &Value) -> Result<Vec<String>, Wrong> {
     let one = |value: &Value| {
         let text = text(value)?;
-        (!text.is_empty()).then(|| text.to_owned()).ok_or_else(|| Wrong::new("empty", "must not be empty"))
+        (!text.is_empty()).then(|| text.to_owned()).ok_or_else(|| Wrong::new("length", "must not be empty"))
     };
     list(value, one)
 }
 
 /// An object, whatever is in it.
 pub(crate) fn object(value: &Value) -> Result<Map<String, Value>, Wrong> {
-    value.as_object().cloned().ok_or_else(|| Wrong::new("invalid-type", "must be an object"))
+    value.as_object().cloned().ok_or_else(|| Wrong::new("type", "must be an object"))
 }
 
 /// A list of objects, whatever is in them.
@@ -143,7 +143,7 @@ pub(crate) fn objects(value: &Value) -> Result<Vec<Value>, Wrong> {
 }
 
 fn list<T>(value: &Value, one: impl Fn(&Value) -> Result<T, Wrong>) -> Result<Vec<T>, Wrong> {
-    let list = value.as_array().ok_or_else(|| Wrong::new("invalid-type", "must be a list"))?;
+    let list = value.as_array().ok_or_else(|| Wrong::new("type", "must be a list"))?;
     let place = |(index, value): (usize, &Value)| {
         one(value).map_err(|wrong| Wrong { below: format!("/{index}{}", wrong.below), ..wrong })
     };
@@ -153,9 +153,8 @@ fn list<T>(value: &Value, one: impl Fn(&Value) -> Result<T, Wrong>) -> Result<Ve
 /// A day on which bill cycles can start.
 pub(crate) fn bill_day(value: &Value) -> Result<u8, Wrong> {
     let day = value.as_u64().and_then(|day| u8::try_from(day).ok());
-    day.filter(|day| (1..=LAST_BILL_DAY).contains(day)).ok_or_else(|| {
-        Wrong::new("out-of-range", format!("must be a whole number from 1 to {LAST_BILL_DAY}"))
-    })
+    day.filter(|day| (1..=LAST_BILL_DAY).contains(day))
+        .ok_or_else(|| Wrong::new("range", format!("must be a whole number from 1 to {LAST_BILL_DAY}")))
 }
 
 /// A number of something, as a text.
@@ -165,5 +164,5 @@ pub(crate) fn identifier<T: FromStr<Err = IdentifierError>>(value: &Value) -> Re
 
 /// How an eSIM is delivered.
 pub(crate) fn delivery(value: &Value) -> Result<EsimDelivery, Wrong> {
-    text(value)?.to_ascii_lowercase().parse().map_err(|_| Wrong::new("unknown-value", "must be \"qr\""))
+    text(value)?.to_ascii_lowercase().parse().map_err(|_| Wrong::new("unknown", "must be \"qr\""))
 }

@@ -5,7 +5,8 @@ use simdepot_domain::carrier::{DeviceQuery, Probe, ProbeResult};
 use simdepot_domain::device::Tac;
 
 use crate::adapter::Sps;
-use crate::settings::StatusWords;
+use crate::notification::NotificationFields;
+use crate::settings::{SpsSettings, StatusWords};
 use crate::wire::compatibility;
 
 /// A model that the operator's page asks for in its example.
@@ -90,6 +91,14 @@ fn assumptions(carrier: &Sps) -> Option<Probe> {
         assumed.push(format!("terminal_statuses (now {})", words(&settings.words.terminal)));
         assumed.push(format!("failed_statuses (now {})", words(&settings.words.failed)));
     }
+    if settings.notification == NotificationFields::default() {
+        assumed.push("[carriers.notification] (now as in the example file)".to_owned());
+    }
+    if settings.device_statuses == SpsSettings::default().device_statuses {
+        let words: Vec<&str> = settings.device_statuses.keys().map(String::as_str).collect();
+        assumed.push(format!("device_statuses (now {})", words.join(", ")));
+    }
+    assumed.push("that a repeated partnerTransactionId is one command".to_owned());
     if carrier.account.token_url.is_none() {
         assumed.push(format!("token_url (now {{base_url}}{})", crate::account::TOKEN_PATH));
     }

@@ -12,7 +12,7 @@ use simdepot_carrier_sps::{
     Exchange, ExchangeAnswer, ExchangeRequest, Failure, IccidLookup, LineIdentifier, LocalTurns, Sps,
     SpsAccount, SpsSettings, TokenCredentials,
 };
-use simdepot_carrier_twin::sps::{Effect, SpsConfig, SpsTwin};
+use simdepot_carrier_twin::sps::{Effect, SpsConfig, SpsTwin, WebhookAuth};
 use simdepot_carrier_twin::{CallName, Fault, Script, TwinReply, TwinRequest, Webhook};
 use simdepot_domain::carrier::{
     ActivationContext, ActivationOrder, Answered, Carrier, CommandReceipt, Commanded, Concern,
@@ -237,7 +237,7 @@ async fn a_command_sent_twice_is_done_once() {
 async fn what_the_line_does_not_allow_is_refused_now_or_later() {
     let mut bench = Bench::strict();
     let unknown = bench.command(LineCommand::Suspend, SimStatus::Active, None).await;
-    assert!(matches!(unknown, Answered::Refused(refusal) if refusal.concerns == Concern::Profile));
+    assert!(matches!(unknown, Answered::Refused(refusal) if refusal.concerns == Concern::Request));
     bench.active().await;
     let again = bench.activation(&json!({}));
     let refused = bench.carrier.activate(&again).await;
@@ -306,6 +306,45 @@ async fn devices_change_and_are_blocked() {
     assert_eq!(model.equipment_type.as_deref(), Some("PHONE"));
     let unknown = DeviceQuery::Imei(Imei::parse("990000000000000").unwrap());
     assert_eq!(bench.carrier.device_model(&unknown).await, Ok(None));
+}
+
+/// Whether a command arrived shows in its transaction, and a token that is no longer good is not the command's end.
+#[tokio::test]
+async fn answers_that_say_little_are_cleared_up() {
+    let mut bench = Bench::strict();
+    bench.active().await;
+    let script = |fault| Script::once(CallName::Status, fault);
+    for fault in [Fault::DropBeforeApply, Fault::Status503Before, Fault::Status504AfterApply] {
+        let arrived = fault == Fault::Status504AfterApply;
+        bench.twin(|twin| twin.add_script(script(fault)));
+        let answer = bench.command(LineCommand::Suspend, SimStatus::Active, None).await;
+        assert!(matches!(answer, Answered::Unknown(_)), "{answer:?}");
+        let found = bench.carrier.transaction(&format!("op_{}", bench.commands)).await;
+        assert_eq!(found, Ok(arrived.then_some(TransactionReading::Pending)));
+    }
+    bench.pass(3);
+    bench.events();
+    bench.twin(|twin| twin.add_script(script(Fault::TooMany429 { retry_after: Some(7) })));
+    let answer = bench.command(LineCommand::Reactivate, SimStatus::Suspended, None).await;
+    assert!(matches!(&answer, Answered::NotTaken(wait) if wait.retry_after_ms == Some(7000)), "{answer:?}");
+    bench.twin(SpsTwin::revoke_tokens);
+    let commanded = bench.command(LineCommand::Reactivate, SimStatus::Suspended, None).await;
+    bench.done(commanded).await;
+}
+
+#[tokio::test]
+async fn notifications_are_proved_in_every_usual_way() {
+    let mut bench = Bench::strict();
+    bench.active().await;
+    let header = |name: &str| WebhookAuth::Signature { header: name.to_owned() };
+    let ways = [WebhookAuth::Bearer, header("X-Hub-Signature-256"), header("x-sps-signature-256")];
+    let commands = [LineCommand::Suspend, LineCommand::Reactivate, LineCommand::Suspend];
+    for (way, command) in ways.into_iter().zip(commands) {
+        bench.twin(|twin| twin.set_webhook_auth(way));
+        let from = if command == LineCommand::Suspend { SimStatus::Active } else { SimStatus::Suspended };
+        let commanded = bench.command(command, from, None).await;
+        bench.done(commanded).await;
+    }
 }
 
 /// Answers as the pages' examples write them.

@@ -7,10 +7,11 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text};
 use simdepot_domain::channel::PoolName;
 use simdepot_domain::pool::{AlertLevel, PoolSettings};
+use simdepot_domain::profile::FormFactor;
 use simdepot_domain::stock::StockStatus;
 
 use crate::error::{Result, StoreError, document, ensure_affected, parse_column, parse_document};
-use crate::schema::{pools, profiles};
+use crate::schema::{pools, profile_secrets, profiles};
 use crate::sql_types::{At, Doc, Moment};
 use crate::store::Conn;
 
@@ -300,6 +301,36 @@ pub struct Expiring {
     pub first: DateTime<Utc>,
     /// The last.
     pub last: DateTime<Utc>,
+}
+
+/// Whether a pool has any profile.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn has_profiles(conn: &mut Conn<'_>, pool_id: i64) -> Result<bool> {
+    let found: Option<i64> = profiles::table
+        .filter(profiles::pool_id.eq(pool_id))
+        .select(profiles::id)
+        .first(conn.db)
+        .optional()?;
+    Ok(found.is_some())
+}
+
+/// Whether eSIMs of a pool are on sale, or kept for an order, that have no activation code yet.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn has_stock_without_code(conn: &mut Conn<'_>, pool_id: i64) -> Result<bool> {
+    let found: Option<i64> = profiles::table
+        .left_join(profile_secrets::table.on(profile_secrets::profile_id.eq(profiles::id)))
+        .filter(profiles::pool_id.eq(pool_id))
+        .filter(profiles::stock_status.eq_any([StockStatus::Available.as_ref(), StockStatus::Held.as_ref()]))
+        .filter(profiles::form_factor.eq(FormFactor::Esim.as_ref()))
+        .filter(profile_secrets::activation_code.is_null())
+        .select(profiles::id)
+        .first(conn.db)
+        .optional()?;
+    Ok(found.is_some())
 }
 
 /// A pool's profiles on sale that expire after a moment, up to another; `None` when there are none.

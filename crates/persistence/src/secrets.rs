@@ -84,13 +84,48 @@ pub fn insert_many(conn: &mut Conn<'_>, key: &DataKey, sealed: &[(i64, &Sealed)]
 /// # Errors
 /// [`StoreError::Unique`] when the code is already in the stock.
 pub fn add_code(conn: &mut Conn<'_>, vault: &Vault, profile: &Profile, code: &ActivationCode) -> Result<()> {
+    write_code(conn, vault, profile, code, false)
+}
+
+/// Puts the activation code of an eSIM that was issued again in the place of the one before.
+///
+/// # Errors
+/// [`StoreError::Unique`] when the code is already in the stock.
+pub fn replace_code(
+    conn: &mut Conn<'_>,
+    vault: &Vault,
+    profile: &Profile,
+    code: &ActivationCode,
+) -> Result<()> {
+    write_code(conn, vault, profile, code, true)
+}
+
+/// Those of the profiles that have an activation code.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn with_code(conn: &mut Conn<'_>, profile_ids: &[i64]) -> Result<Vec<i64>> {
+    Ok(profile_secrets::table
+        .filter(profile_secrets::profile_id.eq_any(profile_ids))
+        .filter(profile_secrets::activation_code.is_not_null())
+        .select(profile_secrets::profile_id)
+        .load(conn.db)?)
+}
+
+fn write_code(
+    conn: &mut Conn<'_>,
+    vault: &Vault,
+    profile: &Profile,
+    code: &ActivationCode,
+    has_one: bool,
+) -> Result<()> {
     let key_id: Uid =
         profile_secrets::table.find(profile.id).select(profile_secrets::data_key_id).first(conn.db)?;
     let key = vault.data_key(conn, key_id.0)?;
     let sealed = Sealed::seal(vault, &key, &profile.iccid, Some(code), None, None)?;
     let guard = profile_secrets::table
         .filter(profile_secrets::profile_id.eq(profile.id))
-        .filter(profile_secrets::activation_code.is_null());
+        .filter(profile_secrets::activation_code.is_not_null().eq(has_one));
     let touched = diesel::update(guard)
         .set((
             profile_secrets::activation_code.eq(sealed.activation_code),

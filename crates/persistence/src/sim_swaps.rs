@@ -104,6 +104,14 @@ pub fn line_of(conn: &mut Conn<'_>, profile_id: i64) -> Result<Vec<i64>> {
     Ok(line)
 }
 
+/// The SIM that took a profile's line over, if one did.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn moved_to(conn: &mut Conn<'_>, profile_id: i64) -> Result<Option<i64>> {
+    neighbour(conn, profile_id, Way::On)
+}
+
 #[derive(Clone, Copy)]
 enum Way {
     Back,

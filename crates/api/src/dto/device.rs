@@ -139,9 +139,9 @@ impl DeviceBlockRequest {
         match (self.iccid, self.msisdn) {
             (Some(iccid), None) => Ok(UsedWith::Iccid(iccid)),
             (None, Some(msisdn)) => Ok(UsedWith::Msisdn(msisdn)),
-            (None, None) => Err(AppError::invalid("", "required", "give iccid or msisdn of the line")),
+            (None, None) => Err(AppError::invalid("", "required", "must have the line's iccid or msisdn")),
             (Some(_), Some(_)) => {
-                Err(AppError::invalid("/msisdn", "unexpected", "give either iccid or msisdn, not both"))
+                Err(AppError::invalid("/msisdn", "unexpected", "must be left out beside iccid"))
             }
         }
     }

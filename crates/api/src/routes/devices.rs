@@ -197,8 +197,8 @@ async fn set_block(
     params(ProfilePath),
     responses(
         (status = 200, description = "The device.", body = Device),
-        (status = 409, description = "`unsupported-by-carrier` (`carrier_code`): this account cannot read it.",
-            body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`unsupported-by-carrier` (`carrier_code`): this account cannot read it; with \
+            `NOTHING_TO_ASK_BY` not yet, because the line's number is not known.", body = Problem, content_type = "application/problem+json"),
     )
 )]
 #[get("/v1/profiles/{iccid}/device")]

@@ -2,15 +2,19 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use simdepot_domain::carrier::{EsimReading, LineReading};
-use simdepot_domain::carrier_event::{BundleNews, CarrierEvent, CarrierEventStatus, News, try_again_after};
+use simdepot_domain::carrier_event::{
+    BundleNews, CarrierEvent, CarrierEventStatus, LineChange, News, try_again_after,
+};
 use simdepot_domain::channel::AccountName;
 use simdepot_domain::line::LineDetails;
 use simdepot_domain::msisdn::Msisdn;
 use simdepot_domain::observation::Source;
+use simdepot_domain::operation::OperationRequest;
 use simdepot_domain::sim::SimStatus;
 use simdepot_domain::stock::StockStatus;
 use simdepot_persistence::bundles::{self, Bundle};
 use simdepot_persistence::carrier_events::{self, TakenEvent};
+use simdepot_persistence::operations::Operation;
 use simdepot_persistence::profiles::{self, Profile};
 use simdepot_persistence::{Conn, StoreError, pools};
 
@@ -205,13 +209,13 @@ async fn find_profile(
     depot
         .store
         .read(move |conn| {
-            if let Some(iccid) = &iccid {
-                let Some(profile) = profiles::find(conn, iccid)? else {
-                    return Ok(None);
-                };
+            if let Some(profile) =
+                iccid.as_ref().map(|iccid| profiles::find(conn, iccid)).transpose()?.flatten()
+            {
                 let owner = pools::get(conn, profile.pool_id)?.settings.carrier_account;
                 return Ok(Some(profile).filter(|_| owner == account));
             }
+            let msisdn = msisdn.filter(|_| iccid.is_none());
             if let Some(found) =
                 msisdn.map(|msisdn| of_number(conn, &account, &msisdn)).transpose()?.flatten()
             {
@@ -255,15 +259,25 @@ fn record(
 ) -> Result<(), AppError> {
     let now = depot.now();
     let profile = profiles::lock(conn, profile_id)?;
-    let seen = sightings(&profile, told, event.received_at);
+    let ends = ends(conn, &event.account, &profile, told)?;
+    let seen = sightings(&profile, told, ends.is_some(), event.received_at);
     let mut profile = learn_from(conn, depot, profile, &seen, Source::Event, now)?;
-    if let Some(code) = &told.activation_code {
-        profile = keep_code(conn, depot, profile, code, now)?;
+    let is_its_own = told.iccid.as_ref().is_none_or(|iccid| iccid.key() == profile.iccid.key());
+    if let Some(code) = told.activation_code.as_ref().filter(|_| is_its_own) {
+        // Another device gets the profile with a code of its own.
+        let reissued =
+            ends.is_some_and(|ended| matches!(ended.request, OperationRequest::ChangeDevice { .. }));
+        profile = keep_code(conn, depot, profile, (code, reissued), now)?;
     }
     let mut has_bundle = false;
     if let News::Line(news) = &told.news {
-        line_operations::hear(conn, depot, &event.account, profile.id, news)?;
+        let heard =
+            line_operations::hear(conn, depot, &event.account, profile.id, (news, told.iccid.as_ref()))?;
         profile = profiles::get(conn, profile.id)?;
+        // Nothing follows it up, and by itself it proves nothing: the line is read soon.
+        if news.hearsay && !heard {
+            sweep::look_soon(conn, profile.id)?;
+        }
     }
     if let News::Bundle(news) = &told.news {
         has_bundle = true;
@@ -273,6 +287,26 @@ fn record(
     }
     stock_watch::watch(conn, depot, &mut profile, has_bundle, now)?;
     finish(conn, event, CarrierEventStatus::Applied, Some(profile_id))
+}
+
+/// The command on the profile whose good end an event tells.
+fn ends(
+    conn: &mut Conn<'_>,
+    account: &AccountName,
+    profile: &Profile,
+    told: &CarrierEvent,
+) -> Result<Option<Operation>, AppError> {
+    let News::Line(news) = &told.news else {
+        return Ok(None);
+    };
+    let Some(transaction) = news.transaction.as_ref().filter(|_| news.failed.is_none()) else {
+        return Ok(None);
+    };
+    if news.change != LineChange::CommandEnded {
+        return Ok(None);
+    }
+    let named = line_operations::named(conn, account, transaction)?;
+    Ok(named.filter(|operation| operation.profile_id == profile.id))
 }
 
 /// Applies news of a bundle. `false` when the event was put off: an operation is open that may have placed it.
@@ -345,14 +379,28 @@ fn known_or_named(
 }
 
 /// What an event shows, in the form that reads have.
-fn sightings(profile: &Profile, told: &CarrierEvent, received_at: DateTime<Utc>) -> Sightings {
+fn sightings(
+    profile: &Profile,
+    told: &CarrierEvent,
+    ends_command: bool,
+    received_at: DateTime<Utc>,
+) -> Sightings {
     let observed_at = told.at.unwrap_or(received_at);
     let sim_status = match &told.news {
         News::Line(news) if news.failed.is_none() && !news.hearsay => news.sim_status,
         News::Line(_) | News::Esim(..) | News::Bundle(_) | News::Nothing => None,
     };
-    // A number fills a gap. It does not replace one: the event may be older than a swap.
-    let msisdn = told.msisdn.clone().filter(|_| profile.msisdn.is_none());
+    let msisdn = match &told.news {
+        // Whoever tells of the end of our own command knows the line's number; a delivery file may have had another.
+        News::Line(news) if news.hearsay => {
+            let same_sim = told.iccid.as_ref().is_none_or(|iccid| iccid.key() == profile.iccid.key());
+            told.msisdn.clone().filter(|_| ends_command && same_sim)
+        }
+        // A number fills a gap. It does not replace one: the event may be older than a swap.
+        News::Line(_) | News::Esim(..) | News::Bundle(_) | News::Nothing => {
+            told.msisdn.clone().filter(|_| profile.msisdn.is_none())
+        }
+    };
     let line = (sim_status.is_some() || msisdn.is_some()).then(|| LineReading {
         msisdn,
         sim_status,

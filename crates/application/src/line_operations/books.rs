@@ -40,6 +40,14 @@ pub(super) fn check(
             detail: detail.to_owned(),
         });
     }
+    if let Some(by) = sim_swaps::moved_to(conn, profile.id)? {
+        let by = profiles::get(conn, by)?.iccid;
+        return Err(AppError::InvalidTransition {
+            from: profile.stock_status.to_string(),
+            command: request.kind().to_owned(),
+            detail: format!("the line is on SIM {by} now: tell that one"),
+        });
+    }
     if let Some(swap) = sim_swaps::reserved_by(conn, profile.id)? {
         return Err(AppError::InvalidTransition {
             from: "operation_open".to_owned(),
@@ -111,7 +119,11 @@ fn successor(
     }
 }
 
-fn set_aside(conn: &mut Conn<'_>, depot: &Depot, profile: &Profile) -> Result<(), AppError> {
+/// Takes a profile out of the stock because its line is in use.
+///
+/// # Errors
+/// When the rules forbid it; a race when the profile changed in between.
+pub(super) fn set_aside(conn: &mut Conn<'_>, depot: &Depot, profile: &Profile) -> Result<(), AppError> {
     move_it(conn, depot, profile, StockCommand::Quarantine, Some(QuarantineReason::InService))
 }
 

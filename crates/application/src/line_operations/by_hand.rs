@@ -56,6 +56,7 @@ pub(crate) fn decide(
             let evidence = json!({ "source": "person", "key": caller.key, "reason": reason, "seen": operation.resolution });
             let mut done = Done::by("by_hand", evidence, Sightings::default());
             done.reason = Some(reason.to_owned());
+            done.moved_to = Known::of(operation).moved_to;
             recording.done(conn, &done)
         }
         Verdict::Refused if recording.is_sale() => {
@@ -64,7 +65,7 @@ pub(crate) fn decide(
         }
         Verdict::Refused => recording.refuse(conn, &by_hand(), Some(reason)),
         Verdict::Retry => {
-            let known = Known { before: Known::of(operation).before, ..Known::default() };
+            let known = Known::of(operation).for_another_sending();
             let change = OperationChange {
                 deferred_to: Some(now),
                 forget_hints: true,

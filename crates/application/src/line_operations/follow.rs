@@ -12,12 +12,14 @@ use serde_json::json;
 use simdepot_domain::carrier::{Concern, Numbering, ReadError, Refusal, TransactionReading};
 use simdepot_domain::line::{Judgement, LineAction};
 use simdepot_domain::operation::{OperationRequest, OperationStatus};
+use simdepot_domain::profile::FormFactor;
 use simdepot_persistence::operations::{self, Operation};
 use simdepot_persistence::profiles::{self, Profile};
+use simdepot_persistence::secrets;
 
 use super::Known;
 use super::hear::{TOLD_DONE, failed, told_failed};
-use super::outcome::{self, Ended};
+use super::outcome::{self, Done, Ended};
 use super::recording::action_of;
 use super::shown::{Shown, shown};
 use super::work::batch;
@@ -31,6 +33,9 @@ const SHORTEST: TimeDelta = TimeDelta::seconds(1);
 /// Longest pause while the answer is lost, and while the carrier says that it works on it.
 const LONGEST_LOST: TimeDelta = TimeDelta::seconds(15);
 const LONGEST_ACCEPTED: TimeDelta = TimeDelta::minutes(5);
+/// How long the code of an eSIM is waited for behind its activation: where one must come, and where one may.
+const CODE_EXPECTED: TimeDelta = TimeDelta::seconds(60);
+const CODE_POSSIBLE: TimeDelta = TimeDelta::seconds(5);
 /// A pause begins with the bill cycle after next at the latest.
 const LONGEST_SCHEDULE: TimeDelta = TimeDelta::days(62);
 
@@ -41,31 +46,37 @@ const LONGEST_SCHEDULE: TimeDelta = TimeDelta::days(62);
 pub async fn step(depot: &Depot) -> Result<bool, AppError> {
     let due = depot.store.read(|conn| {
         let now = conn.now()?;
-        operations::any_to_follow(conn, now)
+        operations::accounts_to_follow(conn, now)
     });
-    if !due.await? {
+    // A carrier that hangs must not keep those of another waiting.
+    let Some(place) = depot.followed.enter(&due.await?, 1) else {
         return Ok(false);
-    }
-    // Whose commands these will be is not known yet.
-    let lengths = depot.accounts.values().map(|account| depot.lease_of(account));
-    let (token, length) = (depot.ids.uuid(), lengths.max().unwrap_or(depot.work.lease));
-    let most = depot.accounts.values().map(batch).min().unwrap_or(1);
+    };
+    let account = depot.account(&place.account).ok();
+    let length = account.map_or(depot.work.lease, |account| depot.lease_of(account));
+    let (token, most) = (depot.ids.uuid(), account.map_or(1, batch));
+    let name = place.account.clone();
     let leased = depot.store.write(move |conn| {
         let now = conn.now()?;
-        operations::lease_to_follow(conn, (token, now + length), now, most)
+        operations::lease_to_follow(conn, &name, (token, now + length), now, most)
     });
     let lease = leased.await?;
     if lease.operations.is_empty() {
         return Ok(false);
     }
     let ids: Vec<i64> = lease.operations.iter().map(|operation| operation.profile_id).collect();
-    let (profiles, now) = depot
+    let (profiles, with_code, now) = depot
         .store
-        .read(move |conn| Ok::<_, AppError>((profiles::get_many(conn, &ids)?, conn.now()?)))
+        .read(move |conn| {
+            let (profiles, with_code) = (profiles::get_many(conn, &ids)?, secrets::with_code(conn, &ids)?);
+            Ok::<_, AppError>((profiles, with_code, conn.now()?))
+        })
         .await?;
     let looks = lease.operations.iter().filter_map(|operation| {
         let profile = profiles.iter().find(|profile| profile.id == operation.profile_id)?;
-        Some(async move { (operation.clone(), Look { depot, operation, profile, now }.look().await) })
+        let lacks_code = profile.form_factor == FormFactor::Esim && !with_code.contains(&profile.id);
+        let look = Look { depot, operation, profile, lacks_code, now };
+        Some(async move { (operation.clone(), look.look().await) })
     });
     let looked = Box::pin(join_all(looks)).await;
     outcome::record(depot, token, looked).await?;
@@ -78,6 +89,8 @@ struct Look<'a> {
     depot: &'a Depot,
     operation: &'a Operation,
     profile: &'a Profile,
+    /// It may be an eSIM, and has no activation code.
+    lacks_code: bool,
     now: DateTime<Utc>,
 }
 
@@ -106,6 +119,7 @@ impl Look<'_> {
         let limit = (self.depot.lease_of(account) - WRITING).to_std().unwrap_or_default();
         let limit = limit.min(account.timeout * 3).max(Duration::from_secs(1));
         match tokio::time::timeout(limit, Box::pin(self.ask(account))).await {
+            Ok(Ended::Done(done)) => self.with_code(done),
             Ok(ended) => ended,
             Err(_) => self.open("the carrier did not answer in time".to_owned()),
         }
@@ -132,6 +146,25 @@ impl Look<'_> {
         }
     }
 
+    /// The end of an activation, once the code is there that the carrier tells apart: a customer who is told of the order
+    /// without it has nothing to scan. It is not waited for in vain, because plastic has none.
+    fn with_code(&self, done: Box<Done>) -> Ended {
+        let OperationRequest::ActivateSubscription { terms } = &self.operation.request else {
+            return Ended::Done(done);
+        };
+        let patience = if terms.expects_code { CODE_EXPECTED } else { CODE_POSSIBLE };
+        let known = Known::of(self.operation);
+        let since = known.done_since.unwrap_or(self.now);
+        if !self.lacks_code || self.now - since >= patience {
+            if self.lacks_code && terms.expects_code {
+                tracing::error!(operation = %self.operation.id, "activated, and no activation code came");
+            }
+            return Ended::Done(done);
+        }
+        let known = Known { done_since: Some(since), ..known };
+        Ended::LookAgain(Box::new(known), self.now + SHORTEST)
+    }
+
     /// The number of its transaction: ours, the one of the carrier's answer, or one from an event that came although the
     /// answer was lost.
     fn transaction(&self, ours: bool) -> Option<String> {
@@ -153,12 +186,53 @@ impl Look<'_> {
     }
 
     fn failed(&self, refusal: Refusal, shown: Shown) -> Ended {
+        let told = told_failed(self.operation).map(str::to_owned);
+        let refusal = Refusal { detail: refusal.detail.or(told), ..refusal };
         // Of a command that was sent twice the second may have failed because the first was done.
         let repeated = self.operation.answer_lost && self.operation.attempts > 1;
         if repeated && shown.judgement == Judgement::Reached {
             return Ended::Done(Box::new(shown.found()));
         }
+        // An activation that failed leaves no line in service: another profile in its place may be one too many.
+        if matches!(self.operation.request, OperationRequest::ActivateSubscription { .. })
+            && shown.judgement == Judgement::Reached
+        {
+            let detail = format!(
+                "the transaction failed ({refusal}), and the line is in service all the same; decide with POST \
+                 /v1/operations/{{id}}/resolve"
+            );
+            return Ended::GiveUp {
+                code: "contradicted",
+                detail,
+                known: Box::new(Known::of(self.operation)),
+            };
+        }
         Ended::Failed(refusal, Box::new(shown.seen))
+    }
+
+    /// An event that proves nothing says that it failed. While the carrier works on it, it shows nothing either, so only a
+    /// line that shows nothing for long enough bears the event out.
+    fn told_to_have_failed(&self, words: &str, shown: Shown) -> Ended {
+        let known = Known::of(self.operation);
+        let since = known.nothing_since.unwrap_or(self.now);
+        let known = Known { nothing_since: Some(since), last_word: Some(words.to_owned()), ..known };
+        let request = &self.operation.request;
+        let takes_a_sim = request.is_first_sale() || request.successor().is_some();
+        match (self.now - since >= self.depot.work.line_settle, takes_a_sim) {
+            // What is sold or used in its stead would be one too many if it is carried out after all.
+            (true, true) => {
+                let detail = format!(
+                    "an event tells that it failed ({words}), and nothing of it shows; decide with POST \
+                     /v1/operations/{{id}}/resolve"
+                );
+                return Ended::GiveUp { code: "told_to_have_failed", detail, known: Box::new(known) };
+            }
+            (true, false) if shown.seen.line.is_some() => {
+                return Ended::Failed(failed(words), Box::new(shown.seen));
+            }
+            _ => {}
+        }
+        Ended::LookAgain(Box::new(known), self.now + self.pause(LONGEST_LOST))
     }
 
     fn judge(&self, shown: Shown, word: Word, ours: bool) -> Ended {
@@ -167,9 +241,10 @@ impl Look<'_> {
             (Judgement::Reached, _) => Ended::Done(Box::new(shown.found())),
             (_, Word::Unreachable(why)) => self.open(why),
             (_, Word::Working) => self.pending("pending"),
-            // The event and the line say the same.
-            (Judgement::NotReached, Word::Strange(_) | Word::Silent | Word::NotThere) if told.is_some() => {
-                Ended::Failed(failed(told.unwrap_or_default()), Box::new(shown.seen))
+            (Judgement::NotReached, Word::Strange(_) | Word::Silent | Word::NotThere)
+                if told.is_some() && self.operation.status == OperationStatus::Accepted =>
+            {
+                self.told_to_have_failed(told.unwrap_or_default(), shown)
             }
             (_, Word::Strange(status)) => self.pending(&status),
             (_, Word::NotThere) => self.not_there(),

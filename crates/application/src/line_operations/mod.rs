@@ -9,7 +9,7 @@
 //! before anything is repeated. Other than a product, most commands leave a line in a certain state, so that the line
 //! shows whether they were taken, and repeating one by mistake changes nothing. The swap of a number is the exception:
 //! it is never repeated by itself. A carrier that takes our own number of a command can be asked for it whatever became
-//! of the answer, and takes the same number twice as one command: there everything is repeated that it does not know.
+//! of the answer: what it does not know is sent again under the same number.
 
 mod ask;
 mod books;
@@ -17,10 +17,15 @@ mod by_hand;
 mod follow;
 mod gather;
 mod hear;
+mod learned;
 mod outcome;
+mod place;
 mod recording;
+mod refusal;
+mod request;
 mod sale;
 mod shown;
+mod successor;
 mod swap;
 mod work;
 
@@ -30,16 +35,20 @@ use serde_json::Value as Json;
 use simdepot_domain::carrier::{
     ActivationOrder, BundleChangeOrder, DeviceBlockOrder, DeviceChangeOrder, LineOrder, LineReading,
 };
+use simdepot_domain::iccid::Iccid;
 use simdepot_domain::line::LineStanding;
 use simdepot_persistence::operations::Operation;
 use simdepot_persistence::profiles::Profile;
 
-pub use ask::{LineRequest, Preview, change_bundle, command, preview, request};
-pub(crate) use ask::{Placing, complete, may_place, may_request, place};
+pub(crate) use ask::complete;
+pub use ask::{LineRequest, Preview, command, preview};
 pub(crate) use by_hand::decide;
 pub use follow::step as follow_step;
 pub(crate) use hear::{hear, named};
+pub(crate) use place::{Placing, may_place, place};
 pub(crate) use recording::mark_unknown;
+pub(crate) use request::may_request;
+pub use request::{change_bundle, request};
 pub use work::step;
 
 use crate::error::AppError;
@@ -59,6 +68,15 @@ enum Order {
 struct Known {
     /// How the line stood before the first sending.
     before: LineStanding,
+    /// The carrier showed the end of it before it was sent: that proves nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    shown_before: bool,
+    /// The SIM that the carrier chose for the line, when the command named none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    moved_to: Option<Iccid>,
+    /// Since when it is done but for the code of the eSIM, which the carrier tells apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    done_since: Option<DateTime<Utc>>,
     /// Since when complete reads show nothing of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     nothing_since: Option<DateTime<Utc>>,
@@ -70,6 +88,11 @@ struct Known {
 impl Known {
     fn of(operation: &Operation) -> Self {
         operation.resolution.clone().and_then(|known| serde_json::from_value(known).ok()).unwrap_or_default()
+    }
+
+    /// What still counts when it is sent again.
+    fn for_another_sending(self) -> Self {
+        Self { before: self.before, shown_before: self.shown_before, ..Self::default() }
     }
 
     fn document(&self) -> Result<Json, AppError> {

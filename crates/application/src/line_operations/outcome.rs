@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value as Json;
 use simdepot_domain::carrier::{CommandReceipt, Commanded, Refusal, Unavailable};
+use simdepot_domain::iccid::Iccid;
 use simdepot_persistence::operations::Operation;
 use uuid::Uuid;
 
@@ -56,13 +57,15 @@ pub(super) struct Done {
     pub(super) seen: Sightings,
     /// The line of the SIM that took over, for a swap.
     pub(super) successor: Sightings,
+    /// The SIM that the carrier chose for the line, when the command named none.
+    pub(super) moved_to: Option<Iccid>,
     /// A person's reason.
     pub(super) reason: Option<String>,
 }
 
 impl Done {
     pub(super) fn by(code: &'static str, evidence: Json, seen: Sightings) -> Self {
-        Self { evidence, code, seen, successor: Sightings::default(), reason: None }
+        Self { evidence, code, seen, successor: Sightings::default(), moved_to: None, reason: None }
     }
 }
 

@@ -4,29 +4,24 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value as Json, json};
 use simdepot_domain::bundle::BundleStatus;
-use simdepot_domain::carrier::{
-    ActivationTerms, CommandReceipt, Commanded, Concern, LineReading, Numbering, Refusal, Unavailable,
-};
+use simdepot_domain::carrier::{CommandReceipt, Commanded, Concern, Refusal, Unavailable};
 use simdepot_domain::iccid::Iccid;
-use simdepot_domain::line::{LineAction, LineCommand, LineDetails, SuspendedBy};
-use simdepot_domain::msisdn::Msisdn;
-use simdepot_domain::observation::Source;
+use simdepot_domain::line::LineAction;
 use simdepot_domain::operation::{BundleCommand, OperationRequest, OperationStatus, OperationStep};
 use simdepot_domain::order::ProfileOutcome;
-use simdepot_domain::sim::SimStatus;
 use simdepot_persistence::bundles::BundleChange;
 use simdepot_persistence::operations::{self, Operation, OperationChange};
 use simdepot_persistence::{Conn, bundles, profiles};
 use uuid::Uuid;
 
 use super::outcome::{Done, Ended};
-use super::{Known, books, swap};
+use super::swap;
+use super::{Known, books};
 use crate::depot::Depot;
 use crate::error::AppError;
-use crate::observations::{self, Sightings};
+use crate::observations::Sightings;
 use crate::operations::deferral::{LONGEST_PAUSE, TRIES, backoff};
-use crate::operations::writes::{change_bundle, change_operation, lock_order, problem, step as next};
-use crate::stock_watch;
+use crate::operations::writes::{change_bundle, change_operation, lock_order, step as next};
 
 /// When an accepted command is first asked for.
 const FIRST_LOOK: TimeDelta = TimeDelta::seconds(1);
@@ -92,7 +87,7 @@ impl Recording<'_> {
         Ok(profiles::get(conn, self.operation.profile_id)?.iccid)
     }
 
-    fn change(
+    pub(super) fn change(
         &self,
         conn: &mut Conn<'_>,
         change: &OperationChange,
@@ -117,19 +112,11 @@ impl Recording<'_> {
     }
 
     pub(super) fn done(&self, conn: &mut Conn<'_>, done: &Done) -> Result<(), AppError> {
-        let Done { evidence, code, seen, successor, reason } = done;
-        if let Some(new_iccid) = self.operation.request.successor()
-            && !swap::is_ready(conn, self.operation, new_iccid)?
-        {
-            let detail = format!(
-                "the carrier has moved the line to {new_iccid}, which was taken for something else meanwhile"
-            );
-            return self.needs_person(
-                conn,
-                json!({ "code": "successor_taken", "detail": detail }),
-                "successor_taken",
-            );
-        }
+        let Done { evidence, code, seen, successor, reason, moved_to } = done;
+        let new_iccid = match self.successor(conn, moved_to.as_ref())? {
+            Ok(new_iccid) => new_iccid,
+            Err(missing) => return self.successor_missing(conn, missing, moved_to.as_ref()),
+        };
         let change = OperationChange {
             evidence: Some(evidence.clone()),
             reason: reason.clone(),
@@ -142,7 +129,7 @@ impl Recording<'_> {
             _ => seen.clone(),
         };
         self.learn(conn, &seen)?;
-        if let Some(new_iccid) = self.operation.request.successor() {
+        if let Some(new_iccid) = &new_iccid {
             swap::swap(conn, self.depot, self.operation, new_iccid, successor)?;
         }
         if matches!(
@@ -151,103 +138,11 @@ impl Recording<'_> {
         ) {
             self.end_bundle(conn)?;
         }
+        // It has nothing to do with the line's service: a profile on sale goes back on sale.
+        if matches!(self.operation.request, OperationRequest::BlockDevice { .. }) {
+            books::give_back(conn, self.depot, self.operation)?;
+        }
         self.place(conn, ProfileOutcome::Fulfilled)
-    }
-
-    /// What was read of the line since, and what was asked for where that says nothing: it is true now.
-    fn with_what_was_asked(
-        &self,
-        conn: &mut Conn<'_>,
-        command: &LineCommand,
-        seen: &Sightings,
-    ) -> Result<Sightings, AppError> {
-        let setup = command.setup();
-        let group = match command {
-            LineCommand::SetContact { group } => group.clone(),
-            _ => setup.and_then(|setup| setup.group.clone()),
-        };
-        let asked = LineDetails {
-            suspended_by: (*command == LineCommand::Suspend).then_some(SuspendedBy::Customer),
-            rate_plan: setup.and_then(|setup| setup.rate_plan.clone()),
-            group,
-            external_reference: setup.and_then(|setup| setup.external_reference.clone()),
-            ..LineDetails::default()
-        };
-        let line = match seen.line.clone() {
-            Some(mut line) => {
-                let details = &mut line.details;
-                let suspended = line.sim_status == Some(SimStatus::Suspended);
-                details.suspended_by = details.suspended_by.or(asked.suspended_by.filter(|_| suspended));
-                details.rate_plan = details.rate_plan.take().or(asked.rate_plan);
-                details.group = details.group.take().or(asked.group);
-                details.external_reference = details.external_reference.take().or(asked.external_reference);
-                line
-            }
-            None => self.unread(self.status_reached(conn, command)?, None, asked),
-        };
-        Ok(Sightings { line: Some(line), ..seen.clone() })
-    }
-
-    /// Where the line stands after the command by the rules, when nothing newer is known of it.
-    fn status_reached(
-        &self,
-        conn: &mut Conn<'_>,
-        command: &LineCommand,
-    ) -> Result<Option<SimStatus>, AppError> {
-        // It begins with the next bill cycle.
-        if command.action() == LineAction::TariffHoliday {
-            return Ok(None);
-        }
-        let account = self.depot.account(&self.operation.carrier_account).ok();
-        let rules = account.and_then(|account| account.carrier.line_rules());
-        let before = Known::of(self.operation).before.sim_status;
-        let reached = rules
-            .zip(before)
-            .and_then(|(rules, before)| rules.check(command.action(), before, None).ok().flatten());
-        Ok(if self.is_as_before(conn)? { reached } else { None })
-    }
-
-    /// A subscription is active once it is there, when nothing newer is known of the line.
-    fn with_subscription(
-        &self,
-        conn: &mut Conn<'_>,
-        terms: &ActivationTerms,
-        seen: &Sightings,
-    ) -> Result<Sightings, AppError> {
-        if seen.line.as_ref().is_some_and(|line| line.sim_status.is_some()) {
-            return Ok(seen.clone());
-        }
-        let status = self.is_as_before(conn)?.then_some(SimStatus::Active);
-        let line = seen.line.clone();
-        let line = LineReading {
-            msisdn: line.and_then(|line| line.msisdn).or_else(|| terms.msisdn.clone()),
-            ..self.unread(status, None, LineDetails::default())
-        };
-        Ok(Sightings { line: Some(line), ..seen.clone() })
-    }
-
-    /// Whether no other status was learned since the command was sent.
-    fn is_as_before(&self, conn: &mut Conn<'_>) -> Result<bool, AppError> {
-        let known = profiles::get(conn, self.operation.profile_id)?.sim.map(|seen| seen.status);
-        Ok(known == Known::of(self.operation).before.sim_status)
-    }
-
-    /// What follows from the end of a command, where the line itself could not be read.
-    fn unread(
-        &self,
-        sim_status: Option<SimStatus>,
-        msisdn: Option<Msisdn>,
-        details: LineDetails,
-    ) -> LineReading {
-        let (observed_at, source) = (self.depot.now(), Source::Answer);
-        LineReading { msisdn, sim_status, observed_at, dated_by_carrier: false, source, details }
-    }
-
-    fn learn(&self, conn: &mut Conn<'_>, seen: &Sightings) -> Result<(), AppError> {
-        let profile = profiles::lock(conn, self.operation.profile_id)?;
-        let now = self.depot.now();
-        let mut profile = observations::learn(conn, self.depot, profile, seen, now)?;
-        stock_watch::watch(conn, self.depot, &mut profile, false, now).map(drop)
     }
 
     /// An event may have told of its end before.
@@ -259,66 +154,6 @@ impl Recording<'_> {
         let iccid = self.iccid(conn)?;
         let ended = BundleChange { status: Some(BundleStatus::Terminated), ..BundleChange::default() };
         change_bundle(conn, self.depot, self.operation, &ended, &iccid, self.now)
-    }
-
-    /// Surely not done. After a lost answer that is only believed when the line shows it: an earlier sending may be why
-    /// it is refused now.
-    fn refused(&self, conn: &mut Conn<'_>, refusal: &Refusal, seen: &Sightings) -> Result<(), AppError> {
-        self.learn(conn, seen)?;
-        let refusal = &self.without_personal_data(refusal);
-        let was_sent = self.operation.status == OperationStatus::Sent;
-        if self.operation.answer_lost && was_sent && refusal.concerns == Concern::LineStatus {
-            // The earlier sending may have taken effect since the line was read: the line tells.
-            return self.lose(conn, &refusal.to_string(), None);
-        }
-        if self.operation.answer_lost && !self.is_the_same_refusal(refusal) {
-            let detail = refusal.detail.as_deref().unwrap_or("the carrier gave no reason");
-            let why = format!("refused after the answer to an earlier sending was lost: {detail}");
-            return self.needs_person(
-                conn,
-                problem(&Refusal { detail: Some(why), ..refusal.clone() })?,
-                &refusal.code,
-            );
-        }
-        if self.is_sale() {
-            return self.refuse_sale(conn, refusal, &Sightings::default());
-        }
-        self.refuse(conn, refusal, None)
-    }
-
-    /// Whether an earlier sending under the same number meets the same refusal whenever it is looked at: what was sent is
-    /// not accepted, or the profile is not.
-    fn is_the_same_refusal(&self, refusal: &Refusal) -> bool {
-        let account = self.depot.account(&self.operation.carrier_account).ok();
-        account.is_some_and(|account| account.carrier.numbering() == Numbering::Ours)
-            && matches!(refusal.concerns, Concern::Request | Concern::Profile | Concern::Product)
-    }
-
-    /// A carrier may repeat what it does not like of somebody's contact data: its words are not kept.
-    fn without_personal_data(&self, refusal: &Refusal) -> Refusal {
-        let mut refusal = refusal.clone();
-        if action_of(self.operation) == Some(LineAction::SetContact) && refusal.detail.is_some() {
-            refusal.detail =
-                Some("the carrier's words are left out: they may repeat contact data".to_owned());
-        }
-        refusal
-    }
-
-    /// Surely not done, whatever went before.
-    pub(super) fn refuse(
-        &self,
-        conn: &mut Conn<'_>,
-        refusal: &Refusal,
-        reason: Option<&str>,
-    ) -> Result<(), AppError> {
-        let refusal = &self.without_personal_data(refusal);
-        let change = OperationChange {
-            problem: Some(problem(refusal)?),
-            reason: reason.map(str::to_owned),
-            ..OperationChange::to(next(self.operation, OperationStep::Refuse)?)
-        };
-        self.change(conn, &change, Some(&refusal.code))?;
-        books::give_back(conn, self.depot, self.operation)
     }
 
     /// The carrier surely has not taken it. After too long it fails.
@@ -347,7 +182,12 @@ impl Recording<'_> {
         self.change(conn, &change, Some("not_taken"))
     }
 
-    fn lose(&self, conn: &mut Conn<'_>, reason: &str, taken_as: Option<&str>) -> Result<(), AppError> {
+    pub(super) fn lose(
+        &self,
+        conn: &mut Conn<'_>,
+        reason: &str,
+        taken_as: Option<&str>,
+    ) -> Result<(), AppError> {
         tracing::warn!(operation = %self.operation.id, reason, "the answer to a command is lost; not sent again");
         let change = OperationChange {
             problem: Some(json!({ "code": "answer_lost", "detail": reason })),
@@ -371,11 +211,13 @@ impl Recording<'_> {
 
     fn send_again(&self, conn: &mut Conn<'_>) -> Result<(), AppError> {
         tracing::info!(operation = %self.operation.id, "a lost answer was found out: surely not taken; sent again");
+        // Not the first time: the carrier is left alone for a while.
+        let again = self.operation.attempts.saturating_sub(1);
+        let pause =
+            if again == 0 { TimeDelta::zero() } else { backoff(again, LONGEST_PAUSE, self.depot.ids.uuid()) };
         let change = OperationChange {
-            deferred_to: Some(self.now),
-            resolution: Some(
-                Known { before: Known::of(self.operation).before, ..Known::default() }.document()?,
-            ),
+            deferred_to: Some(self.now + pause),
+            resolution: Some(Known::of(self.operation).for_another_sending().document()?),
             ..OperationChange::to(next(self.operation, OperationStep::PutBack)?)
         };
         self.change(conn, &change, Some("surely_not_taken"))?;
@@ -389,7 +231,12 @@ impl Recording<'_> {
         recording.needs_person(conn, json!({ "code": code, "detail": detail }), code)
     }
 
-    fn needs_person(&self, conn: &mut Conn<'_>, problem: Json, code: &str) -> Result<(), AppError> {
+    pub(super) fn needs_person(
+        &self,
+        conn: &mut Conn<'_>,
+        problem: Json,
+        code: &str,
+    ) -> Result<(), AppError> {
         let operation = self.operation;
         let evidence = json!({
             "sent_at": operation.sent_at,
@@ -401,6 +248,7 @@ impl Recording<'_> {
         let change = OperationChange {
             problem: Some(problem),
             evidence: Some(evidence),
+            resolution: operation.resolution.clone(),
             ..OperationChange::to(next(operation, OperationStep::GiveUp)?)
         };
         self.change(conn, &change, Some(code))?;

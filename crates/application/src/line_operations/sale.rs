@@ -44,8 +44,9 @@ impl Recording<'_> {
             Concern::LineStatus | Concern::Profile if operation.status == OperationStatus::Pending => {
                 Leaves::SetAside(QuarantineReason::LineNotSellable)
             }
-            Concern::LineStatus | Concern::Profile => Leaves::SetAside(QuarantineReason::RefusedByCarrier),
-            Concern::Request => Leaves::BackOnSale,
+            Concern::Profile => Leaves::SetAside(QuarantineReason::RefusedByCarrier),
+            // A SIM in use, or a number or subscriber that is: whether the SIM is to blame shows when another is tried.
+            Concern::LineStatus | Concern::Request => Leaves::BackOnSale,
             Concern::Product | Concern::Account => {
                 return fail_here(conn, self.depot, operation, token, refusal, seen);
             }

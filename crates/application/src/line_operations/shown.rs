@@ -3,7 +3,7 @@
 
 use serde_json::{Value as Json, json};
 use simdepot_domain::carrier::{Carrier, DeviceReading, LineKey, LineReading, ReadError};
-use simdepot_domain::device::DeviceChange;
+use simdepot_domain::device::{ChangeType, DeviceChange};
 use simdepot_domain::iccid::Iccid;
 use simdepot_domain::imei::Imei;
 use simdepot_domain::line::{Judgement, LineCommand, judge};
@@ -13,6 +13,7 @@ use simdepot_persistence::operations::Operation;
 use simdepot_persistence::profiles::Profile;
 
 use super::gather::Wanted;
+use super::hear::told_to_have_moved;
 use super::outcome::Done;
 use super::{Known, standing};
 use crate::observations::Sightings;
@@ -26,6 +27,8 @@ pub(super) struct Shown {
     pub(super) seen: Sightings,
     /// The line of the SIM that takes over.
     pub(super) successor: Sightings,
+    /// The SIM that the carrier chose for the line, when the command named none.
+    pub(super) moved_to: Option<Iccid>,
     /// What the judgement rests on.
     pub(super) evidence: Json,
 }
@@ -37,6 +40,7 @@ impl Shown {
             judgement: Judgement::Unclear,
             seen: Sightings::default(),
             successor: Sightings::default(),
+            moved_to: None,
             evidence: Json::Null,
         }
     }
@@ -49,7 +53,8 @@ impl Shown {
 
     /// The end of the command, by something else.
     pub(super) fn proven(self, code: &'static str, evidence: Json) -> Done {
-        Done { successor: self.successor, ..Done::by(code, evidence, self.seen) }
+        let Self { successor, moved_to, seen, .. } = self;
+        Done { successor, moved_to, ..Done::by(code, evidence, seen) }
     }
 }
 
@@ -88,8 +93,8 @@ pub(super) fn line_key(operation: &Operation, profile: &Profile) -> LineKey {
     let known = profile.line_key();
     match &operation.request {
         OperationRequest::ActivateSubscription { terms } => LineKey {
-            msisdn: known.msisdn.or_else(|| terms.msisdn.clone()),
-            imei: known.imei.or_else(|| terms.imei.clone()),
+            msisdn: terms.msisdn.clone().or(known.msisdn),
+            imei: terms.imei.clone().or(known.imei),
             ..known
         },
         OperationRequest::ChangeDevice { change } => LineKey {
@@ -144,7 +149,13 @@ impl Looking<'_> {
         };
         let now = standing(self.profile, seen.as_ref());
         let evidence = json!({ "source": "line", "before": before, "now": now });
-        Ok(Shown { judgement, seen: sightings(seen), successor: sightings(successor), evidence })
+        let (seen, successor) = (sightings(seen), sightings(successor));
+        Ok(Shown { judgement, seen, successor, evidence, ..Shown::nothing() })
+    }
+
+    /// What was so before the command was sent does not show that it was carried out.
+    fn since_sent(&self, judgement: Judgement) -> Judgement {
+        if Known::of(self.operation).shown_before { Judgement::Unclear } else { judgement }
     }
 
     /// The SIM that takes the line over, as it may be asked for: the number moves with the line.
@@ -176,8 +187,20 @@ impl Looking<'_> {
             None => None,
         };
         let judgement = used.as_ref().map_or(Judgement::Unclear, |used| judge_device(change, used));
+        let judgement = self.since_sent(judgement);
+        let moved_to = self.chosen_by_carrier(change, used.and_then(|used| used.iccid));
         let evidence = json!({ "source": "device", "change_type": change.change_type });
-        Ok(Shown { judgement, successor: sightings(successor), evidence, ..Shown::nothing() })
+        Ok(Shown { judgement, successor: sightings(successor), moved_to, evidence, ..Shown::nothing() })
+    }
+
+    /// The SIM that the line is on now, when the carrier was left to choose one: by what it shows, else by what an event
+    /// told.
+    fn chosen_by_carrier(&self, change: &DeviceChange, used: Option<Iccid>) -> Option<Iccid> {
+        if change.new_iccid.is_some() || change.change_type != ChangeType::DeviceAndEsim {
+            return None;
+        }
+        let now = used.or_else(|| told_to_have_moved(self.operation));
+        now.filter(|now| now.key() != self.profile.iccid.key())
     }
 
     async fn blocked_device(&self, imei: &Imei, block: bool) -> Result<Shown, ReadError> {
@@ -187,6 +210,7 @@ impl Looking<'_> {
             Some(_) => Judgement::NotReached,
             None => Judgement::Unclear,
         };
+        let judgement = self.since_sent(judgement);
         let evidence = json!({ "source": "block list", "blocked": blocked });
         Ok(Shown { judgement, evidence, ..Shown::nothing() })
     }
@@ -200,7 +224,7 @@ fn judge_device(change: &DeviceChange, used: &DeviceReading) -> Judgement {
             .new_imei
             .as_ref()
             .map(|wanted| used.imei.as_ref().map(|imei| imei.device() == wanted.device())),
-        change.new_iccid.as_ref().map(|wanted| used.iccid.as_ref().map(|iccid| iccid == wanted)),
+        change.new_iccid.as_ref().map(|wanted| used.iccid.as_ref().map(|iccid| iccid.key() == wanted.key())),
         change.new_eid.as_ref().map(|wanted| used.eid.as_ref().map(|eid| eid == wanted)),
     ];
     let mut asked = signs.into_iter().flatten().peekable();

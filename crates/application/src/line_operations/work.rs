@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use simdepot_domain::carrier::{Commanded, Lost, Unavailable};
 use simdepot_domain::channel::AccountName;
 use simdepot_domain::id::OrderId;
-use simdepot_domain::line::{LineStanding, SuspendedBy};
+use simdepot_domain::line::SuspendedBy;
 use simdepot_domain::operation::{Lane, OperationStep};
 use simdepot_persistence::operations::{self, BatchLease, Operation, OperationChange};
 use simdepot_persistence::profiles::{self, Profile};
@@ -111,7 +111,7 @@ async fn carry_out(depot: &Depot, name: &AccountName, lease: BatchLease) -> Resu
 }
 
 /// A command about to be sent, with what was read for it and how its line stood before.
-type ToSend = (Operation, Sightings, (Order, LineStanding));
+type ToSend = (Operation, Sightings, (Order, Known));
 
 /// What is to be sent, and what has ended unsent.
 fn divide(gathered: Vec<Gathered>) -> (Vec<ToSend>, Vec<(Operation, Ended)>) {
@@ -153,9 +153,8 @@ async fn commit_sent(
     timeout: Duration,
 ) -> Result<(Vec<(Operation, Order)>, Vec<(Operation, Ended)>), AppError> {
     let work = depot.clone();
-    let sent = write_each(depot, to_send, move |conn, (operation, seen, (order, before))| {
-        let known = Known { before: before.clone(), ..Known::default() };
-        let sending = Sending { operation, known: &known, token, until, timeout };
+    let sent = write_each(depot, to_send, move |conn, (operation, seen, (order, known))| {
+        let sending = Sending { operation, known, token, until, timeout };
         // Under the order's lock: an order that began to be taken back sends nothing any more.
         if operation.order.is_some() && being_cancelled(conn, operation)? {
             return Ok(Err((operation.clone(), Ended::Cancelled)));

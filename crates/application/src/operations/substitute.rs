@@ -235,7 +235,7 @@ pub(crate) fn set_refused_aside(
 fn was_not_accepted(operation: &Operation) -> bool {
     let refusal = operation.problem.clone().and_then(|why| serde_json::from_value::<Refusal>(why).ok());
     operation.status == OperationStatus::Refused
-        && refusal.is_some_and(|refusal| refusal.concerns == Concern::Request)
+        && refusal.is_some_and(|refusal| matches!(refusal.concerns, Concern::Request | Concern::LineStatus))
 }
 
 /// The profiles of this place that were substituted already, since the last one that was sold on it.

@@ -80,6 +80,16 @@ impl Goods {
         }
     }
 
+    /// The same for a SIM that takes the place of one on which it was sold.
+    pub(crate) fn for_another(self, depot: &Depot, pool: &Pool) -> Self {
+        match (self, depot.account(&pool.settings.carrier_account)) {
+            (Self::Subscription(terms), Ok(account)) => {
+                Self::Subscription(Box::new(account.carrier.terms_for_another(&terms)))
+            }
+            (goods, _) => goods,
+        }
+    }
+
     /// What an operation puts on its profile; nothing for one that does not sell.
     pub(crate) fn of_operation(request: &OperationRequest) -> Self {
         match request {

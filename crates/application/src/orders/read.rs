@@ -191,6 +191,7 @@ pub(crate) fn view(conn: &mut Conn<'_>, order: Order) -> Result<OrderView, AppEr
             }
             let profile =
                 found.get(&allocation.profile_id).cloned().ok_or(AppError::NotFound { what: "profile" })?;
+            let profile = if left(allocation) { as_left(conn, profile)? } else { profile };
             // Placed for it, or for the SIM whose line it took over.
             let bundle = placed.remove(&allocation.id).or_else(|| {
                 let moved =
@@ -204,6 +205,19 @@ pub(crate) fn view(conn: &mut Conn<'_>, order: Order) -> Result<OrderView, AppEr
         lines.push(OrderLineView { pool, product: line.product, quantity: line.quantity, profiles: entries });
     }
     Ok(OrderView { order, lines })
+}
+
+/// Whether a profile has left its place without another one in it.
+fn left(allocation: &allocations::Allocation) -> bool {
+    matches!(allocation.outcome, ProfileOutcome::Failed | ProfileOutcome::Cancelled)
+}
+
+/// A profile that has left an order: what became of it in another one's hands is not this one's to know.
+fn as_left(conn: &mut Conn<'_>, profile: Profile) -> Result<Profile, AppError> {
+    if allocations::live_of(conn, profile.id)?.is_none() {
+        return Ok(profile);
+    }
+    Ok(Profile { msisdn: None, msisdn_at: None, eid: None, sim: None, esim: None, ..profile })
 }
 
 /// The bundles of an order by the allocation that each was placed for: a profile may come to one order twice, when it

@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use simdepot_domain::carrier::{
-    BundleReading, Capability, Carrier, EsimReading, LineReading, ReadError, UNSUPPORTED,
+    BundleReading, Capability, Carrier, EsimReading, LineReading, NOTHING_TO_ASK_BY, OTHER_SIM, ReadError,
+    UNSUPPORTED,
 };
 use simdepot_persistence::profiles::Profile;
 
@@ -52,7 +53,12 @@ fn known<T>(
 ) -> Option<T> {
     match read {
         Ok(read) => Some(read),
-        Err(ReadError::Denied { code }) if code == UNSUPPORTED => None,
+        // There was nobody to ask, and that is no failure.
+        Err(ReadError::Denied { code })
+            if [UNSUPPORTED, NOTHING_TO_ASK_BY, OTHER_SIM].contains(&code.as_str()) =>
+        {
+            None
+        }
         Err(error) => {
             tracing::info!(iccid = %profile.iccid, what, %error, "not known to a comparison");
             match error {

@@ -7,6 +7,7 @@ use simdepot_domain::channel::PoolName;
 use simdepot_domain::esim::EsimStatus;
 use simdepot_domain::event::{Fact, SubjectKind};
 use simdepot_domain::id::{HoldId, OrderId};
+use simdepot_domain::pool::PoolSettings;
 use simdepot_domain::profile::{FormFactor, QuarantineReason};
 use simdepot_domain::sim::SimStatus;
 use simdepot_domain::stock::StockStatus;
@@ -33,6 +34,8 @@ pub(super) struct Seen {
     /// The order that has it.
     order: Option<OrderId>,
     secrets: SecretsSeen,
+    /// Its pool activates subscriptions, and the code may come with the activation.
+    code_comes_later: bool,
 }
 
 impl Kind for Profiles {
@@ -43,13 +46,14 @@ impl Kind for Profiles {
         let chunk = verification::profiles_after(conn, after.map_or(0, |seen| seen.profile.id), CHUNK)?;
         let ids: Vec<i64> = chunk.iter().map(|profile| profile.id).collect();
         let iccids: Vec<_> = chunk.iter().map(|profile| (profile.id, profile.iccid.clone())).collect();
-        let pools: HashMap<i64, PoolName> =
-            pools::list(conn)?.into_iter().map(|pool| (pool.id, pool.settings.pool)).collect();
+        let pools: HashMap<i64, PoolSettings> =
+            pools::list(conn)?.into_iter().map(|pool| (pool.id, pool.settings)).collect();
         let deliveries = deliveries(conn, &chunk)?;
         let mut orders = verification::live_orders(conn, &ids)?;
         let mut secrets = verification::check_secrets(conn, depot.store.vault(), &iccids)?;
         let seen = chunk.into_iter().map(|profile| Seen {
-            pool: pools.get(&profile.pool_id).cloned(),
+            pool: pools.get(&profile.pool_id).map(|pool| pool.pool.clone()),
+            code_comes_later: pools.get(&profile.pool_id).is_some_and(|pool| pool.activation.is_some()),
             delivered_into: deliveries.get(&profile.import_id.to_string()).cloned(),
             order: orders.remove(&profile.id),
             secrets: secrets.remove(&profile.id).unwrap_or_default(),
@@ -219,7 +223,8 @@ impl<'a> Told<'a> {
         if let Some(fault) = seen.secrets.fault {
             return Some(format!("has a sealed secret that is not its own: {fault}"));
         }
-        let needs_code = profile.imported_as == StockStatus::Available || self.code_received;
+        let delivered_with = profile.imported_as == StockStatus::Available && !seen.code_comes_later;
+        let needs_code = delivered_with || self.code_received;
         (needs_code && !seen.secrets.has_code).then(|| "has lost its activation code".to_owned())
     }
 }

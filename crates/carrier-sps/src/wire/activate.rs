@@ -141,7 +141,12 @@ mod tests {
 
     #[test]
     fn what_was_not_settled_here_is_not_sent() {
-        let terms = ActivationTerms { document: json!({ "plan": "x" }), msisdn: None, imei: None };
+        let terms = ActivationTerms {
+            document: json!({ "plan": "x" }),
+            msisdn: None,
+            imei: None,
+            expects_code: false,
+        };
         let refusal = request(&order(terms), &SpsSettings::default()).unwrap_err();
         assert!(refusal.detail.unwrap().starts_with("/document must be"));
     }

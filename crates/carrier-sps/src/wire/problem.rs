@@ -102,6 +102,8 @@ pub(crate) fn read_error(answer: &Answer) -> ReadError {
         }
         401 => ReadError::Unavailable(unavailable(answer, "a fresh access token was turned away".to_owned())),
         403 => ReadError::Denied { code: code_of_status(answer) },
+        // Asking again does not help.
+        400 | 404..=407 | 409..=428 | 430..=499 => ReadError::Denied { code: code_of_status(answer) },
         408 | 429 | 500..=599 => {
             ReadError::Unavailable(unavailable(answer, format!("HTTP {}", answer.status)))
         }

@@ -54,6 +54,9 @@ pub struct ActivationTerms {
     /// The device that the SIM goes into, when it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub imei: Option<Imei>,
+    /// An eSIM's code comes with it, where the delivery had none.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub expects_code: bool,
 }
 
 // Nothing in it is compared as a number.

@@ -123,6 +123,12 @@ pub trait Carrier: Send + Sync {
         Err(vec![ParameterProblem::unsupported()])
     }
 
+    /// The terms on which another SIM takes the place of one that was activated on these: what was used up with it, such as
+    /// a reserved number, is left out.
+    fn terms_for_another(&self, terms: &ActivationTerms) -> ActivationTerms {
+        terms.clone()
+    }
+
     /// Activates a subscription on a SIM. Sent once: the adapter never repeats it by itself.
     async fn activate(&self, order: &ActivationOrder) -> Commanded {
         let _ = order;
@@ -197,8 +203,13 @@ pub trait Carrier: Send + Sync {
     }
 }
 
+/// The code of a line that cannot be read because all that is known of it leads to another SIM.
+pub const OTHER_SIM: &str = "OTHER_SIM";
+
 /// The code of what a carrier does not have.
 pub const UNSUPPORTED: &str = "unsupported";
+/// The code of a read of a line of which nothing is known that this carrier can be asked by.
+pub const NOTHING_TO_ASK_BY: &str = "NOTHING_TO_ASK_BY";
 
 fn unsupported() -> Refusal {
     let detail = Some("this carrier has no such operation".to_owned());

@@ -28,6 +28,8 @@ pub struct Standing {
     pub order: Option<OrderStatus>,
     /// Its bundles.
     pub bundles: Vec<BundleStatus>,
+    /// It was activated with a plan of its own.
+    pub subscribed: bool,
     /// Its open operation.
     pub operation: Option<OperationStatus>,
 }
@@ -259,7 +261,8 @@ fn line(sim: Option<SimStatus>) -> Option<Diagnosis> {
 /// The best that the bundles of a usable profile say: one that runs, else one that will, else why there is none.
 fn plan(standing: &Standing) -> Diagnosis {
     let said = standing.bundles.iter().map(|status| of_bundle(*status));
-    said.min_by_key(|(rank, _)| *rank).map_or(Diagnosis::NoPlan, |(_, diagnosis)| diagnosis)
+    let without = if standing.subscribed { Diagnosis::PlanRunning } else { Diagnosis::NoPlan };
+    said.min_by_key(|(rank, _)| *rank).map_or(without, |(_, diagnosis)| diagnosis)
 }
 
 /// What a bundle says, behind its rank: the lowest counts.
@@ -296,6 +299,7 @@ mod tests {
             esim: Some(E::Enabled),
             order: Some(OrderStatus::Fulfilled),
             bundles: bundles.to_vec(),
+            subscribed: false,
             operation: None,
         }
     }
@@ -350,6 +354,7 @@ mod tests {
             (plastic.clone(), D::PlanRunning),
             (Standing { sim: Some(S::Preactivated), ..plastic }, D::LineNotActive),
             (in_use(&[]), D::NoPlan),
+            (Standing { subscribed: true, ..in_use(&[]) }, D::PlanRunning),
             (in_use(&[B::Refused]), D::NoPlan),
             (in_use(&[B::Preloaded]), D::PlanWaitsForUse),
             (in_use(&[B::Expired, B::Ready]), D::PlanWaitsForUse),

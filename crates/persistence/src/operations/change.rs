@@ -124,6 +124,14 @@ fn waiting(operation: &Operation, change: &OperationChange, now: DateTime<Utc>) 
     }
 }
 
+/// Whether the carrier may still carry a sending out, whatever is decided from here on: its answer was lost, or it
+/// acknowledged it and never said how it went.
+fn leaves_open(operation: &Operation, change: &OperationChange) -> bool {
+    let was_sent = matches!(operation.status, OperationStatus::Sent | OperationStatus::Accepted);
+    change.status == OperationStatus::Unknown
+        || (change.status == OperationStatus::NeedsAttention && was_sent)
+}
+
 /// Changes an operation that is still at its version and, with `token`, still under that lease. Returns its new
 /// version; the change is one event.
 ///
@@ -142,7 +150,7 @@ pub fn change(
         status: change.status.to_string(),
         attempts: i32::try_from(operation.attempts).unwrap_or(i32::MAX) + i32::from(change.sent),
         deferrals,
-        answer_lost: (change.status == OperationStatus::Unknown).then_some(true),
+        answer_lost: leaves_open(operation, change).then_some(true),
         waiting_since,
         run_at: change.deferred_to.map(At),
         lease_token: release.then_some(None),

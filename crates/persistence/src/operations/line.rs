@@ -1,5 +1,7 @@
 //! Leases of commands to lines: many at a time, under one token.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use diesel::dsl::sql;
 use diesel::prelude::*;
@@ -10,7 +12,7 @@ use uuid::Uuid;
 
 use super::{Operation, Row};
 use crate::dialect::Lock;
-use crate::error::{Result, ensure_affected};
+use crate::error::{Result, ensure_affected, parse_column};
 use crate::schema::operations;
 use crate::sql_types::{At, Id, Moment, Uid};
 use crate::store::Conn;
@@ -66,34 +68,33 @@ pub fn lease_pending(
     take(conn, found, token, until)
 }
 
-/// Whether a command is open whose outcome may be asked for.
+/// The accounts with commands whose outcome may be asked for.
 ///
 /// # Errors
 /// When the database cannot be asked.
-pub fn any_to_follow(conn: &mut Conn<'_>, now: DateTime<Utc>) -> Result<bool> {
+pub fn accounts_to_follow(conn: &mut Conn<'_>, now: DateTime<Utc>) -> Result<Vec<AccountName>> {
+    let mut accounts = BTreeSet::new();
     for status in FOLLOWED {
-        let found: Option<Uid> = operations::table
+        let found: Vec<String> = operations::table
             .filter(followed(status))
             .filter(operations::resolve_after.le(At(now)))
             .filter(operations::lease_until.is_null().or(operations::lease_until.le(At(now))))
-            .order(operations::resolve_after)
-            .select(operations::id)
-            .first(conn.db)
-            .optional()?;
-        if found.is_some() {
-            return Ok(true);
-        }
+            .select(operations::carrier_account)
+            .distinct()
+            .load(conn.db)?;
+        accounts.extend(found);
     }
-    Ok(false)
+    accounts.iter().map(|account| parse_column("operations", "carrier_account", account, account)).collect()
 }
 
-/// Leases the next commands whose outcome may be asked for, the longest due first: those that the carrier works on, and
-/// those whose answer was lost.
+/// Leases the next commands of an account whose outcome may be asked for: those that the carrier works on, and those whose
+/// answer was lost; before all others those that an order waits for, then the longest due.
 ///
 /// # Errors
 /// When the database cannot be asked.
 pub fn lease_to_follow(
     conn: &mut Conn<'_>,
+    account: &AccountName,
     (token, until): (Uuid, DateTime<Utc>),
     now: DateTime<Utc>,
     limit: i64,
@@ -102,12 +103,16 @@ pub fn lease_to_follow(
     for status in FOLLOWED {
         let sql = format!(
             "SELECT id FROM operations WHERE lane = 'line' AND status IN ('sent', 'accepted', 'unknown') \
-             AND status = '{status}' AND resolve_after <= $1 AND (lease_until IS NULL OR lease_until <= $1) \
-             ORDER BY resolve_after LIMIT $2{}",
+             AND status = '{status}' AND carrier_account = $1 AND resolve_after <= $2 \
+             AND (lease_until IS NULL OR lease_until <= $2) \
+             ORDER BY CASE WHEN order_id IS NULL THEN 1 ELSE 0 END, resolve_after LIMIT $3{}",
             Lock::Skip.clause(conn.db)
         );
-        let some: Vec<IdRow> =
-            diesel::sql_query(sql).bind::<Moment, _>(At(now)).bind::<BigInt, _>(limit).load(conn.db)?;
+        let some: Vec<IdRow> = diesel::sql_query(sql)
+            .bind::<Text, _>(account.as_str())
+            .bind::<Moment, _>(At(now))
+            .bind::<BigInt, _>(limit)
+            .load(conn.db)?;
         found.extend(some);
     }
     take(conn, found, token, until)

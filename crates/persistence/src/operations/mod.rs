@@ -27,7 +27,7 @@ pub use hints::add_hint;
 pub use lease::{
     Lease, any_unknown_due, due_accounts, lease_next, lease_unknown, look_again, nudge, put_off,
 };
-pub use line::{BatchLease, any_to_follow, follow_now, lease_pending, lease_to_follow, of_transaction};
+pub use line::{BatchLease, accounts_to_follow, follow_now, lease_pending, lease_to_follow, of_transaction};
 pub use overdue::overdue;
 
 /// An operation as it is stored.
@@ -53,7 +53,8 @@ pub struct Operation {
     pub attempts: u32,
     /// How often it was put off before or after being sent.
     pub deferrals: u32,
-    /// An answer of it was lost: whatever was decided since, the carrier may still carry that sending out.
+    /// An answer of it was lost, or its acknowledgement led nowhere: whatever was decided since, the carrier may still carry
+    /// that sending out.
     pub answer_lost: bool,
     /// Since when the carrier does not take it; a decided outcome begins anew.
     pub waiting_since: Option<DateTime<Utc>>,
@@ -92,6 +93,14 @@ pub struct Operation {
     pub created_at: DateTime<Utc>,
     /// When it last changed.
     pub updated_at: DateTime<Utc>,
+}
+
+impl Operation {
+    /// Whether it has activated a subscription.
+    pub fn has_subscribed(&self) -> bool {
+        let activates = matches!(self.request, OperationRequest::ActivateSubscription { .. });
+        activates && self.status == OperationStatus::Done
+    }
 }
 
 #[derive(Insertable, Queryable)]

@@ -82,9 +82,11 @@ const INVARIANTS: &[(&str, &str)] = &[
         "SELECT COUNT(*) AS n FROM profile_secrets s WHERE s.code_index IS NOT NULL AND s.activation_code IS NULL",
     ),
     (
-        "a profile on sale has its activation code",
-        "SELECT COUNT(*) AS n FROM profiles p LEFT JOIN profile_secrets s ON s.profile_id = p.id \
-         WHERE p.stock_status IN ('available', 'held') AND p.form_factor = 'esim' AND s.activation_code IS NULL",
+        "a profile on sale has its activation code, or gets it with its activation",
+        "SELECT COUNT(*) AS n FROM profiles p JOIN pools o ON o.id = p.pool_id \
+         LEFT JOIN profile_secrets s ON s.profile_id = p.id \
+         WHERE p.stock_status IN ('available', 'held') AND p.form_factor = 'esim' AND s.activation_code IS NULL \
+         AND o.activation IS NULL",
     ),
     (
         "a held profile belongs to an active hold",

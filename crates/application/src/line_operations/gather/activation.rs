@@ -37,7 +37,7 @@ impl Preparing<'_> {
             iccid: self.profile.iccid.clone(),
             terms: terms.clone(),
         };
-        Decision::Send(Box::new((Order::Activation(Box::new(order)), self.before(now))))
+        Decision::Send(Box::new((Order::Activation(Box::new(order)), self.known(now))))
     }
 }
 

@@ -28,7 +28,7 @@ impl Preparing<'_> {
             reference: self.operation.id.to_string(),
         };
         let before = LineStanding { msisdn: Some(msisdn), ..standing(self.profile, None) };
-        Decision::Send(Box::new((Order::Bundle(order), before)))
+        Decision::Send(Box::new((Order::Bundle(order), self.known(before))))
     }
 }
 

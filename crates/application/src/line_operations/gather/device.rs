@@ -28,7 +28,8 @@ impl Preparing<'_> {
         let line = LineKey { msisdn: now.msisdn.clone(), ..self.profile.line_key() };
         let reference = self.operation.id.to_string();
         let order = DeviceChangeOrder { reference, line, change: change.clone() };
-        (seen, Decision::Send(Box::new((Order::DeviceChange(Box::new(order)), self.before(now)))))
+        let known = self.known_of_device(now).await;
+        (seen, Decision::Send(Box::new((Order::DeviceChange(Box::new(order)), known))))
     }
 
     /// The carrier wants to know whose device it is.
@@ -52,6 +53,7 @@ impl Preparing<'_> {
         let line = LineKey { msisdn: Some(msisdn), ..self.profile.line_key() };
         let reference = self.operation.id.to_string();
         let order = DeviceBlockOrder { reference, line, imei: imei.clone(), block };
-        (seen, Decision::Send(Box::new((Order::DeviceBlock(Box::new(order)), self.before(now)))))
+        let known = self.known_of_device(now).await;
+        (seen, Decision::Send(Box::new((Order::DeviceBlock(Box::new(order)), known))))
     }
 }

@@ -55,7 +55,7 @@ impl Preparing<'_> {
             });
         };
         let now = standing(self.profile, line);
-        let before = self.before(now.clone());
+        let known = self.known(now.clone());
         let status: Option<SimStatus> = line.and_then(|line| line.sim_status).or(now.sim_status);
         if let Some(status) = status
             && let Err(broken) = rules.check(command.action(), status, now.details.suspended_by)
@@ -76,13 +76,14 @@ impl Preparing<'_> {
         let order = LineOrder {
             reference: self.operation.id.to_string(),
             iccid: self.profile.iccid.clone(),
-            msisdn: now.msisdn.clone(),
-            from: status,
+            // Another sending under the same number says the same.
+            msisdn: known.before.msisdn.clone().or_else(|| now.msisdn.clone()),
+            from: if self.operation.answer_lost { known.before.sim_status.or(status) } else { status },
             rate_plan,
             command: command.clone(),
             contact,
         };
-        Decision::Send(Box::new((Order::Line(Box::new(order)), before)))
+        Decision::Send(Box::new((Order::Line(Box::new(order)), known)))
     }
 
     /// Contact data are sealed for the one operation that takes them to the carrier.

@@ -26,8 +26,8 @@ pub(super) use bundle::Wanted;
 /// What follows from what was read.
 #[derive(Debug, Clone)]
 pub(super) enum Decision {
-    /// Send, with how the line stood before.
-    Send(Box<(Order, LineStanding)>),
+    /// Send, with what was known before.
+    Send(Box<(Order, Known)>),
     /// It is so already, by an earlier sending: nothing is to be sent.
     Reached(Box<Done>),
     /// An earlier sending was taken, and the carrier works on it: nothing is to be sent.
@@ -140,9 +140,22 @@ impl Preparing<'_> {
         }
     }
 
-    /// How the line stood before the first sending.
-    fn before(&self, now: LineStanding) -> LineStanding {
-        if self.operation.answer_lost { Known::of(self.operation).before } else { now }
+    /// What was known before the first sending; `now` is how the line stands.
+    fn known(&self, now: LineStanding) -> Known {
+        if self.operation.answer_lost {
+            return Known::of(self.operation).for_another_sending();
+        }
+        Known { before: now, ..Known::default() }
+    }
+
+    /// As [`Preparing::known`], for a command whose end the carrier may show already.
+    async fn known_of_device(&self, now: LineStanding) -> Known {
+        let known = self.known(now);
+        if self.operation.answer_lost {
+            return known;
+        }
+        let shown = shown(self.carrier(), self.operation, self.profile).await;
+        Known { shown_before: shown.is_ok_and(|shown| shown.judgement == Judgement::Reached), ..known }
     }
 }
 
