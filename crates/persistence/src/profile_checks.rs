@@ -30,14 +30,15 @@ pub fn sales_after(
     Ok(rows.into_iter().map(|(id, profile_id, at)| (id, profile_id, at.0)).collect())
 }
 
-/// Begins to watch a profile that was sold, first at `check_at`.
+/// Begins to watch a profile that was sold, first at `check_at`, or sooner if it is due sooner: there may be news of it.
 ///
 /// # Errors
 /// When the database refuses it.
 pub fn watch(conn: &mut Conn<'_>, profile_id: i64, check_at: DateTime<Utc>) -> Result<()> {
     diesel::sql_query(
         "INSERT INTO profile_checks (profile_id, check_at, checks) VALUES ($1, $2, 0) \
-         ON CONFLICT (profile_id) DO UPDATE SET check_at = excluded.check_at, checks = 0",
+         ON CONFLICT (profile_id) DO UPDATE SET checks = 0, check_at = CASE \
+         WHEN profile_checks.check_at < excluded.check_at THEN profile_checks.check_at ELSE excluded.check_at END",
     )
     .bind::<BigInt, _>(profile_id)
     .bind::<Moment, _>(At(check_at))

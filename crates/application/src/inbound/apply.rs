@@ -274,8 +274,11 @@ fn record(
         let heard =
             line_operations::hear(conn, depot, &event.account, profile.id, (news, told.iccid.as_ref()))?;
         profile = profiles::get(conn, profile.id)?;
-        // Nothing follows it up, and by itself it proves nothing: the line is read soon.
-        if news.hearsay && !heard {
+        // Nothing follows it up, and by itself it proves nothing: the line is read soon, unless it stands so already.
+        let known = profile.sim.as_ref().map(|seen| seen.status);
+        let tells_more =
+            news.transaction.is_none() || (news.sim_status.is_some() && news.sim_status != known);
+        if news.hearsay && !heard && tells_more {
             sweep::look_soon(conn, profile.id)?;
         }
     }
@@ -394,7 +397,10 @@ fn sightings(
         // Whoever tells of the end of our own command knows the line's number; a delivery file may have had another.
         News::Line(news) if news.hearsay => {
             let same_sim = told.iccid.as_ref().is_none_or(|iccid| iccid.key() == profile.iccid.key());
-            told.msisdn.clone().filter(|_| ends_command && same_sim)
+            // Of a line that somebody has, a number fills a gap: without one it may not even be readable.
+            let in_use = profile.stock_status == StockStatus::Allocated && told.iccid.is_some();
+            let fills_gap = in_use && profile.msisdn.is_none() && news.failed.is_none();
+            told.msisdn.clone().filter(|_| same_sim && (ends_command || fills_gap))
         }
         // A number fills a gap. It does not replace one: the event may be older than a swap.
         News::Line(_) | News::Esim(..) | News::Bundle(_) | News::Nothing => {
