@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::Known;
 use super::recording::Recording;
-use super::work::lock_order;
+use super::work::locking_rank;
 use crate::batch::write_each;
 use crate::depot::Depot;
 use crate::error::AppError;
@@ -82,7 +82,7 @@ pub(super) async fn record(
         return Ok(());
     }
     let mut ended = ended;
-    ended.sort_by_key(|(operation, _)| lock_order(operation));
+    ended.sort_by_key(|(operation, _)| locking_rank(operation));
     let (operations, counted): (Vec<Operation>, Vec<&'static str>) =
         ended.iter().map(|(operation, ended)| (operation.clone(), outcome_of(ended))).unzip();
     let work = depot.clone();

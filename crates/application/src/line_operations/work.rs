@@ -135,12 +135,12 @@ fn divide(gathered: Vec<Gathered>) -> (Vec<ToSend>, Vec<(Operation, Ended)>) {
         };
         ended.push((operation, end));
     }
-    to_send.sort_by_key(|(operation, ..)| lock_order(operation));
+    to_send.sort_by_key(|(operation, ..)| locking_rank(operation));
     (to_send, ended)
 }
 
 /// Whoever locks several orders and profiles does so in one order.
-pub(super) fn lock_order(operation: &Operation) -> (Option<OrderId>, i64) {
+pub(super) fn locking_rank(operation: &Operation) -> (Option<OrderId>, i64) {
     (operation.order, operation.profile_id)
 }
 
