@@ -62,12 +62,12 @@ pub fn claim(conn: &mut Conn<'_>, pool: &Pool, quantity: u32, now: DateTime<Utc>
     let enough = |rows: &[Row]| i64::try_from(rows.len()).is_ok_and(|found| found >= needed);
     let wanted = Wanted { pool_id: pool.id, now: At(now), limit: needed };
     let at_once = attempt(conn.db, |db| {
-        let rows = wanted.from_start(db, Lock::Skip)?;
+        let rows = wanted.first(db, Lock::Skip)?;
         Ok(if enough(&rows) { Some(rows) } else { None })
     })?;
     let rows = match at_once {
         Some(rows) => rows,
-        None => wanted.from_start(conn.db, Lock::Wait)?,
+        None => wanted.first(conn.db, Lock::Wait)?,
     };
     if !enough(&rows) {
         return Ok(Claim::OutOfStock { available: sellable(rows.len(), pool) });
@@ -106,13 +106,13 @@ pub fn claim_up_to(
     let wanted = Wanted { pool_id: pool.id, now: At(now), limit: needed };
     let head = if waits { None } else { head::of(conn, pool.id, wanted.now, quantity)? };
     let mut rows = match (&mut *conn.db, head) {
-        (AnyConnection::Pg(pg), Some(head)) => wanted.from_head(pg, &head)?,
-        (db, _) => wanted.from_start(db, if waits { Lock::Wait } else { Lock::Skip })?,
+        (AnyConnection::Pg(pg), Some(head)) => wanted.first_from(pg, &head)?,
+        (db, _) => wanted.first(db, if waits { Lock::Wait } else { Lock::Skip })?,
     };
     if !enough(&rows) && !waits && conn.backend() == Backend::Postgres {
         // The head is too far on, or others hold what is missing, or the stock ends.
         head::forget(conn, pool.id);
-        rows = wanted.from_start(conn.db, Lock::Skip)?;
+        rows = wanted.first(conn.db, Lock::Skip)?;
         if !enough(&rows) {
             return Ok(None);
         }

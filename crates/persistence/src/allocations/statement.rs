@@ -40,7 +40,7 @@ pub(super) struct Wanted {
 
 impl Wanted {
     /// The first ones.
-    pub(super) fn from_start(self, db: &mut AnyConnection, lock: Lock) -> Result<Vec<Row>> {
+    pub(super) fn first(self, db: &mut AnyConnection, lock: Lock) -> Result<Vec<Row>> {
         Ok(match (db, lock) {
             (AnyConnection::Pg(pg), Lock::Skip) => FromStart::<false>(self).load(pg)?,
             (AnyConnection::Pg(pg), Lock::Wait) => FromStart::<true>(self).load(pg)?,
@@ -49,7 +49,7 @@ impl Wanted {
     }
 
     /// The first ones from a head on; none when something was put before it since it was found.
-    pub(super) fn from_head(self, pg: &mut PgConnection, head: &Head) -> Result<Vec<Row>> {
+    pub(super) fn first_from(self, pg: &mut PgConnection, head: &Head) -> Result<Vec<Row>> {
         Ok(FromHead(self, head).load(pg)?)
     }
 
