@@ -18,6 +18,7 @@ use crate::error::{Result, StoreError, ensure_affected, parse_column};
 use crate::pools::Pool;
 use crate::schema::{allocations, profiles};
 use crate::sql_types::{At, Moment, Uid};
+use crate::stock_counts::{self, Move};
 use crate::store::Conn;
 
 /// A profile that this transaction has for itself, still as it was.
@@ -25,8 +26,12 @@ use crate::store::Conn;
 pub struct Claimed {
     /// Its row.
     pub id: i64,
+    /// Its pool.
+    pub pool_id: i64,
     /// Its SIM.
     pub iccid: Iccid,
+    /// Its last moment of sale.
+    pub sell_by: DateTime<Utc>,
     /// Its version before the allocation.
     pub version: i64,
     /// The hold that reserves it, if it comes from one.
@@ -34,6 +39,11 @@ pub struct Claimed {
 }
 
 impl Claimed {
+    /// Its way to another status.
+    pub(crate) fn moved_to(&self, to: StockStatus) -> Move {
+        Move::one(self.pool_id, self.stock_status(), to, self.sell_by)
+    }
+
     /// Where it stands.
     pub fn stock_status(&self) -> StockStatus {
         if self.hold.is_some() { StockStatus::Held } else { StockStatus::Available }
@@ -58,13 +68,15 @@ struct Row {
     id: i64,
     #[diesel(sql_type = Text)]
     iccid: String,
+    #[diesel(sql_type = Moment)]
+    sell_by: At,
     #[diesel(sql_type = BigInt)]
     version: i64,
 }
 
 /// The claim's SELECT, without the lock clause. Ordered by what only the index `profiles_claim` holds.
 /// Public for the tests of its plan.
-pub const CLAIM: &str = "SELECT id, iccid, version FROM profiles \
+pub const CLAIM: &str = "SELECT id, iccid, sell_by, version FROM profiles \
      WHERE pool_id = $1 AND stock_status = 'available' AND sell_by > $2 \
      ORDER BY sell_by, batch_no, id LIMIT $3";
 
@@ -110,7 +122,8 @@ pub fn claim(conn: &mut Conn<'_>, pool: &Pool, quantity: u32, now: DateTime<Utc>
         .take(take)
         .map(|row| {
             let iccid = parse_column("profiles", "iccid", row.id, &row.iccid)?;
-            Ok(Claimed { id: row.id, iccid, version: row.version, hold: None })
+            let (pool_id, sell_by) = (pool.id, row.sell_by.0);
+            Ok(Claimed { id: row.id, pool_id, iccid, sell_by, version: row.version, hold: None })
         })
         .collect::<Result<_>>()
         .map(Claim::Taken)
@@ -159,6 +172,8 @@ pub fn allocate(
             chunk.iter().map(|allocation| &allocation.profile).partition(|profile| profile.hold.is_some());
         move_to_allocated(conn, StockStatus::Available, &free, revealed, now)?;
         move_to_allocated(conn, StockStatus::Held, &held, revealed, now)?;
+        let moved: Vec<Move> = chunk.iter().map(|new| new.profile.moved_to(StockStatus::Allocated)).collect();
+        stock_counts::moved(conn, &moved, now)?;
         let rows: Vec<NewRow> = chunk
             .iter()
             .map(|allocation| NewRow {

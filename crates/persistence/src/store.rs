@@ -168,6 +168,7 @@ impl Store {
         } else {
             crate::migrate::require_current(&mut first)?;
         }
+        crate::stock_counts::open(&mut first)?;
         let mut conn = Conn { db: &mut first, clock: clock.as_ref(), chain: None };
         let vault = Vault::open(&mut conn, keys)?;
         let pool = r2d2::Pool::builder()

@@ -307,14 +307,6 @@ pub fn next_after(conn: &mut Conn<'_>, after: i64) -> Result<Option<Profile>> {
     row.map(Profile::try_from).transpose()
 }
 
-/// How many profiles there are.
-///
-/// # Errors
-/// When they cannot be counted.
-pub fn count(conn: &mut Conn<'_>) -> Result<i64> {
-    Ok(profiles::table.count().get_result(conn.db)?)
-}
-
 /// Profiles by row, in the order of their rows: whoever changes several does so in one order.
 ///
 /// # Errors
