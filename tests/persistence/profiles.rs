@@ -34,7 +34,7 @@ fn to(from: StockStatus, to: StockStatus) -> Transition {
 
 async fn search(stock: &Stock, filter: ProfileFilter, limit: i64) -> Vec<i64> {
     let found = stock.store.read(move |conn| profiles::search(conn, &filter, limit)).await.unwrap();
-    found.into_iter().map(|profile| profile.id).collect()
+    found.profiles.into_iter().map(|profile| profile.id).collect()
 }
 
 on_both_databases! {

@@ -27,6 +27,7 @@ pub mod imports;
 pub mod line_jobs;
 pub mod lines;
 pub mod operations;
+pub mod order_list;
 pub mod orders;
 pub mod pools;
 pub mod products;
