@@ -168,7 +168,11 @@ impl Filling {
     fn sold(&self, first: u64, last: u64) -> String {
         let (numbers, iccid, now) = (self.numbers(first, last), self.iccid(), self.moment("n"));
         let (order, operation, event) = (self.uuid('2', "n"), self.uuid('3', "n"), self.uuid('4', "n"));
-        let (byte, object) = (self.pick("'\\x01'::bytea", "x'01'"), self.pick("'{}'::jsonb", "'{}'"));
+        let byte = self.pick("'\\x01'::bytea", "x'01'");
+        let json = |text: &str| format!("'{text}'{}", self.pick("::jsonb", ""));
+        let request =
+            json(r#"{"kind":"place_bundle","product":"FRANCE_1GB","order_type":null,"first_sale":true}"#);
+        let moved = json(r#"{"from":"available","to":"allocated"}"#);
         let reference = self.digits("n", 9);
         format!(
             "INSERT INTO orders (id, channel, reference, request_hash, status, reveal, version, created_at, updated_at) \
@@ -177,14 +181,14 @@ impl Filling {
              INSERT INTO allocations (profile_id, order_id, line_no, position, outcome, created_at) \
              SELECT n, {order}, 0, 0, 'fulfilled', {now} FROM {numbers}; \
              INSERT INTO operations (id, carrier_account, request, lane, profile_id, order_id, status, run_at, version, \
-             created_at, updated_at) SELECT {operation}, 'spc', {object}, 'sale', n, {order}, \
+             created_at, updated_at) SELECT {operation}, 'spc', {request}, 'sale', n, {order}, \
              CASE WHEN n % 1000 = 2 THEN 'refused' ELSE 'done' END, {now}, 3, {now}, {now} FROM {numbers} \
              WHERE n % 2 = 0; \
              INSERT INTO lines (profile_id, line_group, external_reference, source, observed_at) \
              SELECT n, CASE WHEN n % 4 = 0 THEN 'everything' ELSE 'fleet-' || (n % 1000) END, 'truck-' || n, 'read', \
              {now} FROM {numbers} WHERE n % 2 = 0; \
              INSERT INTO events (id, at, subject_kind, subject_id, version, type_name, data) \
-             SELECT {event}, {now}, 'profile', {iccid}, 1, 'profile.stock_moved', {object} FROM {numbers}; \
+             SELECT {event}, {now}, 'profile', {iccid}, 1, 'profile.stock_moved', {moved} FROM {numbers}; \
              INSERT INTO feed (seq, event_id, hash) SELECT n, {event}, {byte} FROM {numbers};",
             yes = self.pick("true", "1"),
         )

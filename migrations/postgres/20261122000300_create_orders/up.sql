@@ -144,7 +144,7 @@ CREATE INDEX operations_by_order ON operations (order_id) WHERE order_id IS NOT 
 CREATE INDEX bundles_by_order ON bundles (order_id) WHERE order_id IS NOT NULL;
 CREATE INDEX operations_by_bundle ON operations (bundle_id) WHERE bundle_id IS NOT NULL;
 CREATE INDEX operations_by_profile ON operations (profile_id, id);
-CREATE INDEX operations_by_status ON operations (status, id);
+CREATE INDEX operations_by_status ON operations (status, created_at, id);
 
 -- Names what a request with an Idempotency-Key made; the answer is rendered again from it.
 CREATE TABLE idempotency_keys (
