@@ -235,7 +235,7 @@ fn backend_of(url: &str) -> Backend {
     if url.starts_with("sqlite:") { Backend::Sqlite } else { Backend::Postgres }
 }
 
-/// What each read costs in a database that [`fill_a_database`] filled: the median of some runs, in microseconds.
+/// What each read costs in a database that [`fill_a_database`] filled: the best of some runs, in microseconds.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "by hand, against a database that was filled"]
 async fn measure_the_reads() {
@@ -263,7 +263,7 @@ async fn measure_the_reads() {
                 micros.push(started.elapsed().as_micros());
             }
             micros.sort_unstable();
-            Ok::<_, StoreError>((micros[micros.len() / 2], rows))
+            Ok::<_, StoreError>((micros[0], rows))
         });
         let line = match measured.await {
             Ok((micros, rows)) => format!("{micros:>10} {rows:>4}  {name}\n"),

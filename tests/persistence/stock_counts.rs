@@ -108,10 +108,11 @@ fn reserve(conn: &mut Conn<'_>, pool: &Pool, quantity: u32) -> Result<Option<Hol
     Ok(Some(hold.id))
 }
 
-fn return_hold(conn: &mut Conn<'_>, hold: HoldId) -> Result<(), StoreError> {
-    let held = holds::held(conn, hold, now())?;
-    holds::give_back(conn, hold, &held.sellable, now())?;
-    holds::give_back(conn, hold, &held.expired, now())
+fn return_hold(conn: &mut Conn<'_>, id: HoldId) -> Result<(), StoreError> {
+    let hold = holds::find(conn, id)?.unwrap();
+    let held = holds::held(conn, id, now())?;
+    holds::give_back(conn, &hold, &held.sellable, now())?;
+    holds::give_back(conn, &hold, &held.expired, now())
 }
 
 struct Walk {

@@ -66,12 +66,17 @@ fn summed(moves: &[Move]) -> BTreeMap<Way, i64> {
     ways
 }
 
+/// When the day of a moment begins (UTC).
+pub(crate) fn day_of(moment: DateTime<Utc>) -> DateTime<Utc> {
+    moment.date_naive().and_time(NaiveTime::MIN).and_utc()
+}
+
 /// Counts moves, in the transaction that makes them: one row per pool, way and last moment of sale.
 ///
 /// # Errors
 /// When the database refuses it.
 pub fn moved(conn: &mut Conn<'_>, moves: &[Move], now: DateTime<Utc>) -> Result<()> {
-    let day = At(now.date_naive().and_time(NaiveTime::MIN).and_utc());
+    let day = At(day_of(now));
     for (way, profiles) in summed(moves) {
         match conn.db {
             AnyConnection::Pg(pg) => append(pg, way, day, profiles)?,

@@ -135,6 +135,7 @@ pub fn insert_many(conn: &mut Conn<'_>, batch: Batch, new: &[NewProfile]) -> Res
         })
         .collect();
     stock_counts::moved(conn, &counted, batch.at)?;
+    crate::allocations::put_back(conn, batch.pool_id)?;
     Ok(inserted)
 }
 
