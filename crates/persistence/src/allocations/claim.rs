@@ -16,6 +16,7 @@ use crate::dialect::{Lock, attempt};
 use crate::error::{Result, parse_column};
 use crate::pools::Pool;
 use crate::sql_types::At;
+use crate::stock_counts::Move;
 use crate::store::Conn;
 
 /// A profile that this transaction has for itself, still as it was.
@@ -23,8 +24,12 @@ use crate::store::Conn;
 pub struct Claimed {
     /// Its row.
     pub id: i64,
+    /// Its pool.
+    pub pool_id: i64,
     /// Its SIM.
     pub iccid: Iccid,
+    /// Its last moment of sale.
+    pub sell_by: DateTime<Utc>,
     /// Its version before the allocation.
     pub version: i64,
     /// The hold that reserves it, if it comes from one.
@@ -32,6 +37,11 @@ pub struct Claimed {
 }
 
 impl Claimed {
+    /// Its way to another status.
+    pub(crate) fn moved_to(&self, to: StockStatus) -> Move {
+        Move::one(self.pool_id, self.stock_status(), to, self.sell_by)
+    }
+
     /// Where it stands.
     pub fn stock_status(&self) -> StockStatus {
         if self.hold.is_some() { StockStatus::Held } else { StockStatus::Available }
@@ -81,8 +91,9 @@ fn sellable(found: usize, pool: &Pool) -> u64 {
     u64::try_from(found).unwrap_or_default().saturating_sub(u64::from(pool.settings.safety_buffer))
 }
 
-fn claimed((id, iccid, version): Row) -> Result<Claimed> {
-    Ok(Claimed { id, iccid: parse_column("profiles", "iccid", id, &iccid)?, version, hold: None })
+fn claimed((id, pool_id, iccid, sell_by, version): Row) -> Result<Claimed> {
+    let iccid = parse_column("profiles", "iccid", id, &iccid)?;
+    Ok(Claimed { id, pool_id, iccid, sell_by: sell_by.0, version, hold: None })
 }
 
 /// Claims up to `quantity` profiles of a pool for this transaction, which has written nothing yet: the first that no other
