@@ -9,6 +9,7 @@ mod cancellations;
 mod carrier_account;
 mod carriers;
 mod deliveries;
+mod desk;
 mod devices;
 mod doubtful_evidence;
 mod feed;

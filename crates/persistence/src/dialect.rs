@@ -161,5 +161,23 @@ macro_rules! both {
 }
 pub(crate) use both;
 
+/// Pushes a statement piece by piece: text, then the parameters behind it, each with its type.
+macro_rules! statement {
+    ($out:ident, $($text:literal $(, [$($sql:ty => $value:expr),+ $(,)?])?);+ $(;)?) => {
+        $(
+            $out.push_sql($text);
+            $($crate::dialect::statement!(@parameters $out, $($sql => $value),+);)?
+        )+
+    };
+    (@parameters $out:ident, $first:ty => $value:expr $(, $sql:ty => $more:expr)*) => {
+        $out.push_bind_param::<$first, _>(&$value)?;
+        $(
+            $out.push_sql(", ");
+            $out.push_bind_param::<$sql, _>(&$more)?;
+        )*
+    };
+}
+pub(crate) use statement;
+
 /// Rows per INSERT: PostgreSQL takes 65,535 parameters in one statement, SQLite 32,766.
 pub(crate) const INSERT_CHUNK: usize = 500;

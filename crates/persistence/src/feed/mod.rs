@@ -6,6 +6,7 @@
 //! covers the one before it, so that a number with its hash stands for everything up to it.
 
 mod check;
+mod entries;
 mod sequence;
 
 use chrono::{DateTime, Utc};
@@ -15,12 +16,14 @@ use simdepot_domain::event::SubjectKind;
 use simdepot_domain::feed::{Hashed, in_version_order};
 use simdepot_domain::id::EventId;
 
-use crate::dialect::{INSERT_CHUNK, both};
+use crate::dialect::INSERT_CHUNK;
 use crate::error::{Result, ensure_affected, parse_column};
 use crate::events::Row;
 use crate::schema::{events, feed, feed_position};
 use crate::sql_types::Uid;
 use crate::store::Conn;
+
+use self::entries::Entries;
 
 pub use check::{Checked, Fault, check, hash_at, unnumbered};
 pub use sequence::{Backlog, backlog, is_waiting, sequence};
@@ -155,26 +158,18 @@ pub(crate) fn number_as_written(conn: &mut Conn<'_>, rows: Vec<Row>) -> Result<(
 
 /// Gives the next numbers to events; of one subject in the order of their versions.
 fn number(conn: &mut Conn<'_>, from: &Position, rows: Vec<Row>) -> Result<Position> {
-    #[derive(Insertable)]
-    #[diesel(table_name = feed)]
-    struct NewEntry {
-        seq: i64,
-        event_id: Uid,
-        hash: Vec<u8>,
-    }
     let chain = conn.chain()?;
     let mut to = from.clone();
     let subject = |row: &Row| (row.subject_kind.clone(), row.subject_id.clone());
     let rows = in_version_order(rows, subject, |row| row.version);
     for chunk in rows.chunks(INSERT_CHUNK) {
-        let mut entries = Vec::with_capacity(chunk.len());
+        let mut entries = Entries::default();
         for row in chunk {
             to.seq += 1;
             to.hash = chain.link(&to.hash, to.seq, &hashed(row).bytes());
-            entries.push(NewEntry { seq: to.seq, event_id: row.id, hash: to.hash.clone() });
+            entries.add(to.seq, row.id, to.hash.clone());
         }
-        let written = both!(conn.db, c => diesel::insert_into(feed::table).values(&entries).execute(c))?;
-        ensure_affected("number events", entries.len(), written)?;
+        ensure_affected("number events", chunk.len(), entries.insert(conn.db)?)?;
     }
     Ok(to)
 }

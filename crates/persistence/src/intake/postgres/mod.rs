@@ -17,6 +17,7 @@ use simdepot_domain::event::Event;
 use self::columns::Columns;
 use super::{NewOrder, Written};
 use crate::allocations::NewAllocation;
+use crate::dialect::statement;
 use crate::error::{Result, ensure_affected};
 use crate::idempotency::KEPT;
 use crate::sql_types::Id;
@@ -65,23 +66,6 @@ impl Query for Statement<'_> {
 
 impl RunQueryDsl<PgConnection> for Statement<'_> {}
 
-/// Text and parameters of the statement, in turn: what is behind `=>` is the type of the parameter before it.
-macro_rules! sql {
-    ($out:ident, $($text:literal $(, [$($sql:ty => $value:expr),+ $(,)?])?);+ $(;)?) => {
-        $(
-            $out.push_sql($text);
-            $(sql!(@parameters $out, $($sql => $value),+);)?
-        )+
-    };
-    (@parameters $out:ident, $first:ty => $value:expr $(, $sql:ty => $more:expr)*) => {
-        $out.push_bind_param::<$first, _>(&$value)?;
-        $(
-            $out.push_sql(", ");
-            $out.push_bind_param::<$sql, _>(&$more)?;
-        )*
-    };
-}
-
 impl QueryFragment<Pg> for Statement<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql("WITH ");
@@ -102,7 +86,7 @@ impl QueryFragment<Pg> for Statement<'_> {
 impl Statement<'_> {
     fn orders<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         let orders = &self.columns.orders;
-        sql!(out,
+        statement!(out,
             "o AS (INSERT INTO orders (id, channel, reference, request_hash, status, reveal, version, created_at, \
              updated_at) SELECT x.*, ", [Timestamptz => self.now, Timestamptz => self.now];
             " FROM unnest(", [
@@ -117,7 +101,7 @@ impl Statement<'_> {
 
     fn lines<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         let lines = &self.columns.lines;
-        sql!(out,
+        statement!(out,
             "l AS (INSERT INTO order_lines (order_id, line_no, pool_id, product, quantity, carrier_parameters) \
              SELECT x.* FROM unnest(", [
                 Array<Id> => lines.order, Array<Integer> => lines.line_no, Array<BigInt> => lines.pool,
@@ -131,7 +115,7 @@ impl Statement<'_> {
 
     fn places<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         let places = &self.columns.places;
-        sql!(out,
+        statement!(out,
             "t AS MATERIALIZED (SELECT x.* FROM unnest(", [
                 Array<BigInt> => places.profile, Array<Id> => places.order, Array<Integer> => places.line_no,
                 Array<Integer> => places.position, Array<Text> => places.outcome, Array<Text> => places.from,
@@ -157,7 +141,7 @@ impl Statement<'_> {
 
     fn keys<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         let keys = &self.columns.keys;
-        sql!(out,
+        statement!(out,
             "k AS (INSERT INTO idempotency_keys (channel, key, request, body_hash, status, resource_id, created_at, \
              expires_at) SELECT x.*, ", [Timestamptz => self.now, Timestamptz => self.keys_expire];
             " FROM unnest(", [
@@ -171,7 +155,7 @@ impl Statement<'_> {
 
     fn events<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         let events = &self.columns.events;
-        sql!(out,
+        statement!(out,
             "e AS (INSERT INTO events (id, at, subject_kind, subject_id, version, type_name, data) \
              SELECT * FROM unnest(", [
                 Array<Id> => events.id, Array<Timestamptz> => events.at, Array<Text> => events.subject_kind,
