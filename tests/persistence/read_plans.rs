@@ -19,7 +19,7 @@ use simdepot_persistence::{
     pools, stock_counts,
 };
 use simdepot_tests::database::RawConnection;
-use simdepot_tests::{TestDatabase, fill, on_postgres};
+use simdepot_tests::{TestDatabase, fill, on_both_databases, on_postgres};
 
 use crate::support::{channel, now};
 
@@ -376,4 +376,57 @@ fn explain(db: &TestDatabase, sql: &str) -> Vec<String> {
     let steps: Vec<Step> =
         diesel::sql_query(format!("EXPLAIN QUERY PLAN {sql}")).load(&mut connection).unwrap();
     steps.into_iter().map(|step| step.detail).collect()
+}
+
+/// All that a search finds, page by page, and how many pages it took.
+async fn all_pages(store: &simdepot_persistence::Store, filter: &ProfileFilter) -> (Vec<i64>, usize) {
+    let (mut ids, mut after) = (Vec::new(), None);
+    for page in 1.. {
+        let asked = ProfileFilter { after, ..filter.clone() };
+        let found = store.read(move |conn| profiles::search(conn, &asked, PAGE)).await.unwrap();
+        ids.extend(found.profiles.iter().map(|profile| profile.id));
+        let full = found.profiles.len() == usize::try_from(PAGE).unwrap();
+        assert!(!full || found.looked_up_to.is_none(), "a full page ends with its last profile");
+        let next = if full { ids.last().copied() } else { found.looked_up_to };
+        assert!(next.is_none() || next > after, "{next:?} after {after:?}");
+        match next {
+            Some(next) => after = Some(next),
+            None => return (ids, page),
+        }
+    }
+    unreachable!()
+}
+
+on_both_databases! {
+    async fn pages_that_are_not_full_miss_nothing(db: TestDatabase) {
+        fill::fill(&mut db.raw(), db.backend(), 30_000);
+        let (store, all) = (db.store(), ProfileFilter::default);
+        let (one, sold) = (Some(1), Some(StockStatus::Allocated));
+        let (everything, unsold) = (Some("everything".to_owned()), Some(SimStatus::Preactivated));
+        for (filter, sql) in [
+            (ProfileFilter { pool_id: one, stock_status: sold, sim_status: Some(SimStatus::Suspended), ..all() },
+             "p.pool_id = 1 AND p.stock_status = 'allocated' AND p.sim_status = 'suspended'"),
+            (ProfileFilter { pool_id: Some(3), sim_status: unsold, ..all() },
+             "p.pool_id = 3 AND p.sim_status = 'preactivated'"),
+            (ProfileFilter { sim_status: unsold, stock_status: Some(StockStatus::Retired), ..all() },
+             "p.stock_status = 'retired'"),
+            (ProfileFilter { pool_id: one, sim_status: unsold, ..all() },
+             "p.pool_id = 1 AND p.sim_status = 'preactivated'"),
+            (ProfileFilter { sim_status: unsold, esim_status: Some(EsimStatus::Deleted), ..all() }, "1 = 0"),
+            (ProfileFilter { stock_status: Some(StockStatus::Held), ..all() }, "p.stock_status = 'held'"),
+            (ProfileFilter { pool_id: Some(2), ..all() }, "p.pool_id = 2"),
+            (ProfileFilter { group: everything.clone(), esim_status: Some(EsimStatus::Deleted), ..all() },
+             "l.line_group = 'everything' AND p.esim_status = 'deleted'"),
+            (ProfileFilter { group: everything, pool_id: Some(2), stock_status: sold, ..all() },
+             "l.line_group = 'everything' AND p.pool_id = 2"),
+        ] {
+            let expected: Vec<i64> = db.raw().texts(&format!(
+                "SELECT CAST(p.id AS TEXT) AS value FROM profiles p LEFT JOIN lines l ON l.profile_id = p.id \
+                 WHERE {sql} ORDER BY p.id"
+            )).iter().map(|id| id.parse().unwrap()).collect();
+            let (found, pages) = all_pages(&store, &filter).await;
+            assert_eq!(found, expected, "{sql}");
+            assert!(pages <= expected.len() / 51 + 65, "{pages} pages for {}: {sql}", expected.len());
+        }
+    }
 }
