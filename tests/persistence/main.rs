@@ -22,6 +22,7 @@ mod hold_races;
 mod holds;
 mod idempotency;
 mod imports;
+mod intake;
 mod key_rotation;
 mod line_jobs;
 mod lines;

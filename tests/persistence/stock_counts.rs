@@ -229,7 +229,7 @@ on_both_databases! {
             Err::<(), _>(StoreError::Busy)
         });
         failed.await.unwrap_err();
-        assert_counts(&stock, &[stock.pool.clone()], "after a rollback").await;
+        assert_counts(&stock, std::slice::from_ref(&stock.pool), "after a rollback").await;
         // A count that is wrong is found.
         stock.db.raw().execute("UPDATE stock_counts SET profiles = profiles + 1; INSERT INTO stock_counts \
             SELECT id, 'held', created_at, 1 FROM pools");
@@ -260,7 +260,7 @@ on_postgres! {
         for seller in sellers {
             seller.await.unwrap();
         }
-        assert_counts(&stock, &[stock.pool.clone()], "after the sales").await;
+        assert_counts(&stock, std::slice::from_ref(&stock.pool), "after the sales").await;
         let pool = stock.pool.id;
         let sold = stock.store.read(move |conn| stock_counts::sold_since(conn, pool, now() - days(2)));
         assert_eq!(sold.await.unwrap(), 200);
@@ -284,15 +284,15 @@ on_postgres! {
         stock.sell(3).await.unwrap();
         for _ in 0..3 {
             fold(&stock.store).await;
-            assert_counts(&stock, &[stock.pool.clone()], "with a sale open").await;
+            assert_counts(&stock, std::slice::from_ref(&stock.pool), "with a sale open").await;
         }
         go_on.send(()).unwrap();
         slow.await.unwrap().unwrap();
         assert_eq!(open_moves(&stock.db), 1);
-        assert_counts(&stock, &[stock.pool.clone()], "before it is folded").await;
+        assert_counts(&stock, std::slice::from_ref(&stock.pool), "before it is folded").await;
         fold(&stock.store).await;
         assert_eq!(open_moves(&stock.db), 0);
-        assert_counts(&stock, &[stock.pool.clone()], "when it is folded").await;
+        assert_counts(&stock, std::slice::from_ref(&stock.pool), "when it is folded").await;
     }
 
     async fn a_few_moves_are_left_alone(db: TestDatabase) {
@@ -314,10 +314,10 @@ on_postgres! {
         let store = stock.db.store();
         let stock = Stock { store, ..stock };
         stock.sell(2).await.unwrap();
-        assert_counts(&stock, &[stock.pool.clone()], "in the new cluster").await;
+        assert_counts(&stock, std::slice::from_ref(&stock.pool), "in the new cluster").await;
         fold(&stock.store).await;
         assert_eq!(open_moves(&stock.db), 0);
         stock.sell(3).await.unwrap();
-        assert_counts(&stock, &[stock.pool.clone()], "when all is folded").await;
+        assert_counts(&stock, std::slice::from_ref(&stock.pool), "when all is folded").await;
     }
 }

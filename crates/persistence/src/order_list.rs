@@ -65,7 +65,7 @@ pub fn list(conn: &mut Conn<'_>, filter: &OrderFilter, limit: i64) -> Result<Vec
     for status in statuses {
         found.extend(newest(conn, filter, status, before, limit)?);
     }
-    found.sort_unstable_by_key(|(at, id)| std::cmp::Reverse((*at, id.0)));
+    found.sort_unstable_by_key(|one| std::cmp::Reverse((one.0, one.1.0)));
     found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     let ids: Vec<Uid> = found.into_iter().map(|(_, id)| id).collect();
     orders::get_many(conn, &ids)
