@@ -6,7 +6,6 @@ use simdepot_domain::channel::AccountName;
 use simdepot_domain::sim::SimStatus;
 
 use crate::error::{Result, parse_column};
-use crate::schema::{lines, pools, profiles};
 use crate::store::Conn;
 
 /// How many lines of a group stand in a status.
@@ -30,22 +29,27 @@ pub fn names_after(
     after: Option<&str>,
     limit: i64,
 ) -> Result<Vec<String>> {
-    let mut query = lines::table
-        .inner_join(profiles::table.on(profiles::id.eq(lines::profile_id)))
-        .inner_join(pools::table.on(pools::id.eq(profiles::pool_id)))
-        .filter(lines::line_group.is_not_null())
-        .select(lines::line_group)
-        .distinct()
-        .order(lines::line_group)
-        .limit(limit)
-        .into_boxed();
-    if let Some(account) = account {
-        query = query.filter(pools::carrier_account.eq(account.to_string()));
+    #[derive(QueryableByName)]
+    struct Name {
+        #[diesel(sql_type = Text)]
+        name: String,
     }
-    if let Some(after) = after {
-        query = query.filter(lines::line_group.gt(after.to_owned()));
-    }
-    Ok(query.load::<Option<String>>(conn.db)?.into_iter().flatten().collect())
+    // From one name to the next along the index, however many lines have it. Whether one of them is at the account is
+    // looked up name by name: a join might read all lines.
+    const NAMES: &str = "WITH RECURSIVE g (name) AS (SELECT MIN(line_group) FROM lines WHERE line_group > $1 UNION ALL \
+         SELECT (SELECT MIN(line_group) FROM lines WHERE line_group > g.name) FROM g WHERE g.name IS NOT NULL) \
+         SELECT name FROM g WHERE name IS NOT NULL";
+    const AT_ACCOUNT: &str = "AND (SELECT 1 FROM lines l JOIN profiles p ON p.id = l.profile_id \
+         JOIN pools o ON o.id = p.pool_id WHERE l.line_group = g.name AND o.carrier_account = $2 LIMIT 1) = 1";
+    let after = after.unwrap_or_default();
+    let names: Vec<Name> = match account {
+        None => diesel::sql_query(format!("{NAMES} LIMIT {limit}")).bind::<Text, _>(after).load(conn.db)?,
+        Some(account) => diesel::sql_query(format!("{NAMES} {AT_ACCOUNT} LIMIT {limit}"))
+            .bind::<Text, _>(after)
+            .bind::<Text, _>(account.as_str())
+            .load(conn.db)?,
+    };
+    Ok(names.into_iter().map(|row| row.name).collect())
 }
 
 #[derive(QueryableByName)]

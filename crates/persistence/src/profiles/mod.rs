@@ -27,7 +27,7 @@ pub use change::{
     Learned, ProfileEdit, any_recheck_due, bump, edit, learn, move_stock, reveal, take_rechecks,
 };
 pub use import::{Batch, NewProfile, delete_untouched, existing_keys, insert_many, untouched};
-pub use search::{Found, ProfileFilter, search};
+pub use search::{Found, ProfileFilter, search, search_sql};
 
 /// A profile as it is stored, without its secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]

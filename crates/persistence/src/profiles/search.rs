@@ -65,12 +65,24 @@ pub struct Found {
 /// # Errors
 /// When it cannot be read.
 pub fn search(conn: &mut Conn<'_>, filter: &ProfileFilter, limit: i64) -> Result<Found> {
-    let mut search = Search { terms: terms(filter), filter, limit, streams: Vec::new() };
-    if let Some(text) = &filter.q {
-        search.terms.push(Term::OneOf(ids_matching(conn, text)?));
+    Search::new(conn, filter, limit)?.run(conn)
+}
+
+/// The statements that a search may take for its page, with places for their values. For the tests of their plans.
+///
+/// # Errors
+/// When the indexes to read cannot be chosen.
+pub fn search_sql(conn: &mut Conn<'_>, filter: &ProfileFilter, limit: i64) -> Result<Vec<String>> {
+    let search = Search::new(conn, filter, limit)?;
+    let mut statements = Vec::new();
+    for stream in &search.streams {
+        let rest = search.beside(stream);
+        statements.push(search.matching(stream, &rest).sql);
+        if !rest.is_empty() {
+            statements.push(search.end_of_window(stream).sql);
+        }
     }
-    search.streams = search.choose(conn)?;
-    search.run(conn)
+    Ok(statements)
 }
 
 /// One thing that must hold of a profile `p`, or of its line `l`.
@@ -184,7 +196,21 @@ struct Search<'a> {
     limit: i64,
 }
 
-impl Search<'_> {
+impl<'f> Search<'f> {
+    fn new(conn: &mut Conn<'_>, filter: &'f ProfileFilter, limit: i64) -> Result<Self> {
+        let mut search = Self { terms: terms(filter), filter, limit, streams: Vec::new() };
+        if let Some(text) = &filter.q {
+            search.terms.push(Term::OneOf(ids_matching(conn, text)?));
+        }
+        search.streams = search.choose(conn)?;
+        Ok(search)
+    }
+
+    /// What a stream does not see to.
+    fn beside(&self, stream: &Stream) -> Vec<&Term> {
+        self.terms.iter().filter(|term| !stream.contains(term)).collect()
+    }
+
     /// Which indexes to read. A term that few profiles fulfil goes before one that many do, as far as that is known.
     fn choose(&self, conn: &mut Conn<'_>) -> Result<Vec<Stream>> {
         if let Some(first) = self.terms.iter().find(|term| matches!(term, Term::OneOf(_))) {
@@ -255,7 +281,7 @@ impl Search<'_> {
         if matches!(stream.as_slice(), [Term::OneOf(ids)] if ids.is_empty()) {
             return Ok((Vec::new(), None));
         }
-        let rest: Vec<&Term> = self.terms.iter().filter(|term| !stream.contains(term)).collect();
+        let rest = self.beside(stream);
         let found = self.matching(stream, &rest).run(conn)?;
         let full = i64::try_from(found.len()).is_ok_and(|found| found >= self.limit);
         let looked_up_to = match found.last() {
