@@ -37,6 +37,7 @@ pub mod reconciliations;
 pub mod secrets;
 pub mod service_profiles;
 pub mod sim_swaps;
+pub mod staging;
 pub mod store;
 pub mod vault;
 pub mod verification;

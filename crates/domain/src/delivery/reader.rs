@@ -184,9 +184,6 @@ impl<R: Read> FusedIterator for Reader<R> {}
 impl<R> std::fmt::Debug for Reader<R> {
     /// Without the lines, which hold secrets.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Reader")
-            .field("rows", &self.rows)
-            .field("done", &self.done)
-            .finish_non_exhaustive()
+        f.debug_struct("Reader").field("rows", &self.rows).field("done", &self.done).finish_non_exhaustive()
     }
 }
