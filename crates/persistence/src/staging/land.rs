@@ -73,7 +73,7 @@ macro_rules! slice {
 /// Both tables in one statement. It has no use for `$8`.
 const POSTGRES: &str = concat!(
     "WITH slice AS MATERIALIZED (",
-    slice!("nextval(pg_get_serial_sequence('profiles', 'id'))", "$9", "$10"),
+    slice!("nextval((SELECT pg_get_serial_sequence('profiles', 'id'))::regclass)", "$9", "$10"),
     "), landed AS (INSERT INTO profiles (id, ",
     columns!(),
     ") OVERRIDING SYSTEM VALUE SELECT id, ",
