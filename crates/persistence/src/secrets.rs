@@ -203,15 +203,3 @@ pub fn pin_and_puk(
     };
     Ok((open(SecretField::Pin, pin)?, open(SecretField::Puk, puk)?))
 }
-
-/// The blind indexes that are already in the stock.
-///
-/// # Errors
-/// When they cannot be read.
-pub fn existing_indexes(conn: &mut Conn<'_>, indexes: &[Vec<u8>]) -> Result<Vec<Vec<u8>>> {
-    let found: Vec<Option<Vec<u8>>> = profile_secrets::table
-        .filter(profile_secrets::code_index.eq_any(indexes))
-        .select(profile_secrets::code_index)
-        .load(conn.db)?;
-    Ok(found.into_iter().flatten().collect())
-}
