@@ -14,7 +14,7 @@ use simdepot_domain::stock::StockStatus;
 use simdepot_persistence::imports;
 use simdepot_persistence::profiles::{self, Batch, Profile};
 use simdepot_persistence::secrets::{self, Sealed};
-use simdepot_persistence::staging::{self, Landing, Pack, Settled, StagedIssue, StagedRow};
+use simdepot_persistence::staging::{self, Duplicate, Landing, Pack, Settled, StagedIssue, StagedRow};
 use simdepot_persistence::store::Session;
 use simdepot_persistence::vault::DataKey;
 use simdepot_persistence::{Store, StoreError};
@@ -148,7 +148,10 @@ on_both_databases! {
         let counts = ImportCounts { accepted: 2, duplicates: 4, warnings: 2, ..ImportCounts::default() };
         assert_eq!(settled.counts, counts);
         let import = stock.import.id;
-        let names = |duplicate| (["a", "b", "c", "d"][duplicate as usize - 1], "code", "reason");
+        let names = |duplicate| {
+            let place = Duplicate::ALL.iter().position(|one| *one == duplicate).unwrap();
+            (["a", "b", "c", "d"][place], "code", "reason")
+        };
         let reported = session.run(move |conn| staging::compose(conn, names)).await.unwrap();
         for position in [0, 4, 8] {
             session.write(move |conn| staging::report(conn, import, position, 4)).await.unwrap();

@@ -1,8 +1,8 @@
 //! The temporary tables, as diesel inserts into them.
 
 diesel::table! {
-    use diesel::sql_types::*;
-    use crate::sql_types::*;
+    use diesel::sql_types::{BigInt, Binary, Bool, Nullable, Text};
+    use crate::sql_types::Moment;
 
     /// Rows that can be used.
     staged_rows (line) {
