@@ -22,6 +22,7 @@ mod import_again;
 mod imports;
 mod inbound;
 mod lacking;
+mod large_imports;
 mod leases;
 mod line_catalogues;
 mod line_commands;

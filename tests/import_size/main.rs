@@ -17,9 +17,9 @@ use tokio::sync::Mutex;
 
 /// Rows of the file.
 const ROWS: u64 = 100_000;
-/// What the process may grow by while it imports them. The rows as text are 13 MB, parsed rows several times that; what
-/// is kept is 24 bytes per row in two hash tables, one chunk of rows and its statement, and the database's cache.
-const GROWTH: u64 = 32 * 1024 * 1024;
+/// What the process may grow by while it imports them, and by no more for any number of rows: some chunks of rows, and on
+/// SQLite the page caches of the import's own connection, which are 36 MiB.
+const GROWTH: u64 = 64 * 1024 * 1024;
 
 /// Memory is one per process.
 static ALONE: Mutex<()> = Mutex::const_new(());
@@ -99,8 +99,8 @@ on_both_databases! {
         let started = Instant::now();
         let shown = import(&test, content).await;
         let took = started.elapsed();
-        assert_eq!(shown.checking.load(Ordering::SeqCst), ROWS / 1_000, "progress of the first pass");
-        assert!(shown.writing.load(Ordering::SeqCst) > 2, "progress of the second pass");
+        assert!(shown.checking.load(Ordering::SeqCst) >= ROWS / 5_000, "progress of the first part");
+        assert!(shown.writing.load(Ordering::SeqCst) >= 2, "progress of the second part");
         assert_eq!(shown.written.load(Ordering::SeqCst), ROWS);
         if let Some(before) = before {
             let growth = shown.most_memory.load(Ordering::SeqCst).saturating_sub(before);

@@ -36,6 +36,7 @@ mod rate_plans;
 mod read_plans;
 mod schema;
 mod secrets;
+mod staging;
 mod stock_counts;
 mod store;
 mod support;

@@ -108,6 +108,8 @@ pub(crate) enum Passing {
     Holds,
     /// New webhook endpoints of a channel.
     Endpoints,
+    /// Imports that become stock.
+    Imports,
 }
 
 impl Passing {
@@ -116,6 +118,7 @@ impl Passing {
         match self {
             Self::Holds => i32::from_be_bytes(*b"hold"),
             Self::Endpoints => i32::from_be_bytes(*b"hook"),
+            Self::Imports => i32::from_be_bytes(*b"impo"),
         }
     }
 }

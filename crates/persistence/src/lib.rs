@@ -39,6 +39,7 @@ pub mod reconciliations;
 pub mod secrets;
 pub mod service_profiles;
 pub mod sim_swaps;
+pub mod staging;
 pub mod stock_counts;
 pub mod store;
 pub mod vault;

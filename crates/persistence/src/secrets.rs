@@ -16,10 +16,10 @@ use crate::vault::{DataKey, SecretField, Vault};
 /// The secrets of one delivered profile, sealed. Sealing costs time, so it is done before the transaction.
 #[derive(Debug, Clone)]
 pub struct Sealed {
-    activation_code: Option<Vec<u8>>,
-    code_index: Option<Vec<u8>>,
-    pin: Option<Vec<u8>>,
-    puk: Option<Vec<u8>>,
+    pub(crate) activation_code: Option<Vec<u8>>,
+    pub(crate) code_index: Option<Vec<u8>>,
+    pub(crate) pin: Option<Vec<u8>>,
+    pub(crate) puk: Option<Vec<u8>>,
 }
 
 impl Sealed {
@@ -42,6 +42,14 @@ impl Sealed {
             pin: pin.map(|pin| seal(SecretField::Pin, pin.expose())).transpose()?,
             puk: puk.map(|puk| seal(SecretField::Puk, puk.expose())).transpose()?,
         })
+    }
+}
+
+impl Sealed {
+    /// No secrets, but what tells a code from others: enough to find duplicates.
+    pub fn index_only(vault: &Vault, code: Option<&ActivationCode>) -> Self {
+        let code_index = code.and_then(ActivationCode::index_input).map(|input| vault.blind_index(&input));
+        Self { activation_code: None, code_index, pin: None, puk: None }
     }
 }
 
@@ -250,16 +258,4 @@ pub fn pin_and_puk(
         sealed.map(|sealed| key.open(field, profile.iccid.as_str(), &sealed)).transpose()
     };
     Ok((open(SecretField::Pin, pin)?, open(SecretField::Puk, puk)?))
-}
-
-/// The blind indexes that are already in the stock.
-///
-/// # Errors
-/// When they cannot be read.
-pub fn existing_indexes(conn: &mut Conn<'_>, indexes: &[Vec<u8>]) -> Result<Vec<Vec<u8>>> {
-    let found: Vec<Option<Vec<u8>>> = profile_secrets::table
-        .filter(profile_secrets::code_index.eq_any(indexes))
-        .select(profile_secrets::code_index)
-        .load(conn.db)?;
-    Ok(found.into_iter().flatten().collect())
 }

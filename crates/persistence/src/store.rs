@@ -4,6 +4,8 @@
 //! permit is taken before the thread, so that waiting for a connection never occupies blocking threads. A client that
 //! goes away drops the future, not the closure: it runs to its commit or rollback.
 
+mod session;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -17,6 +19,8 @@ use crate::connection::{AnyConnection, DatabaseUrl, Manager};
 use crate::dialect;
 use crate::error::{Result, StoreError};
 use crate::vault::{ChainKey, Vault, VaultError, WrappingKeys};
+
+pub use session::Session;
 
 /// Which database it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -204,6 +204,22 @@ impl Vault {
         insert_key(conn, &self.keys, "data")
     }
 
+    /// A new data key that is nowhere stored yet: what it seals opens only once [`Vault::keep_data_key`] is committed.
+    ///
+    /// # Errors
+    /// When the operating system gives no randomness.
+    pub fn make_data_key(&self) -> Result<DataKey> {
+        make_key()
+    }
+
+    /// Stores a data key in the caller's transaction.
+    ///
+    /// # Errors
+    /// When it cannot be wrapped or stored.
+    pub fn keep_data_key(&self, conn: &mut Conn<'_>, key: &DataKey) -> Result<()> {
+        keep_key(conn, &self.keys, "data", key)
+    }
+
     /// The data key of a row.
     ///
     /// # Errors
@@ -260,21 +276,30 @@ fn find_index_key(conn: &mut Conn<'_>) -> Result<Option<WrappedKey>> {
 }
 
 fn insert_key(conn: &mut Conn<'_>, keys: &WrappingKeys, purpose: &str) -> Result<DataKey> {
+    let key = make_key()?;
+    keep_key(conn, keys, purpose, &key)?;
+    Ok(key)
+}
+
+fn make_key() -> Result<DataKey> {
     let bytes = Zeroizing::new(random::<32>()?);
     // The id is not secret and need not sort, so it comes from the same randomness as the key.
-    let id = uuid::Builder::from_random_bytes(random()?).into_uuid();
-    let wrapped = keys.wrap(id, &bytes)?;
+    Ok(DataKey { id: uuid::Builder::from_random_bytes(random()?).into_uuid(), bytes })
+}
+
+fn keep_key(conn: &mut Conn<'_>, keys: &WrappingKeys, purpose: &str, key: &DataKey) -> Result<()> {
+    let wrapped = keys.wrap(key.id, &key.bytes)?;
     let now = conn.now()?;
     diesel::insert_into(wrapped_keys::table)
         .values((
-            wrapped_keys::id.eq(Uid(id)),
+            wrapped_keys::id.eq(Uid(key.id)),
             wrapped_keys::purpose.eq(purpose),
             wrapped_keys::key_id.eq(keys.current.id()),
             wrapped_keys::wrapped.eq(wrapped),
             wrapped_keys::created_at.eq(At(now)),
         ))
         .execute(conn.db)?;
-    Ok(DataKey { id, bytes })
+    Ok(())
 }
 
 #[cfg(test)]

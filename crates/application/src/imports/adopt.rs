@@ -15,7 +15,8 @@ use simdepot_domain::profile::FormFactor;
 use simdepot_persistence::imports::{self, NewImport};
 use simdepot_persistence::lines::{self, Line};
 use simdepot_persistence::profiles::{self, Batch, NewProfile};
-use simdepot_persistence::secrets::Sealed;
+use simdepot_persistence::secrets::{self, Sealed};
+use simdepot_persistence::vault::DataKey;
 use simdepot_persistence::{Conn, pools};
 
 use super::existing;
@@ -25,6 +26,8 @@ use crate::error::AppError;
 
 /// The name of an adoption in the place of a file's.
 const FILE_NAME: &str = "sim-search";
+/// Rows per statement.
+const CHUNK: usize = 500;
 
 /// What is adopted.
 #[derive(Debug, Clone)]
@@ -61,13 +64,13 @@ pub(crate) fn adopt(conn: &mut Conn<'_>, depot: &Depot, adoption: &Adoption) -> 
     let key = vault.new_data_key(conn)?;
     let batch = Batch { import: import.id, batch_no: import.batch_no, pool_id: pool.id, at: now };
     let mut total = Written::default();
-    for lines in lines.chunks(write::CHUNK) {
+    for lines in lines.chunks(CHUNK) {
         let mut new = Vec::with_capacity(lines.len());
         for (iccid, line) in lines {
             let sealed = Sealed::seal(vault, &key, iccid, None, None, None)?;
             new.push((new_profile(&pool.settings, iccid, line, now), sealed));
         }
-        let inserted = write::insert(conn, batch, &key, &new, &mut total)?;
+        let inserted = insert(conn, batch, &key, &new, &mut total)?;
         keep_details(conn, lines, &inserted)?;
     }
     let (rows, adopted) = (u64::try_from(lines.len()).unwrap_or_default(), total.inserted());
@@ -75,6 +78,32 @@ pub(crate) fn adopt(conn: &mut Conn<'_>, depot: &Depot, adoption: &Adoption) -> 
     write::complete(conn, depot, (&import, &pool.settings), counts, total, now)?;
     metrics::counter!("simdepot_lines_adopted_total").increment(adopted);
     Ok(adopted)
+}
+
+/// Inserts profiles with their secrets, and counts them. Returns row and ICCID of what was inserted.
+fn insert(
+    conn: &mut Conn<'_>,
+    batch: Batch,
+    key: &DataKey,
+    new: &[(NewProfile, Sealed)],
+    total: &mut Written,
+) -> Result<Vec<(i64, String)>, AppError> {
+    let profiles: Vec<NewProfile> = new.iter().map(|(profile, _)| profile.clone()).collect();
+    let inserted = profiles::insert_many(conn, batch, &profiles)?;
+    let by_iccid: HashMap<&str, &(NewProfile, Sealed)> =
+        new.iter().map(|one| (one.0.iccid.as_str(), one)).collect();
+    let mut secrets = Vec::with_capacity(inserted.len());
+    for (id, iccid) in &inserted {
+        let (profile, sealed) = by_iccid.get(iccid.as_str()).ok_or_else(|| unknown_row(iccid))?;
+        total.add(profile.iccid.as_str(), profile.stock.status(), profile.sell_by);
+        secrets.push((*id, sealed));
+    }
+    secrets::insert_many(conn, key, &secrets)?;
+    Ok(inserted)
+}
+
+fn unknown_row(iccid: &str) -> AppError {
+    AppError::Internal(format!("the database returned a row that was not inserted: {iccid}"))
 }
 
 fn new_import(depot: &Depot, adoption: &Adoption, lines: &[&(Iccid, LineReading)]) -> NewImport {

@@ -1,11 +1,12 @@
 //! Imports: a delivery file becomes stock, all of it or none of it.
 //!
-//! The file is read twice from where the caller spooled it. The first pass checks every row and writes the report; it
-//! holds no transaction. The second writes the accepted rows in one transaction. Memory stays flat: a few bytes per
-//! row to find duplicates inside the file, never the rows.
+//! First every row of the file that the caller spooled is read, checked and sealed, on all cores, and staged beside the
+//! stock; the duplicates are found among all of them, and the report is written. That holds no lock and no transaction.
+//! Then the accepted rows move into the stock in one transaction. Memory stays flat: a few chunks of rows.
 
 mod adopt;
 mod check;
+mod prepare;
 mod report;
 mod run;
 mod source;

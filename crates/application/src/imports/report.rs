@@ -1,29 +1,31 @@
 //! A fleet report: what the carrier says once a day of every line. Of SIMs that the stock has it tells the line's status and
 //! number; what it tells counts as of the day before, because the file has no date.
 
-use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use simdepot_domain::carrier::LineReading;
 use simdepot_domain::channel::AccountName;
 use simdepot_domain::delivery::{Format, Row};
+use simdepot_domain::id::ImportId;
 use simdepot_domain::import::ImportCounts;
 use simdepot_domain::line::LineDetails;
+use simdepot_domain::msisdn::Msisdn;
 use simdepot_domain::observation::{REPORT_AGE, Source as ToldBy};
+use simdepot_domain::sim::SimStatus;
 use simdepot_persistence::imports::{self, Import};
 use simdepot_persistence::pools::Pool;
+use simdepot_persistence::staging::{self, News};
+use simdepot_persistence::store::Session;
 use simdepot_persistence::{Conn, profiles};
 
-use super::run::blocking;
-use super::source::Source;
 use crate::depot::Depot;
 use crate::error::AppError;
 use crate::observations::{self, Sightings};
 use crate::stock_watch;
 
 /// Rows read at a time.
-const CHUNK: usize = 1_000;
+const CHUNK: i64 = 1_000;
 /// Profiles per transaction: others write in between.
 const BATCH: usize = 100;
 
@@ -43,10 +45,10 @@ impl FleetReport {
         })
     }
 
-    fn reading(&self, row: &Row) -> LineReading {
+    fn reading(&self, msisdn: Option<Msisdn>, sim_status: Option<SimStatus>) -> LineReading {
         LineReading {
-            msisdn: row.msisdn.clone(),
-            sim_status: row.sim_status,
+            msisdn,
+            sim_status,
             observed_at: self.observed_at,
             dated_by_carrier: false,
             source: ToldBy::Report,
@@ -68,8 +70,10 @@ impl FleetReport {
         let mut told = HashMap::with_capacity(keys.len());
         for profile in profiles::of_keys(conn, &self.account, &keys)? {
             let row = by_key.get(profile.iccid.key());
-            let is_news =
-                row.is_some_and(|row| observations::is_news(&profile, &self.reading(row), self.observed_at));
+            let is_news = row.is_some_and(|row| {
+                let reading = self.reading(row.msisdn.clone(), row.sim_status);
+                observations::is_news(&profile, &reading, self.observed_at)
+            });
             told.insert(profile.iccid.key().to_owned(), is_news);
         }
         Ok(told)
@@ -81,59 +85,49 @@ pub(super) fn observed_at(import: &Import) -> DateTime<Utc> {
     import.created_at - REPORT_AGE
 }
 
-/// Learns what the rows of the lines `news` say, some profiles at a time. What is learned stays learned, whatever becomes of
+/// Learns what the rows say that are news, some profiles at a time. What is learned stays learned, whatever becomes of
 /// the import: the same report says the same again.
 ///
 /// # Errors
-/// When the file or the store cannot be read.
+/// When the store cannot be asked.
 pub(super) async fn learn(
     depot: &Depot,
-    import: &Import,
-    path: &Path,
+    session: &mut Session,
+    id: ImportId,
     report: FleetReport,
-    news: HashSet<u64>,
     counts: &mut ImportCounts,
 ) -> Result<(), AppError> {
-    let (path, format, id) = (path.to_owned(), import.format, import.id);
-    let opened = blocking(move || Source::open(&path, format)).await?;
-    let mut source = opened.map_err(|error| AppError::Internal(error.to_string()))?;
+    let mut after = 0;
     loop {
-        let (back, chunk) = blocking(move || {
-            let chunk = source.chunk(CHUNK);
-            (source, chunk)
-        })
-        .await?;
-        source = back;
-        if chunk.is_empty() {
+        let rows = session.run(move |conn| staging::news(conn, after, CHUNK)).await?;
+        let Some(last) = rows.last() else {
             return Ok(());
-        }
-        let rows = chunk.into_iter().filter_map(Result::ok).filter(|row| news.contains(&row.line));
-        let rows: Vec<Row> = rows.collect();
+        };
+        after = last.line;
         for batch in rows.chunks(BATCH) {
             let expected = u64::try_from(batch.len()).unwrap_or_default();
             let learned = learn_batch(depot, &report, batch.to_vec()).await?;
             counts.updated = counts.updated.saturating_sub(expected.saturating_sub(learned));
             counts.unchanged += expected.saturating_sub(learned);
         }
-        if !rows.is_empty() {
-            let (so_far, now) = (*counts, depot.now());
-            depot.store.write(move |conn| imports::progress(conn, id, &so_far, now)).await?;
-        }
+        let (so_far, now) = (*counts, depot.now());
+        depot.store.write(move |conn| imports::progress(conn, id, &so_far, now)).await?;
     }
 }
 
 /// Of how many profiles something was learned: meanwhile something newer may have become known.
-async fn learn_batch(depot: &Depot, report: &FleetReport, rows: Vec<Row>) -> Result<u64, AppError> {
+async fn learn_batch(depot: &Depot, report: &FleetReport, rows: Vec<News>) -> Result<u64, AppError> {
     let (work, report) = (depot.clone(), report.clone());
     let learned = depot.write_again(move |conn| {
         let now = work.now();
-        let by_key: HashMap<&str, &Row> = rows.iter().map(|row| (row.iccid.key(), row)).collect();
+        let by_key: HashMap<&str, &News> = rows.iter().map(|row| (row.iccid.key(), row)).collect();
         let keys: Vec<&str> = by_key.keys().copied().collect();
         let mut learned = 0;
         // In the order of their rows in the stock, as everybody locks them.
         for known in profiles::of_keys(conn, &report.account, &keys)? {
             let Some(row) = by_key.get(known.iccid.key()) else { continue };
-            let (profile, reading) = (profiles::lock(conn, known.id)?, report.reading(row));
+            let (profile, reading) =
+                (profiles::lock(conn, known.id)?, report.reading(row.msisdn.clone(), row.sim_status));
             if !observations::is_news(&profile, &reading, now) {
                 continue;
             }

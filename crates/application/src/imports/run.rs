@@ -1,29 +1,35 @@
 //! Running an import from its spooled file.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use simdepot_domain::delivery::Format;
 use simdepot_domain::id::ImportId;
 use simdepot_domain::import::{ImportCounts, ImportStatus, OnError};
-use simdepot_persistence::imports::{self, Import, ImportEnd};
-use simdepot_persistence::pools::{self, Pool};
+use simdepot_persistence::Backend;
+use simdepot_persistence::imports::{self, ImportEnd};
+use simdepot_persistence::pools;
+use simdepot_persistence::store::Session;
 
-use super::check::Checked;
-use super::existing;
+use super::prepare::Workshop;
 use super::report::{self, FleetReport};
 use super::source::Source;
 use super::write::Writing;
+use super::{check, existing};
 use crate::depot::Depot;
 use crate::error::AppError;
 
-/// Rows per chunk of the first pass.
-const CHUNK: usize = 1_000;
-/// How often the second pass shows how far it is.
+/// How often the second part shows how far it is.
 const TICK: Duration = Duration::from_millis(200);
+/// How often the database is told that it is at work.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(30);
 
-/// Which pass is under way.
+/// Is shown how far an import is.
+pub(super) type Show<'a> = &'a (dyn Fn(ImportProgress) + Send + Sync);
+
+/// Which part is under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ImportPhase {
     /// Rows are checked.
@@ -35,11 +41,11 @@ pub enum ImportPhase {
 /// How far an import is.
 #[derive(Debug, Clone, Copy)]
 pub struct ImportProgress {
-    /// Which pass.
+    /// Which part.
     pub phase: ImportPhase,
-    /// Bytes of the file that were read; in the second pass rows written.
+    /// Bytes of the file that were read; in the second part rows written.
     pub done: u64,
-    /// Bytes of the file; in the second pass rows to write.
+    /// Bytes of the file; in the second part rows to write.
     pub total: u64,
     /// What was found so far.
     pub counts: ImportCounts,
@@ -90,7 +96,7 @@ async fn passes(
     depot: &Depot,
     id: ImportId,
     path: &Path,
-    progress: &(dyn Fn(ImportProgress) + Send + Sync),
+    progress: Show<'_>,
     counts: &mut ImportCounts,
 ) -> Result<(), AppError> {
     let (import, pool) = depot
@@ -102,86 +108,62 @@ async fn passes(
         })
         .await?;
     let report = FleetReport::of(&import, &pool);
-    let mut checked = check(depot, &import, path, report.clone(), progress, counts).await?;
-    *counts = checked.counts;
-    if import.on_error == OnError::All && checked.counts.rejected > 0 {
-        let problem = refused_rows(checked.counts.rejected);
-        return fail(depot, id, checked.counts, problem).await;
+    let source = open(path, import.format).await?;
+    let vault = depot.store.vault();
+    let key = if import.dry_run { None } else { Some(vault.make_data_key()?) };
+    let workshop = Workshop {
+        store: depot.store.clone(),
+        import: import.clone(),
+        pool: pool.settings.clone(),
+        report: report.clone(),
+        reader: source.row_reader(),
+        key: key.clone(),
+        now: depot.now(),
+    };
+    let mut session = depot.store.session().await?;
+    let settled = check::check(depot, &mut session, Arc::new(workshop), source, progress, counts).await?;
+    if import.on_error == OnError::All && counts.rejected > 0 {
+        return fail(depot, id, *counts, refused_rows(counts.rejected)).await;
     }
-    if import.dry_run {
-        let end = ImportEnd { counts: checked.counts, problem: None, event: false };
+    let Some(key) = key else {
+        let end = ImportEnd { counts: *counts, problem: None, event: false };
         return finish(depot, id, ImportStatus::Completed, end).await;
+    };
+    if let Some(report) = report.filter(|_| counts.updated > 0) {
+        report::learn(depot, &mut session, id, report, counts).await?;
     }
-    if let Some(report) = report.filter(|_| !checked.news.is_empty()) {
-        let news = std::mem::take(&mut checked.news);
-        report::learn(depot, &import, path, report, news, &mut checked.counts).await?;
-        *counts = checked.counts;
-    }
-    write(depot, import, pool, path.to_owned(), checked, progress).await
+    let writing = Writing { depot: depot.clone(), import, pool, counts: *counts, settled, key };
+    write(depot, &mut session, writing, progress).await
 }
 
-async fn check(
-    depot: &Depot,
-    import: &Import,
-    path: &Path,
-    report: Option<FleetReport>,
-    progress: &(dyn Fn(ImportProgress) + Send + Sync),
-    counts: &mut ImportCounts,
-) -> Result<Checked, AppError> {
-    let (path, format, id) = (path.to_owned(), import.format, import.id);
+async fn open(path: &Path, format: Format) -> Result<Source, AppError> {
+    let path = path.to_owned();
     let opened = blocking(move || Source::open(&path, format)).await?;
-    let mut source = opened.map_err(|error| AppError::invalid("", "header", error.to_string()))?;
-    let mut checked = Checked::default();
-    loop {
-        let (back, chunk) = blocking(move || {
-            let chunk = source.chunk(CHUNK);
-            (source, chunk)
-        })
-        .await?;
-        source = back;
-        if chunk.is_empty() {
-            return Ok(checked);
-        }
-        let (store, report) = (depot.store.clone(), report.clone());
-        checked = depot
-            .store
-            .read(move |conn| {
-                checked.add(conn, store.vault(), report.as_ref(), chunk)?;
-                Ok::<_, AppError>(checked)
-            })
-            .await?;
-        *counts = checked.counts;
-        let (report, so_far, now) = (std::mem::take(&mut checked.report), checked.counts, depot.now());
-        depot
-            .store
-            .write(move |conn| {
-                imports::report(conn, id, &report)?;
-                imports::progress(conn, id, &so_far, now)
-            })
-            .await?;
-        let (done, total) = (source.bytes_read(), source.total);
-        progress(ImportProgress { phase: ImportPhase::Checking, done, total, counts: so_far });
-    }
+    opened.map_err(|error| AppError::invalid("", "header", error.to_string()))
 }
 
 async fn write(
     depot: &Depot,
-    import: Import,
-    pool: Pool,
-    path: PathBuf,
-    checked: Checked,
-    progress: &(dyn Fn(ImportProgress) + Send + Sync),
+    session: &mut Session,
+    writing: Writing,
+    progress: Show<'_>,
 ) -> Result<(), AppError> {
-    let counts = checked.counts;
+    let (id, counts) = (writing.import.id, writing.counts);
     let written = Arc::new(AtomicU64::new(0));
     let shown = Arc::clone(&written);
-    let writing = Writing { depot: depot.clone(), import, pool, counts, skipped: checked.skipped };
     let show = || {
         let done = shown.load(Ordering::Relaxed);
         progress(ImportProgress { phase: ImportPhase::Writing, done, total: counts.accepted, counts });
     };
-    let work = depot.store.write(move |conn| writing.run(conn, &path, &written));
+    show();
+    let work = async {
+        let writing = Arc::new(writing);
+        let counting = Arc::clone(&writing);
+        let total = session.run(move |conn| counting.count(conn)).await?;
+        session.write(move |conn| writing.run(conn, total, &written)).await
+    };
     tokio::pin!(work);
+    let mut told = Instant::now();
     loop {
         tokio::select! {
             outcome = &mut work => {
@@ -190,6 +172,20 @@ async fn write(
             }
             () = tokio::time::sleep(TICK) => show(),
         }
+        if told.elapsed() >= SIGN_OF_LIFE && depot.store.backend() == Backend::Postgres {
+            told = Instant::now();
+            sign_of_life(depot, id, counts).await;
+        }
+    }
+}
+
+/// An import at work is not taken for dead. SQLite's one writer is the import itself: nobody could. What goes wrong here
+/// goes wrong at its end as well, and is told then.
+async fn sign_of_life(depot: &Depot, id: ImportId, counts: ImportCounts) {
+    let now = depot.now();
+    let told = depot.store.write(move |conn| imports::progress(conn, id, &counts, now)).await;
+    if let Err(error) = told {
+        tracing::debug!(import = %id, %error, "an import could not show that it is at work");
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use simdepot_domain::delivery::{Format, HeaderError, Reader, Row, RowError};
+use simdepot_domain::delivery::{Format, HeaderError, RawRows, Reader, RowReader};
 
 /// Counts the bytes that were read.
 #[derive(Debug)]
@@ -49,8 +49,13 @@ impl Source {
         self.read.load(Ordering::Relaxed)
     }
 
-    /// The next rows, at most `limit`; empty at the end.
-    pub(super) fn chunk(&mut self, limit: usize) -> Vec<Result<Row, RowError>> {
-        self.reader.by_ref().take(limit).collect()
+    /// What reads its lines as rows.
+    pub(super) fn row_reader(&self) -> RowReader {
+        self.reader.row_reader()
+    }
+
+    /// The next lines, at most `limit`; empty at the end.
+    pub(super) fn chunk(&mut self, limit: usize) -> RawRows {
+        self.reader.raw_rows(limit)
     }
 }

@@ -1,44 +1,43 @@
-//! The second pass: the accepted rows, in one transaction.
+//! The second part: the accepted rows become stock, in one transaction.
 
-use std::collections::{HashMap, HashSet};
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use chrono::{DateTime, Days, NaiveTime, Utc};
+use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
-use simdepot_domain::delivery::{Format, Row};
+use simdepot_domain::delivery::Format;
 use simdepot_domain::event::{Fact, Subject};
 use simdepot_domain::import::{ImportCounts, ImportStatus};
-use simdepot_domain::observation::{Observation, Source as ObservedBy};
+use simdepot_domain::observation::Source;
 use simdepot_domain::pool::PoolSettings;
 use simdepot_domain::profile::FormFactor;
 use simdepot_domain::stock::StockStatus;
 use simdepot_persistence::imports::{self, Import, ImportEnd};
 use simdepot_persistence::pools::Pool;
-use simdepot_persistence::profiles::{self, Batch, NewProfile};
-use simdepot_persistence::secrets::{self, Sealed};
+use simdepot_persistence::profiles::Batch;
+use simdepot_persistence::staging::{self, Landing, Settled};
 use simdepot_persistence::vault::DataKey;
 use simdepot_persistence::{Conn, events};
 
 use super::report;
-use super::source::Source;
 use crate::depot::Depot;
 use crate::error::AppError;
 
-/// Rows per statement.
-pub(super) const CHUNK: usize = 500;
+/// Rows read at a time.
+const CHUNK: i64 = 10_000;
 
-/// What the second pass works with.
+/// What the second part works with.
 pub(super) struct Writing {
     pub(super) depot: Depot,
     pub(super) import: Import,
     pub(super) pool: Pool,
     pub(super) counts: ImportCounts,
-    pub(super) skipped: HashSet<u64>,
+    pub(super) settled: Settled,
+    /// What the rows' secrets are sealed with.
+    pub(super) key: DataKey,
 }
 
 /// What was written.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Written {
     available: u64,
     quarantined: u64,
@@ -47,77 +46,53 @@ pub(super) struct Written {
 }
 
 impl Writing {
+    /// Counts the rows that become stock. That takes no lock, so it is done before the transaction.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub(super) fn count(&self, conn: &mut Conn<'_>) -> Result<Written, AppError> {
+        let (mut total, mut after) = (Written::default(), 0);
+        loop {
+            let rows = staging::accepted(conn, after, CHUNK)?;
+            let Some(last) = rows.last() else {
+                return Ok(total);
+            };
+            after = last.line;
+            for row in &rows {
+                total.add(&row.iccid, row.status, row.sell_by);
+            }
+        }
+    }
+
     /// Writes the accepted rows and completes the import, in the caller's transaction. `written` shows how far it is.
     ///
     /// # Errors
     /// When the store refuses; then nothing of the file is in the stock.
-    pub(super) fn run(self, conn: &mut Conn<'_>, path: &Path, written: &AtomicU64) -> Result<(), AppError> {
+    pub(super) fn run(
+        &self,
+        conn: &mut Conn<'_>,
+        counted: Written,
+        written: &AtomicU64,
+    ) -> Result<(), AppError> {
+        let late = staging::mark_latecomers(conn, &self.settled)?;
+        let total = if late > 0 { self.count(conn)? } else { counted };
         let now = self.depot.now();
-        let key = self.depot.store.vault().new_data_key(conn)?;
-        let batch =
-            Batch { import: self.import.id, batch_no: self.import.batch_no, pool_id: self.pool.id, at: now };
-        let mut source =
-            Source::open(path, self.import.format).map_err(|error| AppError::Internal(error.to_string()))?;
-        let mut total = Written::default();
-        loop {
-            let chunk = source.chunk(CHUNK);
-            if chunk.is_empty() {
-                break;
-            }
-            let rows: Vec<Row> = chunk
-                .into_iter()
-                .filter_map(Result::ok)
-                .filter(|row| !self.skipped.contains(&row.line))
-                .collect();
-            self.insert(conn, batch, &key, &rows, &mut total)?;
-            written.fetch_add(u64::try_from(rows.len()).unwrap_or_default(), Ordering::Relaxed);
-        }
+        self.depot.store.vault().keep_data_key(conn, &self.key)?;
+        let landing = self.landing(now);
+        let show = |so_far| written.store(so_far, Ordering::Relaxed);
+        staging::land(conn, &self.settled, &landing, &self.key, total.inserted(), show)?;
         complete(conn, &self.depot, (&self.import, &self.pool.settings), self.counts, total, now)
     }
 
-    fn insert(
-        &self,
-        conn: &mut Conn<'_>,
-        batch: Batch,
-        key: &DataKey,
-        rows: &[Row],
-        total: &mut Written,
-    ) -> Result<(), AppError> {
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let vault = self.depot.store.vault();
-        let mut new = Vec::with_capacity(rows.len());
-        for row in rows {
-            let (code, pin, puk) = (row.activation_code.as_ref(), row.pin.as_ref(), row.puk.as_ref());
-            let sealed = Sealed::seal(vault, key, &row.iccid, code, pin, puk)?;
-            new.push((new_profile(&self.pool.settings, &self.import, row, batch.at), sealed));
-        }
-        insert(conn, batch, key, &new, total)?;
-        Ok(())
+    fn landing(&self, now: DateTime<Utc>) -> Landing {
+        let import = &self.import;
+        let (observed_at, source) = match import.format {
+            Format::Delivery => (import.created_at, Source::Import),
+            Format::Park => (report::observed_at(import), Source::Report),
+        };
+        let batch = Batch { import: import.id, batch_no: import.batch_no, pool_id: self.pool.id, at: now };
+        Landing { batch, form_factor: FormFactor::Esim, observed_at, source }
     }
-}
-
-/// Inserts profiles with their secrets, and counts them. Returns row and ICCID of what was inserted.
-pub(super) fn insert(
-    conn: &mut Conn<'_>,
-    batch: Batch,
-    key: &DataKey,
-    new: &[(NewProfile, Sealed)],
-    total: &mut Written,
-) -> Result<Vec<(i64, String)>, AppError> {
-    let profiles: Vec<NewProfile> = new.iter().map(|(profile, _)| profile.clone()).collect();
-    let inserted = profiles::insert_many(conn, batch, &profiles)?;
-    let by_iccid: HashMap<&str, &(NewProfile, Sealed)> =
-        new.iter().map(|one| (one.0.iccid.as_str(), one)).collect();
-    let mut secrets = Vec::with_capacity(inserted.len());
-    for (id, iccid) in &inserted {
-        let (profile, sealed) = by_iccid.get(iccid.as_str()).ok_or_else(|| unknown_row(iccid))?;
-        total.add(profile);
-        secrets.push((*id, sealed));
-    }
-    secrets::insert_many(conn, key, &secrets)?;
-    Ok(inserted)
 }
 
 /// Completes an import, with its event, in the transaction that wrote its profiles.
@@ -129,7 +104,7 @@ pub(super) fn complete(
     total: Written,
     now: DateTime<Utc>,
 ) -> Result<(), AppError> {
-    // Another import may have brought some of the SIMs between the two passes: those are duplicates after all.
+    // Another import may have brought some of the SIMs since they were checked: those are duplicates after all.
     let inserted = total.inserted();
     counts.duplicates += counts.accepted.saturating_sub(inserted);
     counts.accepted = inserted;
@@ -156,15 +131,14 @@ impl Written {
         self.available + self.quarantined
     }
 
-    fn add(&mut self, profile: &NewProfile) {
-        let (iccid, status) = (profile.iccid.as_str(), profile.stock.status());
+    pub(super) fn add(&mut self, iccid: &str, status: StockStatus, sell_by: DateTime<Utc>) {
         if status == StockStatus::Available {
             self.available += 1;
         } else {
             self.quarantined += 1;
         }
         self.digest.update(digest_line(iccid, status));
-        self.sell_by.update(sell_by_line(iccid, profile.sell_by));
+        self.sell_by.update(sell_by_line(iccid, sell_by));
     }
 }
 
@@ -176,35 +150,4 @@ pub(crate) fn digest_line(iccid: &str, status: StockStatus) -> String {
 /// One line of a batch's digest of last moments of sale, to the microsecond that the databases keep.
 pub(crate) fn sell_by_line(iccid: &str, sell_by: DateTime<Utc>) -> String {
     format!("{iccid} {}\n", sell_by.timestamp_micros())
-}
-
-fn unknown_row(iccid: &str) -> AppError {
-    AppError::Internal(format!("the database returned a row that was not inserted: {iccid}"))
-}
-
-fn new_profile(pool: &PoolSettings, import: &Import, row: &Row, now: DateTime<Utc>) -> NewProfile {
-    // A day means through that day: sold until the next one begins.
-    let in_file = row.sell_by.map(|day| (day + Days::new(1)).and_time(NaiveTime::MIN).and_utc());
-    let (stock, observed_at, source) = match import.format {
-        Format::Delivery => {
-            let stock = pool.initial_stock(row.activation_code.is_some(), row.sim_status);
-            (stock, import.created_at, ObservedBy::Import)
-        }
-        Format::Park => (pool.adopted_stock(row.sim_status), report::observed_at(import), ObservedBy::Report),
-    };
-    NewProfile {
-        iccid: row.iccid.clone(),
-        form_factor: FormFactor::Esim,
-        stock,
-        sell_by: pool.sell_by(in_file, import.sell_by, now),
-        msisdn: row.msisdn.clone(),
-        eid: row.eid.clone(),
-        sim: row.sim_status.map(|status| Observation {
-            status,
-            observed_at,
-            dated_by_carrier: false,
-            received_at: now,
-            source,
-        }),
-    }
 }

@@ -27,7 +27,7 @@ mod row;
 mod tests;
 
 pub use header::HeaderError;
-pub use reader::Reader;
+pub use reader::{RawRows, Reader, RowReader};
 pub use row::{Row, RowError, RowIssue};
 
 /// The kind of a stock file.

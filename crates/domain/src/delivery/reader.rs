@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::iter::FusedIterator;
+use std::sync::Arc;
 
 use super::header::{HeaderError, Layout, Width, expected_beginning};
 use super::lines::{Lines, MAX_LINE_BYTES, Step, split_fields};
@@ -10,10 +11,11 @@ use super::{Format, park};
 
 /// Reads a stock file row by row, in flat memory.
 ///
-/// Lines end with LF or CRLF; a UTF-8 byte order mark is skipped; lines without any content are passed over.
+/// Lines end with LF or CRLF; a UTF-8 byte order mark is skipped; lines without any content are passed over. Where one
+/// thread is not enough, it hands out its lines unread ([`raw_rows`](Self::raw_rows)), and [`RowReader`]s read them.
 pub struct Reader<R> {
     lines: Lines<R>,
-    layout: Layout,
+    rows: RowReader,
     /// The current line of `lines` is a row that was not given out yet.
     pending: bool,
     done: bool,
@@ -41,12 +43,114 @@ impl<R: Read> Reader<R> {
             Format::Delivery => (Layout::of_header(text, line)?, false),
             Format::Park => (park::layout(), !park::is_header(text, line)?),
         };
-        Ok(Self { lines, layout, pending, done: false })
+        Ok(Self { lines, rows: RowReader { layout: Arc::new(layout) }, pending, done: false })
     }
 
-    /// Reads the current line; `None` when there is nothing on it.
-    fn current(&self) -> Option<Result<Row, RowError>> {
-        let (line, bytes) = (self.lines.number(), self.lines.bytes());
+    /// What reads the lines of this file as rows.
+    pub fn row_reader(&self) -> RowReader {
+        self.rows.clone()
+    }
+
+    /// The next lines, at most `limit`, unread; empty at the end of the file.
+    pub fn raw_rows(&mut self, limit: usize) -> RawRows {
+        let mut raw = RawRows::default();
+        while raw.lines.len() < limit {
+            let Some(found) = self.advance() else { break };
+            if let Ok(Step::Line) = found {
+                raw.bytes.extend_from_slice(self.lines.bytes());
+            }
+            raw.lines.push((raw.bytes.len(), found.map(|_| self.lines.number()).map_err(Box::new)));
+        }
+        raw
+    }
+
+    /// The next line; `None` at the end. A line that is too long and a failed read are rows that were refused.
+    fn advance(&mut self) -> Option<Result<Step, RowError>> {
+        if self.done {
+            return None;
+        }
+        let step = if std::mem::take(&mut self.pending) { Ok(Step::Line) } else { self.lines.advance() };
+        match step {
+            Ok(Step::Line) => Some(Ok(Step::Line)),
+            Ok(Step::TooLong) => {
+                let reason = format!("the row is longer than {MAX_LINE_BYTES} bytes");
+                Some(Err(RowError::of_line(self.lines.number(), "row-too-long", reason)))
+            }
+            Ok(Step::End) => {
+                self.done = true;
+                None
+            }
+            Err(error) => {
+                self.done = true;
+                Some(Err(RowError::read_failed(self.lines.number().saturating_add(1), &error)))
+            }
+        }
+    }
+}
+
+impl<R: Read> Iterator for Reader<R> {
+    type Item = Result<Row, RowError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            match self.advance()? {
+                Ok(_) => {
+                    if let Some(row) = self.rows.read_line(self.lines.number(), self.lines.bytes()) {
+                        return Some(row);
+                    }
+                }
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+}
+
+/// Lines of a stock file that nobody has read as rows yet.
+#[derive(Default)]
+pub struct RawRows {
+    bytes: Vec<u8>,
+    /// Where each ends in `bytes`, and its number in the file or why there is none.
+    lines: Vec<(usize, Result<u64, Box<RowError>>)>,
+}
+
+impl RawRows {
+    /// Whether the file is at its end.
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+}
+
+impl std::fmt::Debug for RawRows {
+    /// Without the lines, which hold secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RawRows").field("lines", &self.lines.len()).finish_non_exhaustive()
+    }
+}
+
+/// Reads the lines of one file as rows, on any thread. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct RowReader {
+    layout: Arc<Layout>,
+}
+
+impl RowReader {
+    /// The rows of the lines, in order.
+    pub fn read(&self, raw: RawRows) -> Vec<Result<Row, RowError>> {
+        let mut rows = Vec::with_capacity(raw.lines.len());
+        let mut begin = 0;
+        for (end, line) in raw.lines {
+            let bytes = raw.bytes.get(begin..end).unwrap_or_default();
+            begin = end;
+            match line {
+                Ok(number) => rows.extend(self.read_line(number, bytes)),
+                Err(error) => rows.push(Err(*error)),
+            }
+        }
+        rows
+    }
+
+    /// Reads a line; `None` when there is nothing on it.
+    fn read_line(&self, line: u64, bytes: &[u8]) -> Option<Result<Row, RowError>> {
         let Ok(text) = str::from_utf8(bytes) else {
             return Some(Err(RowError::of_line(
                 line,
@@ -75,42 +179,11 @@ impl<R: Read> Reader<R> {
     }
 }
 
-impl<R: Read> Iterator for Reader<R> {
-    type Item = Result<Row, RowError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        while !self.done {
-            let step = if std::mem::take(&mut self.pending) { Ok(Step::Line) } else { self.lines.advance() };
-            match step {
-                Ok(Step::Line) => {
-                    if let Some(row) = self.current() {
-                        return Some(row);
-                    }
-                }
-                Ok(Step::TooLong) => {
-                    let reason = format!("the row is longer than {MAX_LINE_BYTES} bytes");
-                    return Some(Err(RowError::of_line(self.lines.number(), "row-too-long", reason)));
-                }
-                Ok(Step::End) => self.done = true,
-                Err(error) => {
-                    self.done = true;
-                    let line = self.lines.number().saturating_add(1);
-                    return Some(Err(RowError::read_failed(line, &error)));
-                }
-            }
-        }
-        None
-    }
-}
-
 impl<R: Read> FusedIterator for Reader<R> {}
 
 impl<R> std::fmt::Debug for Reader<R> {
     /// Without the lines, which hold secrets.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Reader")
-            .field("layout", &self.layout)
-            .field("done", &self.done)
-            .finish_non_exhaustive()
+        f.debug_struct("Reader").field("rows", &self.rows).field("done", &self.done).finish_non_exhaustive()
     }
 }

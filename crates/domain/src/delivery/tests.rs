@@ -14,8 +14,21 @@ const ICCID: &str = "8965880812100011146";
 const EID: &str = "89034011560010000000000000000121";
 const CODE: &str = "1$Smdp.example.com$SESAME-1";
 
+/// The rows of a file, read one by one; read in pieces they are the same.
 fn rows(format: Format, file: impl AsRef<[u8]>) -> Vec<Result<Row, RowError>> {
-    Reader::new(file.as_ref(), format).unwrap().collect()
+    let rows: Vec<_> = Reader::new(file.as_ref(), format).unwrap().collect();
+    let mut pieces = Reader::new(file.as_ref(), format).unwrap();
+    let reader = pieces.row_reader();
+    let mut read = Vec::new();
+    loop {
+        let raw = pieces.raw_rows(2);
+        if raw.is_empty() {
+            break;
+        }
+        read.extend(reader.read(raw));
+    }
+    assert!(read == rows, "read in pieces the rows are others");
+    rows
 }
 
 fn delivery(file: impl AsRef<[u8]>) -> Vec<Result<Row, RowError>> {

@@ -1,0 +1,200 @@
+//! Staged rows become profiles.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Text};
+use simdepot_domain::observation::Source;
+use simdepot_domain::profile::FormFactor;
+
+use super::settle::{Settled, number, sim};
+use crate::allocations::put_back;
+use crate::dialect::{self, Passing};
+use crate::error::{Result, ensure_affected};
+use crate::profiles::Batch;
+use crate::sql_types::{At, Id, Moment, Uid};
+use crate::stock_counts;
+use crate::store::{Backend, Conn};
+use crate::vault::DataKey;
+
+/// Lines per statement.
+const SLICE: i64 = 10_000;
+
+/// Where and as what the rows land.
+#[derive(Debug, Clone)]
+pub struct Landing {
+    /// The delivery.
+    pub batch: Batch,
+    /// What all of them are.
+    pub form_factor: FormFactor,
+    /// Of when the statuses in the file are.
+    pub observed_at: DateTime<Utc>,
+    /// Who told them.
+    pub source: Source,
+}
+
+/// The columns of a profile but its row.
+macro_rules! columns {
+    () => {
+        "iccid, sim_key, form_factor, pool_id, import_id, batch_no, imported_as, stock_status, quarantine_reason, \
+         sell_by, msisdn, eid, sim_status, sim_observed_at, sim_dated, sim_received_at, sim_source, recheck_at, tags, \
+         created_at, updated_at"
+    };
+}
+
+/// Their values, of a row of `slice`.
+macro_rules! values {
+    () => {
+        concat!(
+            "iccid, ",
+            sim!("slice"),
+            ", $1, $2, $3, $4, CASE WHEN quarantine_reason IS NULL THEN 'available' ELSE 'quarantined' END, \
+             CASE WHEN quarantine_reason IS NULL THEN 'available' ELSE 'quarantined' END, quarantine_reason, sell_by, \
+             msisdn, eid, sim_status, CASE WHEN sim_status IS NOT NULL THEN $5 END, \
+             CASE WHEN sim_status IS NOT NULL THEN FALSE END, CASE WHEN sim_status IS NOT NULL THEN $6 END, \
+             CASE WHEN sim_status IS NOT NULL THEN $7 END, \
+             CASE WHEN quarantine_reason = 'code_missing' THEN $6 END, '[]', $6, $6"
+        )
+    };
+}
+
+/// The rows of some lines in order, with what is to be their row in the stock.
+macro_rules! slice {
+    ($id:literal, $after:literal, $to:literal) => {
+        concat!(
+            "SELECT ",
+            $id,
+            " AS id, s.* FROM (SELECT * FROM staged_rows WHERE line > ",
+            $after,
+            " AND line <= ",
+            $to,
+            " AND duplicate IS NULL AND told IS NULL ORDER BY line) s"
+        )
+    };
+}
+
+/// Both tables in one statement. It has no use for `$8`.
+const POSTGRES: &str = concat!(
+    "WITH slice AS MATERIALIZED (",
+    slice!("nextval((SELECT pg_get_serial_sequence('profiles', 'id'))::regclass)", "$9", "$10"),
+    "), landed AS (INSERT INTO profiles (id, ",
+    columns!(),
+    ") OVERRIDING SYSTEM VALUE SELECT id, ",
+    values!(),
+    " FROM slice) INSERT INTO profile_secrets (profile_id, data_key_id, activation_code, code_index, pin, puk) \
+     SELECT id, $11, activation_code, code_index, pin, puk FROM slice"
+);
+
+/// One table after the other; `$8` is the last row in the stock. SQLite counts parameters as they appear.
+const SQLITE_PROFILES: &str = concat!(
+    "INSERT INTO profiles (id, ",
+    columns!(),
+    ") SELECT id, ",
+    values!(),
+    " FROM (",
+    slice!("$8 + ROW_NUMBER() OVER (ORDER BY s.line)", "$9", "$10"),
+    ") slice"
+);
+const SQLITE_SECRETS: &str = concat!(
+    "INSERT INTO profile_secrets (profile_id, data_key_id, activation_code, code_index, pin, puk) \
+     SELECT id, $1, activation_code, code_index, pin, puk FROM (",
+    slice!("$2 + ROW_NUMBER() OVER (ORDER BY s.line)", "$3", "$4"),
+    ") slice"
+);
+
+/// Marks the rows whose SIM or code came into the stock since the duplicates were sought. Imports become stock one by
+/// one, so that none comes in afterwards. Returns how many.
+///
+/// # Errors
+/// When the database cannot be asked.
+pub fn mark_latecomers(conn: &mut Conn<'_>, settled: &Settled) -> Result<u64> {
+    dialect::one_by_one(conn.db, Passing::Imports, "")?;
+    if number(conn, "SELECT COALESCE(MAX(id), 0) AS value FROM profiles")? == settled.last_profile {
+        return Ok(0);
+    }
+    let mut marked = 0;
+    for statement in [
+        concat!(
+            "UPDATE staged_rows SET duplicate = 1 WHERE told IS NULL AND duplicate IS NULL AND ",
+            sim!("staged_rows"),
+            " IN (SELECT p.sim_key FROM profiles p WHERE p.id > $1)"
+        ),
+        "UPDATE staged_rows SET duplicate = 3 WHERE told IS NULL AND duplicate IS NULL AND code_index IN \
+         (SELECT c.code_index FROM profile_secrets c WHERE c.profile_id > $1 AND c.code_index IS NOT NULL)",
+    ] {
+        marked += diesel::sql_query(statement).bind::<BigInt, _>(settled.last_profile).execute(conn.db)?;
+    }
+    Ok(u64::try_from(marked).unwrap_or(u64::MAX))
+}
+
+/// Inserts the rows that are no duplicates, with their secrets, in the order of their lines. `landed` is called with how
+/// many there are so far.
+///
+/// # Errors
+/// [`StoreError::Unique`](crate::StoreError::Unique) when a SIM or a code came in meanwhile after all;
+/// [`StoreError::RowsAffected`](crate::StoreError::RowsAffected) when there are not `expected` rows.
+pub fn land(
+    conn: &mut Conn<'_>,
+    settled: &Settled,
+    landing: &Landing,
+    key: &DataKey,
+    expected: u64,
+    mut landed: impl FnMut(u64),
+) -> Result<()> {
+    let mut inserted = 0;
+    let mut line = 0;
+    while line < settled.last_line {
+        inserted += match conn.backend() {
+            Backend::Postgres => profiles(conn, POSTGRES, line, 0, landing, Some(key))?,
+            Backend::Sqlite => sqlite(conn, line, landing, key)?,
+        };
+        landed(u64::try_from(inserted).unwrap_or(u64::MAX));
+        line += SLICE;
+    }
+    ensure_affected("import profiles", usize::try_from(expected).unwrap_or(usize::MAX), inserted)?;
+    let batch = &landing.batch;
+    let counted = stock_counts::of_import(conn, batch.import)?;
+    stock_counts::moved(conn, &counted, batch.at)?;
+    put_back(conn, batch.pool_id)
+}
+
+fn sqlite(conn: &mut Conn<'_>, line: i64, landing: &Landing, key: &DataKey) -> Result<usize> {
+    let last =
+        number(conn, "SELECT COALESCE(MAX(seq), 0) AS value FROM sqlite_sequence WHERE name = 'profiles'")?;
+    let inserted = profiles(conn, SQLITE_PROFILES, line, last, landing, None)?;
+    let sealed = diesel::sql_query(SQLITE_SECRETS)
+        .bind::<Id, _>(Uid(key.id))
+        .bind::<BigInt, _>(last)
+        .bind::<BigInt, _>(line)
+        .bind::<BigInt, _>(line + SLICE)
+        .execute(conn.db)?;
+    ensure_affected("import secrets", inserted, sealed)?;
+    Ok(inserted)
+}
+
+fn profiles(
+    conn: &mut Conn<'_>,
+    statement: &str,
+    line: i64,
+    last: i64,
+    landing: &Landing,
+    key: Option<&DataKey>,
+) -> Result<usize> {
+    let (form_factor, source): (&'static str, &'static str) =
+        (landing.form_factor.into(), landing.source.into());
+    let batch = &landing.batch;
+    let insert = diesel::sql_query(statement)
+        .bind::<Text, _>(form_factor)
+        .bind::<BigInt, _>(batch.pool_id)
+        .bind::<Id, _>(Uid(batch.import.0))
+        .bind::<BigInt, _>(batch.batch_no)
+        .bind::<Moment, _>(At(landing.observed_at))
+        .bind::<Moment, _>(At(batch.at))
+        .bind::<Text, _>(source)
+        .bind::<BigInt, _>(last)
+        .bind::<BigInt, _>(line)
+        .bind::<BigInt, _>(line + SLICE);
+    Ok(match key {
+        Some(key) => insert.bind::<Id, _>(Uid(key.id)).execute(conn.db)?,
+        None => insert.execute(conn.db)?,
+    })
+}

@@ -1,0 +1,154 @@
+//! Work that takes long and keeps something on its connection meanwhile.
+
+use std::time::Duration;
+
+use diesel::connection::SimpleConnection;
+
+use super::{Backend, Conn, Store, in_transaction};
+use crate::connection::{AnyConnection, Manager};
+use crate::dialect;
+use crate::error::{Result, StoreError};
+
+/// Longest statement of a session. It works on all rows of an import at once.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+/// How long a session waits for SQLite's writer: it has done much work by then.
+const WRITER_WAIT: Duration = Duration::from_secs(120);
+/// SQLite's page caches in KiB: of the database, which gets keys in random order, and of the temporary tables.
+const SQLITE_CACHES: (u32, u32) = (32 * 1024, 4 * 1024);
+
+/// A connection of its own beside the pool's, with the temporary tables that were made on it. They go with it, whatever
+/// becomes of the process.
+pub struct Session {
+    store: Store,
+    /// Absent while it is at work, and after work of it was aborted.
+    db: Option<AnyConnection>,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Opens a session.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn session(&self) -> Result<Session> {
+        let manager = Manager { url: self.0.url.clone() };
+        let db = in_place_or_apart(self, move || open(&manager)).await?;
+        Ok(Session { store: self.clone(), db: Some(db) })
+    }
+}
+
+impl Session {
+    /// Runs statements that are each a transaction of their own.
+    ///
+    /// # Errors
+    /// Those of the closure.
+    pub async fn run<T, E>(
+        &mut self,
+        work: impl FnOnce(&mut Conn<'_>) -> std::result::Result<T, E> + Send + 'static,
+    ) -> std::result::Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        self.with(work).await
+    }
+
+    /// Runs a unit of work in one transaction, as [`Store::write`] does. It waits longer for its turn.
+    ///
+    /// # Errors
+    /// Those of the closure, and [`StoreError`] when it gets no turn or the commit fails.
+    pub async fn write<T, E>(
+        &mut self,
+        work: impl FnOnce(&mut Conn<'_>) -> std::result::Result<T, E> + Send + 'static,
+    ) -> std::result::Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let store = self.store.clone();
+        let turn = if store.0.backend == Backend::Sqlite {
+            let turn = tokio::time::timeout(WRITER_WAIT, store.0.writer.acquire()).await;
+            // It is given back by the work, not by this future, which may be dropped before the work is done.
+            turn.map_err(|_| StoreError::Busy)?.map_err(|_| StoreError::Busy)?.forget();
+            Some(Turn(store))
+        } else {
+            None
+        };
+        self.with(move |conn| {
+            let outcome = in_transaction(conn, dialect::begin_write, work);
+            drop(turn);
+            outcome
+        })
+        .await
+    }
+
+    async fn with<T, E>(
+        &mut self,
+        work: impl FnOnce(&mut Conn<'_>) -> std::result::Result<T, E> + Send + 'static,
+    ) -> std::result::Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let aborted = || StoreError::Aborted("work of this session was aborted".to_owned());
+        let mut db = self.db.take().ok_or_else(aborted)?;
+        let (store, span) = (self.store.clone(), tracing::Span::current());
+        let done = in_place_or_apart(&self.store, move || {
+            let inner = &store.0;
+            let chain = Some(inner.vault.chain_key());
+            let mut conn = Conn { db: &mut db, clock: inner.clock.as_ref(), chain };
+            let outcome = span.in_scope(|| work(&mut conn));
+            Ok((db, outcome))
+        });
+        let (db, outcome) = done.await?;
+        self.db = Some(db);
+        outcome
+    }
+}
+
+/// SQLite's writer, until it is dropped.
+struct Turn(Store);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.0.writer.add_permits(1);
+    }
+}
+
+fn open(manager: &Manager) -> Result<AnyConnection> {
+    let mut db = manager.open().map_err(|error| StoreError::Unreachable(error.to_string()))?;
+    match &mut db {
+        AnyConnection::Pg(pg) => {
+            pg.batch_execute(&format!("SET statement_timeout = {}", STATEMENT_TIMEOUT.as_millis()))?;
+        }
+        AnyConnection::Sqlite(sqlite) => {
+            let (main, temporary) = SQLITE_CACHES;
+            sqlite.batch_execute(&format!(
+                "PRAGMA cache_size = -{main}; PRAGMA temp.cache_size = -{temporary}"
+            ))?;
+        }
+    }
+    Ok(db)
+}
+
+/// On a thread of its own; in place where a simulation decides the order.
+async fn in_place_or_apart<T: Send + 'static>(
+    store: &Store,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    if let Some(turnstile) = &store.0.turnstile {
+        turnstile.pass().await;
+        let result = work();
+        turnstile.pass().await;
+        return result;
+    }
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(StoreError::Aborted(error.to_string())),
+    }
+}
