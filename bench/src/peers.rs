@@ -40,15 +40,28 @@ impl Installed {
     }
 
     fn fastify(&self) -> Result<()> {
+        self.npm("fastify").map(|_| ())
+    }
+
+    /// Installs the shop, and returns where.
+    ///
+    /// # Errors
+    /// As [`Installed::install`].
+    pub fn vendure(&self) -> Result<PathBuf> {
+        self.npm("vendure")
+    }
+
+    fn npm(&self, name: &str) -> Result<PathBuf> {
         if in_path("node").is_none() || in_path("npm").is_none() {
             bail!("node and npm are missing (apt-get install nodejs npm)");
         }
-        let folder = self.copy("fastify")?;
-        if folder.join("node_modules").is_dir() {
-            return Ok(());
+        let folder = self.copy(name)?;
+        // Written when everything is there.
+        if !folder.join("node_modules/.package-lock.json").is_file() {
+            say(&format!("  installing {name}"));
+            run(Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(&folder))?;
         }
-        say("  installing fastify and pg");
-        run(Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(folder)).map(|_| ())
+        Ok(folder)
     }
 
     fn fastapi(&self) -> Result<()> {
