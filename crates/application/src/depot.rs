@@ -13,12 +13,15 @@ use simdepot_domain::clock::Clock;
 use simdepot_domain::event::{Event, Fact, Subject};
 use simdepot_domain::id::{EventId, IdGenerator};
 use simdepot_domain::webhook::{Courier, Targets};
+use simdepot_persistence::store::Backend;
 use simdepot_persistence::{Conn, Store};
 
 use crate::carrier_reads::CarrierReads;
 use crate::error::AppError;
 use crate::feed::InFile;
+use crate::gathering::Gathering;
 use crate::in_flight::InFlight;
+use crate::orders;
 use crate::signals::Signals;
 use crate::webhooks::{NoCourier, Probes};
 
@@ -130,6 +133,14 @@ impl Default for WorkSettings {
 /// How often a lost race is decided again.
 const RACES: usize = 4;
 
+/// Batches that are written at a time: on PostgreSQL one is written while another is committed; SQLite has one writer.
+fn writers(store: &Store) -> usize {
+    match store.backend() {
+        Backend::Postgres => 2,
+        Backend::Sqlite => 1,
+    }
+}
+
 /// The depot: store, ports and settings. Cheap to clone.
 #[derive(Clone)]
 pub struct Depot {
@@ -141,6 +152,8 @@ pub struct Depot {
     pub ids: Arc<dyn IdGenerator>,
     /// Carrier accounts.
     pub accounts: Arc<Accounts>,
+    /// Where orders are taken.
+    pub desk: Arc<Gathering<orders::Asked>>,
     /// Wakes waiters and workers of this process.
     pub signals: Arc<Signals>,
     /// What this process has in hand at the carriers.
@@ -180,11 +193,13 @@ impl Depot {
             (Arc::default(), Arc::default(), Arc::default(), Arc::default());
         let carrier_reads = CarrierReads::default();
         let (courier, webhook_targets) = (Arc::new(NoCourier), Targets::default());
+        let desk = Gathering::new(writers(&store));
         Self {
             store,
             clock,
             ids,
             accounts,
+            desk,
             signals,
             in_flight,
             line_batches: Arc::default(),

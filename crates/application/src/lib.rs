@@ -20,6 +20,7 @@ pub mod devices;
 mod drifts;
 pub mod error;
 pub mod feed;
+pub mod gathering;
 pub mod groups;
 pub mod holds;
 pub mod housekeeping;

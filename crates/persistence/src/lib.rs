@@ -24,6 +24,7 @@ pub mod groups;
 pub mod holds;
 pub mod idempotency;
 pub mod imports;
+pub mod intake;
 pub mod line_jobs;
 pub mod lines;
 pub mod operations;

@@ -1,6 +1,6 @@
 //! Pools.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -10,6 +10,7 @@ use simdepot_domain::pool::{AlertLevel, PoolSettings};
 use simdepot_domain::profile::FormFactor;
 use simdepot_domain::stock::StockStatus;
 
+use crate::dialect::both;
 use crate::error::{Result, StoreError, document, ensure_affected, parse_column, parse_document};
 use crate::schema::{pools, profile_secrets, profiles};
 use crate::sql_types::{At, Doc, Moment};
@@ -191,6 +192,17 @@ pub fn of_profile(conn: &mut Conn<'_>, profile_id: i64) -> Result<Pool> {
         .select(pools::all_columns)
         .first(conn.db)?;
     row.try_into()
+}
+
+/// Those of the pools that there are.
+///
+/// # Errors
+/// When one cannot be read.
+pub fn named(conn: &mut Conn<'_>, names: &BTreeSet<&PoolName>) -> Result<Vec<Pool>> {
+    let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
+    let found = pools::table.filter(pools::pool.eq_any(names));
+    let rows: Vec<Row> = both!(conn.db, c => found.load(c))?;
+    rows.into_iter().map(Pool::try_from).collect()
 }
 
 /// All pools, by name.

@@ -39,6 +39,10 @@ tables! {
         created_at -> Moment,
         updated_at -> Moment,
     }
+    claim_heads (pool_id) {
+        pool_id -> BigInt,
+        put_back -> BigInt,
+    }
     imports (id) {
         id -> Id,
         batch_no -> BigInt,

@@ -6,7 +6,8 @@ use diesel::sql_types::{BigInt, Text};
 use simdepot_domain::id::HoldId;
 use simdepot_domain::stock::StockStatus;
 
-use crate::allocations::Claimed;
+use super::Hold;
+use crate::allocations::{Claimed, put_back};
 use crate::dialect::{INSERT_CHUNK, Lock};
 use crate::error::{Result, ensure_affected, parse_column};
 use crate::schema::profiles;
@@ -82,15 +83,18 @@ pub fn held(conn: &mut Conn<'_>, hold: HoldId, now: DateTime<Utc>) -> Result<Hel
     Ok(held)
 }
 
-/// Gives profiles of a hold back to their pool, one version each. They were read by [`held`] in this transaction.
+/// Gives profiles of a hold back to its pool, one version each. They were read by [`held`] in this transaction.
 ///
 /// # Errors
 /// [`crate::StoreError::RowsAffected`] when one was not held any more: the transaction must be rolled back.
-pub fn give_back(conn: &mut Conn<'_>, hold: HoldId, held: &[Claimed], now: DateTime<Utc>) -> Result<()> {
+pub fn give_back(conn: &mut Conn<'_>, hold: &Hold, held: &[Claimed], now: DateTime<Utc>) -> Result<()> {
+    if held.is_empty() {
+        return Ok(());
+    }
     for chunk in held.chunks(INSERT_CHUNK) {
         let ids: Vec<i64> = chunk.iter().map(|profile| profile.id).collect();
         let guard =
-            profiles::table.filter(profiles::id.eq_any(ids)).filter(profiles::hold_id.eq(Uid(hold.0)));
+            profiles::table.filter(profiles::id.eq_any(ids)).filter(profiles::hold_id.eq(Uid(hold.id.0)));
         let touched = diesel::update(guard)
             .set((
                 profiles::stock_status.eq(StockStatus::Available.as_ref()),
@@ -101,5 +105,5 @@ pub fn give_back(conn: &mut Conn<'_>, hold: HoldId, held: &[Claimed], now: DateT
             .execute(conn.db)?;
         ensure_affected("give profiles back", chunk.len(), touched)?;
     }
-    Ok(())
+    put_back(conn, hold.pool_id)
 }

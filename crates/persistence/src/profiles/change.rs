@@ -8,9 +8,10 @@ use simdepot_domain::msisdn::Msisdn;
 use simdepot_domain::observation::Observation;
 use simdepot_domain::profile::{FormFactor, QuarantineReason};
 use simdepot_domain::sim::SimStatus;
-use simdepot_domain::stock::Transition;
+use simdepot_domain::stock::{StockStatus, Transition};
 
 use super::{Profile, get_many};
+use crate::allocations::put_back;
 use crate::error::{Result, document, ensure_affected};
 use crate::schema::profiles;
 use crate::sql_types::{At, Doc, Uid};
@@ -43,6 +44,9 @@ pub fn move_stock(
         ))
         .execute(conn.db)?;
     ensure_affected("move profile", 1, touched)?;
+    if transition.to == StockStatus::Available {
+        put_back(conn, profile.pool_id)?;
+    }
     Ok(version)
 }
 

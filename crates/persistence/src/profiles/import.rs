@@ -113,6 +113,7 @@ pub fn insert_many(conn: &mut Conn<'_>, batch: Batch, new: &[NewProfile]) -> Res
         .on_conflict_do_nothing()
         .returning((profiles::id, profiles::iccid))
         .get_results(c))?;
+    crate::allocations::put_back(conn, batch.pool_id)?;
     Ok(inserted)
 }
 
