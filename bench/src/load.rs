@@ -3,6 +3,7 @@
 //! It runs in one thread and does as little as possible, because it shares the machine with what it measures.
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -107,7 +108,7 @@ pub fn run(target: &Target, plan: Plan, watched: Watched) -> Result<Outcome> {
 async fn all(target: &Target, plan: Plan, watched: Watched) -> Result<Outcome> {
     let target = Rc::new(target.clone());
     // References of another run in the same database must not be repeated.
-    let run = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_millis();
+    let run = RandomState::new().build_hasher().finish();
     let from = Instant::now() + plan.warm_up;
     let until = from + plan.measured;
     let mut clients = JoinSet::new();

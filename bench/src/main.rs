@@ -16,7 +16,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
         Some(Command::Echo { port }) => echo::serve(port).map(|()| true),
-        None => all(cli.options.settled()),
+        None => all(&cli.options.settled()),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -29,22 +29,22 @@ fn main() -> ExitCode {
 }
 
 /// Measures what is asked for and writes the report; `false` when a contender wrote other rows than simdepot.
-fn all(options: Options) -> Result<bool> {
+fn all(options: &Options) -> Result<bool> {
     options.check()?;
     let own = std::env::current_exe()?;
     let binary = compare::find_binary(options.binary.as_deref(), &own)?.canonicalize()?;
-    std::fs::create_dir_all(&options.out)?;
+    std::fs::create_dir_all(options.out.as_path())?;
     let cache = options.out.canonicalize()?;
     let installed = Installed::below(&cache);
     let mut setting = Setting { binary, own, installed, cache, missing: Vec::new() };
     let mut samples = Samples::default();
     for storage in options.storage.clone() {
-        compare::run(&options, &mut setting, storage, &mut samples)?;
+        compare::run(options, &mut setting, storage, &mut samples)?;
     }
-    let told = scenarios::run(&options, &mut setting)?;
+    let told = scenarios::run(options, &mut setting)?;
     let differences = compare::same_rows(&samples);
-    let report = Report::new(&options, samples, told, setting.missing, differences.clone());
-    report.write(&options.out)?;
+    let report = Report::new(options, samples, told, setting.missing, differences.clone());
+    report.write(options.out.as_path())?;
     say(&report.markdown());
     Ok(differences.is_empty())
 }

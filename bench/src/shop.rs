@@ -34,7 +34,8 @@ pub fn run(options: &Options, setting: &mut Setting) -> Result<Vec<Told>> {
         let shop = Shop::start(&folder, &cluster, &database)?;
         let told = shop.sell()?;
         drop(shop);
-        let number = |name: &str| told.get(name).and_then(Value::as_u64).context("the shop's driver told no number");
+        let number =
+            |name: &str| told.get(name).and_then(Value::as_u64).context("the shop's driver told no number");
         in_turn.push(float(number("inTurn")?));
         at_once.push(float(number("paid")?));
         allocated.push(float(number("stockAllocated")?));
@@ -78,7 +79,9 @@ fn sold(setting: &Setting, cluster: &Cluster, database: &str) -> Result<u64> {
     let statuses: Vec<u16> = std::thread::scope(|scope| {
         let depot = &depot;
         let ask = |customer| {
-            scope.spawn(move || depot.call("POST", "/v1/orders", Some(&order(customer))).map_or(0, |answer| answer.0))
+            scope.spawn(move || {
+                depot.call("POST", "/v1/orders", Some(&order(customer))).map_or(0, |answer| answer.0)
+            })
         };
         let asked: Vec<_> = (0..CUSTOMERS).map(ask).collect();
         asked.into_iter().filter_map(|thread| thread.join().ok()).collect()
@@ -117,7 +120,10 @@ impl<'a> Shop<'a> {
                 return Ok(shop);
             }
         }
-        bail!("the shop does not start: {}", std::fs::read_to_string(folder.join("shop.log")).unwrap_or_default())
+        bail!(
+            "the shop does not start: {}",
+            std::fs::read_to_string(folder.join("shop.log")).unwrap_or_default()
+        )
     }
 
     fn sell(&self) -> Result<Value> {

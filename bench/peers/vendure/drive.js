@@ -22,18 +22,25 @@ class Visitor {
 
 /** A shop without goods; returns how to make an article of which there are so many units. */
 async function open(admin) {
-  await admin.ask('mutation ($p: String!) { login(username: "superadmin", password: $p) { __typename } }', { p: process.env.KEY });
+  await admin.ask(
+    'mutation ($p: String!) { login(username: "superadmin", password: $p) { __typename } }', { p: process.env.KEY });
   const zone = await admin.ask('mutation { createZone(input: { name: "Zone" }) { id } }');
-  const country = await admin.ask('mutation { createCountry(input: { code: "GB", enabled: true, translations: [{ languageCode: en, name: "GB" }] }) { id } }');
-  await admin.ask('mutation ($z: ID!, $c: [ID!]!) { addMembersToZone(zoneId: $z, memberIds: $c) { id } }', { z: zone.id, c: [country.id] });
+  const country = await admin.ask(`mutation { createCountry(input: { code: "GB", enabled: true,
+    translations: [{ languageCode: en, name: "GB" }] }) { id } }`);
+  await admin.ask(
+    'mutation ($z: ID!, $c: [ID!]!) { addMembersToZone(zoneId: $z, memberIds: $c) { id } }', { z: zone.id, c: [country.id] });
   const tax = await admin.ask('mutation { createTaxCategory(input: { name: "Standard", isDefault: true }) { id } }');
-  await admin.ask('mutation ($z: ID!, $t: ID!) { createTaxRate(input: { name: "None", enabled: true, value: 0, categoryId: $t, zoneId: $z }) { id } }', { z: zone.id, t: tax.id });
-  await admin.ask('mutation ($z: ID!) { updateChannel(input: { id: 1, defaultTaxZoneId: $z, defaultShippingZoneId: $z }) { __typename } }', { z: zone.id });
+  await admin.ask(`mutation ($z: ID!, $t: ID!) { createTaxRate(input: { name: "None", enabled: true, value: 0,
+    categoryId: $t, zoneId: $z }) { id } }`, { z: zone.id, t: tax.id });
+  await admin.ask(`mutation ($z: ID!) { updateChannel(input: { id: 1,
+    defaultTaxZoneId: $z, defaultShippingZoneId: $z }) { __typename } }`, { z: zone.id });
   await admin.ask(`mutation { createShippingMethod(input: { code: "post", fulfillmentHandler: "manual-fulfillment",
     translations: [{ languageCode: en, name: "Post", description: "" }],
     checker: { code: "default-shipping-eligibility-checker", arguments: [{ name: "orderMinimum", value: "0" }] },
-    calculator: { code: "default-shipping-calculator", arguments: [{ name: "rate", value: "0" }, { name: "taxRate", value: "0" }, { name: "includesTax", value: "auto" }] } }) { id } }`);
-  await admin.ask(`mutation { createPaymentMethod(input: { code: "till", enabled: true, translations: [{ languageCode: en, name: "Till", description: "" }],
+    calculator: { code: "default-shipping-calculator", arguments: [
+      { name: "rate", value: "0" }, { name: "taxRate", value: "0" }, { name: "includesTax", value: "auto" }] } }) { id } }`);
+  await admin.ask(`mutation { createPaymentMethod(input: { code: "till", enabled: true,
+    translations: [{ languageCode: en, name: "Till", description: "" }],
     handler: { code: "dummy-payment-handler", arguments: [{ name: "automaticSettle", value: "true" }] } }) { id } }`);
   return async (sku) => {
     const product = await admin.ask(`mutation ($s: String!) { createProduct(input: { enabled: true,
@@ -49,7 +56,8 @@ async function open(admin) {
 async function cart(visitor, variant, number) {
   const failed = '__typename ... on ErrorResult { message }';
   await visitor.ask(`mutation ($v: ID!) { addItemToOrder(productVariantId: $v, quantity: 1) { ${failed} } }`, { v: variant });
-  await visitor.ask(`mutation ($e: String!) { setCustomerForOrder(input: { emailAddress: $e, firstName: "A", lastName: "B" }) { ${failed} } }`, { e: `c${number}@example.com` });
+  await visitor.ask(`mutation ($e: String!) { setCustomerForOrder(input: { emailAddress: $e, firstName: "A", lastName: "B" }) {
+    ${failed} } }`, { e: `c${number}@example.com` });
   await visitor.ask(`mutation { setOrderShippingAddress(input: { streetLine1: "1", countryCode: "GB" }) { ${failed} } }`);
   const [method] = await visitor.ask('{ eligibleShippingMethods { id } }');
   await visitor.ask(`mutation ($m: [ID!]!) { setOrderShippingMethod(shippingMethodId: $m) { ${failed} } }`, { m: [method.id] });
@@ -57,14 +65,16 @@ async function cart(visitor, variant, number) {
 
 /** Whether the shop lets the visitor pay. */
 async function till(visitor) {
-  const order = await visitor.ask('mutation { transitionOrderToState(state: "ArrangingPayment") { ... on Order { state } ... on ErrorResult { message } } }');
+  const order = await visitor.ask(`mutation { transitionOrderToState(state: "ArrangingPayment") {
+    ... on Order { state } ... on ErrorResult { message } } }`);
   return order?.state === 'ArrangingPayment';
 }
 
 /** Whether the order is paid. */
 async function pay(visitor) {
   try {
-    const order = await visitor.ask('mutation { addPaymentToOrder(input: { method: "till", metadata: {} }) { ... on Order { state } ... on ErrorResult { message } } }');
+    const order = await visitor.ask(`mutation { addPaymentToOrder(input: { method: "till", metadata: {} }) {
+      ... on Order { state } ... on ErrorResult { message } } }`);
     return order?.state === 'PaymentSettled';
   } catch {
     return false;

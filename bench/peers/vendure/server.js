@@ -9,8 +9,8 @@ await bootstrap({
     cookieOptions: { secret: process.env.KEY },
   },
   dbConnectionOptions: {
-    type: 'postgres', host: process.env.PGHOST, port: Number(process.env.PGPORT ?? 5432), username: 'postgres', database: process.env.PGDATABASE,
-    synchronize: true, extra: { max: 16 },
+    type: 'postgres', host: process.env.PGHOST, port: Number(process.env.PGPORT ?? 5432), username: 'postgres',
+    database: process.env.PGDATABASE, synchronize: true, extra: { max: 16 },
   },
   paymentOptions: { paymentMethodHandlers: [dummyPaymentHandler] },
   logger: new DefaultLogger({ level: LogLevel.Error }),
