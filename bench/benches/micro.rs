@@ -99,7 +99,7 @@ fn data_key() -> &'static DataKey {
         let store = store().clone();
         let make = async move {
             let vault = store.clone();
-            store.write(move |conn| Ok::<_, StoreError>(vault.vault().new_data_key(conn)?)).await
+            store.write::<_, StoreError>(move |conn| vault.vault().new_data_key(conn)).await
         };
         runtime.block_on(make).unwrap()
     })
