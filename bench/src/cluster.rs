@@ -1,7 +1,8 @@
 //! A throw-away PostgreSQL server with everything on that makes a commit durable.
 
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use serde::Serialize;
@@ -38,6 +39,7 @@ pub struct Cluster {
     bin: PathBuf,
     folder: TempDir,
     storage: Storage,
+    watch: Option<Child>,
 }
 
 impl Cluster {
@@ -61,9 +63,24 @@ impl Cluster {
         let bin = binaries()
             .ok_or_else(|| anyhow!("no PostgreSQL server was found (apt-get install postgresql)"))?;
         let folder = tempfile::Builder::new().prefix("simdepot-bench-pg.").tempdir_in(parent)?;
-        let cluster = Self { bin, folder, storage };
+        let mut cluster = Self { bin, folder, storage, watch: None };
+        cluster.watch = Some(cluster.watched()?);
         cluster.make()?;
         Ok(cluster)
+    }
+
+    /// A process that ends the server when this one has ended without doing so, by a signal for example.
+    fn watched(&self) -> Result<Child> {
+        const SCRIPT: &str =
+            "own=$1 folder=$2; shift 2; while kill -0 \"$own\"; do sleep 1; done; \"$@\"; rm -rf \"$folder\"";
+        let mut stop = self.as_owner(&self.bin.join("pg_ctl"), None);
+        stop.arg("-D").arg(self.data()).args(["-w", "-s", "-m", "immediate", "stop"]);
+        let mut watch = Command::new("sh");
+        watch.args(["-c", SCRIPT, "sh", &std::process::id().to_string()]).arg(self.folder.path());
+        watch.arg(stop.get_program()).args(stop.get_args()).current_dir("/");
+        // In a group of its own: what ends the benchmark at a terminal must not end it too.
+        let watch = watch.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+        Ok(watch.spawn()?)
     }
 
     fn make(&self) -> Result<()> {
@@ -187,6 +204,10 @@ impl Drop for Cluster {
         stop.arg("-D").arg(self.data()).args(["-w", "-s", "-m", "immediate", "stop"]);
         // It may not have come up.
         let _ = run(&mut stop);
+        if let Some(mut watch) = self.watch.take() {
+            let _ = watch.kill();
+            let _ = watch.wait();
+        }
     }
 }
 
