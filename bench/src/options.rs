@@ -73,7 +73,7 @@ impl Options {
     #[must_use]
     pub fn settled(mut self) -> Self {
         if self.quick {
-            (self.seconds, self.reps) = (1, 2);
+            (self.seconds, self.reps) = (1, self.reps.min(2));
             self.clients.retain(|clients| [1, 8, 64, 256].contains(clients));
             self.most_profiles = self.most_profiles.min(100_000);
         }
