@@ -21,8 +21,10 @@ use crate::error::AppError;
 use crate::feed::InFile;
 use crate::gathering::Gathering;
 use crate::in_flight::InFlight;
+use crate::key_lookup::KeyLookup;
 use crate::orders;
 use crate::signals::Signals;
+use crate::together::SmallWrite;
 use crate::webhooks::{NoCourier, Probes};
 
 /// A carrier account at work.
@@ -154,6 +156,10 @@ pub struct Depot {
     pub accounts: Arc<Accounts>,
     /// Where orders are taken.
     pub desk: Arc<Gathering<orders::Asked>>,
+    /// Where small writes go along with each other.
+    pub small_writes: Arc<Gathering<SmallWrite>>,
+    /// Where the keys of requests are looked up.
+    pub keys: Arc<Gathering<KeyLookup>>,
     /// Wakes waiters and workers of this process.
     pub signals: Arc<Signals>,
     /// What this process has in hand at the carriers.
@@ -193,13 +199,16 @@ impl Depot {
             (Arc::default(), Arc::default(), Arc::default(), Arc::default());
         let carrier_reads = CarrierReads::default();
         let (courier, webhook_targets) = (Arc::new(NoCourier), Targets::default());
-        let desk = Gathering::new(writers(&store));
+        let (desk, small_writes, keys) =
+            (Gathering::new(writers(&store)), Gathering::new(1), Gathering::new(1));
         Self {
             store,
             clock,
             ids,
             accounts,
             desk,
+            small_writes,
+            keys,
             signals,
             in_flight,
             line_batches: Arc::default(),

@@ -328,6 +328,26 @@ tables! {
         check_at -> Moment,
         checks -> Integer,
     }
+    stock_counts (pool_id, stock_status, sell_by) {
+        pool_id -> BigInt,
+        stock_status -> Text,
+        sell_by -> Moment,
+        profiles -> BigInt,
+    }
+    stock_moves (txid) {
+        txid -> BigInt,
+        pool_id -> BigInt,
+        from_status -> Nullable<Text>,
+        to_status -> Nullable<Text>,
+        sell_by -> Moment,
+        day -> Moment,
+        profiles -> BigInt,
+    }
+    stock_sold (pool_id, day) {
+        pool_id -> BigInt,
+        day -> Moment,
+        profiles -> BigInt,
+    }
     watermarks (name) {
         name -> Text,
         value -> BigInt,

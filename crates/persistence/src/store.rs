@@ -180,6 +180,7 @@ impl Store {
         } else {
             crate::migrate::require_current(&mut first)?;
         }
+        crate::stock_counts::open(&mut first)?;
         let heads = Heads::default();
         let mut conn = Conn { db: &mut first, clock: clock.as_ref(), heads: &heads, chain: None };
         let vault = Vault::open(&mut conn, keys)?;

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use simdepot_persistence::StoreError;
 
 use super::place::PlaceOrder;
 use super::take::{Ending, Taken, in_one, take};
@@ -84,8 +83,10 @@ async fn take_round(batch: &Arc<Vec<Asked>>, places: Vec<usize>) -> Outcomes {
     if let [place] = places[..] {
         return vec![(place, Err(refused))];
     }
-    if let Some(outage) = outage(&refused) {
-        return places.into_iter().map(|place| (place, Err(AppError::Store(outage())))).collect();
+    // An outage concerns all of them, and trying each would only take longer.
+    if refused.is_outage() {
+        let same = || Err(refused.outage().unwrap_or_else(no_result));
+        return places.into_iter().map(|place| (place, same())).collect();
     }
     tracing::warn!(error = %refused, orders = places.len(), "taken one by one");
     let mut outcomes = Vec::with_capacity(places.len());
@@ -108,18 +109,6 @@ async fn take_together(
         take(conn, &orders, manner)
     })
     .await
-}
-
-/// An outage concerns all of a batch, and trying each would only take longer.
-fn outage(error: &AppError) -> Option<Box<dyn Fn() -> StoreError + Send>> {
-    match error {
-        AppError::Store(StoreError::Busy) => Some(Box::new(|| StoreError::Busy)),
-        AppError::Store(StoreError::Unreachable(why)) => {
-            let why = why.clone();
-            Some(Box::new(move || StoreError::Unreachable(why.clone())))
-        }
-        _ => None,
-    }
 }
 
 fn no_result() -> AppError {

@@ -85,7 +85,8 @@ pub(super) async fn in_one<T: Send + 'static>(
         match done {
             Ok(taken) => return Ok(taken),
             Err(Again::LookFirst) => manner.looks_first = true,
-            Err(Again::Wait) => manner.waits = true,
+            // What is taken again has its profiles already, so that the stock says nothing about it.
+            Err(Again::Wait) => manner = Manner { looks_first: true, waits: true },
             Err(Again::Failed(error)) if error.is_race() => {
                 tracing::debug!(%error, "lost a race; deciding again");
                 lost = Some(error);

@@ -16,15 +16,20 @@ use crate::dialect::{Lock, attempt};
 use crate::error::{Result, parse_column};
 use crate::pools::Pool;
 use crate::sql_types::At;
-use crate::store::{Backend, Conn};
+use crate::stock_counts::Move;
+use crate::store::Conn;
 
 /// A profile that this transaction has for itself, still as it was.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claimed {
     /// Its row.
     pub id: i64,
+    /// Its pool.
+    pub pool_id: i64,
     /// Its SIM.
     pub iccid: Iccid,
+    /// Its last moment of sale.
+    pub sell_by: DateTime<Utc>,
     /// Its version before the allocation.
     pub version: i64,
     /// The hold that reserves it, if it comes from one.
@@ -32,6 +37,11 @@ pub struct Claimed {
 }
 
 impl Claimed {
+    /// Its way to another status.
+    pub(crate) fn moved_to(&self, to: StockStatus) -> Move {
+        Move::one(self.pool_id, self.stock_status(), to, self.sell_by)
+    }
+
     /// Where it stands.
     pub fn stock_status(&self) -> StockStatus {
         if self.hold.is_some() { StockStatus::Held } else { StockStatus::Available }
@@ -81,13 +91,14 @@ fn sellable(found: usize, pool: &Pool) -> u64 {
     u64::try_from(found).unwrap_or_default().saturating_sub(u64::from(pool.settings.safety_buffer))
 }
 
-fn claimed((id, iccid, version): Row) -> Result<Claimed> {
-    Ok(Claimed { id, iccid: parse_column("profiles", "iccid", id, &iccid)?, version, hold: None })
+fn claimed((id, pool_id, iccid, sell_by, version): Row) -> Result<Claimed> {
+    let iccid = parse_column("profiles", "iccid", id, &iccid)?;
+    Ok(Claimed { id, pool_id, iccid, sell_by: sell_by.0, version, hold: None })
 }
 
-/// Claims up to `quantity` profiles of a pool for this transaction, which has written nothing yet: what may be sold of
-/// the first that no other transaction holds. `None` when these are too few and `waits` is not asked for: others may
-/// hold some that they will not take. The transaction is then rolled back and begun again, waiting.
+/// Claims up to `quantity` profiles of a pool for this transaction, which has written nothing yet: the first that no other
+/// transaction holds. `None` when these are too few and `waits` is not asked for: others may hold some that they will
+/// not take. The transaction is then rolled back and begun again, waiting.
 ///
 /// Callers claim from several pools in ascending order of `pool.id`. The safety buffer is locked as well, and left.
 ///
@@ -105,17 +116,18 @@ pub fn claim_up_to(
     let enough = |rows: &[Row]| i64::try_from(rows.len()).is_ok_and(|found| found >= needed);
     let wanted = Wanted { pool_id: pool.id, now: At(now), limit: needed };
     let head = if waits { None } else { head::of(conn, pool.id, wanted.now, quantity)? };
+    let headed = head.is_some();
     let mut rows = match (&mut *conn.db, head) {
         (AnyConnection::Pg(pg), Some(head)) => wanted.first_from(pg, &head)?,
         (db, _) => wanted.first(db, if waits { Lock::Wait } else { Lock::Skip })?,
     };
-    if !enough(&rows) && !waits && conn.backend() == Backend::Postgres {
+    if !enough(&rows) && !waits && headed {
         // The head is too far on, or others hold what is missing, or the stock ends.
         head::forget(conn, pool.id);
         rows = wanted.first(conn.db, Lock::Skip)?;
-        if !enough(&rows) {
-            return Ok(None);
-        }
+    }
+    if !enough(&rows) && !waits {
+        return Ok(None);
     }
     let most = usize::try_from(quantity).unwrap_or(usize::MAX);
     rows.truncate(rows.len().saturating_sub(buffer).min(most));

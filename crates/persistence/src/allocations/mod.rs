@@ -14,6 +14,7 @@ use crate::dialect::{INSERT_CHUNK, both};
 use crate::error::{Result, StoreError, ensure_affected, parse_column};
 use crate::schema::{allocations, profiles};
 use crate::sql_types::{At, Uid};
+use crate::stock_counts::{self, Move};
 use crate::store::Conn;
 
 pub use claim::{Claim, Claimed, claim, claim_up_to};
@@ -64,6 +65,8 @@ pub fn allocate(
             chunk.iter().map(|allocation| &allocation.profile).partition(|profile| profile.hold.is_some());
         move_to_allocated(conn, StockStatus::Available, &free, revealed, now)?;
         move_to_allocated(conn, StockStatus::Held, &held, revealed, now)?;
+        let moved: Vec<Move> = chunk.iter().map(|new| new.profile.moved_to(StockStatus::Allocated)).collect();
+        stock_counts::moved(conn, &moved, now)?;
         let rows: Vec<NewRow> = chunk
             .iter()
             .map(|allocation| NewRow {

@@ -16,11 +16,11 @@ use crate::dialect::Lock;
 use crate::error::Result;
 use crate::sql_types::{At, Moment};
 
-/// What a claim returns of a row: id, ICCID, version.
-pub(super) type Row = (i64, String, i64);
-type RowType = (BigInt, Text, BigInt);
+/// What a claim returns of a row: id, pool, ICCID, last moment of sale, version.
+pub(super) type Row = (i64, i64, String, At, i64);
+type RowType = (BigInt, BigInt, Text, Moment, BigInt);
 
-const SELECT: &str = "SELECT id, iccid, version FROM profiles WHERE pool_id = ";
+const SELECT: &str = "SELECT id, pool_id, iccid, sell_by, version FROM profiles WHERE pool_id = ";
 const SELLABLE: &str = " AND stock_status = 'available' AND sell_by > ";
 const ORDER: &str = " ORDER BY sell_by, batch_no, id LIMIT ";
 

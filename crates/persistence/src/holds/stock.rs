@@ -12,6 +12,7 @@ use crate::dialect::{INSERT_CHUNK, Lock};
 use crate::error::{Result, ensure_affected, parse_column};
 use crate::schema::profiles;
 use crate::sql_types::{At, Id, Moment, Uid};
+use crate::stock_counts::{self, Move};
 use crate::store::Conn;
 
 /// What a hold still has, in the order in which it would be sold.
@@ -27,6 +28,8 @@ pub struct Held {
 struct Row {
     #[diesel(sql_type = BigInt)]
     id: i64,
+    #[diesel(sql_type = BigInt)]
+    pool_id: i64,
     #[diesel(sql_type = Text)]
     iccid: String,
     #[diesel(sql_type = BigInt)]
@@ -54,6 +57,7 @@ pub fn reserve(conn: &mut Conn<'_>, hold: HoldId, claimed: &[Claimed], now: Date
             ))
             .execute(conn.db)?;
         ensure_affected("hold profiles", chunk.len(), touched)?;
+        count(conn, chunk, StockStatus::Held, now)?;
     }
     Ok(())
 }
@@ -65,7 +69,7 @@ pub fn reserve(conn: &mut Conn<'_>, hold: HoldId, claimed: &[Claimed], now: Date
 /// When they cannot be read.
 pub fn held(conn: &mut Conn<'_>, hold: HoldId, now: DateTime<Utc>) -> Result<Held> {
     let sql = format!(
-        "SELECT id, iccid, version, sell_by FROM profiles WHERE hold_id = $1 \
+        "SELECT id, pool_id, iccid, version, sell_by FROM profiles WHERE hold_id = $1 \
          ORDER BY sell_by, batch_no, id{}",
         Lock::Wait.clause(conn.db)
     );
@@ -73,8 +77,15 @@ pub fn held(conn: &mut Conn<'_>, hold: HoldId, now: DateTime<Utc>) -> Result<Hel
     let mut held = Held::default();
     for row in rows {
         let iccid = parse_column("profiles", "iccid", row.id, &row.iccid)?;
-        let profile = Claimed { id: row.id, iccid, version: row.version, hold: Some(hold) };
-        if row.sell_by.0 > now {
+        let profile = Claimed {
+            id: row.id,
+            pool_id: row.pool_id,
+            iccid,
+            sell_by: row.sell_by.0,
+            version: row.version,
+            hold: Some(hold),
+        };
+        if profile.sell_by > now {
             held.sellable.push(profile);
         } else {
             held.expired.push(profile);
@@ -104,6 +115,12 @@ pub fn give_back(conn: &mut Conn<'_>, hold: &Hold, held: &[Claimed], now: DateTi
             ))
             .execute(conn.db)?;
         ensure_affected("give profiles back", chunk.len(), touched)?;
+        count(conn, chunk, StockStatus::Available, now)?;
     }
     put_back(conn, hold.pool_id)
+}
+
+fn count(conn: &mut Conn<'_>, profiles: &[Claimed], to: StockStatus, now: DateTime<Utc>) -> Result<()> {
+    let moved: Vec<Move> = profiles.iter().map(|profile| profile.moved_to(to)).collect();
+    stock_counts::moved(conn, &moved, now)
 }

@@ -20,6 +20,7 @@ use crate::allocations::NewAllocation;
 use crate::error::{Result, ensure_affected};
 use crate::idempotency::KEPT;
 use crate::sql_types::Id;
+use crate::stock_counts::day_of;
 
 pub(super) fn write(
     pg: &mut PgConnection,
@@ -27,7 +28,8 @@ pub(super) fn write(
     facts: &[Event],
     now: DateTime<Utc>,
 ) -> Result<Written> {
-    let statement = Statement { columns: Columns::of(batch, facts)?, now, keys_expire: now + KEPT };
+    let statement =
+        Statement { columns: Columns::of(batch, facts)?, now, day: day_of(now), keys_expire: now + KEPT };
     let columns = &statement.columns;
     let asked = (columns.orders.id.len(), columns.keys.key.len(), columns.places.profile.len());
     let (orders, keys, moved, profiles, allocations): Counts = statement.get_result(pg)?;
@@ -48,6 +50,7 @@ type Counts = (i64, i64, i64, Vec<i64>, Vec<i64>);
 struct Statement<'a> {
     columns: Columns<'a>,
     now: DateTime<Utc>,
+    day: DateTime<Utc>,
     keys_expire: DateTime<Utc>,
 }
 
@@ -139,7 +142,12 @@ impl Statement<'_> {
              version = profiles.version + CASE WHEN t.revealed THEN 2 ELSE 1 END, \
              revealed_at = CASE WHEN t.revealed THEN ", [Timestamptz => self.now];
             " ELSE profiles.revealed_at END, updated_at = ", [Timestamptz => self.now];
-            " FROM t WHERE profiles.id = t.profile_id AND profiles.stock_status = t.stood RETURNING profiles.id), \
+            " FROM t WHERE profiles.id = t.profile_id AND profiles.stock_status = t.stood \
+             RETURNING profiles.id, profiles.pool_id, profiles.sell_by, t.stood), \
+             m AS (INSERT INTO stock_moves (pool_id, from_status, to_status, sell_by, day, profiles) \
+             SELECT p.pool_id, p.stood, 'allocated', CASE WHEN p.stood = 'available' THEN p.sell_by ELSE 'epoch' END, \
+             ", [Timestamptz => self.day];
+            ", COUNT(*) FROM p GROUP BY 1, 2, 4), \
              a AS (INSERT INTO allocations (profile_id, order_id, line_no, position, outcome, created_at) \
              SELECT t.profile_id, t.order_id, t.line_no, t.position, t.outcome, ", [Timestamptz => self.now];
             " FROM t RETURNING id, profile_id), ";
