@@ -1,4 +1,4 @@
--- The same order in separate statements, as a straightforward service sends them: ten round trips.
+-- The same order in separate statements, as a straightforward service sends them: eleven round trips.
 \set r random(1, 4611686018427387904)
 BEGIN;
 INSERT INTO orders (id, channel, reference, request_hash, status, reveal, version, created_at, updated_at)
@@ -8,13 +8,15 @@ INSERT INTO orders (id, channel, reference, request_hash, status, reveal, versio
     ON CONFLICT (channel, reference) DO NOTHING
     RETURNING id AS order_id, 'ord_' || substr(replace(id::text, '-', ''), 1, 26) AS subject \gset
 INSERT INTO order_lines (order_id, line_no, pool_id, quantity) VALUES (:order_id::text::uuid, 0, :pool::bigint, 1);
-SELECT id AS profile, iccid, version FROM profiles
+SELECT id AS profile, iccid, version, sell_by FROM profiles
     WHERE pool_id = :pool::bigint AND stock_status = 'available' AND sell_by > now()
     ORDER BY sell_by, batch_no, id LIMIT 1 FOR UPDATE SKIP LOCKED \gset
 UPDATE profiles SET stock_status = 'allocated', hold_id = NULL, version = version + 2, updated_at = now(), revealed_at = now()
     WHERE id = :profile::bigint AND stock_status = 'available';
 INSERT INTO allocations (profile_id, order_id, line_no, position, outcome, created_at)
     VALUES (:profile::bigint, :order_id::text::uuid, 0, 0, 'fulfilled', now());
+INSERT INTO stock_moves (pool_id, from_status, to_status, sell_by, day, profiles)
+    VALUES (:pool::bigint, 'available', 'allocated', :sell_by::text::timestamptz, date_trunc('day', now()), 1);
 INSERT INTO events (id, at, subject_kind, subject_id, version, type_name, data)
     SELECT (substr(ms, 1, 8) || '-' || substr(ms, 9, 4) || '-7' || substr(gen_random_uuid()::text, 16))::uuid, now(), e.*
     FROM (SELECT lpad(to_hex((extract(epoch FROM clock_timestamp()) * 1000)::bigint), 12, '0') AS ms) AS clock,

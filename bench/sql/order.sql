@@ -9,14 +9,14 @@ WITH clock AS MATERIALIZED (
     FROM (SELECT now, ms, substr(ms, 1, 8) || '-' || substr(ms, 9, 4) || '-7' || substr(gen_random_uuid()::text, 16) AS order_id
           FROM clock) AS made
 ), claimed AS MATERIALIZED (
-    SELECT id, iccid, version FROM profiles
+    SELECT id, iccid, version, sell_by FROM profiles
     WHERE pool_id = :pool::bigint AND stock_status = 'available' AND sell_by > (SELECT now FROM clock)
     ORDER BY sell_by, batch_no, id LIMIT 1 FOR UPDATE SKIP LOCKED
 ), moved AS (
     UPDATE profiles p SET stock_status = 'allocated', hold_id = NULL, version = p.version + 2, updated_at = ids.now,
            revealed_at = ids.now
     FROM claimed c, ids WHERE p.id = c.id AND p.stock_status = 'available'
-    RETURNING p.id, p.iccid, p.version
+    RETURNING p.id, p.iccid, p.version, p.sell_by
 ), new_order AS (
     INSERT INTO orders (id, channel, reference, request_hash, status, reveal, version, created_at, updated_at)
     SELECT order_id, 'default', 'bench-' || :r::bigint, sha256(order_id::text::bytea), 'fulfilled', true, 2, now, now
@@ -26,6 +26,9 @@ WITH clock AS MATERIALIZED (
 ), new_allocation AS (
     INSERT INTO allocations (profile_id, order_id, line_no, position, outcome, created_at)
     SELECT moved.id, order_id, 0, 0, 'fulfilled', now FROM ids, moved
+), new_move AS (
+    INSERT INTO stock_moves (pool_id, from_status, to_status, sell_by, day, profiles)
+    SELECT :pool::bigint, 'available', 'allocated', sell_by, date_trunc('day', now), 1 FROM ids, moved
 ), new_events AS (
     INSERT INTO events (id, at, subject_kind, subject_id, version, type_name, data)
     SELECT (substr(ms, 1, 8) || '-' || substr(ms, 9, 4) || '-7' || substr(gen_random_uuid()::text, 16))::uuid,

@@ -36,7 +36,7 @@ impl Contender {
         match self {
             Self::Simdepot => "simdepot (HTTP)",
             Self::PgbenchOne => "pgbench, one statement",
-            Self::PgbenchStatements => "pgbench, ten statements",
+            Self::PgbenchStatements => "pgbench, eleven statements",
             Self::Echo => "actix echo (no database)",
             Self::FastifyStatements => "Fastify + pg, statements",
             Self::FastifyOne => "Fastify + pg, one statement",

@@ -12,11 +12,11 @@ from uuid import UUID
 import asyncpg
 from fastapi import FastAPI, Header, HTTPException
 from pydantic import BaseModel, Field
-from sqlalchemy import select, text
+from sqlalchemy import insert, select, text
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
 from order import ORDER
-from tables import Allocation, Event, IdempotencyKey, Order, OrderLine, Pool, Profile, Secret
+from tables import Allocation, Event, IdempotencyKey, Order, OrderLine, Pool, Profile, Secret, StockMove
 
 AUTHORIZATION = f"Bearer {os.environ.get('KEY', '')}"
 KEY_ID = "key_01m81s1wrze75akcb1gxw48nas"
@@ -92,6 +92,9 @@ class Statements:
         profile.stock_status, profile.hold_id, profile.revealed_at = "allocated", None, now
         profile.version, profile.updated_at = profile.version + 2, now
         session.add(Allocation(profile_id=profile.id, order_id=order, line_no=0, position=0, outcome="fulfilled", created_at=now))
+        day = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        await session.execute(insert(StockMove).values(pool_id=pool_id, from_status="available", to_status="allocated",
+                                                       sell_by=profile.sell_by, day=day, profiles=1))
         for kind, subject, version, type_name, data in [
             ("order", name, 1, "order.created", {"channel": "default", "quantity": 1, "reference": request.reference}),
             ("order", name, 2, "order.status_changed", {"to": "fulfilled", "from": "in_progress"}),

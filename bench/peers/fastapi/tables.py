@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, DateTime, Identity, LargeBinary, Text
+from sqlalchemy import BigInteger, DateTime, FetchedValue, Identity, LargeBinary, Text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -92,3 +92,16 @@ class IdempotencyKey(Base):
     resource_id: Mapped[str]
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime]
+
+
+class StockMove(Base):
+    """Has no key of its own; inserted, never loaded."""
+
+    __tablename__ = "stock_moves"
+    txid: Mapped[int] = mapped_column(primary_key=True, server_default=FetchedValue())
+    pool_id: Mapped[int]
+    from_status: Mapped[str | None]
+    to_status: Mapped[str | None]
+    sell_by: Mapped[datetime]
+    day: Mapped[datetime]
+    profiles: Mapped[int]

@@ -8,7 +8,7 @@ WITH claimed AS MATERIALIZED (
     UPDATE profiles p SET stock_status = 'allocated', hold_id = NULL, version = p.version + 2, updated_at = now(),
            revealed_at = now()
     FROM claimed c WHERE p.id = c.id AND p.stock_status = 'available'
-    RETURNING p.id, p.pool_id, p.iccid, p.msisdn, p.version
+    RETURNING p.id, p.pool_id, p.iccid, p.msisdn, p.version, p.sell_by
 ), new_order AS (
     INSERT INTO orders (id, channel, reference, request_hash, status, reveal, version, created_at, updated_at)
     SELECT $2::uuid, 'default', $4::text, $5::bytea, 'fulfilled', true, 2, now(), now() FROM moved
@@ -17,6 +17,9 @@ WITH claimed AS MATERIALIZED (
 ), new_allocation AS (
     INSERT INTO allocations (profile_id, order_id, line_no, position, outcome, created_at)
     SELECT id, $2::uuid, 0, 0, 'fulfilled', now() FROM moved
+), new_move AS (
+    INSERT INTO stock_moves (pool_id, from_status, to_status, sell_by, day, profiles)
+    SELECT pool_id, 'available', 'allocated', sell_by, date_trunc('day', now()), 1 FROM moved
 ), new_events AS (
     INSERT INTO events (id, at, subject_kind, subject_id, version, type_name, data)
     SELECT e.id, now(), e.kind, e.subject, e.version, e.type_name, e.data

@@ -36,7 +36,7 @@ async function statements(order, key) {
       [id, reference, sha256(JSON.stringify(order.lines)), now]);
     await client.query('INSERT INTO order_lines (order_id, line_no, pool_id, quantity) VALUES ($1, 0, $2, 1)', [id, stock.id]);
     const { rows: [profile] } = await client.query(
-      `SELECT id, iccid, msisdn, version FROM profiles WHERE pool_id = $1 AND stock_status = 'available' AND sell_by > $2
+      `SELECT id, iccid, msisdn, version, sell_by FROM profiles WHERE pool_id = $1 AND stock_status = 'available' AND sell_by > $2
        ORDER BY sell_by, batch_no, id LIMIT 1 FOR UPDATE SKIP LOCKED`, [stock.id, now]);
     if (!profile) throw Object.assign(new Error('out of stock'), { statusCode: 409 });
     await client.query(
@@ -45,6 +45,9 @@ async function statements(order, key) {
     await client.query(
       `INSERT INTO allocations (profile_id, order_id, line_no, position, outcome, created_at)
        VALUES ($1, $2, 0, 0, 'fulfilled', $3)`, [profile.id, id, now]);
+    await client.query(
+      `INSERT INTO stock_moves (pool_id, from_status, to_status, sell_by, day, profiles)
+       VALUES ($1, 'available', 'allocated', $2, date_trunc('day', now()), 1)`, [stock.id, profile.sell_by]);
     const version = Number(profile.version);
     const events = [
       ['order', name, 1, 'order.created', { channel: 'default', quantity: 1, reference }],
