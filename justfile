@@ -66,6 +66,14 @@ prove-real:
       "${CARGO_TARGET_DIR:-target}/release/prove" real --database "$database" --processes 2; \
     done
 
+# Measure the order path against PostgreSQL's own limit and against peers (docs/PERFORMANCE.md); `just bench --quick` for a look
+bench *arguments:
+    cargo run --release --locked -p bench -- {{ arguments }}
+
+# Micro-benchmarks of the parsers, QR codes and encryption
+bench-micro *arguments:
+    cargo bench --locked -p bench -- {{ arguments }}
+
 # Validate docker-compose.yml and .env.example
 compose:
     scripts/check-compose

@@ -1,0 +1,256 @@
+//! The comparison: every contender with every number of clients, again and again, in an order that is shuffled each time.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Result, bail};
+use strum::VariantArray as _;
+
+use crate::cluster::{Cluster, Storage};
+use crate::contender::Contender;
+use crate::depot::Depot;
+use crate::echo::Echo;
+use crate::guards;
+use crate::load::{self, Outcome, Plan, Target, Watched};
+use crate::options::Options;
+use crate::peers::{Installed, Peer};
+use crate::pgbench;
+use crate::radius;
+use crate::sample::{Sample, Samples};
+use crate::stock;
+use crate::tools::{self, count, float, say, shuffle, sources};
+
+/// The database that is copied for each measurement, and the copy.
+const STOCK: &str = "stock";
+const RADIUS: &str = "radius";
+const COPY: &str = "measured";
+
+/// What a run needs beside its options.
+#[derive(Debug)]
+pub struct Setting {
+    /// simdepot's binary.
+    pub binary: PathBuf,
+    /// The benchmark's own.
+    pub own: PathBuf,
+    /// Where peers are installed.
+    pub installed: Installed,
+    /// Where else things are kept between runs.
+    pub cache: PathBuf,
+    /// What was left out, and why.
+    pub missing: Vec<String>,
+}
+
+/// One thing to be measured.
+#[derive(Debug, Clone, Copy)]
+struct Job {
+    contender: Contender,
+    storage: Storage,
+    clients: u32,
+    repetition: u32,
+}
+
+/// Measures everything that is asked for on one kind of storage, and adds it to `samples`.
+///
+/// # Errors
+/// When a guard is violated, or something does not start.
+pub fn run(options: &Options, setting: &mut Setting, storage: Storage, samples: &mut Samples) -> Result<()> {
+    let cluster = match Cluster::start(storage) {
+        Ok(cluster) => cluster,
+        Err(error) => {
+            setting.skip(&format!("{}: {error:#}", storage.title()));
+            return Ok(());
+        }
+    };
+    let contenders = ready(options, setting, &cluster)?;
+    for repetition in 1..=options.reps.max(1) {
+        let mut jobs: Vec<Job> = contenders
+            .iter()
+            .flat_map(|contender| {
+                contender.clients(&options.clients).into_iter().map(|clients| (*contender, clients))
+            })
+            .map(|(contender, clients)| Job { contender, storage, clients, repetition })
+            .collect();
+        shuffle(&mut jobs, u64::from(repetition));
+        for (number, job) in jobs.iter().enumerate() {
+            let sample = measure(options, setting, &cluster, *job)?;
+            say(&format!(
+                "{}, repetition {repetition}, {}/{}: {} with {}: {:.0}/s, p50 {} µs, p99 {} µs",
+                storage.title(),
+                number + 1,
+                jobs.len(),
+                job.contender.title(),
+                job.clients,
+                sample.rate,
+                sample.latency.p50,
+                sample.latency.p99
+            ));
+            samples.0.push(sample);
+        }
+    }
+    Ok(())
+}
+
+impl Setting {
+    /// Leaves something out, and says so.
+    pub fn skip(&mut self, what: &str) {
+        let line = format!("skipped: {what}");
+        say(&line);
+        if !self.missing.contains(&line) {
+            self.missing.push(line);
+        }
+    }
+}
+
+/// Prepares what is asked for, and returns what can be measured.
+fn ready(options: &Options, setting: &mut Setting, cluster: &Cluster) -> Result<Vec<Contender>> {
+    let mut contenders = Vec::new();
+    for contender in Contender::VARIANTS.iter().copied().filter(|contender| options.wants(*contender)) {
+        let prepared = match contender {
+            Contender::Radius => radius::fetch(&setting.cache)
+                .and_then(|sql| radius::fill(cluster, &sql, RADIUS, options.enough_stock() * 2)),
+            _ => setting.installed.install(contender),
+        };
+        match prepared {
+            Ok(()) => contenders.push(contender),
+            Err(error) => setting.skip(&format!("{}: {error:#}", contender.title())),
+        }
+    }
+    if contenders.iter().any(|contender| contender.writes_orders()) {
+        stock::fill(cluster, &setting.binary, STOCK, options.enough_stock())?;
+    }
+    Ok(contenders)
+}
+
+fn measure(options: &Options, setting: &Setting, cluster: &Cluster, job: Job) -> Result<Sample> {
+    let plan = Plan { clients: job.clients, warm_up: options.warm_up(), measured: options.measured() };
+    let template = if job.contender == Contender::Radius { RADIUS } else { STOCK };
+    if job.contender != Contender::Echo {
+        cluster.copy(template, COPY)?;
+        cluster.sql(COPY, "VACUUM")?;
+        cluster.sql(COPY, "CHECKPOINT")?;
+    }
+    let log = |cluster: &Cluster| cluster.number("postgres", "SELECT (pg_current_wal_lsn() - '0/0')::bigint");
+    let before = log(cluster)?;
+    let (outcome, feed) = load_of(setting, cluster, job.contender, plan)?;
+    let written = log(cluster)? - before;
+    let per_order = |total: u64| float(total) / float(outcome.counted.max(1));
+    let mut sample = Sample {
+        contender: job.contender,
+        storage: job.storage,
+        clients: job.clients,
+        repetition: job.repetition,
+        rate: float(outcome.counted) / outcome.seconds,
+        latency: outcome.latency,
+        service_cpu_micros: per_order(outcome.service.cpu_micros),
+        database_cpu_micros: per_order(outcome.database.cpu_micros),
+        load_cpu_micros: per_order(outcome.own_cpu_micros),
+        service_mib: float(outcome.service.memory_kib) / 1024.0,
+        database_mib: float(outcome.database.memory_kib) / 1024.0,
+        wal_bytes: float(written) / float(outcome.answered.max(1)),
+        feed_seconds: feed,
+        rows: std::collections::BTreeMap::new(),
+    };
+    guards::answers(&outcome)?;
+    if job.contender.writes_orders() {
+        guards::books(cluster, COPY, outcome.answered)?;
+        sample.rows = guards::rows_per_order(cluster, COPY, outcome.answered)?;
+    }
+    if job.contender == Contender::Radius {
+        let handed_out = radius::handed_out(cluster, COPY)?;
+        if handed_out != outcome.answered {
+            // A refusal under lock storms is an empty answer, which pgbench takes for a success.
+            say(&format!(
+                "  FreeRADIUS answered {} times and handed {handed_out} addresses out",
+                outcome.answered
+            ));
+        }
+    }
+    Ok(sample)
+}
+
+/// Runs the load against a contender. simdepot's feed must catch up, and its books be proven, before it ends.
+fn load_of(
+    setting: &Setting,
+    cluster: &Cluster,
+    contender: Contender,
+    plan: Plan,
+) -> Result<(Outcome, Option<f64>)> {
+    let database = Some(cluster.process()?);
+    let sql = sources().join("sql");
+    let outcome = match contender {
+        Contender::Simdepot => return load_of_simdepot(setting, cluster, plan),
+        Contender::PgbenchOne => pgbench::load(cluster, COPY, &sql.join("order.sql"), plan)?,
+        Contender::PgbenchStatements => {
+            pgbench::load(cluster, COPY, &sql.join("order-statements.sql"), plan)?
+        }
+        Contender::Radius => {
+            let script = setting.cache.join("bench-radius/script.sql");
+            std::fs::write(&script, radius::SCRIPT)?;
+            pgbench::load(cluster, COPY, &script, plan)?
+        }
+        Contender::Echo => {
+            let echo = Echo::start(&setting.own)?;
+            let target = Target::orders(([127, 0, 0, 1], echo.port).into(), "echo", stock::POOL);
+            load::run(&target, plan, Watched { service: Some(echo.process()), database: None })?
+        }
+        _ => {
+            let peer = Peer::start(&setting.installed, contender, cluster, COPY)?;
+            load::run(&peer.target(), plan, Watched { service: Some(peer.process()), database })?
+        }
+    };
+    Ok((outcome, None))
+}
+
+fn load_of_simdepot(setting: &Setting, cluster: &Cluster, plan: Plan) -> Result<(Outcome, Option<f64>)> {
+    let mut depot = Depot::start(&setting.binary, &cluster.url(COPY))?;
+    let watched = Watched { service: Some(depot.process()), database: Some(cluster.process()?) };
+    let outcome = load::run(&depot.target(), plan, watched)?;
+    if count(outcome.iccids.len()) != outcome.answered && outcome.refused.is_empty() {
+        bail!("{} orders were answered, {} with a profile", outcome.answered, outcome.iccids.len());
+    }
+    let feed = depot.wait_for_feed(|| guards::feed_lag(cluster, COPY))?;
+    depot.verify()?;
+    depot.stop();
+    Ok((outcome, Some(feed.as_secs_f64())))
+}
+
+/// Whether the database's own limit was measured with the rows that simdepot writes; lines that say what differs.
+pub fn same_rows(samples: &Samples) -> Vec<String> {
+    let rows = |contender| {
+        samples.0.iter().rev().find(|sample| sample.contender == contender).map(|sample| &sample.rows)
+    };
+    let Some(own) = rows(Contender::Simdepot) else { return Vec::new() };
+    Contender::VARIANTS
+        .iter()
+        .filter(|contender| contender.writes_orders())
+        .filter_map(|contender| Some((contender, rows(*contender)?)))
+        .flat_map(|(contender, rows)| {
+            let told = guards::differences(own, rows);
+            told.into_iter().map(move |line| format!("simdepot and {}: {line}", contender.title()))
+        })
+        .collect()
+}
+
+/// simdepot's binary: the one that is named, or the one beside this program, built anew.
+///
+/// # Errors
+/// When it is not there, or does not compile.
+pub fn find_binary(named: Option<&Path>, own: &Path) -> Result<PathBuf> {
+    let binary = named.map_or_else(|| own.with_file_name("simdepot"), Path::to_owned);
+    if named.is_none() {
+        if cfg!(debug_assertions) {
+            say("this is a build without optimisation: its figures mean nothing, run it with --release");
+        }
+        say("building simdepot");
+        let mut cargo = Command::new("cargo");
+        cargo.args(["build", "--locked", "-p", "simdepot-api", "--bins"]).current_dir(sources());
+        if !cfg!(debug_assertions) {
+            cargo.arg("--release");
+        }
+        tools::run(&mut cargo)?;
+    }
+    if !binary.is_file() {
+        bail!("there is no {}", binary.display());
+    }
+    Ok(binary)
+}
