@@ -30,11 +30,9 @@ on_both_databases! {
         let (written, id) = (one.clone(), one.id);
         assert!(store.write(move |conn| api_keys::insert(conn, &written)).await.unwrap());
         assert!(!store.write(move |conn| api_keys::insert(conn, &twin)).await.unwrap());
-        assert_eq!(
-            store.read(|conn| api_keys::find_by_hash(conn, &[1; 32])).await.unwrap(),
-            Some(one.clone())
-        );
-        assert_eq!(store.read(|conn| api_keys::find_by_hash(conn, &[2; 32])).await.unwrap(), None);
+        let hashes: [&[u8]; 2] = [&[1; 32], &[2; 32]];
+        let found = store.read(move |conn| api_keys::with_hashes(conn, &hashes)).await.unwrap();
+        assert_eq!(found, [(vec![1; 32], one.clone())]);
         assert_eq!(store.read(move |conn| api_keys::find(conn, id)).await.unwrap(), Some(one.clone()));
         assert!(one.is_live(now()) && !one.is_live(now() + days(1)));
     }

@@ -4,7 +4,7 @@
 
 use serde_json::Value as Json;
 use simdepot_persistence::Backend;
-use simdepot_persistence::allocations::CLAIM;
+use simdepot_persistence::allocations::claim_sql;
 use simdepot_tests::{TestDatabase, on_both_databases};
 
 use crate::support::{Stock, new_profile};
@@ -77,9 +77,9 @@ fn sell_many(stock: &Stock) {
     assert_eq!(raw.number("SELECT COUNT(*) AS value FROM allocations WHERE ended_at IS NULL"), SOLD);
 }
 
-/// [`CLAIM`] with values in the place of its parameters.
+/// The claim with values in the place of its parameters.
 fn claim(pool: i64, moment: &str) -> String {
-    CLAIM.replace("$1", &pool.to_string()).replace("$2", moment).replace("$3", "2")
+    claim_sql().replace("$1", &pool.to_string()).replace("$2", moment).replace("$3", "2")
 }
 
 fn assert_sqlite_plan(db: &TestDatabase, pool: i64) {

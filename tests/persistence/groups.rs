@@ -93,7 +93,7 @@ on_both_databases! {
         ] {
             let expected: Vec<i64> = expected.into_iter().map(|place: usize| profiles[place].id).collect();
             let found = stock.store.read(move |conn| profiles::search(conn, &filter, 10)).await.unwrap();
-            assert_eq!(found.iter().map(|profile| profile.id).collect::<Vec<_>>(), expected);
+            assert_eq!(found.profiles.iter().map(|profile| profile.id).collect::<Vec<_>>(), expected);
         }
     }
 }

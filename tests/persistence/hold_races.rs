@@ -82,7 +82,7 @@ on_postgres! {
         let (end, keeper) = keep_open(&stock.store, move |conn| {
             let hold = holds::lock(conn, hold.id)?.ok_or(StoreError::Busy)?;
             let held = holds::held(conn, hold.id, now())?;
-            holds::give_back(conn, hold.id, &held.sellable, now())?;
+            holds::give_back(conn, &hold, &held.sellable, now())?;
             holds::change(conn, &hold, HoldChange::End(HoldStatus::Released, None), now()).map(|_| ())
         })
         .await;

@@ -182,11 +182,11 @@ on_both_databases! {
         assert!(left.sellable.iter().all(|one| one.hold == Some(id) && one.stock_status() == StockStatus::Held));
 
         let all = [left.sellable, left.expired].concat();
-        let again = all.clone();
-        stock.store.write(move |conn| holds::give_back(conn, id, &all, now())).await.unwrap();
+        let (again, its) = (all.clone(), hold.clone());
+        stock.store.write(move |conn| holds::give_back(conn, &its, &all, now())).await.unwrap();
         let back = stock.profile(added[1].id).await;
         assert_eq!((back.stock_status, back.hold, back.version), (StockStatus::Available, None, 2));
-        let twice = stock.store.write(move |conn| holds::give_back(conn, id, &again, now())).await;
+        let twice = stock.store.write(move |conn| holds::give_back(conn, &hold, &again, now())).await;
         assert!(is_race(&twice), "{twice:?}");
         assert_eq!(stock.sell(4).await, Err(3));
     }

@@ -191,6 +191,7 @@ fn every_check_lists_exactly_the_values_of_its_enum() {
         ("profiles.sim_source", variants::<Source>()),
         ("profiles.esim_status", variants::<EsimStatus>()),
         ("profiles.esim_source", variants::<Source>()),
+        ("stock_counts.stock_status", variants::<StockStatus>()),
         ("orders.status", variants::<OrderStatus>()),
         ("allocations.outcome", variants::<ProfileOutcome>()),
         ("bundles.order_type", variants::<OrderType>()),

@@ -223,7 +223,7 @@ on_both_databases! {
     async fn overdue_are_the_sent_ones_past_their_time(db: TestDatabase) {
         let (stock, profiles) = Stock::of(db, 4).await;
         insert(&stock.store, profiles.iter().map(new_operation).collect()).await.unwrap();
-        let all = stock.store.read(|conn| operations::list(conn, None, None, None, 10)).await.unwrap();
+        let all = stock.store.read(|conn| operations::list(conn, None, None, None, 10)).await.unwrap().operations;
         let start = now();
         let at = |seconds| Some((start, start + TimeDelta::seconds(seconds)));
         for (operation, resolve) in all.iter().zip([30, 10, 60]) {
@@ -263,7 +263,7 @@ on_both_databases! {
             let store = stock.store.clone();
             async move {
                 let page =
-                    store.read(move |conn| operations::list(conn, None, status, before, limit)).await.unwrap();
+                    store.read(move |conn| operations::list(conn, None, status, before, limit)).await.unwrap().operations;
                 page.into_iter().map(|operation| operation.id).collect::<Vec<_>>()
             }
         };

@@ -2,7 +2,8 @@
 
 use serde_json::json;
 use simdepot_domain::order::OrderStatus;
-use simdepot_persistence::orders::{self, Line, Order, OrderFilter};
+use simdepot_persistence::order_list::{self, OrderFilter};
+use simdepot_persistence::orders::{self, Line, Order};
 use simdepot_persistence::{Backend, StoreError};
 use simdepot_tests::on_both_databases;
 
@@ -128,17 +129,17 @@ on_both_databases! {
         let list = |filter: OrderFilter, limit| {
             let store = stock.store.clone();
             async move {
-                let page = store.read(move |conn| orders::list(conn, &filter, limit)).await.unwrap();
+                let page = store.read(move |conn| order_list::list(conn, &filter, limit)).await.unwrap();
                 page.into_iter().map(|order| order.id).collect::<Vec<_>>()
             }
         };
-        let all = || OrderFilter::default();
-        assert_eq!(list(all(), 10).await, [ids[4], ids[3], ids[2], ids[1], ids[0]]);
-        let shop = || OrderFilter { channel: Some(channel("shop")), ..all() };
+        let shop = || OrderFilter::of(channel("shop"));
+        assert_eq!(list(shop(), 10).await, [ids[3], ids[2], ids[1], ids[0]]);
+        assert_eq!(list(OrderFilter::of(channel("other")), 10).await, [ids[4]]);
         assert_eq!(list(shop(), 2).await, [ids[3], ids[2]]);
         assert_eq!(list(OrderFilter { before: Some(ids[2]), ..shop() }, 2).await, [ids[1], ids[0]]);
-        assert_eq!(list(OrderFilter { reference: Some("ref-1".to_owned()), ..all() }, 9).await, [ids[1]]);
-        assert_eq!(list(OrderFilter { status: Some(OrderStatus::Failed), ..all() }, 9).await, [ids[3]]);
+        assert_eq!(list(OrderFilter { reference: Some("ref-1".to_owned()), ..shop() }, 9).await, [ids[1]]);
+        assert_eq!(list(OrderFilter { status: Some(OrderStatus::Failed), ..shop() }, 9).await, [ids[3]]);
         let after = OrderFilter { created_after: Some(now() + days(2)), ..shop() };
         assert_eq!(list(after, 9).await, [ids[3]]);
     }

@@ -7,7 +7,7 @@ use simdepot_domain::profile::QuarantineReason;
 use simdepot_domain::sim::SimStatus;
 use simdepot_domain::stock::StockStatus;
 use simdepot_persistence::profiles::NewProfile;
-use simdepot_persistence::{StoreError, pools};
+use simdepot_persistence::{StoreError, pools, stock_counts};
 use simdepot_tests::on_both_databases;
 
 use crate::support::{Stock, days, is_race, is_unique, make_pool, new_profile, now, settings};
@@ -71,7 +71,7 @@ on_both_databases! {
             .store
             .read(move |conn| {
                 Ok::<_, StoreError>((
-                    pools::stock(conn, pool.id, moment)?,
+                    stock_counts::of_pool(conn, pool.id, moment)?,
                     pools::sellable(conn, &pool, moment)?,
                 ))
             })
@@ -88,7 +88,7 @@ on_both_databases! {
         let pool = stock.pool.clone();
         assert_eq!(stock.store.read(move |conn| pools::sellable(conn, &pool, moment)).await.unwrap(), 0);
         let empty = make_pool(&stock.store, "empty", 3).await;
-        let counts = stock.store.read(move |conn| pools::stock(conn, empty.id, moment)).await.unwrap();
+        let counts = stock.store.read(move |conn| stock_counts::of_pool(conn, empty.id, moment)).await.unwrap();
         assert_eq!((counts.by_status.len(), counts.sellable(3)), (0, 0));
     }
 }

@@ -34,7 +34,7 @@ fn to(from: StockStatus, to: StockStatus) -> Transition {
 
 async fn search(stock: &Stock, filter: ProfileFilter, limit: i64) -> Vec<i64> {
     let found = stock.store.read(move |conn| profiles::search(conn, &filter, limit)).await.unwrap();
-    found.into_iter().map(|profile| profile.id).collect()
+    found.profiles.into_iter().map(|profile| profile.id).collect()
 }
 
 on_both_databases! {
@@ -353,10 +353,10 @@ on_both_databases! {
         assert_eq!(count(import).await, (3, 3));
         stock.sell(1).await.unwrap();
         assert_eq!(count(import).await, (2, 3));
-        let refused = stock.store.write(move |conn| profiles::delete_untouched(conn, import, 3));
+        let refused = stock.store.write(move |conn| profiles::delete_untouched(conn, import, 3, now()));
         assert!(is_race(&refused.await));
         assert_eq!(count(import).await, (2, 3));
-        stock.store.write(move |conn| profiles::delete_untouched(conn, import, 2)).await.unwrap();
+        stock.store.write(move |conn| profiles::delete_untouched(conn, import, 2, now())).await.unwrap();
         assert_eq!(search(&stock, ProfileFilter::default(), 10).await, [added[0].id, kept.id]);
         let batch =
             stock.store.read(move |conn| verification::batch_after(conn, import, 0, 10)).await.unwrap();

@@ -55,7 +55,8 @@ on_both_databases! {
         let sql = match db.backend() {
             Backend::Postgres => {
                 "SELECT table_name || '|' || column_name || '|' || data_type || '|' || is_nullable AS value \
-                 FROM information_schema.columns WHERE table_schema = 'public' AND table_name NOT LIKE '\\_\\_diesel%'"
+                 FROM information_schema.columns JOIN information_schema.tables USING (table_schema, table_name) \
+                 WHERE table_type = 'BASE TABLE' AND table_schema = 'public' AND table_name NOT LIKE '\\_\\_diesel%'"
             }
             // A key of a rowid table is never null, whatever the column says.
             Backend::Sqlite => {
@@ -77,6 +78,12 @@ on_both_databases! {
             .collect();
         // PostgreSQL alone has it, filled by the database and read by the sequencer's own SQL.
         there.remove(&("events".to_owned(), "txid".to_owned()));
+        // So has it where the moves of the stock are folded up to; SQLite has no moves that are not.
+        there.retain(|(table, _), _| table != "stock_folds");
+        let seen: Columns = seen
+            .into_iter()
+            .filter(|((table, _), _)| db.backend() == Backend::Postgres || table != "stock_moves")
+            .collect();
         assert_eq!(seen, there);
     }
 }

@@ -430,7 +430,7 @@ impl<M: TestCarrier> TestDepot<M> {
         let listed = operations::list(&self.depot, &stock_keeper("default"), status, None, 10_000)
             .await
             .expect("the operations");
-        listed.into_iter().map(|view| view.operation).collect()
+        listed.operations.into_iter().map(|view| view.operation).collect()
     }
 
     /// A profile as it is stored.

@@ -21,6 +21,7 @@ pub mod clock;
 pub mod database;
 pub mod depot;
 pub mod devices;
+pub mod fill;
 pub mod lines;
 pub mod memory;
 pub mod settle;

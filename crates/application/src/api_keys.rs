@@ -7,14 +7,15 @@ use simdepot_domain::channel::{ChannelName, Scope};
 use simdepot_domain::event::{Fact, Subject};
 use simdepot_domain::id::ApiKeyId;
 use simdepot_persistence::api_keys::{self, ApiKey};
-use simdepot_persistence::events;
 use simdepot_persistence::vault::Vault;
+use simdepot_persistence::{StoreError, events};
 use strum::VariantArray;
 
 use crate::caller::Caller;
 use crate::depot::Depot;
 use crate::error::AppError;
 use crate::idempotency::{self, IdempotencyKey, Once, unreadable_record};
+use crate::key_lookup::KeyLookup;
 
 /// Shortest bootstrap key.
 pub const BOOTSTRAP_MIN: usize = 32;
@@ -207,8 +208,9 @@ pub fn command_line() -> Result<Caller, AppError> {
 /// # Errors
 /// When the store cannot be asked.
 pub async fn authenticate(depot: &Depot, secret: &str) -> Result<Option<Caller>, AppError> {
-    let hash = hash(secret);
-    let found = depot.store.read(move |conn| api_keys::find_by_hash(conn, &hash)).await?;
+    let lookup = KeyLookup { depot: depot.clone(), hash: hash(secret) };
+    let lost = || AppError::Store(StoreError::Aborted("the look-up of a key was aborted".to_owned()));
+    let found = depot.keys.submit(lookup).await.ok_or_else(lost)??;
     Ok(found.filter(|key| key.is_live(depot.now())).map(|key| Caller {
         key: Some(key.id),
         channel: key.channel,

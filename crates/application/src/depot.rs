@@ -13,13 +13,18 @@ use simdepot_domain::clock::Clock;
 use simdepot_domain::event::{Event, Fact, Subject};
 use simdepot_domain::id::{EventId, IdGenerator};
 use simdepot_domain::webhook::{Courier, Targets};
+use simdepot_persistence::store::Backend;
 use simdepot_persistence::{Conn, Store};
 
 use crate::carrier_reads::CarrierReads;
 use crate::error::AppError;
 use crate::feed::InFile;
+use crate::gathering::Gathering;
 use crate::in_flight::InFlight;
+use crate::key_lookup::KeyLookup;
+use crate::orders;
 use crate::signals::Signals;
+use crate::together::SmallWrite;
 use crate::webhooks::{NoCourier, Probes};
 
 /// A carrier account at work.
@@ -130,6 +135,14 @@ impl Default for WorkSettings {
 /// How often a lost race is decided again.
 const RACES: usize = 4;
 
+/// Batches that are written at a time: on PostgreSQL one is written while another is committed; SQLite has one writer.
+fn writers(store: &Store) -> usize {
+    match store.backend() {
+        Backend::Postgres => 2,
+        Backend::Sqlite => 1,
+    }
+}
+
 /// The depot: store, ports and settings. Cheap to clone.
 #[derive(Clone)]
 pub struct Depot {
@@ -141,6 +154,12 @@ pub struct Depot {
     pub ids: Arc<dyn IdGenerator>,
     /// Carrier accounts.
     pub accounts: Arc<Accounts>,
+    /// Where orders are taken.
+    pub desk: Arc<Gathering<orders::Asked>>,
+    /// Where small writes go along with each other.
+    pub small_writes: Arc<Gathering<SmallWrite>>,
+    /// Where the keys of requests are looked up.
+    pub keys: Arc<Gathering<KeyLookup>>,
     /// Wakes waiters and workers of this process.
     pub signals: Arc<Signals>,
     /// What this process has in hand at the carriers.
@@ -180,11 +199,16 @@ impl Depot {
             (Arc::default(), Arc::default(), Arc::default(), Arc::default());
         let carrier_reads = CarrierReads::default();
         let (courier, webhook_targets) = (Arc::new(NoCourier), Targets::default());
+        let (desk, small_writes, keys) =
+            (Gathering::new(writers(&store)), Gathering::new(1), Gathering::new(1));
         Self {
             store,
             clock,
             ids,
             accounts,
+            desk,
+            small_writes,
+            keys,
             signals,
             in_flight,
             line_batches: Arc::default(),

@@ -177,7 +177,18 @@ impl AppError {
 
     /// Whether the database could not be asked at all: the same may succeed in a moment.
     pub fn is_outage(&self) -> bool {
-        matches!(self, Self::Store(StoreError::Busy | StoreError::Unreachable(_)))
+        self.outage().is_some()
+    }
+
+    /// The same outage for another one of a batch, if it is one.
+    pub(crate) fn outage(&self) -> Option<Self> {
+        match self {
+            Self::Store(StoreError::Busy) => Some(Self::Store(StoreError::Busy)),
+            Self::Store(StoreError::Unreachable(why)) => {
+                Some(Self::Store(StoreError::Unreachable(why.clone())))
+            }
+            _ => None,
+        }
     }
 
     /// Whether the same write may succeed later: the database did not take it, and it was not about what the rows say.

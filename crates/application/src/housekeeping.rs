@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use simdepot_domain::drift::DriftKind;
 use simdepot_domain::id::OperationId;
 use simdepot_domain::operation::{Lane, OperationStatus};
-use simdepot_persistence::{carrier_events, drifts, idempotency, imports, operations};
+use simdepot_persistence::{carrier_events, drifts, idempotency, imports, operations, stock_counts};
 use strum::VariantArray;
 
 use crate::depot::Depot;
@@ -41,6 +41,8 @@ pub async fn step(depot: &Depot) -> Result<(), AppError> {
             Ok::<_, AppError>(())
         })
         .await?;
+    // By itself: who folds holds nobody up, and is not held up.
+    depot.store.write(|conn| Ok::<_, AppError>(stock_counts::fold(conn)?)).await?;
     measure(depot).await
 }
 

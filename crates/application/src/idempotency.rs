@@ -34,14 +34,57 @@ pub async fn lookup(
     let Some(key) = key.cloned() else {
         return Ok(None);
     };
-    let (channel, now, name) = (caller.channel.clone(), depot.now(), key.key.clone());
-    let found = depot.store.read(move |conn| idempotency::find(conn, &channel, &name, now)).await?;
-    match found {
+    let (work, caller) = (depot.clone(), caller.clone());
+    depot.store.read(move |conn| recorded(conn, &work, &caller, Some(&key))).await
+}
+
+/// As [`lookup`], in the caller's unit of work.
+///
+/// # Errors
+/// Those of [`lookup`].
+pub(crate) fn recorded(
+    conn: &mut Conn<'_>,
+    depot: &Depot,
+    caller: &Caller,
+    key: Option<&IdempotencyKey>,
+) -> Result<Option<Record>, AppError> {
+    let Some(key) = key else {
+        return Ok(None);
+    };
+    match idempotency::find(conn, &caller.channel, &key.key, depot.now())? {
         Some(record) if record.request == key.request && record.body_hash == key.body_hash => {
             Ok(Some(record))
         }
         Some(_) => Err(AppError::IdempotencyKeyReused),
         None => Ok(None),
+    }
+}
+
+/// Makes room for a key whose time is over, in the caller's transaction.
+///
+/// # Errors
+/// When it cannot be removed.
+pub(crate) fn forget_expired(
+    conn: &mut Conn<'_>,
+    depot: &Depot,
+    caller: &Caller,
+    key: Option<&IdempotencyKey>,
+) -> Result<(), AppError> {
+    let Some(key) = key else {
+        return Ok(());
+    };
+    Ok(idempotency::forget_expired(conn, &caller.channel, &key.key, depot.now())?)
+}
+
+/// What is remembered of a request that made something.
+pub(crate) fn record_of(key: &IdempotencyKey, caller: &Caller, status: u16, resource_id: &str) -> Record {
+    Record {
+        channel: caller.channel.clone(),
+        key: key.key.clone(),
+        request: key.request.clone(),
+        body_hash: key.body_hash.clone(),
+        status,
+        resource_id: resource_id.to_owned(),
     }
 }
 
@@ -60,14 +103,7 @@ pub fn record(
     let Some(key) = key else {
         return Ok(());
     };
-    let record = Record {
-        channel: caller.channel.clone(),
-        key: key.key.clone(),
-        request: key.request.clone(),
-        body_hash: key.body_hash.clone(),
-        status,
-        resource_id: resource_id.to_owned(),
-    };
+    let record = record_of(key, caller, status, resource_id);
     if idempotency::insert(conn, &record, depot.now())? { Ok(()) } else { Err(AppError::IdempotencyInFlight) }
 }
 

@@ -8,7 +8,7 @@ use simdepot_domain::pool::PoolSettings;
 use simdepot_domain::sim::SimStatus;
 use simdepot_persistence::allocations::{self, Claim, Claimed};
 use simdepot_persistence::pools::{self, Pool, StockCounts};
-use simdepot_persistence::{Conn, StoreError, events};
+use simdepot_persistence::{Conn, StoreError, events, stock_counts};
 use strum::VariantArray as _;
 
 use crate::caller::Caller;
@@ -264,7 +264,7 @@ pub async fn stock(depot: &Depot, name: PoolName) -> Result<Stock, AppError> {
         .store
         .read(move |conn| {
             let pool = require(conn, &name)?;
-            let counts = pools::stock(conn, pool.id, counted_at)?;
+            let counts = stock_counts::of_pool(conn, pool.id, counted_at)?;
             Ok(Stock { pool, counts, counted_at })
         })
         .await

@@ -1,5 +1,7 @@
 //! Profiles: reading, searching, editing, and a person's moves in the stock.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use simdepot_domain::channel::PoolName;
 use simdepot_domain::esim::EsimStatus;
@@ -107,11 +109,20 @@ pub struct SearchProfiles {
     pub after: Option<i64>,
 }
 
+/// A part of what a search finds.
+#[derive(Debug, Clone)]
+pub struct FoundProfiles {
+    /// The profiles, in the order of their import.
+    pub profiles: Vec<ProfileView>,
+    /// Up to which row was looked, when there may be more behind it although the page is not full.
+    pub looked_up_to: Option<i64>,
+}
+
 /// A page of profiles in the order of their import, at most `limit`. The cursor is the last one's row.
 ///
 /// # Errors
 /// [`AppError::NotFound`] for a pool that does not exist.
-pub async fn search(depot: &Depot, asked: SearchProfiles, limit: i64) -> Result<Vec<ProfileView>, AppError> {
+pub async fn search(depot: &Depot, asked: SearchProfiles, limit: i64) -> Result<FoundProfiles, AppError> {
     depot
         .store
         .read(move |conn| {
@@ -131,15 +142,20 @@ pub async fn search(depot: &Depot, asked: SearchProfiles, limit: i64) -> Result<
                 after: asked.after,
             };
             let found = profiles::search(conn, &filter, limit)?;
-            let ids: Vec<i64> = found.iter().map(|profile| profile.id).collect();
+            let ids: Vec<i64> = found.profiles.iter().map(|profile| profile.id).collect();
             let mut details = lines::of_profiles(conn, &ids)?;
-            let mut views = Vec::with_capacity(found.len());
-            for profile in found {
-                let pool = pools::get(conn, profile.pool_id)?.settings.pool;
+            let mut names: BTreeMap<i64, PoolName> = BTreeMap::new();
+            let mut views = Vec::with_capacity(ids.len());
+            for profile in found.profiles {
+                let pool = match names.get(&profile.pool_id) {
+                    Some(name) => name.clone(),
+                    None => pools::get(conn, profile.pool_id)?.settings.pool,
+                };
+                names.insert(profile.pool_id, pool.clone());
                 let line = details.remove(&profile.id).map(|line| line.details).unwrap_or_default();
                 views.push(ProfileView { profile, pool, line });
             }
-            Ok(views)
+            Ok(FoundProfiles { profiles: views, looked_up_to: found.looked_up_to })
         })
         .await
 }

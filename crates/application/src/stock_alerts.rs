@@ -4,9 +4,9 @@ use chrono::{DateTime, Utc};
 use simdepot_domain::channel::PoolName;
 use simdepot_domain::event::{Fact, Subject};
 use simdepot_domain::pool::AlertLevel;
-use simdepot_domain::stock_alert::{enough, expiry_window, level, threshold};
+use simdepot_domain::stock_alert::{expiry_window, level, threshold};
 use simdepot_persistence::pools::{self, Expiring, Pool};
-use simdepot_persistence::{Conn, events};
+use simdepot_persistence::{Conn, events, stock_counts};
 
 use crate::depot::Depot;
 use crate::error::AppError;
@@ -38,18 +38,14 @@ pub async fn step(depot: &Depot) -> Result<(), AppError> {
     Ok(())
 }
 
-/// A pool without thresholds is not counted.
 fn low_or_not(conn: &mut Conn<'_>, pool: &Pool, now: DateTime<Utc>) -> Result<AlertLevel, AppError> {
-    let available = match enough(&pool.settings) {
-        0 => 0,
-        limit => pools::sellable_up_to(conn, pool, now, limit)?,
-    };
+    let available = pools::sellable(conn, pool, now)?;
     Ok(level(&pool.settings, pool.alert_level, available))
 }
 
 fn expiring(conn: &mut Conn<'_>, pool: &Pool, now: DateTime<Utc>) -> Result<Option<Expiring>, AppError> {
     Ok(match expiry_window(&pool.settings, pool.expiring_through, now) {
-        Some((after, until)) => pools::expiring(conn, pool.id, after, until)?,
+        Some((after, until)) => stock_counts::expiring(conn, pool.id, after, until)?,
         None => None,
     })
 }

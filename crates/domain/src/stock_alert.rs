@@ -35,12 +35,6 @@ fn recovered_at(threshold: u32) -> u64 {
     u64::from(threshold) + u64::from(threshold.div_ceil(10).max(1))
 }
 
-/// How many profiles suffice for [`AlertLevel::Ok`] whatever was before: counting further changes nothing.
-pub fn enough(settings: &PoolSettings) -> u64 {
-    let highest = settings.low_threshold.max(settings.critical_threshold);
-    highest.map(recovered_at).unwrap_or_default()
-}
-
 /// The threshold of a level.
 pub fn threshold(settings: &PoolSettings, level: AlertLevel) -> Option<u32> {
     match level {
@@ -120,7 +114,6 @@ mod tests {
         for current in [Ok, Low, Critical] {
             assert_eq!(level(&pool(None, None), current, 0), Ok, "no thresholds, no alert");
         }
-        assert_eq!((enough(&both), enough(&critical), enough(&pool(None, None))), (110, 11, 0));
         assert_eq!(
             (threshold(&both, Low), threshold(&both, Critical), threshold(&both, Ok)),
             (Some(100), Some(20), None)
@@ -160,9 +153,6 @@ mod tests {
                 if next > current {
                     let crossed = threshold(&pool, next).unwrap_or_default();
                     prop_assert!(available <= u64::from(crossed));
-                }
-                if available >= enough(&pool) {
-                    prop_assert_eq!(next, AlertLevel::Ok);
                 }
                 current = next;
             }

@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use simdepot_domain::channel::{ChannelName, Scope};
 use simdepot_domain::id::ApiKeyId;
 
-use crate::dialect::Both;
+use crate::dialect::{Both, both};
 use crate::error::{Result, StoreError, document, ensure_affected, parse_column, parse_document};
 use crate::schema::api_keys;
 use crate::sql_types::{At, Doc, Uid};
@@ -104,13 +104,15 @@ pub fn insert(conn: &mut Conn<'_>, key: &ApiKey) -> Result<bool> {
     Ok(Both(insert).execute(conn.db)? == 1)
 }
 
-/// The key with a hash. The index compares the hash of a 256-bit secret, so its timing tells nothing.
+/// The keys with these hashes, each with its own. The index compares the hash of a 256-bit secret, so its timing tells
+/// nothing.
 ///
 /// # Errors
-/// When it cannot be read.
-pub fn find_by_hash(conn: &mut Conn<'_>, hash: &[u8]) -> Result<Option<ApiKey>> {
-    let row: Option<Row> = api_keys::table.filter(api_keys::hash.eq(hash)).first(conn.db).optional()?;
-    row.map(ApiKey::try_from).transpose()
+/// When they cannot be read.
+pub fn with_hashes(conn: &mut Conn<'_>, hashes: &[&[u8]]) -> Result<Vec<(Vec<u8>, ApiKey)>> {
+    let found = api_keys::table.filter(api_keys::hash.eq_any(hashes));
+    let rows: Vec<Row> = both!(conn.db, c => found.load(c))?;
+    rows.into_iter().map(|row| Ok((row.hash.clone(), ApiKey::try_from(row)?))).collect()
 }
 
 /// A key by id.

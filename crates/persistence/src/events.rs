@@ -60,7 +60,7 @@ pub fn append(conn: &mut Conn<'_>, facts: &[Event]) -> Result<()> {
     Ok(())
 }
 
-fn row(event: &Event) -> Result<Row> {
+pub(crate) fn row(event: &Event) -> Result<Row> {
     let mut fact = document(&event.fact)?;
     let data = fact.get_mut("data").map_or_else(|| json!({}), Json::take);
     Ok(Row {

@@ -76,10 +76,7 @@ pub fn find(
 /// # Errors
 /// When the database refuses it for another reason.
 pub fn insert(conn: &mut Conn<'_>, record: &Record, now: DateTime<Utc>) -> Result<bool> {
-    let expired = idempotency_keys::table
-        .find((record.channel.as_str(), record.key.as_str()))
-        .filter(idempotency_keys::expires_at.le(At(now)));
-    diesel::delete(expired).execute(conn.db)?;
+    forget_expired(conn, &record.channel, &record.key, now)?;
     let row = Row {
         channel: record.channel.to_string(),
         key: record.key.clone(),
@@ -92,6 +89,23 @@ pub fn insert(conn: &mut Conn<'_>, record: &Record, now: DateTime<Utc>) -> Resul
     };
     let insert = diesel::insert_into(idempotency_keys::table).values(row).on_conflict_do_nothing();
     Ok(Both(insert).execute(conn.db)? == 1)
+}
+
+/// Forgets a key if its time is over.
+///
+/// # Errors
+/// When it cannot be removed.
+pub fn forget_expired(
+    conn: &mut Conn<'_>,
+    channel: &ChannelName,
+    key: &str,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let expired = idempotency_keys::table
+        .find((channel.as_str(), key))
+        .filter(idempotency_keys::expires_at.le(At(now)));
+    diesel::delete(expired).execute(conn.db)?;
+    Ok(())
 }
 
 /// Forgets expired keys; returns how many.

@@ -273,41 +273,9 @@ pub fn accept(conn: &mut Conn<'_>, order: &Order, now: DateTime<Utc>) -> Result<
     Ok(version)
 }
 
-/// What a list of orders asks for.
-#[derive(Debug, Clone, Default)]
-pub struct OrderFilter {
-    /// Of this channel.
-    pub channel: Option<ChannelName>,
-    /// With this reference.
-    pub reference: Option<String>,
-    /// Standing there.
-    pub status: Option<OrderStatus>,
-    /// Taken after this moment.
-    pub created_after: Option<DateTime<Utc>>,
-    /// Before this order, as the list goes.
-    pub before: Option<OrderId>,
-}
-
-/// A page of orders, newest first.
-///
-/// # Errors
-/// When they cannot be read.
-pub fn list(conn: &mut Conn<'_>, filter: &OrderFilter, limit: i64) -> Result<Vec<Order>> {
-    let mut query = orders::table.order(orders::id.desc()).limit(limit).into_boxed();
-    if let Some(channel) = &filter.channel {
-        query = query.filter(orders::channel.eq(channel.to_string()));
-    }
-    if let Some(reference) = &filter.reference {
-        query = query.filter(orders::reference.eq(reference.clone()));
-    }
-    if let Some(status) = filter.status {
-        query = query.filter(orders::status.eq(status.to_string()));
-    }
-    if let Some(after) = filter.created_after {
-        query = query.filter(orders::created_at.gt(At(after)));
-    }
-    if let Some(before) = filter.before {
-        query = query.filter(orders::id.lt(Uid(before.0)));
-    }
-    query.load::<Row>(conn.db)?.into_iter().map(Order::try_from).collect()
+/// Orders by their rows, newest first.
+pub(crate) fn get_many(conn: &mut Conn<'_>, ids: &[Uid]) -> Result<Vec<Order>> {
+    let found =
+        orders::table.filter(orders::id.eq_any(ids)).order((orders::created_at.desc(), orders::id.desc()));
+    found.load::<Row>(conn.db)?.into_iter().map(Order::try_from).collect()
 }

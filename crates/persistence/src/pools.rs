@@ -1,18 +1,19 @@
 //! Pools.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Nullable, Text};
 use simdepot_domain::channel::PoolName;
 use simdepot_domain::pool::{AlertLevel, PoolSettings};
 use simdepot_domain::profile::FormFactor;
 use simdepot_domain::stock::StockStatus;
 
+use crate::dialect::both;
 use crate::error::{Result, StoreError, document, ensure_affected, parse_column, parse_document};
 use crate::schema::{pools, profile_secrets, profiles};
-use crate::sql_types::{At, Doc, Moment};
+use crate::sql_types::{At, Doc};
+use crate::stock_counts;
 use crate::store::Conn;
 
 /// A pool as it is stored.
@@ -193,6 +194,17 @@ pub fn of_profile(conn: &mut Conn<'_>, profile_id: i64) -> Result<Pool> {
     row.try_into()
 }
 
+/// Those of the pools that there are.
+///
+/// # Errors
+/// When one cannot be read.
+pub fn named(conn: &mut Conn<'_>, names: &BTreeSet<&PoolName>) -> Result<Vec<Pool>> {
+    let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
+    let found = pools::table.filter(pools::pool.eq_any(names));
+    let rows: Vec<Row> = both!(conn.db, c => found.load(c))?;
+    rows.into_iter().map(Pool::try_from).collect()
+}
+
 /// All pools, by name.
 ///
 /// # Errors
@@ -218,78 +230,13 @@ impl StockCounts {
     }
 }
 
-#[derive(QueryableByName)]
-struct CountRow {
-    #[diesel(sql_type = Text)]
-    stock_status: String,
-    #[diesel(sql_type = BigInt)]
-    profiles: i64,
-    #[diesel(sql_type = BigInt)]
-    expired: i64,
-}
-
-/// Counts a pool's profiles.
-///
-/// # Errors
-/// When it cannot be read.
-pub fn stock(conn: &mut Conn<'_>, pool_id: i64, now: DateTime<Utc>) -> Result<StockCounts> {
-    let rows: Vec<CountRow> = diesel::sql_query(
-        "SELECT stock_status, COUNT(*) AS profiles, \
-         COUNT(CASE WHEN stock_status = 'available' AND sell_by <= $1 THEN 1 END) AS expired \
-         FROM profiles WHERE pool_id = $2 GROUP BY stock_status",
-    )
-    .bind::<Moment, _>(At(now))
-    .bind::<BigInt, _>(pool_id)
-    .load(conn.db)?;
-    let mut counts = StockCounts::default();
-    for row in rows {
-        let status = parse_column("profiles", "stock_status", pool_id, &row.stock_status)?;
-        counts.by_status.insert(status, u64::try_from(row.profiles).unwrap_or_default());
-        counts.expired += u64::try_from(row.expired).unwrap_or_default();
-    }
-    Ok(counts)
-}
-
 /// How many profiles may be sold now.
 ///
 /// # Errors
 /// When it cannot be read.
 pub fn sellable(conn: &mut Conn<'_>, pool: &Pool, now: DateTime<Utc>) -> Result<u64> {
-    #[derive(QueryableByName)]
-    struct Available {
-        #[diesel(sql_type = BigInt)]
-        profiles: i64,
-    }
-    let row: Available = diesel::sql_query(
-        "SELECT COUNT(*) AS profiles FROM profiles \
-         WHERE pool_id = $1 AND stock_status = 'available' AND sell_by > $2",
-    )
-    .bind::<BigInt, _>(pool.id)
-    .bind::<Moment, _>(At(now))
-    .get_result(conn.db)?;
-    Ok(u64::try_from(row.profiles).unwrap_or_default().saturating_sub(u64::from(pool.settings.safety_buffer)))
-}
-
-/// How many profiles may be sold now, counted no further than `limit`: whether a pool is nearly empty is asked often.
-///
-/// # Errors
-/// When it cannot be read.
-pub fn sellable_up_to(conn: &mut Conn<'_>, pool: &Pool, now: DateTime<Utc>, limit: u64) -> Result<u64> {
-    #[derive(QueryableByName)]
-    struct Available {
-        #[diesel(sql_type = BigInt)]
-        profiles: i64,
-    }
-    let buffer = u64::from(pool.settings.safety_buffer);
-    let row: Available = diesel::sql_query(
-        "SELECT COUNT(*) AS profiles FROM (SELECT 1 AS one FROM profiles \
-         WHERE pool_id = $1 AND stock_status = 'available' AND sell_by > $2 LIMIT $3) counted",
-    )
-    .bind::<BigInt, _>(pool.id)
-    .bind::<Moment, _>(At(now))
-    .bind::<BigInt, _>(i64::try_from(limit.saturating_add(buffer)).unwrap_or(i64::MAX))
-    .get_result(conn.db)?;
-    Ok(u64::try_from(row.profiles).unwrap_or_default().saturating_sub(buffer))
+    let on_sale = stock_counts::on_sale(conn, pool.id, now)?;
+    Ok(on_sale.saturating_sub(u64::from(pool.settings.safety_buffer)))
 }
 
 /// Profiles on sale whose last moment of sale lies in a span.
@@ -331,41 +278,6 @@ pub fn has_stock_without_code(conn: &mut Conn<'_>, pool_id: i64) -> Result<bool>
         .first(conn.db)
         .optional()?;
     Ok(found.is_some())
-}
-
-/// A pool's profiles on sale that expire after a moment, up to another; `None` when there are none.
-///
-/// # Errors
-/// When it cannot be read.
-pub fn expiring(
-    conn: &mut Conn<'_>,
-    pool_id: i64,
-    after: DateTime<Utc>,
-    until: DateTime<Utc>,
-) -> Result<Option<Expiring>> {
-    #[derive(QueryableByName)]
-    struct Span {
-        #[diesel(sql_type = BigInt)]
-        profiles: i64,
-        #[diesel(sql_type = Nullable<Moment>)]
-        first: Option<At>,
-        #[diesel(sql_type = Nullable<Moment>)]
-        last: Option<At>,
-    }
-    let row: Span = diesel::sql_query(
-        "SELECT COUNT(*) AS profiles, MIN(sell_by) AS first, MAX(sell_by) AS last FROM profiles \
-         WHERE pool_id = $1 AND stock_status = 'available' AND sell_by > $2 AND sell_by <= $3",
-    )
-    .bind::<BigInt, _>(pool_id)
-    .bind::<Moment, _>(At(after))
-    .bind::<Moment, _>(At(until))
-    .get_result(conn.db)?;
-    Ok(match (row.first, row.last) {
-        (Some(At(first)), Some(At(last))) => {
-            Some(Expiring { profiles: u64::try_from(row.profiles).unwrap_or_default(), first, last })
-        }
-        _ => None,
-    })
 }
 
 /// Records what a pool that is still at its version was alerted as; it becomes `version`. Its settings stay.

@@ -39,6 +39,10 @@ tables! {
         created_at -> Moment,
         updated_at -> Moment,
     }
+    claim_heads (pool_id) {
+        pool_id -> BigInt,
+        put_back -> BigInt,
+    }
     imports (id) {
         id -> Id,
         batch_no -> BigInt,
@@ -323,6 +327,26 @@ tables! {
         profile_id -> BigInt,
         check_at -> Moment,
         checks -> Integer,
+    }
+    stock_counts (pool_id, stock_status, sell_by) {
+        pool_id -> BigInt,
+        stock_status -> Text,
+        sell_by -> Moment,
+        profiles -> BigInt,
+    }
+    stock_moves (txid) {
+        txid -> BigInt,
+        pool_id -> BigInt,
+        from_status -> Nullable<Text>,
+        to_status -> Nullable<Text>,
+        sell_by -> Moment,
+        day -> Moment,
+        profiles -> BigInt,
+    }
+    stock_sold (pool_id, day) {
+        pool_id -> BigInt,
+        day -> Moment,
+        profiles -> BigInt,
     }
     watermarks (name) {
         name -> Text,

@@ -7,8 +7,8 @@ use simdepot_domain::secret::Secret;
 
 use crate::dialect::both;
 use crate::error::{Result, StoreError, ensure_affected};
-use crate::profiles::Profile;
-use crate::schema::profile_secrets;
+use crate::profiles::{Profile, Row as ProfileRow};
+use crate::schema::{profile_secrets, profiles};
 use crate::sql_types::Uid;
 use crate::store::Conn;
 use crate::vault::{DataKey, SecretField, Vault};
@@ -143,6 +143,35 @@ fn write_code(
     ensure_affected("add activation code", 1, touched)
 }
 
+/// An activation code that nobody has opened yet.
+#[derive(Clone)]
+pub struct SealedCode {
+    key: DataKey,
+    iccid: Iccid,
+    sealed: Vec<u8>,
+}
+
+impl std::fmt::Debug for SealedCode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SealedCode").field("iccid", &self.iccid).finish_non_exhaustive()
+    }
+}
+
+impl SealedCode {
+    /// Opens it.
+    ///
+    /// # Errors
+    /// When it does not open, or is no activation code.
+    pub fn open(&self) -> Result<ActivationCode> {
+        let secret = self.key.open(SecretField::ActivationCode, self.iccid.as_str(), &self.sealed)?;
+        ActivationCode::parse(secret.expose()).map_err(|_| StoreError::Inconsistency {
+            table: "profile_secrets",
+            column: "activation_code",
+            row: self.iccid.to_string(),
+        })
+    }
+}
+
 /// Opens a profile's activation code; `None` when it has none.
 ///
 /// # Errors
@@ -160,14 +189,41 @@ pub fn activation_code(
     let Some((key_id, Some(sealed))) = row else {
         return Ok(None);
     };
-    let secret =
-        vault.data_key(conn, key_id.0)?.open(SecretField::ActivationCode, profile.iccid.as_str(), &sealed)?;
-    let code = ActivationCode::parse(secret.expose()).map_err(|_| StoreError::Inconsistency {
-        table: "profile_secrets",
-        column: "activation_code",
-        row: profile.iccid.to_string(),
-    })?;
-    Ok(Some(code))
+    let code = SealedCode { key: vault.data_key(conn, key_id.0)?, iccid: profile.iccid.clone(), sealed };
+    code.open().map(Some)
+}
+
+/// Profiles by row with their codes, for those who may open them, in the order of their rows.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn profiles_with_codes(
+    conn: &mut Conn<'_>,
+    vault: &Vault,
+    ids: &[i64],
+) -> Result<Vec<(Profile, Option<SealedCode>)>> {
+    type Row = (ProfileRow, Option<(Uid, Option<Vec<u8>>)>);
+    let query = profiles::table
+        .left_join(profile_secrets::table.on(profile_secrets::profile_id.eq(profiles::id)))
+        .filter(profiles::id.eq_any(ids))
+        .order(profiles::id)
+        .select((
+            profiles::all_columns,
+            (profile_secrets::data_key_id, profile_secrets::activation_code).nullable(),
+        ));
+    let rows: Vec<Row> = both!(&mut *conn.db, c => query.load(c))?;
+    let with_code = |(row, secret): Row| {
+        let profile = Profile::try_from(row)?;
+        let code = match secret {
+            Some((key_id, Some(sealed))) => {
+                let key = vault.data_key(conn, key_id.0)?;
+                Some(SealedCode { key, iccid: profile.iccid.clone(), sealed })
+            }
+            _ => None,
+        };
+        Ok((profile, code))
+    };
+    rows.into_iter().map(with_code).collect()
 }
 
 #[derive(Queryable)]

@@ -14,6 +14,7 @@ use chrono::{DateTime, Utc};
 use simdepot_domain::clock::Clock;
 use tokio::sync::{Semaphore, TryAcquireError};
 
+use crate::allocations::Heads;
 use crate::connection::{AnyConnection, DatabaseUrl, Manager};
 use crate::dialect;
 use crate::error::{Result, StoreError};
@@ -34,6 +35,8 @@ pub enum Backend {
 pub struct Conn<'a> {
     pub(crate) db: &'a mut AnyConnection,
     clock: &'a dyn Clock,
+    /// Where this process claims from.
+    pub(crate) heads: &'a Heads,
     /// Absent only while the store is being opened: nothing is written to the ledger then.
     chain: Option<&'a ChainKey>,
 }
@@ -88,6 +91,8 @@ enum Kind {
     Snapshot,
     /// One transaction that may write.
     Write,
+    /// One that is rolled back whatever it did.
+    Rehearsal,
 }
 
 impl Kind {
@@ -97,7 +102,13 @@ impl Kind {
             Self::Read => "read",
             Self::Snapshot => "snapshot",
             Self::Write => "write",
+            Self::Rehearsal => "rehearsal",
         }
+    }
+
+    /// Whether it needs SQLite's only writer.
+    fn writes(self) -> bool {
+        matches!(self, Self::Write | Self::Rehearsal)
     }
 }
 
@@ -110,6 +121,7 @@ struct Inner {
     backend: Backend,
     url: DatabaseUrl,
     clock: Arc<dyn Clock>,
+    heads: Heads,
     vault: Vault,
     /// How many connections are to be tested before they are used again.
     suspects: AtomicU32,
@@ -172,7 +184,9 @@ impl Store {
         } else {
             crate::migrate::require_current(&mut first)?;
         }
-        let mut conn = Conn { db: &mut first, clock: clock.as_ref(), chain: None };
+        crate::stock_counts::open(&mut first)?;
+        let heads = Heads::default();
+        let mut conn = Conn { db: &mut first, clock: clock.as_ref(), heads: &heads, chain: None };
         let vault = Vault::open(&mut conn, keys)?;
         let pool = r2d2::Pool::builder()
             .max_size(pool_size)
@@ -190,6 +204,7 @@ impl Store {
             backend,
             url,
             clock,
+            heads,
             vault,
             suspects: AtomicU32::new(0),
         })))
@@ -251,6 +266,21 @@ impl Store {
         self.run(Kind::Write, work).await
     }
 
+    /// As [`Store::write`], and rolled back in the end: what would be.
+    ///
+    /// # Errors
+    /// Those of the closure, and [`StoreError`] when no connection can be had.
+    pub async fn rehearse<T, E>(
+        &self,
+        work: impl FnOnce(&mut Conn<'_>) -> std::result::Result<T, E> + Send + 'static,
+    ) -> std::result::Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        self.run(Kind::Rehearsal, work).await
+    }
+
     async fn run<T, E>(
         &self,
         kind: Kind,
@@ -268,7 +298,7 @@ impl Store {
         }
         let asked = Instant::now();
         let store = self.clone();
-        let writer = if kind == Kind::Write && self.0.backend == Backend::Sqlite {
+        let writer = if kind.writes() && self.0.backend == Backend::Sqlite {
             Some(acquire(&self.0.writer).await?)
         } else {
             None
@@ -284,8 +314,7 @@ impl Store {
         permit.forget();
         let span = tracing::Span::current();
         let task = tokio::task::spawn_blocking(move || {
-            let slots =
-                Slots { store: &store, writer: kind == Kind::Write && store.0.backend == Backend::Sqlite };
+            let slots = Slots { store: &store, writer: kind.writes() && store.0.backend == Backend::Sqlite };
             let started = Instant::now();
             let result = span.in_scope(|| store.with_connection(kind, work));
             metrics::histogram!("simdepot_db_seconds", "kind" => kind.label())
@@ -305,12 +334,17 @@ impl Store {
         work: impl FnOnce(&mut Conn<'_>) -> std::result::Result<T, E>,
     ) -> std::result::Result<T, E> {
         let mut pooled = self.check_out()?;
-        let mut conn =
-            Conn { db: &mut pooled.db, clock: self.0.clock.as_ref(), chain: Some(self.0.vault.chain_key()) };
+        let mut conn = Conn {
+            db: &mut pooled.db,
+            clock: self.0.clock.as_ref(),
+            heads: &self.0.heads,
+            chain: Some(self.0.vault.chain_key()),
+        };
         let outcome = match kind {
             Kind::Read => work(&mut conn),
-            Kind::Snapshot => in_transaction(&mut conn, dialect::begin_snapshot, work),
-            Kind::Write => in_transaction(&mut conn, dialect::begin_write, work),
+            Kind::Snapshot => in_transaction(&mut conn, dialect::begin_snapshot, dialect::commit, work),
+            Kind::Write => in_transaction(&mut conn, dialect::begin_write, dialect::commit, work),
+            Kind::Rehearsal => in_transaction(&mut conn, dialect::begin_write, dialect::rollback, work),
         };
         // Most errors are the caller's; one of a connection that died must not go back into the pool.
         if outcome.is_err() && !pooled.is_alive() {
@@ -360,12 +394,13 @@ impl Store {
 fn in_transaction<T, E: From<StoreError>>(
     conn: &mut Conn<'_>,
     begin: impl FnOnce(&mut AnyConnection) -> Result<()>,
+    end: impl FnOnce(&mut AnyConnection) -> Result<()>,
     work: impl FnOnce(&mut Conn<'_>) -> std::result::Result<T, E>,
 ) -> std::result::Result<T, E> {
     begin(conn.db)?;
     match work(conn) {
         Ok(value) => {
-            dialect::commit(conn.db)?;
+            end(conn.db)?;
             Ok(value)
         }
         Err(error) => {

@@ -32,3 +32,9 @@ CREATE TABLE pools (
     created_at         timestamptz NOT NULL,
     updated_at         timestamptz NOT NULL
 );
+
+-- Counts how often profiles of a pool came on sale: where a process remembers that the stock begins holds for one count.
+CREATE TABLE claim_heads (
+    pool_id  bigint PRIMARY KEY REFERENCES pools (id),
+    put_back bigint NOT NULL
+);

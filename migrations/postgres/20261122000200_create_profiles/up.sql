@@ -28,6 +28,8 @@ CREATE TABLE imports (
 CREATE UNIQUE INDEX imports_one_completed ON imports (pool_id, file_sha256) WHERE status = 'completed' AND NOT dry_run;
 CREATE INDEX imports_open ON imports (heartbeat_at) WHERE status IN ('queued', 'running');
 
+CREATE INDEX imports_by_pool ON imports (pool_id, batch_no);
+
 -- Rows of an import that were not simply accepted.
 CREATE TABLE import_rows (
     import_id   uuid NOT NULL REFERENCES imports (id),
@@ -87,8 +89,13 @@ CREATE TABLE profiles (
 ) WITH (fillfactor = 90);
 -- The claim orders by what only this index holds, so that no plan can walk allocated rows.
 CREATE INDEX profiles_claim ON profiles (pool_id, sell_by, batch_no, id) WHERE stock_status = 'available';
-CREATE INDEX profiles_by_pool ON profiles (pool_id, id);
-CREATE INDEX profiles_by_import ON profiles (import_id, id);
+-- Searches. Each asks for the order of its index, `id + 0`, which the primary key does not offer: a plan that walks the key
+-- until it has found enough is fast until what is searched for lies at its end.
+CREATE INDEX profiles_by_stock ON profiles (pool_id, stock_status, (id + 0));
+CREATE INDEX profiles_by_import ON profiles (import_id, (id + 0));
+CREATE INDEX profiles_by_esim ON profiles (esim_status, (id + 0)) WHERE esim_status IS NOT NULL;
+-- Most that is in the stock is preactivated, and a sale must not pay for it.
+CREATE INDEX profiles_by_sim ON profiles (sim_status, (id + 0)) WHERE sim_status <> 'preactivated';
 CREATE INDEX profiles_by_msisdn ON profiles (msisdn) WHERE msisdn IS NOT NULL;
 CREATE INDEX profiles_by_eid ON profiles (eid) WHERE eid IS NOT NULL;
 CREATE INDEX profiles_by_hold ON profiles (hold_id) WHERE hold_id IS NOT NULL;

@@ -6,7 +6,8 @@ CREATE TABLE holds (
     status     text NOT NULL CHECK (status IN ('active', 'converted', 'released', 'expired')),
     expires_at timestamptz NOT NULL,
     -- The order that it became.
-    order_id   uuid REFERENCES orders (id),
+    -- Named before the order is written, in one transaction.
+    order_id   uuid REFERENCES orders (id) DEFERRABLE INITIALLY DEFERRED,
     version    bigint NOT NULL,
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,

@@ -14,7 +14,7 @@ CREATE TABLE drifts (
 );
 CREATE INDEX drifts_by_profile ON drifts (profile_id, id);
 CREATE UNIQUE INDEX drifts_one_open ON drifts (profile_id, kind, subject) WHERE status = 'open';
-CREATE INDEX drifts_open ON drifts (carrier_account, id) WHERE status = 'open';
+CREATE INDEX drifts_open ON drifts ((id + 0)) WHERE status = 'open';
 
 -- What a comparison did not find: a difference only when another one does not find it either.
 CREATE TABLE suspicions (

@@ -12,8 +12,8 @@ CREATE TABLE lines (
     source             text NOT NULL CHECK (source IN ('import', 'event', 'read', 'search', 'answer', 'report')),
     observed_at        timestamptz NOT NULL
 );
-CREATE INDEX lines_by_group ON lines (line_group, profile_id) WHERE line_group IS NOT NULL;
-CREATE INDEX lines_by_external_reference ON lines (external_reference, profile_id) WHERE external_reference IS NOT NULL;
+CREATE INDEX lines_by_group ON lines (line_group, (profile_id + 0)) WHERE line_group IS NOT NULL;
+CREATE INDEX lines_by_external_reference ON lines (external_reference, (profile_id + 0)) WHERE external_reference IS NOT NULL;
 
 -- Which SIM took a line over from which: the story of a line is that of all its SIMs.
 CREATE TABLE sim_swaps (

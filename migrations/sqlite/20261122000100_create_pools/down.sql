@@ -1,2 +1,3 @@
+DROP TABLE claim_heads;
 DROP TABLE pools;
 DROP TABLE wrapped_keys;

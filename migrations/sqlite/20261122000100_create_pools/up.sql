@@ -32,3 +32,9 @@ CREATE TABLE pools (
     created_at         INTEGER NOT NULL,
     updated_at         INTEGER NOT NULL
 ) STRICT;
+
+-- Counts how often profiles of a pool came on sale: where a process remembers that the stock begins holds for one count.
+CREATE TABLE claim_heads (
+    pool_id  INTEGER PRIMARY KEY REFERENCES pools (id),
+    put_back INTEGER NOT NULL
+);

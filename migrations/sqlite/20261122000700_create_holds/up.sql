@@ -6,7 +6,8 @@ CREATE TABLE holds (
     status     TEXT NOT NULL CHECK (status IN ('active', 'converted', 'released', 'expired')),
     expires_at INTEGER NOT NULL,
     -- The order that it became.
-    order_id   BLOB REFERENCES orders (id),
+    -- Named before the order is written, in one transaction.
+    order_id   BLOB REFERENCES orders (id) DEFERRABLE INITIALLY DEFERRED,
     version    INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL,

@@ -500,6 +500,21 @@ fn left_undone() {
 }
 
 #[test]
+fn what_is_taken_back_waits_for_a_command_of_its_line() {
+    let mut story = Story::good();
+    story.history = History::default();
+    story.end.orders[0].status = "in_progress".to_owned();
+    let mut command = story.end.operations[0].clone();
+    command.id = "op2".to_owned();
+    command.order = None;
+    command.status = "needs_attention".to_owned();
+    story.end.operations.push(command);
+    assert!(!story.rules().contains(&"everything is decided"));
+    story.end.operations[1].iccid = "i2".to_owned();
+    assert!(story.rules().contains(&"everything is decided"));
+}
+
+#[test]
 fn holds_that_leak() {
     let hold = |status: &str| Hold {
         id: "h1".to_owned(),

@@ -37,7 +37,9 @@ pub(super) fn open_work(raw: &mut SqliteConnection) -> Result<i64> {
         "SELECT (SELECT COUNT(*) FROM operations WHERE status IN ('pending', 'sent', 'accepted', 'unknown')) \
          + (SELECT COUNT(*) FROM holds WHERE status = 'active') \
          + (SELECT COUNT(*) FROM carrier_events WHERE status = 'pending') \
-         + (SELECT COUNT(*) FROM orders WHERE cancelling_since IS NOT NULL) AS n",
+         + (SELECT COUNT(*) FROM orders o WHERE o.cancelling_since IS NOT NULL AND NOT EXISTS \
+            (SELECT 1 FROM allocations a JOIN operations x ON x.profile_id = a.profile_id \
+             WHERE a.order_id = o.id AND a.ended_at IS NULL AND x.status = 'needs_attention')) AS n",
     )
 }
 

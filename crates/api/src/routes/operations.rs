@@ -6,11 +6,11 @@ use simdepot_application::operations;
 use simdepot_domain::id::OperationId;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use super::reply::{Answer, page, position};
+use super::reply::{Answer, position};
 use crate::dto::headers::{IdempotencyHeader as IdempotencyHeaderDoc, OperationPath};
 use crate::dto::operation::{Operation, OperationsQuery, ResolveRequest};
 use crate::extract::{Authenticated, Idempotent, PathParam, ValidQuery};
-use crate::pagination::Page;
+use crate::pagination::{Page, cursor_encode, page_response};
 use crate::problem::{ApiResult, Problem};
 use crate::state::AppState;
 
@@ -20,7 +20,9 @@ pub(super) fn configure(config: &mut ServiceConfig) {
 
 /// List operations
 ///
-/// Writes to carriers, newest first. `status=needs_attention` lists what a person must decide.
+/// Writes to carriers, newest first. `status=needs_attention` lists what a person must decide. A key that sees its own
+/// channel's alone may get a page with fewer than `limit`, even none, although there are more: `next_cursor` is null on
+/// the last page alone.
 #[utoipa::path(
     tag = "Operations",
     security(("bearer" = ["lines"])),
@@ -37,7 +39,10 @@ async fn list_operations(
 ) -> ApiResult<HttpResponse> {
     let (status, before) = (query.status.map(Into::into), position(query.cursor.as_deref())?);
     let found = operations::list(&state.depot, &caller, status, before, query.limit.with_one_more()).await?;
-    page(&request, query.limit, found, |last| last.operation.id, Operation::from)
+    let (rows, next) = query.limit.cut(found.operations, |last| last.operation.id);
+    // A page that is not full may not be the last one: then it says how far it has looked.
+    let next = next.or_else(|| found.looked_up_to.as_ref().map(cursor_encode));
+    Ok(page_response(&request, rows.into_iter().map(Operation::from).collect(), next))
 }
 
 /// Get an operation

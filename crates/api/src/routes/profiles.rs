@@ -8,12 +8,12 @@ use simdepot_domain::channel::Scope;
 use simdepot_domain::iccid::Iccid;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use super::reply::{Answer, page, position};
+use super::reply::{Answer, position};
 use crate::dto::headers::{IdempotencyHeader as IdempotencyHeaderDoc, ProfilePath};
 use crate::dto::profile::{MoveRequest, Profile, ProfilePatch, ProfilesQuery};
 use crate::dto::timeline::Timeline;
 use crate::extract::{Authenticated, Idempotent, PathParam, ValidJson, ValidQuery};
-use crate::pagination::Page;
+use crate::pagination::{Page, cursor_encode, page_response};
 use crate::problem::{ApiResult, Problem};
 use crate::state::AppState;
 
@@ -30,7 +30,8 @@ pub(super) fn configure(config: &mut ServiceConfig) {
 
 /// Search profiles
 ///
-/// The whole stock, oldest first, without activation codes.
+/// The whole stock, oldest first, without activation codes. With several filters a page may hold fewer than `limit`, even
+/// none, although there are more: `next_cursor` is null on the last page alone.
 #[utoipa::path(
     tag = "Profiles",
     security(("bearer" = ["stock"])),
@@ -51,7 +52,10 @@ async fn search_profiles(
 ) -> ApiResult<HttpResponse> {
     let (limit, after) = (query.limit, position(query.cursor.as_deref())?);
     let found = profiles::search(&state.depot, query.into_search(after), limit.with_one_more()).await?;
-    page(&request, limit, found, |last| last.profile.id, |view| Profile::new(view, true))
+    let (rows, next) = limit.cut(found.profiles, |last| last.profile.id);
+    // A page that is not full may not be the last one: then it says how far it has looked.
+    let next = next.or_else(|| found.looked_up_to.as_ref().map(cursor_encode));
+    Ok(page_response(&request, rows.into_iter().map(|view| Profile::new(view, true)).collect(), next))
 }
 
 /// Get a profile

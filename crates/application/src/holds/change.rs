@@ -111,7 +111,7 @@ pub(super) fn end_whole(
 ) -> Result<Hold, AppError> {
     let now = depot.now();
     let held = holds::held(conn, hold.id, now)?;
-    give_back(conn, depot, hold.id, &[held.sellable, held.expired].concat(), now)?;
+    give_back(conn, depot, &hold, &[held.sellable, held.expired].concat(), now)?;
     end(conn, depot, hold, status, None, now)
 }
 
@@ -119,13 +119,13 @@ pub(super) fn end_whole(
 pub(crate) fn give_back(
     conn: &mut Conn<'_>,
     depot: &Depot,
-    hold: HoldId,
+    hold: &Hold,
     held: &[Claimed],
     now: DateTime<Utc>,
 ) -> Result<(), AppError> {
     holds::give_back(conn, hold, held, now)?;
     let back = held.iter().map(|profile| {
-        let fact = moved(hold, StockStatus::Held, StockStatus::Available);
+        let fact = moved(hold.id, StockStatus::Held, StockStatus::Available);
         depot.event(now, Subject::Profile(profile.iccid.clone()), profile.version + 1, fact)
     });
     let facts: Vec<_> = back.collect();

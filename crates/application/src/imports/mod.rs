@@ -249,7 +249,7 @@ fn take_back(conn: &mut Conn<'_>, depot: &Depot, id: ImportId) -> Result<(), App
         return Err(refuse(format!("{} of its {all} profiles were touched since", all - fresh)));
     }
     let now = depot.now();
-    profiles::delete_untouched(conn, id, all)?;
+    profiles::delete_untouched(conn, id, all, now)?;
     let end = ImportEnd { counts: import.counts, problem: None, event: true };
     imports::finish(conn, id, &[ImportStatus::Completed], ImportStatus::Undone, &end, now)?;
     let fact = Fact::ImportUndone { profiles: u64::try_from(all).unwrap_or_default() };

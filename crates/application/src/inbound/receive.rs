@@ -86,13 +86,11 @@ pub fn admit(
 /// When the store refuses: then the carrier must send it again.
 pub async fn keep(depot: &Depot, event: NewCarrierEvent) -> Result<bool, AppError> {
     let (account, status) = (event.account.clone(), event.status);
-    let new = depot
-        .store
-        .write(move |conn| {
-            let now = conn.now()?;
-            Ok::<_, AppError>(carrier_events::insert(conn, &event, now)?)
-        })
-        .await?;
+    let insert = depot.write_together(move |conn| {
+        let now = conn.now()?;
+        Ok(carrier_events::insert(conn, &event, now)?)
+    });
+    let new = insert.await?;
     count(
         &account,
         match status {

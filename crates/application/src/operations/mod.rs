@@ -82,6 +82,15 @@ pub(crate) fn visible(conn: &mut Conn<'_>, caller: &Caller, id: OperationId) -> 
     Err(AppError::NotFound { what: "operation" })
 }
 
+/// A part of a list.
+#[derive(Debug, Clone)]
+pub struct ListedOperations {
+    /// The operations, newest first.
+    pub operations: Vec<OperationView>,
+    /// Up to which one was looked, when there may be more behind it although the page is not full.
+    pub looked_up_to: Option<OperationId>,
+}
+
 /// A page of operations, newest first.
 ///
 /// # Errors
@@ -92,15 +101,17 @@ pub async fn list(
     status: Option<OperationStatus>,
     before: Option<OperationId>,
     limit: i64,
-) -> Result<Vec<OperationView>, AppError> {
+) -> Result<ListedOperations, AppError> {
     let channel = (!caller.works_all_lines()).then(|| caller.channel.clone());
     depot
         .store
         .read(move |conn| {
-            operations::list(conn, channel.as_ref(), status, before, limit)?
-                .into_iter()
-                .map(|operation| view(conn, operation))
-                .collect()
+            let listed = operations::list(conn, channel.as_ref(), status, before, limit)?;
+            let views = listed.operations.into_iter().map(|operation| view(conn, operation));
+            Ok(ListedOperations {
+                operations: views.collect::<Result<_, _>>()?,
+                looked_up_to: listed.looked_up_to,
+            })
         })
         .await
 }

@@ -46,7 +46,8 @@ async fn done(depot: &Depot, sent: Sent, receipt: BundleReceipt) -> Result<(), A
     }
     let (work, late) = (depot.clone(), receipt.clone());
     let (lease, order_type) = (sent.lease.clone(), sent.order.order_type);
-    let recorded = depot.write_again(move |conn| complete(conn, &work, &lease, order_type, &receipt)).await;
+    let recorded =
+        depot.write_together(move |conn| complete(conn, &work, &lease, order_type, &receipt)).await;
     match recorded {
         // A subscription is evidence for one bundle only. A receipt that names another bundle's proves nothing.
         Err(AppError::Store(StoreError::Unique { .. })) => {

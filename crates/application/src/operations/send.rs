@@ -109,8 +109,7 @@ async fn call(account: &crate::depot::Account, order: &BundleOrder) -> Placement
 async fn commit_sent(depot: &Depot, lease: Lease, plan: Plan) -> Result<(Lease, Instant), AppError> {
     let work = depot.clone();
     depot
-        .store
-        .write(move |conn| {
+        .write_together(move |conn| {
             let operation = &lease.operation;
             // Under the order's lock: an order that began to be taken back sends nothing any more.
             if being_cancelled(conn, operation)? {
@@ -132,13 +131,13 @@ async fn commit_sent(depot: &Depot, lease: Lease, plan: Plan) -> Result<(Lease, 
                 sent: true,
                 order_type: Some(plan.order_type),
                 sent_at: Some((now, resolve_after)),
-                before_set: plan.before_set,
+                before_set: plan.before_set.clone(),
                 keep_lease: true,
                 ..OperationChange::to(status)
             };
             let version = operations::change(conn, operation, Some(lease.token), &change, now)?;
             let iccid = plan.profile.iccid.clone();
-            observations::learn(conn, &work, plan.profile, &plan.seen, now)?;
+            observations::learn(conn, &work, plan.profile.clone(), &plan.seen, now)?;
             let order_type = Some(plan.order_type);
             let fact = Fact::OperationStatusChanged {
                 iccid,

@@ -370,7 +370,7 @@ impl Place<'_> {
         let moved =
             Fact::StockMoved { from, to, order: Some(order.id), hold: None, quarantine: None, reason: None };
         let mut facts = vec![depot.event(now, Subject::Profile(iccid.clone()), claimed.version + 1, moved)];
-        let place = OnProfile { order, pool, profile_id: claimed.id, allocation_id };
+        let place = OnProfile { order, pool, profile_id: claimed.id, allocation_id: Some(allocation_id) };
         if let Some(made) = place.make(&self.goods, depot, now) {
             facts.extend(made.events(depot, &iccid, now));
             bundles::insert_many(conn, &made.bundle.into_iter().collect::<Vec<_>>())?;

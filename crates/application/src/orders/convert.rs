@@ -63,7 +63,7 @@ impl Conversion<'_> {
         let wanted = usize::try_from(self.quantity).unwrap_or(usize::MAX);
         let mut rest = held.expired;
         rest.extend(taken.drain(wanted.min(taken.len())..));
-        give_back(conn, self.depot, hold.id, &rest, self.now)?;
+        give_back(conn, self.depot, &hold, &rest, self.now)?;
         let found = u32::try_from(taken.len()).unwrap_or(u32::MAX);
         let missing = self.quantity.saturating_sub(found);
         if missing > 0 {

@@ -116,7 +116,7 @@ pub(crate) struct OnProfile<'a> {
     pub(crate) order: &'a Order,
     pub(crate) pool: &'a Pool,
     pub(crate) profile_id: i64,
-    pub(crate) allocation_id: i64,
+    pub(crate) allocation_id: Option<i64>,
 }
 
 /// An operation about to be written, with its bundle when it makes one.
@@ -150,7 +150,7 @@ impl OnProfile<'_> {
             carrier_account: self.pool.settings.carrier_account.clone(),
             request,
             profile_id: self.profile_id,
-            allocation_id: Some(self.allocation_id),
+            allocation_id: self.allocation_id,
             order: Some(self.order.id),
             bundle,
             sealed: None,

@@ -1,7 +1,11 @@
 //! Orders: taken in one transaction, fulfilled by operations, read by their channel.
 
 mod by_hand;
+mod check;
 mod convert;
+mod desk;
+mod draft;
+mod fresh;
 mod goods;
 mod place;
 mod read;
@@ -9,6 +13,7 @@ mod roll_up;
 mod take;
 
 pub use by_hand::{OrderDecided, OrderVerdict, decide_by_hand};
+pub use desk::Asked;
 pub(crate) use goods::{Goods, OnProfile};
 pub use place::{PlaceOrder, Placed, PlacedAs, place};
 pub use read::{ListOrders, OrderBundle, OrderLineView, OrderProfile, OrderView, get, get_settled, list};

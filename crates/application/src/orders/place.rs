@@ -1,22 +1,20 @@
-//! Taking an order: one transaction over all its lines.
+//! Placing an order: checked, taken at the desk, and waited for.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use simdepot_domain::channel::PoolName;
 use simdepot_domain::id::{HoldId, OrderId};
-use simdepot_domain::order::{MAX_LINES, MAX_PROFILES, OrderLine, OrderStatus};
-use simdepot_persistence::orders;
-use simdepot_persistence::pools::{self, Pool};
+use simdepot_domain::order::{OrderLine, OrderStatus};
+use simdepot_persistence::{StoreError, orders};
 
-use super::convert::check_bounds;
+use super::check::check;
+use super::desk::Asked;
 use super::read::{OrderView, read, read_and_reveal, view};
-use super::take::Taking;
+use super::take::{Ending, Taken, in_one, take};
 use crate::caller::Caller;
 use crate::depot::Depot;
-use crate::error::{AppError, FieldError};
-use crate::idempotency::{self, IdempotencyKey};
-use crate::products;
+use crate::error::AppError;
+use crate::idempotency::IdempotencyKey;
 
 /// What a storefront asks for.
 #[derive(Debug, Clone)]
@@ -69,14 +67,17 @@ pub async fn place(
     wait: Duration,
 ) -> Result<Placed, AppError> {
     check(depot, caller, &request).await?;
-    let (reveal, from_hold) = (request.reveal, request.hold.is_some());
-    if request.dry_run {
-        return dry_run(depot, caller, request).await;
+    let asked = Asked { depot: depot.clone(), caller: caller.clone(), request, key: key.cloned() };
+    if asked.request.dry_run {
+        return dry_run(asked).await;
     }
-    let (id, placed_as) =
-        idempotency::place_once(depot, caller, key, || take(depot, caller, request, key)).await?;
+    let (reveal, from_hold) = (asked.request.reveal, asked.request.hold.is_some());
+    let Taken { id, placed_as, fresh } = depot.desk.submit(asked).await.ok_or_else(lost)??;
     if from_hold && placed_as == PlacedAs::Created {
         crate::holds::count_converted();
+    }
+    if let Some(fresh) = fresh {
+        return Ok(Placed { placed_as, order: fresh.open()? });
     }
     depot.signals.sold();
     settle(depot, id, wait).await?;
@@ -99,98 +100,19 @@ pub(super) async fn settle(depot: &Depot, id: OrderId, wait: Duration) -> Result
     Ok(())
 }
 
-/// Checks what needs no lock: sizes, the hold's bounds, pools, and that the carrier sells the products.
-async fn check(depot: &Depot, caller: &Caller, request: &PlaceOrder) -> Result<(), AppError> {
-    let total: u64 = request.lines.iter().map(|line| u64::from(line.quantity)).sum();
-    if request.lines.is_empty() || request.lines.len() > MAX_LINES {
-        return Err(AppError::invalid("/lines", "length", format!("must have 1 to {MAX_LINES} lines")));
-    }
-    if total > u64::from(MAX_PROFILES) {
-        let message =
-            format!("an order has at most {MAX_PROFILES} profiles over all lines, this one has {total}");
-        return Err(AppError::invalid("/lines", "range", message));
-    }
-    if let Some(hold) = request.hold {
-        let (caller, lines) = (caller.clone(), request.lines.clone());
-        depot.store.read(move |conn| check_bounds(conn, &caller, hold, &lines)).await?;
-    }
-    let known: BTreeMap<PoolName, Pool> = depot
-        .store
-        .read(|conn| Ok::<_, AppError>(pools::list(conn)?))
-        .await?
-        .into_iter()
-        .map(|pool| (pool.settings.pool.clone(), pool))
-        .collect();
-    let mut errors = Vec::new();
-    for (index, line) in request.lines.iter().enumerate() {
-        let at = |field: &str| format!("/lines/{index}/{field}");
-        let Some(pool) = known.get(&line.pool) else {
-            errors.push(FieldError::new(at("pool"), "unknown", "there is no such pool"));
-            continue;
-        };
-        if line.quantity == 0 {
-            errors.push(FieldError::new(at("quantity"), "range", "must be at least 1"));
-        }
-        if line.carrier_parameters.is_some() && pool.settings.activation.is_none() {
-            let message = "this pool has no activation, so the carrier takes no parameters with an order";
-            errors.push(FieldError::new(at("carrier_parameters"), "unsupported", message));
-        }
-        if let Some(product) = &line.product
-            && !products::is_sold(depot, &pool.settings.carrier_account, product).await?
-        {
-            errors.push(FieldError::new(at("product"), "unknown", "the carrier does not sell this product"));
-        }
-    }
-    if errors.is_empty() { Ok(()) } else { Err(AppError::Invalid(errors)) }
-}
-
-async fn take(
-    depot: &Depot,
-    caller: &Caller,
-    request: PlaceOrder,
-    key: Option<&IdempotencyKey>,
-) -> Result<(OrderId, PlacedAs), AppError> {
-    let (work, caller, key) = (depot.clone(), caller.clone(), key.cloned());
-    depot
-        .store
-        .write(move |conn| {
-            let (id, placed_as) = Taking::new(&work, &caller, &request).run(conn)?;
-            // A repeat by reference made nothing, so there is nothing to remember for the key.
-            if placed_as == PlacedAs::Created {
-                idempotency::record(conn, &work, &caller, key.as_ref(), 201, &id.to_string())?;
-            }
-            Ok((id, placed_as))
-        })
-        .await
-}
-
 /// The order as it would be: everything is done, looked at, and rolled back.
-async fn dry_run(depot: &Depot, caller: &Caller, request: PlaceOrder) -> Result<Placed, AppError> {
-    enum Outcome {
-        Tried(Box<Placed>),
-        Failed(AppError),
-    }
-    impl From<AppError> for Outcome {
-        fn from(error: AppError) -> Self {
-            Self::Failed(error)
-        }
-    }
-    impl From<simdepot_persistence::StoreError> for Outcome {
-        fn from(error: simdepot_persistence::StoreError) -> Self {
-            Self::Failed(error.into())
-        }
-    }
-    let (work, caller) = (depot.clone(), caller.clone());
-    let tried = depot.store.write(move |conn| {
-        let (id, placed_as) = Taking::new(&work, &caller, &request).run(conn)?;
-        let order = orders::find(conn, id)?.ok_or(AppError::NotFound { what: "order" })?;
-        let placed_as = if placed_as == PlacedAs::Created { PlacedAs::DryRun } else { placed_as };
-        let placed = Placed { placed_as, order: view(conn, order)? };
-        Err::<(), _>(Outcome::Tried(Box::new(placed)))
-    });
-    match tried.await {
-        Err(Outcome::Tried(placed)) => Ok(*placed),
-        Err(Outcome::Failed(error)) => Err(error),
-        Ok(()) => Err(AppError::Internal("a dry run was committed".to_owned())),
-    }
+async fn dry_run(asked: Asked) -> Result<Placed, AppError> {
+    let (depot, asked) = (asked.depot.clone(), Arc::new(asked));
+    in_one(&depot, Ending::RollBack, move |conn, manner| {
+        let taken = take(conn, &[&asked], manner)?.into_iter().next().ok_or_else(lost)??;
+        let order = orders::find(conn, taken.id)?.ok_or(AppError::NotFound { what: "order" })?;
+        let created = taken.placed_as == PlacedAs::Created;
+        let placed_as = if created { PlacedAs::DryRun } else { taken.placed_as };
+        Ok(Placed { placed_as, order: view(conn, order)? })
+    })
+    .await
+}
+
+fn lost() -> AppError {
+    AppError::Store(StoreError::Aborted("the batch of the order was aborted".to_owned()))
 }

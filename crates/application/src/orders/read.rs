@@ -11,7 +11,8 @@ use simdepot_domain::operation::OperationStatus;
 use simdepot_domain::order::{OrderStatus, ProfileOutcome};
 use simdepot_persistence::bundles::{self, Bundle};
 use simdepot_persistence::operations::{self, Operation};
-use simdepot_persistence::orders::{self, Order, OrderFilter};
+use simdepot_persistence::order_list::{self, OrderFilter};
+use simdepot_persistence::orders::{self, Order};
 use simdepot_persistence::profiles::{self, Profile};
 use simdepot_persistence::{Conn, allocations, pools};
 
@@ -264,7 +265,7 @@ pub async fn list(
     limit: i64,
 ) -> Result<Vec<OrderView>, AppError> {
     let filter = OrderFilter {
-        channel: Some(caller.channel.clone()),
+        channel: caller.channel.clone(),
         reference: asked.reference,
         status: asked.status,
         created_after: asked.created_after,
@@ -273,7 +274,7 @@ pub async fn list(
     depot
         .store
         .read(move |conn| {
-            orders::list(conn, &filter, limit)?.into_iter().map(|order| view(conn, order)).collect()
+            order_list::list(conn, &filter, limit)?.into_iter().map(|order| view(conn, order)).collect()
         })
         .await
 }

@@ -1,255 +1,245 @@
-//! The transaction that takes an order: reference, profiles, bundles, operations and events, or nothing.
+//! The transaction that takes orders: reference, profiles, bundles, operations and events of each, or nothing of it.
+//!
+//! Profiles first, then references and keys in their order. Whoever waits for a profile holds no reference, so that no two
+//! transactions wait for each other. Most batches meet no reference or key that is taken and no pool that runs out, so
+//! neither is looked for; a batch that does meet one is rolled back and begun again with its eyes open ([`Manner`]).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use sha2::{Digest, Sha256};
 use simdepot_domain::channel::PoolName;
-use simdepot_domain::event::{Event, Fact, Subject};
-use simdepot_domain::id::{HoldId, OrderId};
-use simdepot_domain::order::{OrderLine, OrderStatus};
-use simdepot_domain::stock::StockStatus;
-use simdepot_persistence::allocations::{self, Claimed, NewAllocation};
-use simdepot_persistence::bundles;
-use simdepot_persistence::operations;
-use simdepot_persistence::orders::{self, Line, Order};
-use simdepot_persistence::pools::Pool;
-use simdepot_persistence::{Conn, events};
+use simdepot_domain::id::OrderId;
+use simdepot_persistence::intake::{self, NewOrder, Written};
+use simdepot_persistence::pools::{self, Pool};
+use simdepot_persistence::{Conn, StoreError, allocations, bundles, operations, orders};
 
-use super::convert::Conversion;
-use super::goods::{Goods, OnProfile};
-use super::place::{PlaceOrder, PlacedAs};
-use crate::caller::Caller;
+use super::desk::Asked;
+use super::draft::{Draft, Filled, Pools, Stock, hash_of};
+use super::fresh::{Fresh, fresh};
+use super::place::PlacedAs;
 use crate::depot::Depot;
 use crate::error::AppError;
+use crate::idempotency;
 
-/// What tells a repeat from a conflict: the lines, in order, and the hold.
-fn request_hash(lines: &[OrderLine], hold: Option<HoldId>) -> Vec<u8> {
-    let mut canonical = Sha256::new_with_prefix(serde_json::to_vec(lines).unwrap_or_default());
-    if let Some(hold) = hold {
-        canonical.update(hold.to_string());
-    }
-    canonical.finalize().to_vec()
+/// How a batch is taken.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Manner {
+    /// Keys and references are looked up before anything is written: one of them was taken.
+    looks_first: bool,
+    /// Profiles that others hold are waited for: without them there were too few.
+    waits: bool,
 }
 
-/// An order on its way through its transaction.
-pub(super) struct Taking<'a> {
-    depot: &'a Depot,
-    caller: &'a Caller,
-    request: &'a PlaceOrder,
-    order: Order,
+/// Why a transaction is rolled back.
+#[derive(Debug)]
+pub(super) enum Again {
+    /// A reference or a key is taken: look them up first.
+    LookFirst,
+    /// Too few profiles that nobody holds: wait for the others.
+    Wait,
+    /// For good.
+    Failed(AppError),
+}
+
+impl From<AppError> for Again {
+    fn from(error: AppError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<StoreError> for Again {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// How the transaction ends when all went well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// It is so.
+    Commit,
+    /// It was only tried.
+    RollBack,
+}
+
+/// How often a batch is begun: in each manner, and again after a few lost races.
+const TRIES: usize = 8;
+
+/// Runs a unit of work that takes orders in one transaction, again in another manner when it asks for that.
+///
+/// # Errors
+/// Those of `work`; the race itself when it is lost again and again.
+pub(super) async fn in_one<T: Send + 'static>(
+    depot: &Depot,
+    ending: Ending,
+    work: impl Fn(&mut Conn<'_>, Manner) -> Result<T, Again> + Clone + Send + 'static,
+) -> Result<T, AppError> {
+    let (mut manner, mut lost) = (Manner::default(), None);
+    for _ in 0..TRIES {
+        let work = work.clone();
+        let work = move |conn: &mut Conn<'_>| work(conn, manner);
+        let done = match ending {
+            Ending::Commit => depot.store.write(work).await,
+            Ending::RollBack => depot.store.rehearse(work).await,
+        };
+        match done {
+            Ok(taken) => return Ok(taken),
+            Err(Again::LookFirst) => manner.looks_first = true,
+            // What is taken again has its profiles already, so that the stock says nothing about it.
+            Err(Again::Wait) => manner = Manner { looks_first: true, waits: true },
+            Err(Again::Failed(error)) if error.is_race() => {
+                tracing::debug!(%error, "lost a race; deciding again");
+                lost = Some(error);
+            }
+            Err(Again::Failed(error)) => return Err(error),
+        }
+    }
+    Err(lost.unwrap_or(AppError::Store(StoreError::Busy)))
+}
+
+/// An order that was taken, now or before.
+#[derive(Debug)]
+pub struct Taken {
+    pub(super) id: OrderId,
+    pub(super) placed_as: PlacedAs,
+    /// How it stands, when nothing is to be done for it any more.
+    pub(super) fresh: Option<Fresh>,
+}
+
+/// What became of an order of a batch.
+type Outcome = Result<Taken, AppError>;
+
+/// Takes orders that share no reference and no key; one outcome for each.
+///
+/// # Errors
+/// [`Again`]: the transaction must be rolled back.
+pub(super) fn take(conn: &mut Conn<'_>, batch: &[&Asked], manner: Manner) -> Result<Vec<Outcome>, Again> {
+    let Some(depot) = batch.first().map(|asked| &asked.depot) else { return Ok(Vec::new()) };
+    let (pools, now) = (pools_of(conn, batch)?, depot.now());
+    let mut outcomes: BTreeMap<usize, Outcome> = BTreeMap::new();
+    let mut drafts = Vec::with_capacity(batch.len());
+    for (place, asked) in batch.iter().enumerate() {
+        if manner.looks_first
+            && let Some(outcome) = earlier(conn, asked)?
+        {
+            outcomes.insert(place, outcome);
+            continue;
+        }
+        match Draft::new(asked, &pools, now) {
+            Ok(draft) => drafts.push((place, draft)),
+            Err(error) => drop(outcomes.insert(place, Err(error))),
+        }
+    }
+    let mut stock = claim(conn, &drafts, manner, now)?;
+    let (mut places, mut filled) = (Vec::with_capacity(drafts.len()), Vec::with_capacity(drafts.len()));
+    for (place, draft) in drafts {
+        match draft.fill(&mut stock) {
+            Ok(order) => {
+                places.push(place);
+                filled.push(order);
+            }
+            Err(error) => drop(outcomes.insert(place, Err(error))),
+        }
+    }
+    write(conn, &mut filled, now)?;
+    let fresh = fresh(conn, depot.store.vault(), &filled)?;
+    for ((place, filled), fresh) in places.into_iter().zip(&filled).zip(fresh) {
+        let taken = Taken { id: filled.new.order.id, placed_as: PlacedAs::Created, fresh };
+        outcomes.insert(place, Ok(taken));
+    }
+    Ok(outcomes.into_values().collect())
+}
+
+fn pools_of(conn: &mut Conn<'_>, batch: &[&Asked]) -> Result<Pools, Again> {
+    let names: BTreeSet<&PoolName> =
+        batch.iter().flat_map(|asked| &asked.request.lines).map(|line| &line.pool).collect();
+    let found = pools::named(conn, &names)?;
+    Ok(found.into_iter().map(|pool| (pool.settings.pool.clone(), pool)).collect())
+}
+
+/// What an order became earlier, by its key or by its reference. The key comes first: of two parallel requests with both
+/// in common the slower one is a replay.
+fn earlier(conn: &mut Conn<'_>, asked: &Asked) -> Result<Option<Outcome>, Again> {
+    match idempotency::recorded(conn, &asked.depot, &asked.caller, asked.key.as_ref()) {
+        Ok(Some(record)) => {
+            let id = record.resource_id.parse().map_err(|_| idempotency::unreadable_record())?;
+            return Ok(Some(Ok(Taken { id, placed_as: PlacedAs::Replayed, fresh: None })));
+        }
+        Ok(None) => idempotency::forget_expired(conn, &asked.depot, &asked.caller, asked.key.as_ref())?,
+        Err(reused @ AppError::IdempotencyKeyReused) => return Ok(Some(Err(reused))),
+        Err(error) => return Err(error.into()),
+    }
+    let reference = &asked.request.reference;
+    let Some(existing) = orders::find_by_reference(conn, &asked.caller.channel, reference)? else {
+        return Ok(None);
+    };
+    if existing.request_hash == hash_of(asked) {
+        return Ok(Some(Ok(Taken { id: existing.id, placed_as: PlacedAs::Repeated, fresh: None })));
+    }
+    let (reference, existing) = (reference.clone(), existing.id.to_string());
+    Ok(Some(Err(AppError::ReferenceConflict { reference, existing })))
+}
+
+/// Claims what all orders need, pool by pool in ascending order, so that no two batches wait for each other.
+fn claim(
+    conn: &mut Conn<'_>,
+    drafts: &[(usize, Draft<'_>)],
+    manner: Manner,
     now: DateTime<Utc>,
+) -> Result<Stock, Again> {
+    let mut stock = Stock::new();
+    // Alone in its batch.
+    if let [(_, draft)] = drafts
+        && let Some(conversion) = draft.conversion()
+    {
+        let pool = conversion.pool.id;
+        let claimed = conversion.claim(conn);
+        // Perhaps the hold is gone because this very order was taken before.
+        let known = claimed.is_err() && !manner.looks_first;
+        stock.insert(pool, claimed.map_err(|error| if known { Again::LookFirst } else { error.into() })?);
+        return Ok(stock);
+    }
+    let mut demand: BTreeMap<i64, (&Pool, u32)> = BTreeMap::new();
+    for (_, draft) in drafts {
+        for (pool_id, (pool, quantity)) in draft.demand() {
+            demand.entry(pool_id).or_insert((pool, 0)).1 += quantity;
+        }
+    }
+    for (pool_id, (pool, quantity)) in demand {
+        let claimed = allocations::claim_up_to(conn, pool, quantity, manner.waits, now)?;
+        stock.insert(pool_id, claimed.ok_or(Again::Wait)?.into());
+    }
+    Ok(stock)
 }
 
-impl<'a> Taking<'a> {
-    pub(super) fn new(depot: &'a Depot, caller: &'a Caller, request: &'a PlaceOrder) -> Self {
-        let now = depot.now();
-        let order = Order {
-            id: OrderId::generate(depot.ids.as_ref()),
-            channel: caller.channel.clone(),
-            reference: request.reference.clone(),
-            request_hash: request_hash(&request.lines, request.hold),
-            status: OrderStatus::Fulfilled,
-            reveal: request.reveal,
-            problem: None,
-            cancelling_since: None,
-            accepted_at: None,
-            version: 2,
-            created_at: now,
-            updated_at: now,
-        };
-        Self { depot, caller, request, order, now }
+fn write(conn: &mut Conn<'_>, batch: &mut [Filled<'_>], now: DateTime<Utc>) -> Result<(), Again> {
+    if batch.is_empty() {
+        return Ok(());
     }
-
-    pub(super) fn run(mut self, conn: &mut Conn<'_>) -> Result<(OrderId, PlacedAs), AppError> {
-        let pools = self.pools(conn)?;
-        let lines = self.lines(&pools)?;
-        if self.waits(&pools) {
-            (self.order.status, self.order.version) = (OrderStatus::InProgress, 1);
-        }
-        // First the reference, then the profiles: a repeat waits here for the first one and takes nothing.
-        if !orders::insert(conn, &self.order, &lines)? {
-            return self.repeat(conn);
-        }
-        let goods = self.goods(&pools)?;
-        let mut stock = self.claim(conn, &pools)?;
-        let (mut allocated, mut facts) = (Vec::new(), self.order_events());
-        for (line, goods) in lines.iter().zip(&goods) {
-            let taken = stock.entry(line.pool_id).or_default();
-            for (position, _) in (0..line.quantity).enumerate() {
-                let profile = taken.pop_front().ok_or_else(short_claim)?;
-                let outcome = goods.outcome();
-                let position = i32::try_from(position).unwrap_or(i32::MAX);
-                allocated.push(NewAllocation { profile, line_no: line.line_no, position, outcome });
-            }
-        }
-        let revealed = self.reveals();
-        let rows = allocations::allocate(conn, self.order.id, &allocated, revealed, self.now)?;
-        for allocation in &allocated {
-            facts.extend(self.profile_events(&allocation.profile, revealed));
-        }
-        let places = Places { pools: &pools, lines: &lines, goods: &goods };
-        self.order_goods(conn, &places, allocated.iter().zip(rows), &mut facts)?;
-        events::append(conn, &facts)?;
-        Ok((self.order.id, PlacedAs::Created))
-    }
-
-    /// Only an order that is fulfilled at once shows its codes in this answer.
-    fn reveals(&self) -> bool {
-        self.request.reveal && self.order.status == OrderStatus::Fulfilled
-    }
-
-    fn repeat(&self, conn: &mut Conn<'_>) -> Result<(OrderId, PlacedAs), AppError> {
-        let reference = &self.order.reference;
-        let existing =
-            orders::find_by_reference(conn, &self.caller.channel, reference)?.ok_or_else(|| {
-                AppError::Internal("the order that holds the reference cannot be found".to_owned())
-            })?;
-        if existing.request_hash == self.order.request_hash {
-            return Ok((existing.id, PlacedAs::Repeated));
-        }
-        Err(AppError::ReferenceConflict { reference: reference.clone(), existing: existing.id.to_string() })
-    }
-
-    fn pools(&self, conn: &mut Conn<'_>) -> Result<BTreeMap<PoolName, Pool>, AppError> {
-        let mut found = BTreeMap::new();
-        for line in &self.request.lines {
-            if !found.contains_key(&line.pool) {
-                found.insert(line.pool.clone(), crate::pools::require(conn, &line.pool)?);
-            }
-        }
-        Ok(found)
-    }
-
-    fn lines(&self, pools: &BTreeMap<PoolName, Pool>) -> Result<Vec<Line>, AppError> {
-        (0i32..)
-            .zip(&self.request.lines)
-            .map(|(line_no, line)| {
-                let pool = pools.get(&line.pool).ok_or(AppError::NotFound { what: "pool" })?;
-                Ok(Line {
-                    line_no,
-                    pool_id: pool.id,
-                    product: line.product.clone(),
-                    quantity: i64::from(line.quantity),
-                    carrier_parameters: line.carrier_parameters.clone(),
-                })
-            })
-            .collect()
-    }
-
-    /// Whether anything is to be done at a carrier.
-    fn waits(&self, pools: &BTreeMap<PoolName, Pool>) -> bool {
-        let activates = |pool| pools.get(pool).is_some_and(|pool: &Pool| pool.settings.activation.is_some());
-        self.request.lines.iter().any(|line| line.product.is_some() || activates(&line.pool))
-    }
-
-    /// What is sold on each line.
-    fn goods(&self, pools: &BTreeMap<PoolName, Pool>) -> Result<Vec<Goods>, AppError> {
-        let of_line = |(line_no, line): (usize, &OrderLine)| {
-            let pool = pools.get(&line.pool).ok_or(AppError::NotFound { what: "pool" })?;
-            Goods::of_line(self.depot, &self.order, pool, (line_no, line))
-        };
-        self.request.lines.iter().enumerate().map(of_line).collect()
-    }
-
-    /// Claims what all lines need, pool by pool in ascending order, so that no two orders wait for each other.
-    fn claim(
-        &self,
-        conn: &mut Conn<'_>,
-        pools: &BTreeMap<PoolName, Pool>,
-    ) -> Result<BTreeMap<i64, VecDeque<Claimed>>, AppError> {
-        let mut demand: BTreeMap<i64, (&Pool, u32)> = BTreeMap::new();
-        for line in &self.request.lines {
-            if let Some(pool) = pools.get(&line.pool) {
-                demand.entry(pool.id).or_insert((pool, 0)).1 += line.quantity;
-            }
-        }
-        let mut stock = BTreeMap::new();
-        for (pool_id, (pool, requested)) in demand {
-            let claimed = match self.request.hold {
-                // One pool then: the hold's.
-                Some(hold) => self.conversion(hold, pool, requested).claim(conn)?,
-                None => crate::pools::claim(conn, pool, requested, self.now)?.into(),
-            };
-            stock.insert(pool_id, claimed);
-        }
-        Ok(stock)
-    }
-
-    fn conversion(&self, hold: HoldId, pool: &'a Pool, quantity: u32) -> Conversion<'a> {
-        let Self { depot, caller, now, .. } = *self;
-        Conversion { depot, caller, hold, order: self.order.id, pool, quantity, now }
-    }
-
-    fn order_events(&self) -> Vec<Event> {
-        let subject = Subject::Order(self.order.id);
-        let quantity = self.request.lines.iter().map(|line| line.quantity).sum();
-        let (channel, reference) = (self.order.channel.clone(), self.order.reference.clone());
-        let created = Fact::OrderCreated { channel, reference, quantity };
-        let mut facts = vec![self.depot.event(self.now, subject.clone(), 1, created)];
-        if self.order.status == OrderStatus::Fulfilled {
-            let moved =
-                Fact::OrderStatusChanged { from: OrderStatus::InProgress, to: OrderStatus::Fulfilled };
-            facts.push(self.depot.event(self.now, subject, 2, moved));
-        }
-        facts
-    }
-
-    fn profile_events(&self, profile: &Claimed, revealed: bool) -> Vec<Event> {
-        let subject = Subject::Profile(profile.iccid.clone());
-        let (from, to, order) = (profile.stock_status(), StockStatus::Allocated, Some(self.order.id));
-        let moved = Fact::StockMoved { from, to, order, hold: profile.hold, quarantine: None, reason: None };
-        let mut facts = vec![self.depot.event(self.now, subject.clone(), profile.version + 1, moved)];
-        if revealed {
-            let shown = Fact::CodeRevealed { order: self.order.id, key: self.caller.key };
-            facts.push(self.depot.event(self.now, subject, profile.version + 2, shown));
-        }
-        facts
-    }
-
-    fn order_goods<'p>(
-        &self,
-        conn: &mut Conn<'_>,
-        places: &Places<'_>,
-        allocated: impl Iterator<Item = (&'p NewAllocation, i64)>,
-        facts: &mut Vec<Event>,
-    ) -> Result<(), AppError> {
-        let (mut new_bundles, mut new_operations) = (Vec::new(), Vec::new());
-        for (allocation, allocation_id) in allocated {
-            let Some((pool, goods)) = places.of_line(allocation.line_no) else { continue };
-            let profile_id = allocation.profile.id;
-            let place = OnProfile { order: &self.order, pool, profile_id, allocation_id };
-            let Some(made) = place.make(goods, self.depot, self.now) else { continue };
-            facts.extend(made.events(self.depot, &allocation.profile.iccid, self.now));
+    // In one order in every process, so that two batches never wait for each other's references.
+    let mut sorted: Vec<&mut Filled<'_>> = batch.iter_mut().collect();
+    sorted.sort_by(|a, b| reference(&a.new).cmp(&reference(&b.new)));
+    let events: Vec<_> = sorted.iter().flat_map(|filled| filled.events()).collect();
+    let new: Vec<&NewOrder> = sorted.iter().map(|filled| &filled.new).collect();
+    let Written::All(rows) = intake::write(conn, &new, &events, now)? else { return Err(Again::LookFirst) };
+    let (mut new_bundles, mut new_operations) = (Vec::new(), Vec::new());
+    for (filled, rows) in sorted.iter_mut().zip(rows) {
+        for (made, row) in std::mem::take(&mut filled.made).into_iter().zip(rows) {
+            let Some(mut made) = made else { continue };
+            made.operation.allocation_id = Some(row);
             new_bundles.extend(made.bundle);
             new_operations.push(made.operation);
         }
-        if new_operations.is_empty() {
-            return Ok(());
-        }
-        bundles::insert_many(conn, &new_bundles)?;
-        // Due by the clock that the workers go by.
-        let due = conn.now()?;
-        operations::insert_many(conn, &new_operations, due)?;
-        Ok(())
     }
-}
-
-/// The lines of an order, with what is sold on them and out of which pools.
-struct Places<'a> {
-    pools: &'a BTreeMap<PoolName, Pool>,
-    lines: &'a [Line],
-    goods: &'a [Goods],
-}
-
-impl Places<'_> {
-    fn of_line(&self, line_no: i32) -> Option<(&Pool, &Goods)> {
-        let (line, goods) = self.lines.iter().zip(self.goods).find(|(line, _)| line.line_no == line_no)?;
-        let pool = self.pools.values().find(|pool| pool.id == line.pool_id)?;
-        Some((pool, goods))
+    if new_operations.is_empty() {
+        return Ok(());
     }
+    bundles::insert_many(conn, &new_bundles)?;
+    // Due by the clock that the workers go by.
+    let due = conn.now()?;
+    Ok(operations::insert_many(conn, &new_operations, due)?)
 }
 
-fn short_claim() -> AppError {
-    AppError::Internal("a claim gave fewer profiles than it said".to_owned())
+fn reference(new: &NewOrder) -> (&str, &str) {
+    (new.order.channel.as_str(), new.order.reference.as_str())
 }

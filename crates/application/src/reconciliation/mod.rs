@@ -20,7 +20,7 @@ use simdepot_domain::id::ReconciliationId;
 use simdepot_domain::reconciliation::{Cursor, LOOK_TWICE, ReconciliationCounts};
 use simdepot_persistence::drifts::{self, Drift};
 use simdepot_persistence::reconciliations::{self, Reconciliation};
-use simdepot_persistence::{Conn, StoreError, events, pools, profiles};
+use simdepot_persistence::{Conn, StoreError, events, pools, profiles, stock_counts};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -85,7 +85,7 @@ fn begin(
     adopt_into: Option<&PoolName>,
 ) -> Result<ReconciliationId, AppError> {
     let (now, id) = (depot.now(), ReconciliationId::generate(depot.ids.as_ref()));
-    let total = profiles::count(conn)?;
+    let total = i64::try_from(stock_counts::total(conn)?).unwrap_or(i64::MAX);
     let pool = adopt_into.map(|name| pools::find(conn, name)).transpose()?.flatten();
     if adopt_into.is_some() && pool.is_none() {
         return Err(AppError::invalid("/adopt_into", "unknown", "there is no such pool"));

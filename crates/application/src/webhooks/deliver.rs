@@ -119,7 +119,7 @@ async fn carry_out(depot: &Depot, job: Job, started: Instant) -> Result<(), AppE
     };
     metrics::histogram!("simdepot_webhook_seconds").record(began.elapsed().as_secs_f64());
     let (work, delivery) = (depot.clone(), job.lease.delivery.id);
-    match depot.store.write(move |conn| record(conn, &work, &job, &reply)).await {
+    match depot.write_together(move |conn| record(conn, &work, &job, &reply)).await {
         // The lease ran out and the delivery is another worker's: what that one records stands.
         Err(error) if error.is_race() => {
             tracing::warn!(delivery, %error, "the outcome of a webhook delivery came too late");

@@ -6,11 +6,13 @@ use diesel::sql_types::{BigInt, Text};
 use simdepot_domain::id::HoldId;
 use simdepot_domain::stock::StockStatus;
 
-use crate::allocations::Claimed;
+use super::Hold;
+use crate::allocations::{Claimed, put_back};
 use crate::dialect::{INSERT_CHUNK, Lock};
 use crate::error::{Result, ensure_affected, parse_column};
 use crate::schema::profiles;
 use crate::sql_types::{At, Id, Moment, Uid};
+use crate::stock_counts::{self, Move};
 use crate::store::Conn;
 
 /// What a hold still has, in the order in which it would be sold.
@@ -26,6 +28,8 @@ pub struct Held {
 struct Row {
     #[diesel(sql_type = BigInt)]
     id: i64,
+    #[diesel(sql_type = BigInt)]
+    pool_id: i64,
     #[diesel(sql_type = Text)]
     iccid: String,
     #[diesel(sql_type = BigInt)]
@@ -53,6 +57,7 @@ pub fn reserve(conn: &mut Conn<'_>, hold: HoldId, claimed: &[Claimed], now: Date
             ))
             .execute(conn.db)?;
         ensure_affected("hold profiles", chunk.len(), touched)?;
+        count(conn, chunk, StockStatus::Held, now)?;
     }
     Ok(())
 }
@@ -64,7 +69,7 @@ pub fn reserve(conn: &mut Conn<'_>, hold: HoldId, claimed: &[Claimed], now: Date
 /// When they cannot be read.
 pub fn held(conn: &mut Conn<'_>, hold: HoldId, now: DateTime<Utc>) -> Result<Held> {
     let sql = format!(
-        "SELECT id, iccid, version, sell_by FROM profiles WHERE hold_id = $1 \
+        "SELECT id, pool_id, iccid, version, sell_by FROM profiles WHERE hold_id = $1 \
          ORDER BY sell_by, batch_no, id{}",
         Lock::Wait.clause(conn.db)
     );
@@ -72,8 +77,15 @@ pub fn held(conn: &mut Conn<'_>, hold: HoldId, now: DateTime<Utc>) -> Result<Hel
     let mut held = Held::default();
     for row in rows {
         let iccid = parse_column("profiles", "iccid", row.id, &row.iccid)?;
-        let profile = Claimed { id: row.id, iccid, version: row.version, hold: Some(hold) };
-        if row.sell_by.0 > now {
+        let profile = Claimed {
+            id: row.id,
+            pool_id: row.pool_id,
+            iccid,
+            sell_by: row.sell_by.0,
+            version: row.version,
+            hold: Some(hold),
+        };
+        if profile.sell_by > now {
             held.sellable.push(profile);
         } else {
             held.expired.push(profile);
@@ -82,15 +94,18 @@ pub fn held(conn: &mut Conn<'_>, hold: HoldId, now: DateTime<Utc>) -> Result<Hel
     Ok(held)
 }
 
-/// Gives profiles of a hold back to their pool, one version each. They were read by [`held`] in this transaction.
+/// Gives profiles of a hold back to its pool, one version each. They were read by [`held`] in this transaction.
 ///
 /// # Errors
 /// [`crate::StoreError::RowsAffected`] when one was not held any more: the transaction must be rolled back.
-pub fn give_back(conn: &mut Conn<'_>, hold: HoldId, held: &[Claimed], now: DateTime<Utc>) -> Result<()> {
+pub fn give_back(conn: &mut Conn<'_>, hold: &Hold, held: &[Claimed], now: DateTime<Utc>) -> Result<()> {
+    if held.is_empty() {
+        return Ok(());
+    }
     for chunk in held.chunks(INSERT_CHUNK) {
         let ids: Vec<i64> = chunk.iter().map(|profile| profile.id).collect();
         let guard =
-            profiles::table.filter(profiles::id.eq_any(ids)).filter(profiles::hold_id.eq(Uid(hold.0)));
+            profiles::table.filter(profiles::id.eq_any(ids)).filter(profiles::hold_id.eq(Uid(hold.id.0)));
         let touched = diesel::update(guard)
             .set((
                 profiles::stock_status.eq(StockStatus::Available.as_ref()),
@@ -100,6 +115,12 @@ pub fn give_back(conn: &mut Conn<'_>, hold: HoldId, held: &[Claimed], now: DateT
             ))
             .execute(conn.db)?;
         ensure_affected("give profiles back", chunk.len(), touched)?;
+        count(conn, chunk, StockStatus::Available, now)?;
     }
-    Ok(())
+    put_back(conn, hold.pool_id)
+}
+
+fn count(conn: &mut Conn<'_>, profiles: &[Claimed], to: StockStatus, now: DateTime<Utc>) -> Result<()> {
+    let moved: Vec<Move> = profiles.iter().map(|profile| profile.moved_to(to)).collect();
+    stock_counts::moved(conn, &moved, now)
 }

@@ -4,6 +4,7 @@ mod change;
 mod hints;
 mod lease;
 mod line;
+mod list;
 mod overdue;
 
 use chrono::{DateTime, Utc};
@@ -11,14 +12,14 @@ use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 use serde_json::Value as Json;
 use simdepot_domain::bundle::OrderType;
-use simdepot_domain::channel::{AccountName, ChannelName};
+use simdepot_domain::channel::AccountName;
 use simdepot_domain::id::{BundleId, OperationId, OrderId};
 use simdepot_domain::operation::{Lane, OperationRequest, OperationStatus};
 use uuid::Uuid;
 
 use crate::dialect::{INSERT_CHUNK, both};
 use crate::error::{Result, StoreError, document, ensure_affected, parse_column, parse_document};
-use crate::schema::{allocations, operations, orders};
+use crate::schema::operations;
 use crate::sql_types::{At, Doc, Uid};
 use crate::store::Conn;
 
@@ -28,6 +29,7 @@ pub use lease::{
     Lease, any_unknown_due, due_accounts, lease_next, lease_unknown, look_again, nudge, put_off,
 };
 pub use line::{BatchLease, accounts_to_follow, follow_now, lease_pending, lease_to_follow, of_transaction};
+pub use list::{Listed, list};
 pub use overdue::overdue;
 
 /// An operation as it is stored.
@@ -332,33 +334,15 @@ pub fn of_profile(conn: &mut Conn<'_>, profile_id: i64) -> Result<Vec<Operation>
     rows.into_iter().map(Operation::try_from).collect()
 }
 
-/// A page of operations, newest first; with a channel those on the profiles of its orders alone.
-///
-/// # Errors
-/// When they cannot be read.
-pub fn list(
-    conn: &mut Conn<'_>,
-    channel: Option<&ChannelName>,
-    status: Option<OperationStatus>,
-    before: Option<OperationId>,
-    limit: i64,
-) -> Result<Vec<Operation>> {
-    let mut query = operations::table.order(operations::id.desc()).limit(limit).into_boxed();
-    if let Some(channel) = channel {
-        let own = allocations::table
-            .inner_join(orders::table.on(orders::id.eq(allocations::order_id)))
-            .filter(allocations::ended_at.is_null())
-            .filter(orders::channel.eq(channel.as_str()))
-            .select(allocations::profile_id);
-        query = query.filter(operations::profile_id.eq_any(own));
-    }
-    if let Some(status) = status {
-        query = query.filter(operations::status.eq(status.to_string()));
-    }
-    if let Some(before) = before {
-        query = query.filter(operations::id.lt(Uid(before.0)));
-    }
-    query.load::<Row>(conn.db)?.into_iter().map(Operation::try_from).collect()
+/// Operations by id, newest first as [`list`] goes.
+fn get_many(conn: &mut Conn<'_>, ids: &[Uid], by_age: bool) -> Result<Vec<Operation>> {
+    let found = operations::table.filter(operations::id.eq_any(ids));
+    let rows: Vec<Row> = if by_age {
+        found.order((operations::created_at.desc(), operations::id.desc())).load(conn.db)?
+    } else {
+        found.order(operations::id.desc()).load(conn.db)?
+    };
+    rows.into_iter().map(Operation::try_from).collect()
 }
 
 /// How many open operations stand where, for the metrics.

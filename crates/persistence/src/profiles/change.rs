@@ -8,12 +8,14 @@ use simdepot_domain::msisdn::Msisdn;
 use simdepot_domain::observation::Observation;
 use simdepot_domain::profile::{FormFactor, QuarantineReason};
 use simdepot_domain::sim::SimStatus;
-use simdepot_domain::stock::Transition;
+use simdepot_domain::stock::{StockStatus, Transition};
 
 use super::{Profile, get_many};
+use crate::allocations::put_back;
 use crate::error::{Result, document, ensure_affected};
 use crate::schema::profiles;
 use crate::sql_types::{At, Doc, Uid};
+use crate::stock_counts::{self, Move};
 use crate::store::Conn;
 
 /// Moves a profile that still stands where it was read. Returns its new version.
@@ -43,6 +45,11 @@ pub fn move_stock(
         ))
         .execute(conn.db)?;
     ensure_affected("move profile", 1, touched)?;
+    let counted = Move::one(profile.pool_id, transition.from, transition.to, profile.sell_by);
+    stock_counts::moved(conn, &[counted], now)?;
+    if transition.to == StockStatus::Available {
+        put_back(conn, profile.pool_id)?;
+    }
     Ok(version)
 }
 
@@ -159,6 +166,16 @@ pub fn edit(conn: &mut Conn<'_>, profile: &Profile, edit: &ProfileEdit, now: Dat
     let guard =
         profiles::table.filter(profiles::id.eq(profile.id)).filter(profiles::version.eq(profile.version));
     ensure_affected("edit profile", 1, diesel::update(guard).set(&changes).execute(conn.db)?)?;
+    let (pool_id, sell_by) =
+        (edit.pool_id.unwrap_or(profile.pool_id), edit.sell_by.unwrap_or(profile.sell_by));
+    if (pool_id, sell_by) != (profile.pool_id, profile.sell_by) {
+        let there = Move { pool_id, from: None, to: Some(profile.stock_status), sell_by, profiles: 1 };
+        let here = Move { pool_id: profile.pool_id, sell_by: profile.sell_by, ..there }.reversed();
+        stock_counts::moved(conn, &[here, there], now)?;
+        if profile.stock_status == StockStatus::Available {
+            put_back(conn, pool_id)?;
+        }
+    }
     Ok(changes.version)
 }
 

@@ -1,5 +1,7 @@
 //! Profiles on their way in, and out again while nobody touched them.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use simdepot_domain::eid::Eid;
@@ -13,6 +15,7 @@ use simdepot_domain::sim::SimStatus;
 use crate::error::{Result, ensure_affected};
 use crate::schema::profiles;
 use crate::sql_types::{At, Doc, Uid};
+use crate::stock_counts::{self, Move};
 use crate::store::Conn;
 
 /// Profiles of an import that nobody has touched, as a count, and of all.
@@ -30,8 +33,15 @@ pub fn untouched(conn: &mut Conn<'_>, import: ImportId) -> Result<(i64, i64)> {
 ///
 /// # Errors
 /// [`crate::StoreError::RowsAffected`] when one was touched in between.
-pub fn delete_untouched(conn: &mut Conn<'_>, import: ImportId, expected: i64) -> Result<()> {
+pub fn delete_untouched(
+    conn: &mut Conn<'_>,
+    import: ImportId,
+    expected: i64,
+    now: DateTime<Utc>,
+) -> Result<()> {
     let guard = profiles::table.filter(profiles::import_id.eq(Uid(import.0))).filter(profiles::version.eq(0));
+    let gone: Vec<Move> = stock_counts::of_import(conn, import)?.into_iter().map(Move::reversed).collect();
+    stock_counts::moved(conn, &gone, now)?;
     let removed = diesel::delete(guard).execute(conn.db)?;
     ensure_affected("remove imported profiles", usize::try_from(expected).unwrap_or_default(), removed)
 }
@@ -108,11 +118,24 @@ pub struct Batch {
 /// When the database refuses a row for another reason.
 pub fn insert_many(conn: &mut Conn<'_>, batch: Batch, new: &[NewProfile]) -> Result<Vec<(i64, String)>> {
     let rows: Vec<NewRow> = new.iter().map(|profile| new_row(batch, profile)).collect();
-    let inserted = crate::dialect::both!(conn.db, c => diesel::insert_into(profiles::table)
+    let inserted: Vec<(i64, String)> = crate::dialect::both!(conn.db, c => diesel::insert_into(profiles::table)
         .values(&rows)
         .on_conflict_do_nothing()
         .returning((profiles::id, profiles::iccid))
         .get_results(c))?;
+    let written: HashSet<&str> = inserted.iter().map(|(_, iccid)| iccid.as_str()).collect();
+    let new = new.iter().filter(|profile| written.contains(profile.iccid.as_str()));
+    let counted: Vec<Move> = new
+        .map(|profile| Move {
+            pool_id: batch.pool_id,
+            from: None,
+            to: Some(profile.stock.status()),
+            sell_by: profile.sell_by,
+            profiles: 1,
+        })
+        .collect();
+    stock_counts::moved(conn, &counted, batch.at)?;
+    crate::allocations::put_back(conn, batch.pool_id)?;
     Ok(inserted)
 }
 

@@ -27,7 +27,7 @@ pub use change::{
     Learned, ProfileEdit, any_recheck_due, bump, edit, learn, move_stock, reveal, take_rechecks,
 };
 pub use import::{Batch, NewProfile, delete_untouched, existing_keys, insert_many, untouched};
-pub use search::{ProfileFilter, search};
+pub use search::{Found, ProfileFilter, search};
 
 /// A profile as it is stored, without its secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -305,14 +305,6 @@ pub fn next_after(conn: &mut Conn<'_>, after: i64) -> Result<Option<Profile>> {
     let row: Option<Row> =
         profiles::table.filter(profiles::id.gt(after)).order(profiles::id).first(conn.db).optional()?;
     row.map(Profile::try_from).transpose()
-}
-
-/// How many profiles there are.
-///
-/// # Errors
-/// When they cannot be counted.
-pub fn count(conn: &mut Conn<'_>) -> Result<i64> {
-    Ok(profiles::table.count().get_result(conn.db)?)
 }
 
 /// Profiles by row, in the order of their rows: whoever changes several does so in one order.

@@ -80,7 +80,7 @@ impl Session {
             None
         };
         self.with(move |conn| {
-            let outcome = in_transaction(conn, dialect::begin_write, work);
+            let outcome = in_transaction(conn, dialect::begin_write, dialect::commit, work);
             drop(turn);
             outcome
         })
@@ -101,7 +101,8 @@ impl Session {
         let done = in_place_or_apart(&self.store, move || {
             let inner = &store.0;
             let chain = Some(inner.vault.chain_key());
-            let mut conn = Conn { db: &mut db, clock: inner.clock.as_ref(), chain };
+            let (clock, heads) = (inner.clock.as_ref(), &inner.heads);
+            let mut conn = Conn { db: &mut db, clock, heads, chain };
             let outcome = span.in_scope(|| work(&mut conn));
             Ok((db, outcome))
         });

@@ -104,6 +104,14 @@ const INVARIANTS: &[(&str, &str)] = &[
          WHERE h.status = 'converted' AND (o.id IS NULL OR o.channel <> h.channel)",
     ),
     (
+        "the counts of the stock are those of its profiles",
+        "SELECT COUNT(*) AS n FROM (SELECT pool_id, stock_status, sell_by FROM \
+         (SELECT pool_id, stock_status, CASE WHEN stock_status = 'available' THEN sell_by END AS sell_by, 1 AS profiles \
+          FROM profiles UNION ALL \
+          SELECT pool_id, stock_status, CASE WHEN stock_status = 'available' THEN sell_by END, -profiles \
+          FROM stock_now) counted GROUP BY pool_id, stock_status, sell_by HAVING SUM(profiles) <> 0) different",
+    ),
+    (
         "a line job counts its rows",
         "SELECT COUNT(*) AS n FROM line_jobs j JOIN (SELECT job_id, COUNT(*) AS total, \
          SUM(CASE WHEN status = 'running' THEN 1 ELSE 0 END) AS running, \

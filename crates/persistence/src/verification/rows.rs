@@ -63,8 +63,9 @@ pub struct Imported {
 pub fn batch_after(conn: &mut Conn<'_>, import: ImportId, after: i64, limit: i64) -> Result<Vec<Imported>> {
     let rows: Vec<(i64, String, String, At)> = profiles::table
         .filter(profiles::import_id.eq(Uid(import.0)))
-        .filter(profiles::id.gt(after))
-        .order(profiles::id)
+        // As the index has it: whoever walks the primary key may walk all that came before.
+        .filter((profiles::id + 0i64).gt(after))
+        .order(profiles::id + 0i64)
         .limit(limit)
         .select((profiles::id, profiles::iccid, profiles::imported_as, profiles::sell_by))
         .load(conn.db)?;

@@ -42,7 +42,7 @@ use phases::Phase;
 const MILLISECOND: Micros = 1_000;
 const SECOND: Micros = 1_000_000;
 /// A run of more steps than this does not end by itself.
-const MOST_STEPS: u64 = 150_000;
+const MOST_STEPS: u64 = 400_000;
 
 struct Process {
     depot: Option<Depot>,

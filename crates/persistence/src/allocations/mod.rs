@@ -1,120 +1,26 @@
-//! Handing profiles out: the claim and the live allocations.
-//!
-//! A claim takes the first profiles by (`sell_by`, `batch_no`, `id`): first expiring first out. It first passes over
-//! rows that other claims hold. If that does not suffice, it gives its own locks back (so that no two claims wait for
-//! each other) and looks once more from the start, waiting for locked rows: only then is the pool out of stock.
+//! Handing profiles out: the [`claim`] and the live allocations.
+
+mod claim;
+mod head;
+mod statement;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Text};
-use simdepot_domain::iccid::Iccid;
-use simdepot_domain::id::{HoldId, OrderId};
+use simdepot_domain::id::OrderId;
 use simdepot_domain::order::ProfileOutcome;
 use simdepot_domain::stock::StockStatus;
 
-use crate::connection::AnyConnection;
-use crate::dialect::{INSERT_CHUNK, Lock, attempt, both};
+use crate::dialect::{INSERT_CHUNK, both};
 use crate::error::{Result, StoreError, ensure_affected, parse_column};
-use crate::pools::Pool;
 use crate::schema::{allocations, profiles};
-use crate::sql_types::{At, Moment, Uid};
+use crate::sql_types::{At, Uid};
+use crate::stock_counts::{self, Move};
 use crate::store::Conn;
 
-/// A profile that this transaction has for itself, still as it was.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Claimed {
-    /// Its row.
-    pub id: i64,
-    /// Its SIM.
-    pub iccid: Iccid,
-    /// Its version before the allocation.
-    pub version: i64,
-    /// The hold that reserves it, if it comes from one.
-    pub hold: Option<HoldId>,
-}
-
-impl Claimed {
-    /// Where it stands.
-    pub fn stock_status(&self) -> StockStatus {
-        if self.hold.is_some() { StockStatus::Held } else { StockStatus::Available }
-    }
-}
-
-/// How a claim ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Claim {
-    /// As many as asked for.
-    Taken(Vec<Claimed>),
-    /// Not enough; nothing is taken.
-    OutOfStock {
-        /// How many could have been sold.
-        available: u64,
-    },
-}
-
-#[derive(QueryableByName)]
-struct Row {
-    #[diesel(sql_type = BigInt)]
-    id: i64,
-    #[diesel(sql_type = Text)]
-    iccid: String,
-    #[diesel(sql_type = BigInt)]
-    version: i64,
-}
-
-/// The claim's SELECT, without the lock clause. Ordered by what only the index `profiles_claim` holds.
-/// Public for the tests of its plan.
-pub const CLAIM: &str = "SELECT id, iccid, version FROM profiles \
-     WHERE pool_id = $1 AND stock_status = 'available' AND sell_by > $2 \
-     ORDER BY sell_by, batch_no, id LIMIT $3";
-
-fn pick(
-    db: &mut AnyConnection,
-    pool_id: i64,
-    now: DateTime<Utc>,
-    limit: i64,
-    lock: Lock,
-) -> Result<Vec<Row>> {
-    Ok(diesel::sql_query(format!("{CLAIM}{}", lock.clause(db)))
-        .bind::<BigInt, _>(pool_id)
-        .bind::<Moment, _>(At(now))
-        .bind::<BigInt, _>(limit)
-        .load(db)?)
-}
-
-/// Claims `quantity` profiles of a pool for this transaction.
-///
-/// Callers claim from several pools in ascending order of `pool.id`, so that no two wait for each other. The safety
-/// buffer is exact: that many more rows are locked and left, so every commit leaves them available.
-///
-/// # Errors
-/// When the database cannot be asked.
-pub fn claim(conn: &mut Conn<'_>, pool: &Pool, quantity: u32, now: DateTime<Utc>) -> Result<Claim> {
-    let needed = i64::from(quantity) + i64::from(pool.settings.safety_buffer);
-    let enough = |rows: &[Row]| i64::try_from(rows.len()).is_ok_and(|found| found >= needed);
-    let at_once = attempt(conn.db, |db| {
-        let rows = pick(db, pool.id, now, needed, Lock::Skip)?;
-        Ok(if enough(&rows) { Some(rows) } else { None })
-    })?;
-    let rows = match at_once {
-        Some(rows) => rows,
-        None => pick(conn.db, pool.id, now, needed, Lock::Wait)?,
-    };
-    if !enough(&rows) {
-        let found = u64::try_from(rows.len()).unwrap_or_default();
-        let available = found.saturating_sub(u64::from(pool.settings.safety_buffer));
-        return Ok(Claim::OutOfStock { available });
-    }
-    let take = usize::try_from(quantity).unwrap_or(usize::MAX);
-    rows.into_iter()
-        .take(take)
-        .map(|row| {
-            let iccid = parse_column("profiles", "iccid", row.id, &row.iccid)?;
-            Ok(Claimed { id: row.id, iccid, version: row.version, hold: None })
-        })
-        .collect::<Result<_>>()
-        .map(Claim::Taken)
-}
+pub use claim::{Claim, Claimed, claim, claim_up_to};
+pub(crate) use head::Heads;
+pub use head::put_back;
+pub use statement::claim_sql;
 
 /// One profile on its way to one place of an order.
 #[derive(Debug, Clone)]
@@ -159,6 +65,8 @@ pub fn allocate(
             chunk.iter().map(|allocation| &allocation.profile).partition(|profile| profile.hold.is_some());
         move_to_allocated(conn, StockStatus::Available, &free, revealed, now)?;
         move_to_allocated(conn, StockStatus::Held, &held, revealed, now)?;
+        let moved: Vec<Move> = chunk.iter().map(|new| new.profile.moved_to(StockStatus::Allocated)).collect();
+        stock_counts::moved(conn, &moved, now)?;
         let rows: Vec<NewRow> = chunk
             .iter()
             .map(|allocation| NewRow {

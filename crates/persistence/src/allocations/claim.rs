@@ -1,0 +1,135 @@
+//! The claim.
+//!
+//! It takes the first profiles by (`sell_by`, `batch_no`, `id`): first expiring first out. It first passes over rows that
+//! other claims hold. If that does not suffice, a claim that waits for them is made, from the start: only then is the
+//! pool out of stock. No claim holds rows of its own pool while it waits for others': two would wait for each other.
+
+use chrono::{DateTime, Utc};
+use simdepot_domain::iccid::Iccid;
+use simdepot_domain::id::HoldId;
+use simdepot_domain::stock::StockStatus;
+
+use super::head;
+use super::statement::{Row, Wanted};
+use crate::connection::AnyConnection;
+use crate::dialect::{Lock, attempt};
+use crate::error::{Result, parse_column};
+use crate::pools::Pool;
+use crate::sql_types::At;
+use crate::stock_counts::Move;
+use crate::store::Conn;
+
+/// A profile that this transaction has for itself, still as it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claimed {
+    /// Its row.
+    pub id: i64,
+    /// Its pool.
+    pub pool_id: i64,
+    /// Its SIM.
+    pub iccid: Iccid,
+    /// Its last moment of sale.
+    pub sell_by: DateTime<Utc>,
+    /// Its version before the allocation.
+    pub version: i64,
+    /// The hold that reserves it, if it comes from one.
+    pub hold: Option<HoldId>,
+}
+
+impl Claimed {
+    /// Its way to another status.
+    pub(crate) fn moved_to(&self, to: StockStatus) -> Move {
+        Move::one(self.pool_id, self.stock_status(), to, self.sell_by)
+    }
+
+    /// Where it stands.
+    pub fn stock_status(&self) -> StockStatus {
+        if self.hold.is_some() { StockStatus::Held } else { StockStatus::Available }
+    }
+}
+
+/// How a claim ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claim {
+    /// As many as asked for.
+    Taken(Vec<Claimed>),
+    /// Not enough; nothing is taken.
+    OutOfStock {
+        /// How many could have been sold.
+        available: u64,
+    },
+}
+
+/// Claims `quantity` profiles of a pool for this transaction.
+///
+/// Callers claim from several pools in ascending order of `pool.id`, so that no two wait for each other. The safety
+/// buffer is exact: that many more rows are locked and left, so every commit leaves them available.
+///
+/// # Errors
+/// When the database cannot be asked.
+pub fn claim(conn: &mut Conn<'_>, pool: &Pool, quantity: u32, now: DateTime<Utc>) -> Result<Claim> {
+    let needed = i64::from(quantity) + i64::from(pool.settings.safety_buffer);
+    let enough = |rows: &[Row]| i64::try_from(rows.len()).is_ok_and(|found| found >= needed);
+    let wanted = Wanted { pool_id: pool.id, now: At(now), limit: needed };
+    let at_once = attempt(conn.db, |db| {
+        let rows = wanted.first(db, Lock::Skip)?;
+        Ok(if enough(&rows) { Some(rows) } else { None })
+    })?;
+    let rows = match at_once {
+        Some(rows) => rows,
+        None => wanted.first(conn.db, Lock::Wait)?,
+    };
+    if !enough(&rows) {
+        return Ok(Claim::OutOfStock { available: sellable(rows.len(), pool) });
+    }
+    let take = usize::try_from(quantity).unwrap_or(usize::MAX);
+    rows.into_iter().take(take).map(claimed).collect::<Result<_>>().map(Claim::Taken)
+}
+
+/// How many of a pool's rows may be sold.
+fn sellable(found: usize, pool: &Pool) -> u64 {
+    u64::try_from(found).unwrap_or_default().saturating_sub(u64::from(pool.settings.safety_buffer))
+}
+
+fn claimed((id, pool_id, iccid, sell_by, version): Row) -> Result<Claimed> {
+    let iccid = parse_column("profiles", "iccid", id, &iccid)?;
+    Ok(Claimed { id, pool_id, iccid, sell_by: sell_by.0, version, hold: None })
+}
+
+/// Claims up to `quantity` profiles of a pool for this transaction, which has written nothing yet: the first that no other
+/// transaction holds. `None` when these are too few and `waits` is not asked for: others may hold some that they will
+/// not take. The transaction is then rolled back and begun again, waiting.
+///
+/// Callers claim from several pools in ascending order of `pool.id`. The safety buffer is locked as well, and left.
+///
+/// # Errors
+/// When the database cannot be asked.
+pub fn claim_up_to(
+    conn: &mut Conn<'_>,
+    pool: &Pool,
+    quantity: u32,
+    waits: bool,
+    now: DateTime<Utc>,
+) -> Result<Option<Vec<Claimed>>> {
+    let buffer = usize::try_from(pool.settings.safety_buffer).unwrap_or(usize::MAX);
+    let needed = i64::from(quantity) + i64::from(pool.settings.safety_buffer);
+    let enough = |rows: &[Row]| i64::try_from(rows.len()).is_ok_and(|found| found >= needed);
+    let wanted = Wanted { pool_id: pool.id, now: At(now), limit: needed };
+    let head = if waits { None } else { head::of(conn, pool.id, wanted.now, quantity)? };
+    let headed = head.is_some();
+    let mut rows = match (&mut *conn.db, head) {
+        (AnyConnection::Pg(pg), Some(head)) => wanted.first_from(pg, &head)?,
+        (db, _) => wanted.first(db, if waits { Lock::Wait } else { Lock::Skip })?,
+    };
+    if !enough(&rows) && !waits && headed {
+        // The head is too far on, or others hold what is missing, or the stock ends.
+        head::forget(conn, pool.id);
+        rows = wanted.first(conn.db, Lock::Skip)?;
+    }
+    if !enough(&rows) && !waits {
+        return Ok(None);
+    }
+    let most = usize::try_from(quantity).unwrap_or(usize::MAX);
+    rows.truncate(rows.len().saturating_sub(buffer).min(most));
+    rows.into_iter().map(claimed).collect::<Result<_>>().map(Some)
+}

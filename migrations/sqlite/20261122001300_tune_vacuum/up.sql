@@ -1,0 +1,2 @@
+-- SQLite clears up as it writes; the migration is PostgreSQL's.
+SELECT 1;
