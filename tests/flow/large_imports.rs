@@ -126,8 +126,8 @@ on_both_databases! {
         test.import(known, test.import_of()).await.unwrap();
         let mut park = String::new();
         for number in (1..=2_600).chain([7, 2_600]) {
-            let country = if number % 500 == 0 { 337 } else { 336 };
-            writeln!(park, "{};x;x;x;x;x;x;{country}{number:08};;x", sim(number)).unwrap();
+            let (country, status) = if number % 500 == 0 { (337, "Active") } else { (336, "") };
+            writeln!(park, "{};x;x;x;x;x;x;{country}{number:08};{status};x", sim(number)).unwrap();
         }
         let asked = StartImport { format: Format::Park, ..test.import_of() };
         let (view, _) = test.import(park, asked).await.unwrap();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use simdepot_domain::channel::PoolName;
-use simdepot_domain::order::{MAX_LINES, MAX_PROFILES};
+use simdepot_domain::order::{MAX_LINES, MAX_PROFILES, OrderLine};
 use simdepot_persistence::pools::{self, Pool};
 
 use super::convert::check_bounds;
@@ -41,8 +41,9 @@ pub(super) async fn check(depot: &Depot, caller: &Caller, request: &PlaceOrder) 
 async fn check_products(depot: &Depot, request: &PlaceOrder) -> Result<(), AppError> {
     let pools = depot.store.read(|conn| Ok::<_, AppError>(pools::list(conn)?)).await?;
     let pools = pools.into_iter().map(|pool| (pool.settings.pool.clone(), pool)).collect();
-    let mut errors = check_lines(request, &pools);
+    let mut errors = Vec::new();
     for (index, line) in request.lines.iter().enumerate() {
+        errors.extend(check_line(index, line, &pools));
         let (Some(product), Some(pool)) = (&line.product, pools.get(&line.pool)) else { continue };
         if !products::is_sold(depot, &pool.settings.carrier_account, product).await? {
             let place = format!("/lines/{index}/product");
@@ -54,20 +55,21 @@ async fn check_products(depot: &Depot, request: &PlaceOrder) -> Result<(), AppEr
 
 /// What is wrong with the lines of an order, seen with the pools that it names.
 pub(super) fn check_lines(request: &PlaceOrder, pools: &BTreeMap<PoolName, Pool>) -> Vec<FieldError> {
+    request.lines.iter().enumerate().flat_map(|(index, line)| check_line(index, line, pools)).collect()
+}
+
+fn check_line(index: usize, line: &OrderLine, pools: &BTreeMap<PoolName, Pool>) -> Vec<FieldError> {
+    let at = |field: &str| format!("/lines/{index}/{field}");
+    let Some(pool) = pools.get(&line.pool) else {
+        return vec![FieldError::new(at("pool"), "unknown", "there is no such pool")];
+    };
     let mut errors = Vec::new();
-    for (index, line) in request.lines.iter().enumerate() {
-        let at = |field: &str| format!("/lines/{index}/{field}");
-        let Some(pool) = pools.get(&line.pool) else {
-            errors.push(FieldError::new(at("pool"), "unknown", "there is no such pool"));
-            continue;
-        };
-        if line.quantity == 0 {
-            errors.push(FieldError::new(at("quantity"), "range", "must be at least 1"));
-        }
-        if line.carrier_parameters.is_some() && pool.settings.activation.is_none() {
-            let message = "this pool has no activation, so the carrier takes no parameters with an order";
-            errors.push(FieldError::new(at("carrier_parameters"), "unsupported", message));
-        }
+    if line.quantity == 0 {
+        errors.push(FieldError::new(at("quantity"), "range", "must be at least 1"));
+    }
+    if line.carrier_parameters.is_some() && pool.settings.activation.is_none() {
+        let message = "this pool has no activation, so the carrier takes no parameters with an order";
+        errors.push(FieldError::new(at("carrier_parameters"), "unsupported", message));
     }
     errors
 }

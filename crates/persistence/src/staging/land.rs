@@ -2,17 +2,17 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Text};
+use diesel::sql_types::{BigInt, Bool, Text};
 use simdepot_domain::observation::Source;
 use simdepot_domain::profile::FormFactor;
+use simdepot_domain::stock::StockStatus;
 
 use super::settle::{Settled, number, sim};
-use crate::allocations::put_back;
 use crate::dialect::{self, Passing};
 use crate::error::{Result, ensure_affected};
 use crate::profiles::Batch;
 use crate::sql_types::{At, Id, Moment, Uid};
-use crate::stock_counts;
+use crate::stock_counts::{self, Move};
 use crate::store::{Backend, Conn};
 use crate::vault::DataKey;
 
@@ -152,9 +152,36 @@ pub fn land(
     }
     ensure_affected("import profiles", usize::try_from(expected).unwrap_or(usize::MAX), inserted)?;
     let batch = &landing.batch;
-    let counted = stock_counts::of_import(conn, batch.import)?;
-    stock_counts::moved(conn, &counted, batch.at)?;
-    put_back(conn, batch.pool_id)
+    let moves = moves(conn, batch.pool_id)?;
+    stock_counts::moved(conn, &moves, batch.at)?;
+    crate::allocations::put_back(conn, batch.pool_id)
+}
+
+/// The rows that landed, as moves into their pool.
+fn moves(conn: &mut Conn<'_>, pool_id: i64) -> Result<Vec<Move>> {
+    #[derive(QueryableByName)]
+    struct Landed {
+        #[diesel(sql_type = Bool)]
+        available: bool,
+        #[diesel(sql_type = Moment)]
+        sell_by: At,
+        #[diesel(sql_type = BigInt)]
+        profiles: i64,
+    }
+    let landed: Vec<Landed> = diesel::sql_query(
+        "SELECT quarantine_reason IS NULL AS available, sell_by, COUNT(*) AS profiles FROM staged_rows \
+         WHERE duplicate IS NULL AND told IS NULL GROUP BY quarantine_reason IS NULL, sell_by",
+    )
+    .load(conn.db)?;
+    let status = |available| if available { StockStatus::Available } else { StockStatus::Quarantined };
+    let moves = landed.into_iter().map(|landed| Move {
+        pool_id,
+        from: None,
+        to: Some(status(landed.available)),
+        sell_by: landed.sell_by.0,
+        profiles: landed.profiles,
+    });
+    Ok(moves.collect())
 }
 
 fn sqlite(conn: &mut Conn<'_>, line: i64, landing: &Landing, key: &DataKey) -> Result<usize> {

@@ -101,7 +101,8 @@ impl Session {
         let done = in_place_or_apart(&self.store, move || {
             let inner = &store.0;
             let chain = Some(inner.vault.chain_key());
-            let mut conn = Conn { db: &mut db, clock: inner.clock.as_ref(), heads: &inner.heads, chain };
+            let (clock, heads) = (inner.clock.as_ref(), &inner.heads);
+            let mut conn = Conn { db: &mut db, clock, heads, chain };
             let outcome = span.in_scope(|| work(&mut conn));
             Ok((db, outcome))
         });
