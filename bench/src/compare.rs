@@ -126,7 +126,7 @@ fn measure(options: &Options, setting: &Setting, cluster: &Cluster, job: Job) ->
     let template = if job.contender == Contender::Radius { RADIUS } else { STOCK };
     if job.contender != Contender::Echo {
         cluster.copy(template, COPY)?;
-        cluster.sql(COPY, "VACUUM")?;
+        cluster.sql(COPY, stock::FRESH)?;
         cluster.sql(COPY, "CHECKPOINT")?;
     }
     let log = |cluster: &Cluster| cluster.number("postgres", "SELECT (pg_current_wal_lsn() - '0/0')::bigint");

@@ -72,7 +72,7 @@ fn once(
     allocations: u64,
 ) -> Result<(f64, f64)> {
     cluster.copy(STOCK, COPY)?;
-    cluster.sql(COPY, "VACUUM")?;
+    cluster.sql(COPY, stock::FRESH)?;
     let held = snapshot.then(|| Snapshot::hold(cluster, COPY)).transpose()?;
     let mut depot = Depot::start(&setting.binary, &cluster.url(COPY))?;
     let mut answered = 0;

@@ -108,7 +108,7 @@ fn once(setting: &Setting, cluster: &Cluster, size: u64, plan: Plan) -> Result<f
     if size <= 1_000_000 {
         cluster.copy(&template(size), COPY)?;
     }
-    cluster.sql(&database, "VACUUM")?;
+    cluster.sql(&database, stock::FRESH)?;
     cluster.sql(&database, "CHECKPOINT")?;
     let sold = || cluster.number(&database, "SELECT count(*) FROM orders");
     let before = sold()?;

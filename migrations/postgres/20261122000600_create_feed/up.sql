@@ -1,7 +1,7 @@
 -- The ledger in one dense order: numbered after commit, never again.
 CREATE TABLE feed (
     seq      bigint PRIMARY KEY,
-    event_id uuid NOT NULL UNIQUE REFERENCES events (id),
+    event_id uuid NOT NULL UNIQUE,
     -- HMAC over the hash before, the number and the event.
     hash     bytea NOT NULL
 );

@@ -269,12 +269,14 @@ struct LeftOut {
 }
 
 fn left_out(conn: &mut Conn<'_>, horizon: i64, end: i64, bound: i64) -> Result<LeftOut> {
+    // Each event of the window looks its predecessor up, whatever the planner knows: the limit keeps it from beginning with
+    // all that is behind the window.
     Ok(diesel::sql_query(concat!(
         "SELECT MIN(e.txid) FILTER (WHERE p.txid >= $3) AS blocked, \
                 MAX(p.txid) FILTER (WHERE p.txid < $3) AS complete \
-         FROM events e JOIN events p ON p.subject_kind = e.subject_kind AND p.subject_id = e.subject_id \
-              AND p.version = e.version - 1 \
-         WHERE e.txid >= $1 AND e.txid < $2 AND p.txid >= $2 AND ",
+         FROM events e CROSS JOIN LATERAL (SELECT b.id, b.txid FROM events b WHERE b.subject_kind = e.subject_kind \
+              AND b.subject_id = e.subject_id AND b.version = e.version - 1 LIMIT 1) p \
+         WHERE e.txid >= $1 AND e.txid < $2 AND e.version > 1 AND p.txid >= $2 AND ",
         unnumbered!(),
         " AND NOT EXISTS (SELECT 1 FROM feed g WHERE g.event_id = p.id)"
     ))

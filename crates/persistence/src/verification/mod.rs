@@ -51,6 +51,11 @@ const INVARIANTS: &[(&str, &str)] = &[
           x.status IN ('pending', 'sent', 'accepted', 'unknown', 'needs_attention'))",
     ),
     (
+        "a line and a place belong to an order",
+        "SELECT (SELECT COUNT(*) FROM order_lines l WHERE NOT EXISTS (SELECT 1 FROM orders o WHERE o.id = l.order_id)) + \
+         (SELECT COUNT(*) FROM allocations a WHERE NOT EXISTS (SELECT 1 FROM orders o WHERE o.id = a.order_id)) AS n",
+    ),
+    (
         "an order that is being taken back still has a profile to decide on",
         "SELECT COUNT(*) AS n FROM orders o WHERE o.cancelling_since IS NOT NULL AND (o.status = 'cancelled' OR NOT EXISTS \
          (SELECT 1 FROM allocations a WHERE a.order_id = o.id AND a.ended_at IS NULL))",
