@@ -19,7 +19,7 @@ use simdepot_persistence::{Conn, Store};
 use crate::carrier_reads::CarrierReads;
 use crate::error::AppError;
 use crate::feed::InFile;
-use crate::gathering::Gathering;
+use crate::gathering::{AtOnce, Gathering};
 use crate::in_flight::InFlight;
 use crate::key_lookup::KeyLookup;
 use crate::orders;
@@ -135,11 +135,14 @@ impl Default for WorkSettings {
 /// How often a lost race is decided again.
 const RACES: usize = 4;
 
-/// Batches that are written at a time: on PostgreSQL one is written while another is committed; SQLite has one writer.
-fn writers(store: &Store) -> usize {
+/// Orders that go straight through on PostgreSQL, each in a transaction of its own, before they go together.
+const STRAIGHT_THROUGH: usize = 8;
+
+/// Batches of orders that are written at a time. SQLite has one writer.
+fn writers(store: &Store) -> AtOnce {
     match store.backend() {
-        Backend::Postgres => 2,
-        Backend::Sqlite => 1,
+        Backend::Postgres => AtOnce { always: 2, light: STRAIGHT_THROUGH },
+        Backend::Sqlite => AtOnce::ONE,
     }
 }
 
@@ -200,7 +203,7 @@ impl Depot {
         let carrier_reads = CarrierReads::default();
         let (courier, webhook_targets) = (Arc::new(NoCourier), Targets::default());
         let (desk, small_writes, keys) =
-            (Gathering::new(writers(&store)), Gathering::new(1), Gathering::new(1));
+            (Gathering::new(writers(&store)), Gathering::new(AtOnce::ONE), Gathering::new(AtOnce::ONE));
         Self {
             store,
             clock,

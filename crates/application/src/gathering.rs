@@ -43,13 +43,30 @@ struct Waiting<T: Item> {
 
 struct State<T: Item> {
     waiting: VecDeque<Waiting<T>>,
+    /// Batches, and the weight of all that is in them.
     under_way: usize,
+    weight: usize,
+}
+
+/// How many batches are under way at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AtOnce {
+    /// However much they weigh: one is written while another is committed.
+    pub always: usize,
+    /// As long as all of them together weigh no more than this many items, which go straight through, each by itself: a
+    /// database commits several at a time for the price of one, and so few are no batch.
+    pub light: usize,
+}
+
+impl AtOnce {
+    /// One after the other.
+    pub const ONE: Self = Self { always: 1, light: 0 };
 }
 
 /// Where items of one kind gather.
 pub struct Gathering<T: Item> {
     state: Mutex<State<T>>,
-    at_once: usize,
+    at_once: AtOnce,
 }
 
 impl<T: Item> fmt::Debug for Gathering<T> {
@@ -63,9 +80,9 @@ impl<T: Item> fmt::Debug for Gathering<T> {
 
 impl<T: Item> Gathering<T> {
     /// With so many batches under way at a time.
-    pub fn new(at_once: usize) -> Arc<Self> {
-        let state = Mutex::new(State { waiting: VecDeque::new(), under_way: 0 });
-        Arc::new(Self { state, at_once: at_once.max(1) })
+    pub fn new(at_once: AtOnce) -> Arc<Self> {
+        let state = Mutex::new(State { waiting: VecDeque::new(), under_way: 0, weight: 0 });
+        Arc::new(Self { state, at_once })
     }
 
     /// Hands an item in and waits for its outcome; `None` when its batch panicked.
@@ -85,11 +102,11 @@ impl<T: Item> Gathering<T> {
     /// Begins batches as long as something waits and there is room. What is dropped on the way may begin the next one,
     /// so nothing is dropped under the lock.
     fn begin(self: &Arc<Self>) {
-        while let Some(taken) = self.take() {
+        while let Some((taken, weight)) = self.take() {
             let (items, waiters): (Vec<T>, Vec<_>) =
                 taken.into_iter().map(|waiting| (waiting.item, waiting.begun)).unzip();
             metrics::histogram!("simdepot_gathered", "of" => T::NAME).record(count(items.len()));
-            let room = Room(Arc::clone(self));
+            let room = Room { gathering: Arc::clone(self), weight };
             let batch = async move {
                 let outcomes = T::run(items).await;
                 // Whoever waits may begin while these are handed out.
@@ -104,9 +121,10 @@ impl<T: Item> Gathering<T> {
         }
     }
 
-    fn take(&self) -> Option<Vec<Waiting<T>>> {
+    fn take(&self) -> Option<(Vec<Waiting<T>>, usize)> {
         let mut state = self.state();
-        if state.under_way >= self.at_once {
+        let is_light = state.weight < self.at_once.light;
+        if state.under_way >= self.at_once.always.max(1) && !is_light {
             return None;
         }
         let first = state.waiting.pop_front()?;
@@ -118,17 +136,25 @@ impl<T: Item> Gathering<T> {
             taken.push(next);
         }
         state.under_way += 1;
-        Some(taken)
+        state.weight += weight;
+        Some((taken, weight))
     }
 }
 
 /// A place among the batches under way; given back however the batch ends.
-struct Room<T: Item>(Arc<Gathering<T>>);
+struct Room<T: Item> {
+    gathering: Arc<Gathering<T>>,
+    weight: usize,
+}
 
 impl<T: Item> Drop for Room<T> {
     fn drop(&mut self) {
-        self.0.state().under_way -= 1;
-        self.0.begin();
+        {
+            let mut state = self.gathering.state();
+            state.under_way -= 1;
+            state.weight -= self.weight;
+        }
+        self.gathering.begin();
     }
 }
 
@@ -179,7 +205,7 @@ mod tests {
     }
 
     impl House {
-        fn new(at_once: usize) -> Self {
+        fn new(at_once: AtOnce) -> Self {
             let (door, begun) = (Arc::new(Semaphore::new(0)), Arc::default());
             Self { gathering: Gathering::new(at_once), door, begun }
         }
@@ -199,7 +225,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_comes_meanwhile_goes_together() {
-        let house = House::new(1);
+        let house = House::new(AtOnce::ONE);
         let first = house.visit(1);
         house.settle().await;
         let others: Vec<_> = (0..5).map(|_| house.visit(1)).collect();
@@ -215,7 +241,7 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_lingers_while_there_is_room() {
-        let house = House::new(2);
+        let house = House::new(AtOnce { always: 2, light: 0 });
         let (first, second) = (house.visit(1), house.visit(1));
         house.settle().await;
         assert_eq!(house.begun.load(Ordering::SeqCst), 2);
@@ -224,8 +250,27 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_few_go_straight_through() {
+        let house = House::new(AtOnce { always: 1, light: 3 });
+        let few = [house.visit(1), house.visit(1), house.visit(1)];
+        house.settle().await;
+        assert_eq!(house.begun.load(Ordering::SeqCst), 3);
+        let more = [house.visit(1), house.visit(1)];
+        house.settle().await;
+        assert_eq!(house.begun.load(Ordering::SeqCst), 3);
+        house.door.add_permits(1);
+        house.settle().await;
+        // One of the three has made room; both go together.
+        assert_eq!(house.begun.load(Ordering::SeqCst), 4);
+        house.door.add_permits(3);
+        for (visit, together) in few.into_iter().chain(more).zip([1, 1, 1, 2, 2]) {
+            assert_eq!(visit.await.unwrap(), Some(together));
+        }
+    }
+
+    #[tokio::test]
     async fn a_heavy_one_goes_alone_and_in_its_turn() {
-        let house = House::new(1);
+        let house = House::new(AtOnce::ONE);
         let visits = [house.visit(1), house.visit(1), house.visit(10 * MOST), house.visit(1)];
         house.settle().await;
         house.door.add_permits(4);
@@ -238,7 +283,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_goes_away_keeps_nobody_waiting() {
-        let house = House::new(1);
+        let house = House::new(AtOnce::ONE);
         let first = house.visit(1);
         house.settle().await;
         let (gone, stays) = (house.visit(1), house.visit(1));

@@ -8,7 +8,7 @@ use simdepot_domain::bundle::{Balance, BundleStatus, OrderType};
 use simdepot_domain::channel::{AccountName, ChannelName};
 use simdepot_domain::id::{BundleId, OrderId};
 
-use crate::dialect::{Both, INSERT_CHUNK, both};
+use crate::dialect::{Both, INSERT_CHUNK, insert_rows};
 use crate::error::{Result, StoreError, document, ensure_affected, parse_column, parse_document};
 use crate::schema::bundles;
 use crate::sql_types::{At, Doc, Uid};
@@ -169,7 +169,7 @@ impl TryFrom<&Bundle> for Row {
 pub fn insert_many(conn: &mut Conn<'_>, new: &[Bundle]) -> Result<()> {
     for chunk in new.chunks(INSERT_CHUNK) {
         let rows = chunk.iter().map(Row::try_from).collect::<Result<Vec<_>>>()?;
-        let written = both!(conn.db, c => diesel::insert_into(bundles::table).values(&rows).execute(c))?;
+        let written = insert_rows!(&mut *conn.db, bundles::table, &rows)?;
         ensure_affected("insert bundles", rows.len(), written)?;
     }
     Ok(())

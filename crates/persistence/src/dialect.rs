@@ -23,6 +23,21 @@ pub(crate) fn begin_write(db: &mut AnyConnection) -> Result<()> {
     Ok(())
 }
 
+/// Begins a write whose statements take any number of rows and are planned once per connection: what PostgreSQL knows of
+/// the arrays of one batch says nothing about the next, and planning anew costs more than a small batch. So that the one
+/// plan fits every batch and every size of the tables, it goes by the indexes.
+pub(crate) fn begin_batch(db: &mut AnyConnection) -> Result<()> {
+    match db {
+        AnyConnection::Sqlite(_) => begin_write(db)?,
+        AnyConnection::Pg(pg) => AnsiTransactionManager::begin_transaction_sql(
+            pg,
+            "BEGIN; SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off; \
+             SET LOCAL enable_sort = off",
+        )?,
+    }
+    Ok(())
+}
+
 /// Begins a read that sees one moment, however many statements it takes. It holds no lock that a writer waits for.
 pub(crate) fn begin_snapshot(db: &mut AnyConnection) -> Result<()> {
     match db {
@@ -181,6 +196,25 @@ macro_rules! statement {
     };
 }
 pub(crate) use statement;
+
+/// Inserts rows, and tells how many were written: one statement on PostgreSQL, where each costs a round trip. On SQLite,
+/// which has none, it is one prepared statement again and again: a statement for many rows is prepared each time.
+macro_rules! insert_rows {
+    ($db:expr, $table:expr, $rows:expr) => {
+        match $db {
+            $crate::connection::AnyConnection::Pg(pg) => {
+                diesel::insert_into($table).values($rows).execute(pg)
+            }
+            $crate::connection::AnyConnection::Sqlite(sqlite) => {
+                let insert = |written, row| {
+                    diesel::insert_into($table).values(row).execute(sqlite).map(|one| written + one)
+                };
+                $rows.iter().try_fold(0usize, insert)
+            }
+        }
+    };
+}
+pub(crate) use insert_rows;
 
 /// Rows per INSERT: PostgreSQL takes 65,535 parameters in one statement, SQLite 32,766.
 pub(crate) const INSERT_CHUNK: usize = 500;

@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 use simdepot_domain::event::{Event, Fact, SubjectKind};
 use simdepot_domain::id::EventId;
 
-use crate::dialect::{INSERT_CHUNK, both};
+use crate::dialect::{INSERT_CHUNK, insert_rows};
 use crate::error::{Result, StoreError, document, ensure_affected, parse_column, parse_document};
 use crate::schema::events;
 use crate::sql_types::{At, Doc, Uid};
@@ -51,7 +51,7 @@ pub struct StoredEvent {
 pub fn append(conn: &mut Conn<'_>, facts: &[Event]) -> Result<()> {
     for chunk in facts.chunks(INSERT_CHUNK) {
         let rows = chunk.iter().map(row).collect::<Result<Vec<_>>>()?;
-        let written = both!(conn.db, c => diesel::insert_into(events::table).values(&rows).execute(c))?;
+        let written = insert_rows!(&mut *conn.db, events::table, &rows)?;
         ensure_affected("insert events", rows.len(), written)?;
         if conn.backend() == Backend::Sqlite {
             crate::feed::number_as_written(conn, rows)?;

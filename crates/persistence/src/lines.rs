@@ -8,7 +8,7 @@ use diesel::query_dsl::methods::FilterDsl;
 use simdepot_domain::line::LineDetails;
 use simdepot_domain::observation::Source;
 
-use crate::dialect::{Both, INSERT_CHUNK, both};
+use crate::dialect::{Both, INSERT_CHUNK, insert_rows};
 use crate::error::{Result, StoreError, document, ensure_affected, parse_column, parse_document};
 use crate::schema::lines;
 use crate::sql_types::{At, Doc};
@@ -121,7 +121,7 @@ pub fn insert_many(conn: &mut Conn<'_>, new: &[(i64, Line)]) -> Result<()> {
             .iter()
             .map(|(profile_id, line)| row(*profile_id, &line.details, line.source, line.observed_at))
             .collect::<Result<Vec<_>>>()?;
-        let written = both!(conn.db, c => diesel::insert_into(lines::table).values(&rows).execute(c))?;
+        let written = insert_rows!(&mut *conn.db, lines::table, &rows)?;
         ensure_affected("insert lines", rows.len(), written)?;
     }
     Ok(())

@@ -7,7 +7,7 @@ use simdepot_domain::channel::ChannelName;
 use simdepot_domain::id::OrderId;
 use simdepot_domain::order::OrderStatus;
 
-use crate::dialect::{Both, both};
+use crate::dialect::{Both, insert_rows};
 use crate::error::{Result, StoreError, ensure_affected, parse_column};
 use crate::schema::{order_lines, orders};
 use crate::sql_types::{At, Doc, Uid};
@@ -148,7 +148,7 @@ pub fn insert(conn: &mut Conn<'_>, order: &Order, lines: &[Line]) -> Result<bool
             carrier_parameters: line.carrier_parameters.clone().map(Doc),
         })
         .collect();
-    let written = both!(conn.db, c => diesel::insert_into(order_lines::table).values(&rows).execute(c))?;
+    let written = insert_rows!(&mut *conn.db, order_lines::table, &rows)?;
     ensure_affected("insert order lines", rows.len(), written)?;
     Ok(true)
 }

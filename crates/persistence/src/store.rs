@@ -91,6 +91,8 @@ enum Kind {
     Snapshot,
     /// One transaction that may write.
     Write,
+    /// One whose statements are planned for any number of rows.
+    Batch,
     /// One that is rolled back whatever it did.
     Rehearsal,
 }
@@ -102,13 +104,14 @@ impl Kind {
             Self::Read => "read",
             Self::Snapshot => "snapshot",
             Self::Write => "write",
+            Self::Batch => "batch",
             Self::Rehearsal => "rehearsal",
         }
     }
 
     /// Whether it needs SQLite's only writer.
     fn writes(self) -> bool {
-        matches!(self, Self::Write | Self::Rehearsal)
+        matches!(self, Self::Write | Self::Batch | Self::Rehearsal)
     }
 }
 
@@ -266,7 +269,23 @@ impl Store {
         self.run(Kind::Write, work).await
     }
 
-    /// As [`Store::write`], and rolled back in the end: what would be.
+    /// As [`Store::write`], for the statements of [`intake`](crate::intake) and of claims: planned once, and going by
+    /// the indexes.
+    ///
+    /// # Errors
+    /// Those of the closure, and [`StoreError`] when no connection can be had or the commit fails.
+    pub async fn write_batch<T, E>(
+        &self,
+        work: impl FnOnce(&mut Conn<'_>) -> std::result::Result<T, E> + Send + 'static,
+    ) -> std::result::Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        self.run(Kind::Batch, work).await
+    }
+
+    /// As [`Store::write_batch`], and rolled back in the end: what would be.
     ///
     /// # Errors
     /// Those of the closure, and [`StoreError`] when no connection can be had.
@@ -344,7 +363,8 @@ impl Store {
             Kind::Read => work(&mut conn),
             Kind::Snapshot => in_transaction(&mut conn, dialect::begin_snapshot, dialect::commit, work),
             Kind::Write => in_transaction(&mut conn, dialect::begin_write, dialect::commit, work),
-            Kind::Rehearsal => in_transaction(&mut conn, dialect::begin_write, dialect::rollback, work),
+            Kind::Batch => in_transaction(&mut conn, dialect::begin_batch, dialect::commit, work),
+            Kind::Rehearsal => in_transaction(&mut conn, dialect::begin_batch, dialect::rollback, work),
         };
         // Most errors are the caller's; one of a connection that died must not go back into the pool.
         if outcome.is_err() && !pooled.is_alive() {

@@ -79,7 +79,7 @@ pub(super) async fn in_one<T: Send + 'static>(
         let work = work.clone();
         let work = move |conn: &mut Conn<'_>| work(conn, manner);
         let done = match ending {
-            Ending::Commit => depot.store.write(work).await,
+            Ending::Commit => depot.store.write_batch(work).await,
             Ending::RollBack => depot.store.rehearse(work).await,
         };
         match done {

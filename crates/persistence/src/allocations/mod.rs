@@ -10,6 +10,7 @@ use simdepot_domain::id::OrderId;
 use simdepot_domain::order::ProfileOutcome;
 use simdepot_domain::stock::StockStatus;
 
+use crate::connection::AnyConnection;
 use crate::dialect::{INSERT_CHUNK, both};
 use crate::error::{Result, StoreError, ensure_affected, parse_column};
 use crate::schema::{allocations, profiles};
@@ -78,10 +79,20 @@ pub fn allocate(
                 created_at: At(now),
             })
             .collect();
-        let inserted: Vec<i64> = both!(conn.db, c => diesel::insert_into(allocations::table)
-            .values(&rows)
-            .returning(allocations::id)
-            .get_results(c))?;
+        let inserted: Vec<i64> = match &mut *conn.db {
+            AnyConnection::Pg(pg) => diesel::insert_into(allocations::table)
+                .values(&rows)
+                .returning(allocations::id)
+                .get_results(pg)?,
+            // Prepared once; see `insert_rows`.
+            AnyConnection::Sqlite(sqlite) => rows
+                .iter()
+                .map(|row| {
+                    let insert = diesel::insert_into(allocations::table).values(row);
+                    insert.returning(allocations::id).get_result(sqlite)
+                })
+                .collect::<QueryResult<_>>()?,
+        };
         ensure_affected("insert allocations", rows.len(), inserted.len())?;
         ids.extend(inserted);
     }

@@ -17,7 +17,7 @@ use simdepot_domain::id::{BundleId, OperationId, OrderId};
 use simdepot_domain::operation::{Lane, OperationRequest, OperationStatus};
 use uuid::Uuid;
 
-use crate::dialect::{INSERT_CHUNK, both};
+use crate::dialect::{INSERT_CHUNK, insert_rows};
 use crate::error::{Result, StoreError, document, ensure_affected, parse_column, parse_document};
 use crate::schema::operations;
 use crate::sql_types::{At, Doc, Uid};
@@ -220,7 +220,7 @@ pub struct NewOperation {
 pub fn insert_many(conn: &mut Conn<'_>, new: &[NewOperation], now: DateTime<Utc>) -> Result<()> {
     for chunk in new.chunks(INSERT_CHUNK) {
         let rows = chunk.iter().map(|operation| new_row(operation, now)).collect::<Result<Vec<_>>>()?;
-        let written = both!(conn.db, c => diesel::insert_into(operations::table).values(&rows).execute(c))?;
+        let written = insert_rows!(&mut *conn.db, operations::table, &rows)?;
         ensure_affected("insert operations", rows.len(), written)?;
     }
     Ok(())
