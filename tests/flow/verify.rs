@@ -25,9 +25,7 @@ pub(crate) async fn with_history(db: simdepot_tests::TestDatabase) -> (TestDepot
 pub(crate) fn without_triggers(test: &TestDepot, sql: &str) {
     let mut raw = test.db.raw();
     raw.execute(match test.db.backend() {
-        Backend::Postgres => {
-            "DROP TRIGGER events_append_only ON events; ALTER TABLE feed DROP CONSTRAINT feed_event_id_fkey"
-        }
+        Backend::Postgres => "DROP TRIGGER events_append_only ON events",
         Backend::Sqlite => {
             "DROP TRIGGER events_not_deleted; DROP TRIGGER events_not_updated; PRAGMA foreign_keys = OFF"
         }
