@@ -66,8 +66,9 @@ pub(crate) fn decide(
         Verdict::Refused => recording.refuse(conn, &by_hand(), Some(reason)),
         Verdict::Retry => {
             let known = Known::of(operation).for_another_sending();
+            // While the carrier may still be working on the first sending, nobody sends it again or takes it back.
             let change = OperationChange {
-                deferred_to: Some(now),
+                deferred_to: Some(now.max(operations::settled_at(depot, operation).unwrap_or(now))),
                 forget_hints: true,
                 resolution: Some(known.document()?),
                 reason: Some(reason.to_owned()),

@@ -185,7 +185,7 @@ fn send_again(
 
 /// When the last sending has taken effect, if it ever does, and every replica of the inventory lists it. Without the
 /// account nothing can be sent anyway.
-fn settled_at(depot: &Depot, operation: &Operation) -> Option<DateTime<Utc>> {
+pub(crate) fn settled_at(depot: &Depot, operation: &Operation) -> Option<DateTime<Utc>> {
     let timeout = depot.account(&operation.carrier_account).ok()?.timeout;
     let open = TimeDelta::from_std(timeout).ok()? + depot.work.resolve_margin + depot.work.absence_gap;
     operation.sent_at?.checked_add_signed(open)
