@@ -181,6 +181,24 @@ on_both_databases! {
         test.finish().await;
     }
 
+    /// The first sending may still be on its way: it is neither sent again nor taken back before that is over.
+    async fn a_lost_activation_is_tried_again_only_when_it_has_settled(db: TestDatabase) {
+        let test = TestDepot::start_wholesale(db).await;
+        test.stock_up(1).await;
+        test.fail_once(CallName::Activate, Fault::DropBeforeApply);
+        let order = test.sell("settled", 1).await;
+        test.work_round().await;
+        let lost = test.operations(Some(OperationStatus::Unknown)).await.remove(0);
+        let (caller, reason) = (stock_keeper("default"), "nothing of it in the portal".to_owned());
+        decide_by_hand(&test.depot, &caller, lost.id, Verdict::Retry, reason, None).await.unwrap();
+        let waiting = test.operation(lost.id).await;
+        assert_eq!((waiting.status, waiting.answer_lost), (OperationStatus::Pending, true));
+        assert!(waiting.run_at > lost.resolve_after.unwrap(), "{waiting:#?}");
+        test.settle_order(order, OrderStatus::Fulfilled).await;
+        assert_eq!(test.activated().len(), 1);
+        test.finish().await;
+    }
+
     async fn a_forged_failure_releases_no_sim(db: TestDatabase) {
         let mut test = TestDepot::start_wholesale(db).await;
         test.pace(|pace| pace.line_settle = TimeDelta::milliseconds(500));

@@ -66,9 +66,8 @@ pub(crate) fn decide(
         Verdict::Refused => recording.refuse(conn, &by_hand(), Some(reason)),
         Verdict::Retry => {
             let known = Known::of(operation).for_another_sending();
-            // While the carrier may still be working on the first sending, nobody sends it again or takes it back.
             let change = OperationChange {
-                deferred_to: Some(now.max(operations::settled_at(depot, operation).unwrap_or(now))),
+                deferred_to: Some(operations::not_before(depot, operation, now)),
                 forget_hints: true,
                 resolution: Some(known.document()?),
                 reason: Some(reason.to_owned()),
