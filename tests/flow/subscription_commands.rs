@@ -290,12 +290,10 @@ on_both_databases! {
         // It is stopped behind our back between the read and the command.
         test.fail_once(CallName::DeviceDetails, Fault::Status503Before);
         test.twin.twin().operator_suspend(iccid.as_str(), SystemClock.now()).unwrap();
-        let id = tell(&test, &iccid, LineCommand::Suspend).await;
-        if let Ok(id) = id {
-            test.settle().await;
-            let ended = test.operation(id).await;
-            assert_eq!(ended.status, OperationStatus::Refused, "{ended:#?}");
-        }
+        let id = tell(&test, &iccid, LineCommand::Suspend).await.unwrap();
+        test.settle().await;
+        let ended = test.operation(id).await;
+        assert_eq!(ended.status, OperationStatus::Refused, "{ended:#?}");
         assert_eq!(test.profile(&iccid).await.sim.unwrap().status, SimStatus::Suspended);
         // A repeated number is refused by this carrier: the first sending is found all the same.
         test.twin.twin().operator_resume(iccid.as_str(), SystemClock.now()).unwrap();

@@ -181,6 +181,24 @@ on_both_databases! {
         test.finish().await;
     }
 
+    /// The first sending may still be on its way: it is neither sent again nor taken back before that is over.
+    async fn a_lost_activation_is_tried_again_only_when_it_has_settled(db: TestDatabase) {
+        let test = TestDepot::start_wholesale(db).await;
+        test.stock_up(1).await;
+        test.fail_once(CallName::Activate, Fault::DropBeforeApply);
+        let order = test.sell("settled", 1).await;
+        test.work_round().await;
+        let lost = test.operations(Some(OperationStatus::Unknown)).await.remove(0);
+        let (caller, reason) = (stock_keeper("default"), "nothing of it in the portal".to_owned());
+        decide_by_hand(&test.depot, &caller, lost.id, Verdict::Retry, reason, None).await.unwrap();
+        let waiting = test.operation(lost.id).await;
+        assert_eq!((waiting.status, waiting.answer_lost), (OperationStatus::Pending, true));
+        assert!(waiting.run_at > lost.resolve_after.unwrap(), "{waiting:#?}");
+        test.settle_order(order, OrderStatus::Fulfilled).await;
+        assert_eq!(test.activated().len(), 1);
+        test.finish().await;
+    }
+
     async fn a_forged_failure_releases_no_sim(db: TestDatabase) {
         let mut test = TestDepot::start_wholesale(db).await;
         test.pace(|pace| pace.line_settle = TimeDelta::milliseconds(500));
@@ -210,6 +228,31 @@ on_both_databases! {
         test.settle_order(order, OrderStatus::NeedsAttention).await;
         assert_eq!(test.operations(None).await.len(), 1, "no other profile was tried");
         test.finish().await;
+    }
+
+    /// Without its number a line may not even be readable; a SIM that nobody has is given none by hearsay.
+    async fn a_number_that_is_told_fills_a_gap_of_a_line_in_use(db: TestDatabase) {
+        let test = TestDepot::start_wholesale(db).await;
+        test.twin.twin().assumptions_mut().completion_delay_ms = 600_000;
+        let stock = test.stock_up(2).await;
+        test.sell("told", 1).await;
+        test.work_round().await;
+        for (number, (iccid, gpsi)) in stock.iter().zip(["19459986891", "19459986892"]).enumerate() {
+            assert_eq!(test.profile(iccid).await.msisdn, None);
+            let (at, id) = (SystemClock.now(), format!("e-{number}"));
+            let body = json!({
+                "eventId": id, "eventType": "SubscriptionStatus", "eventTime": at.to_rfc3339(),
+                "subscription": { "iccid": iccid, "gpsi": gpsi, "status": "Active" },
+            });
+            let event_type = "SubscriptionStatus".to_owned();
+            test.notify(&[SpsEvent { event_id: id, event_type, transaction_id: None, at, deliver_at: None, body }]).await;
+        }
+        test.work_round().await;
+        let (sold, spare) = (test.profile(&stock[0]).await, test.profile(&stock[1]).await);
+        assert_eq!((sold.stock_status, spare.stock_status), (StockStatus::Allocated, StockStatus::Available));
+        assert_eq!(sold.msisdn.map(|number| number.to_string()).as_deref(), Some("19459986891"));
+        assert_eq!(spare.msisdn, None);
+        test.finish_unsettled().await;
     }
 
     async fn a_replacement_gets_a_subscription_and_a_number_of_its_own(db: TestDatabase) {

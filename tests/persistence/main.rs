@@ -31,6 +31,7 @@ mod operations;
 mod orders;
 mod pools;
 mod products;
+mod profile_checks;
 mod profiles;
 mod rate_plans;
 mod read_plans;

@@ -14,7 +14,11 @@ pub(super) fn everything_is_decided(end: &EndState, verdict: &mut Verdict) {
     for order in end.orders.iter().filter(|order| order.status == "in_progress") {
         // What is taken back waits for whatever its profiles do at the carrier, also for what no order asked for.
         let holds = |iccid: &str| {
-            end.allocations.iter().any(|x| x.order == order.id && x.ended.is_none() && x.iccid == iccid)
+            order.cancelling
+                && end
+                    .allocations
+                    .iter()
+                    .any(|x| x.order == order.id && x.ended.is_none() && x.iccid == iccid)
         };
         let waits = end.operations.iter().any(|x| {
             x.status == "needs_attention" && (x.order.as_ref() == Some(&order.id) || holds(&x.iccid))

@@ -115,6 +115,8 @@ pub struct Order {
     pub reference: String,
     /// Where it stands.
     pub status: String,
+    /// Whether it is being taken back.
+    pub cancelling: bool,
 }
 
 /// A line of an order.

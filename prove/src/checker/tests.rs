@@ -100,6 +100,7 @@ impl Story {
                 channel: "shop-a".to_owned(),
                 reference: "r1".to_owned(),
                 status: "fulfilled".to_owned(),
+                cancelling: false,
             }],
             lines: vec![Line {
                 order: "o1".to_owned(),
@@ -509,6 +510,8 @@ fn what_is_taken_back_waits_for_a_command_of_its_line() {
     command.order = None;
     command.status = "needs_attention".to_owned();
     story.end.operations.push(command);
+    assert!(story.rules().contains(&"everything is decided"));
+    story.end.orders[0].cancelling = true;
     assert!(!story.rules().contains(&"everything is decided"));
     story.end.operations[1].iccid = "i2".to_owned();
     assert!(story.rules().contains(&"everything is decided"));

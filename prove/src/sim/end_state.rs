@@ -30,16 +30,18 @@ fn count(raw: &mut SqliteConnection, sql: &str) -> Result<i64> {
     Ok(diesel::sql_query(sql).get_result::<Count>(raw)?.n)
 }
 
-/// How much is still to be done by itself.
+/// How much is still to be done by itself. An order that is being taken back is, unless each of its profiles waits for a
+/// person.
 pub(super) fn open_work(raw: &mut SqliteConnection) -> Result<i64> {
     count(
         raw,
         "SELECT (SELECT COUNT(*) FROM operations WHERE status IN ('pending', 'sent', 'accepted', 'unknown')) \
          + (SELECT COUNT(*) FROM holds WHERE status = 'active') \
          + (SELECT COUNT(*) FROM carrier_events WHERE status = 'pending') \
-         + (SELECT COUNT(*) FROM orders o WHERE o.cancelling_since IS NOT NULL AND NOT EXISTS \
-            (SELECT 1 FROM allocations a JOIN operations x ON x.profile_id = a.profile_id \
-             WHERE a.order_id = o.id AND a.ended_at IS NULL AND x.status = 'needs_attention')) AS n",
+         + (SELECT COUNT(*) FROM orders o WHERE o.cancelling_since IS NOT NULL \
+            AND (SELECT COUNT(*) FROM allocations a WHERE a.order_id = o.id AND a.ended_at IS NULL AND EXISTS \
+                 (SELECT 1 FROM operations x WHERE x.profile_id = a.profile_id AND x.status = 'needs_attention')) \
+            < MAX(1, (SELECT COUNT(*) FROM allocations a WHERE a.order_id = o.id AND a.ended_at IS NULL))) AS n",
     )
 }
 
@@ -348,14 +350,14 @@ fn read_stock(raw: &mut SqliteConnection, end: &mut EndState) -> Result<()> {
 }
 
 fn read_orders(raw: &mut SqliteConnection, end: &mut EndState) -> Result<()> {
-    for row in
-        rows(raw, ["id", NO, NO, "channel", "reference", "status", NO, NO, NO, NO], "orders ORDER BY id")?
-    {
+    let columns = ["id", NO, NO, "channel", "reference", "status", NO, "cancelling_since", NO, NO];
+    for row in rows(raw, columns, "orders ORDER BY id")? {
         end.orders.push(Order {
             id: order_id(row.id.as_ref()).unwrap_or_default(),
             channel: text(row.a),
             reference: text(row.b),
             status: text(row.c),
+            cancelling: row.m.is_some(),
         });
     }
     let columns = ["l.order_id", NO, NO, "q.pool", "l.product", NO, NO, "l.line_no", "l.quantity", NO];

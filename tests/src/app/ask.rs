@@ -17,10 +17,10 @@ pub(super) const PROBLEM_JSON: &str = "application/problem+json";
 pub(super) fn client() -> Client {
     // Another test of this process may have installed it.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    // A connection that was opened and not needed is told by the server after some seconds that it is slow.
-    let builder = Client::builder().pool_max_idle_per_host(0);
-    let builder = builder.no_proxy().redirect(reqwest::redirect::Policy::none());
-    builder.retry(reqwest::retry::never()).timeout(TIMEOUT).build().expect("an HTTP client")
+    let builder = Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
+    // A connection that was opened and not needed is told by the server after some seconds that it is slow: none is kept.
+    let builder = builder.retry(reqwest::retry::never()).pool_max_idle_per_host(0);
+    builder.timeout(TIMEOUT).build().expect("an HTTP client")
 }
 
 /// A request, not yet sent.

@@ -67,7 +67,7 @@ pub(crate) fn decide(
         Verdict::Retry => {
             let known = Known::of(operation).for_another_sending();
             let change = OperationChange {
-                deferred_to: Some(now),
+                deferred_to: Some(operations::not_before(depot, operation, now)),
                 forget_hints: true,
                 resolution: Some(known.document()?),
                 reason: Some(reason.to_owned()),

@@ -167,9 +167,8 @@ fn send_again(
     let now = conn.now()?;
     lock_order(conn, operation)?;
     let iccid = profiles::get(conn, operation.profile_id)?.iccid;
-    // While the carrier may still be working on the first sending, not even a person sends it again.
     let change = OperationChange {
-        deferred_to: Some(now.max(settled_at(depot, operation).unwrap_or(now))),
+        deferred_to: Some(not_before(depot, operation, now)),
         // The person has looked at what speaks for it.
         forget_hints: true,
         evidence: Some(evidence),
@@ -181,6 +180,12 @@ fn send_again(
         allocations::set_outcome(conn, allocation, ProfileOutcome::Pending)?;
     }
     roll_up_order(conn, depot, operation, None, now)
+}
+
+/// When what a person wants sent again may be sent, or taken back: while the carrier may still be working on the last
+/// sending, nobody does either.
+pub(crate) fn not_before(depot: &Depot, operation: &Operation, now: DateTime<Utc>) -> DateTime<Utc> {
+    settled_at(depot, operation).map_or(now, |settled| settled.max(now))
 }
 
 /// When the last sending has taken effect, if it ever does, and every replica of the inventory lists it. Without the

@@ -30,6 +30,7 @@ use simdepot_domain::operation::{Lane, OperationStatus};
 use simdepot_persistence::operations::{self, Lease, Operation};
 use simdepot_persistence::{Conn, profiles};
 
+pub(crate) use by_hand::not_before;
 pub use by_hand::{Verdict, decide_by_hand};
 pub(crate) use cancel::{being_cancelled, cancel_pending};
 pub use conclude::{Concluded, conclude_by_event};
