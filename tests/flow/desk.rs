@@ -163,4 +163,49 @@ on_both_databases! {
         assert_eq!(test.order_requests(), 4);
         test.finish().await;
     }
+
+    /// Its reference is in another transaction that does not end.
+    async fn one_that_must_wait_keeps_nobody_waiting(db: TestDatabase) {
+        let test = TestDepot::start(db).await;
+        if test.depot.store.backend() == Backend::Sqlite {
+            // There is one writer: nobody can stand in the way of one order alone.
+            return test.finish().await;
+        }
+        test.deliver(12).await;
+        let mut elsewhere = test.db.raw();
+        elsewhere.execute(
+            "BEGIN; INSERT INTO orders (id, channel, reference, request_hash, status, reveal, version, created_at, \
+             updated_at) VALUES (gen_random_uuid(), 'default', 'waits', '', 'in_progress', FALSE, 1, now(), now())",
+        );
+        let depot = test.depot.clone();
+        let waits = tokio::spawn(async move { placed(&depot, order_of("waits", 1, None), None).await });
+        let many = (0..8).map(|number| placed(&test.depot, order_of(&format!("ref-{number}"), 1, None), None));
+        let mut taken = join_all(many).await;
+        // Whatever they went with, they are done, and the next ones find nothing in their way.
+        let many = (0..3).map(|number| placed(&test.depot, order_of(&format!("late-{number}"), 1, None), None));
+        taken.extend(join_all(many).await);
+        assert_eq!(sold(&taken).len(), 11);
+        assert!(!waits.is_finished());
+        elsewhere.execute("ROLLBACK");
+        taken.push(waits.await.unwrap());
+        assert_eq!(sold(&taken).len(), 12);
+        test.finish().await;
+    }
+
+    async fn what_was_taken_is_answered_though_it_could_not_be_taken_any_more(db: TestDatabase) {
+        let test = TestDepot::start(db).await;
+        test.deliver(3).await;
+        let order = |reference: &str| order_of(reference, 1, Some(simdepot_tests::depot::PRODUCT));
+        let first = placed(&test.depot, order("ref-1"), Some("key-1")).await.unwrap();
+        test.work_until_idle().await;
+        test.db.raw().execute("UPDATE pools SET carrier_account = 'gone'");
+        for (key, as_what) in [(Some("key-1"), PlacedAs::Replayed), (None, PlacedAs::Repeated)] {
+            let again = placed(&test.depot, order("ref-1"), key).await.unwrap();
+            assert_eq!((again.placed_as, again.order.order.id), (as_what, first.order.order.id));
+        }
+        let new = placed(&test.depot, order("ref-2"), None).await;
+        assert!(matches!(new, Err(AppError::UnknownAccount { .. })), "{new:?}");
+        test.db.raw().execute(&format!("UPDATE pools SET carrier_account = '{}'", simdepot_tests::depot::ACCOUNT));
+        test.finish().await;
+    }
 }

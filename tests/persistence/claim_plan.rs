@@ -3,11 +3,11 @@
 //! A plan that walks allocated rows is fast in a small test and falls over in the second week of production.
 
 use serde_json::Value as Json;
-use simdepot_persistence::Backend;
-use simdepot_persistence::allocations::claim_sql;
+use simdepot_persistence::allocations::{self, claim_sql};
+use simdepot_persistence::{Backend, Conn};
 use simdepot_tests::{TestDatabase, on_both_databases};
 
-use crate::support::{Stock, new_profile};
+use crate::support::{Stock, new_profile, now};
 
 /// How many profiles were sold.
 const SOLD: i64 = 100_000;
@@ -32,6 +32,43 @@ on_both_databases! {
             }
         }
         assert_eq!(stock.sell(2).await, Ok(vec![left[0].id, left[1].id]));
+    }
+
+    /// A backup, say: nothing that is sold meanwhile can be cleared out of the index.
+    async fn an_old_snapshot_makes_no_claim_walk_over_what_was_sold(db: TestDatabase) {
+        const CLAIMS: i64 = 40;
+        let stock = Stock::empty(db).await;
+        if stock.db.backend() == Backend::Sqlite {
+            // It has no index entries of what is sold, whoever reads.
+            return;
+        }
+        sell_many(&stock);
+        let mut raw = stock.db.raw();
+        raw.execute("UPDATE profiles SET stock_status = 'available'; ANALYZE");
+        let left = stock.add((0..50).map(|_| new_profile()).collect()).await;
+        let mut old = stock.db.raw();
+        old.execute("BEGIN ISOLATION LEVEL REPEATABLE READ");
+        assert_eq!(old.number("SELECT COUNT(*) AS value FROM profiles"), SOLD + 50);
+        raw.execute(&format!("UPDATE profiles SET stock_status = 'allocated' WHERE id < {}", left[0].id));
+        for _ in 0..CLAIMS {
+            let pool = stock.pool.clone();
+            let claim = move |conn: &mut Conn<'_>| allocations::claim_up_to(conn, &pool, 1, false, now());
+            let claimed = stock.store.write(claim).await.unwrap();
+            assert_eq!(claimed[0].id, left[0].id);
+        }
+        let Stock { store, db, .. } = stock;
+        // Connections tell what they read when they end.
+        drop(store);
+        let read = "SELECT idx_tup_read AS value FROM pg_stat_user_indexes WHERE indexrelname = 'profiles_claim'";
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        while raw.number(read) < SOLD && std::time::Instant::now() < deadline {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        // Once, to find where the stock begins.
+        let entries = raw.number(read);
+        assert!((SOLD..3 * SOLD).contains(&entries), "{CLAIMS} claims read {entries} entries");
+        old.execute("ROLLBACK");
+        drop(db);
     }
 }
 

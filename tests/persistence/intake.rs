@@ -1,13 +1,14 @@
 //! Many orders in one go: where claims begin, what is written, and what a taken reference does.
 
 use simdepot_domain::channel::ChannelName;
-use simdepot_domain::id::OrderId;
+use simdepot_domain::event::{Event, Fact, Subject};
+use simdepot_domain::id::{EventId, OrderId};
 use simdepot_domain::order::ProfileOutcome;
 use simdepot_domain::profile::QuarantineReason;
 use simdepot_domain::stock::{StockStatus, Transition};
 use simdepot_persistence::allocations::{self, NewAllocation};
 use simdepot_persistence::idempotency::{self, Record};
-use simdepot_persistence::intake::{self, NewOrder, Written};
+use simdepot_persistence::intake::{self, Allotted, NewOrder, Written};
 use simdepot_persistence::pools::Pool;
 use simdepot_persistence::profiles::{NewProfile, Profile};
 use simdepot_persistence::{Conn, Store, StoreError, orders, profiles};
@@ -25,22 +26,26 @@ fn order(pool: &Pool, reference: &str, claimed: Vec<allocations::Claimed>, revea
         outcome: ProfileOutcome::Fulfilled,
     });
     let (places, lines) = (places.collect(), vec![line_of(pool, quantity)]);
-    NewOrder { order: new_order(reference), lines, places, revealed, key: None }
+    NewOrder { order: new_order(reference), lines, places, revealed, key: None, events: Vec::new() }
 }
 
-fn sell(conn: &mut Conn<'_>, pool: &Pool, quantity: u32) -> Result<Option<Vec<i64>>, StoreError> {
-    let Some(claimed) = allocations::claim_up_to(conn, pool, quantity, false, now())? else {
-        return Ok(None);
-    };
+fn sell(conn: &mut Conn<'_>, store: &Store, pool: &Pool, quantity: u32) -> Result<Vec<i64>, StoreError> {
+    let claimed = allocations::claim_up_to(conn, pool, quantity, false, now())?;
+    assert_eq!(u32::try_from(claimed.len()).unwrap(), quantity);
     let ids = claimed.iter().map(|profile| profile.id).collect();
     let new = order(pool, &uuid().to_string(), claimed, false);
-    assert!(matches!(intake::write(conn, &[&new], &[], now())?, Written::All(_)));
-    Ok(Some(ids))
+    assert!(each(intake::write(conn, store.vault(), &[&new], now())?)[0].is_some());
+    Ok(ids)
+}
+
+fn each(written: Written) -> Vec<Option<Vec<Allotted>>> {
+    let Written::Each(each) = written else { panic!("a key is taken") };
+    each
 }
 
 async fn sold(store: &Store, pool: &Pool, quantity: u32) -> Vec<i64> {
-    let pool = pool.clone();
-    store.write(move |conn| sell(conn, &pool, quantity)).await.unwrap().unwrap()
+    let (pool, own) = (pool.clone(), store.clone());
+    store.write(move |conn| sell(conn, &own, &pool, quantity)).await.unwrap()
 }
 
 fn ids(profiles: &[Profile]) -> Vec<i64> {
@@ -59,6 +64,29 @@ async fn put_back(stock: &Stock, id: i64) {
     let back = Transition { from: StockStatus::Quarantined, to: StockStatus::Available };
     let moved = stock.store.write(move |conn| profiles::move_stock(conn, &profile, back, None, now()));
     moved.await.unwrap();
+}
+
+fn key_of(made: &str) -> Record {
+    Record {
+        channel: ChannelName::parse("default").unwrap(),
+        key: "key".to_owned(),
+        request: "POST /v1/orders".to_owned(),
+        body_hash: vec![1; 32],
+        status: 201,
+        resource_id: made.to_owned(),
+    }
+}
+
+fn has_code(profile: i64) -> String {
+    format!(
+        "SELECT COUNT(*) AS value FROM profile_secrets WHERE profile_id = {profile} AND activation_code IS NOT NULL"
+    )
+}
+
+fn created(new: &NewOrder) -> Event {
+    let (channel, reference) = (new.order.channel.clone(), new.order.reference.clone());
+    let fact = Fact::OrderCreated { channel, reference, quantity: 1 };
+    Event { id: EventId(uuid()), at: now(), subject: Subject::Order(new.order.id), version: 1, fact }
 }
 
 on_both_databases! {
@@ -93,9 +121,9 @@ on_both_databases! {
         let (stock, added) = Stock::of(db, 600).await;
         let ids = ids(&added);
         assert_eq!(sold(&stock.store, &stock.pool, 300).await, ids[..300]);
-        let pool = stock.pool.clone();
+        let (pool, store) = (stock.pool.clone(), stock.store.clone());
         let undone = stock.store.write(move |conn| {
-            assert_eq!(sell(conn, &pool, 100)?.map(|taken| taken.len()), Some(100));
+            assert_eq!(sell(conn, &store, &pool, 100)?.len(), 100);
             Err::<(), _>(StoreError::Busy)
         });
         undone.await.unwrap_err();
@@ -111,7 +139,7 @@ on_both_databases! {
         assert_eq!(sold(&stock.store, &stock.pool, 2).await, [new[0].id, added[280].id]);
     }
 
-    /// Too few is said only by a claim that waited, and takes what there is.
+    /// The buffer is left, whoever asks.
     async fn the_end_of_a_pool(db: TestDatabase) {
         let stock = Stock::with_buffer(db, 2).await;
         let added = stock.add((0..5).map(|_| new_profile()).collect()).await;
@@ -125,36 +153,39 @@ on_both_databases! {
             })
             .await
             .unwrap();
-        assert_eq!(hurried, None);
-        let waited: Vec<i64> = waited.unwrap().iter().map(|profile| profile.id).collect();
-        assert_eq!(waited, ids(&added)[..3]);
+        for claimed in [hurried, waited] {
+            let claimed: Vec<i64> = claimed.iter().map(|profile| profile.id).collect();
+            assert_eq!(claimed, ids(&added)[..3]);
+        }
     }
 
     async fn all_rows_of_a_batch_are_written(db: TestDatabase) {
         let (stock, added) = Stock::of(db, 3).await;
         let (pool, all) = (stock.pool.clone(), ids(&added));
-        let key = Record {
-            channel: ChannelName::parse("default").unwrap(),
-            key: "key".to_owned(),
-            request: "POST /v1/orders".to_owned(),
-            body_hash: vec![1; 32],
-            status: 201,
-            resource_id: "made".to_owned(),
-        };
+        let key = key_of("made");
         let kept = key.clone();
-        let (first, second, rows) = stock
+        let own = stock.store.clone();
+        let (first, second, allotted) = stock
             .store
             .write(move |conn| {
-                let mut claimed = allocations::claim_up_to(conn, &pool, 3, false, now())?.unwrap();
+                let mut claimed = allocations::claim_up_to(conn, &pool, 3, false, now())?;
                 let rest = claimed.split_off(1);
                 let first = NewOrder { key: Some(key), ..order(&pool, "a", claimed, true) };
                 let second = order(&pool, "b", rest, false);
-                let Written::All(rows) = intake::write(conn, &[&first, &second], &[], now())? else { panic!() };
-                Ok::<_, StoreError>((first.order.id, second.order.id, rows))
+                let allotted = each(intake::write(conn, own.vault(), &[&first, &second], now())?);
+                Ok::<_, StoreError>((first.order.id, second.order.id, allotted))
             })
             .await
             .unwrap();
+        let allotted: Vec<Vec<Allotted>> = allotted.into_iter().map(Option::unwrap).collect();
+        let rows: Vec<Vec<i64>> =
+            allotted.iter().map(|order| order.iter().map(|one| one.allocation).collect()).collect();
         assert_eq!(rows.iter().map(Vec::len).collect::<Vec<_>>(), [1, 2]);
+        for allotted in allotted.into_iter().flatten() {
+            let now = stock.profile(allotted.profile.id).await;
+            assert_eq!(allotted.profile, now);
+            assert_eq!(allotted.code.is_some(), stock.db.raw().number(&has_code(now.id)) == 1);
+        }
         let read = |id: OrderId| stock.store.read(move |conn| {
             let of_order = allocations::of_order(conn, id)?;
             Ok::<_, StoreError>((orders::lines(conn, id)?.len(), of_order))
@@ -172,26 +203,49 @@ on_both_databases! {
         assert_eq!(found.unwrap().unwrap().resource_id, "made");
     }
 
-    async fn a_taken_reference_or_key_is_told(db: TestDatabase) {
+    async fn an_order_whose_reference_is_taken_is_left_out(db: TestDatabase) {
+        let (stock, added) = Stock::of(db, 4).await;
+        let sell = |references: &'static [&'static str], of: &'static str| {
+            let (pool, own) = (stock.pool.clone(), stock.store.clone());
+            stock.store.write(move |conn| {
+                let mut new = Vec::new();
+                for reference in references {
+                    let claimed = allocations::claim_up_to(conn, &pool, 1, false, now())?;
+                    let key = Some(Record { key: format!("{of}-{reference}"), ..key_of("made") });
+                    let order = NewOrder { key, ..order(&pool, reference, claimed, false) };
+                    new.push(NewOrder { events: vec![created(&order)], ..order });
+                }
+                let new: Vec<&NewOrder> = new.iter().collect();
+                // Rolled back: another one must not find the profile that was claimed first.
+                Ok::<_, StoreError>(match intake::write(conn, own.vault(), &new, now())? {
+                    Written::Each(each) => Some(each.iter().map(Option::is_some).collect::<Vec<_>>()),
+                    Written::KeyTaken => None,
+                })
+            })
+        };
+        assert_eq!(sell(&["a"], "first").await.unwrap(), Some(vec![true]));
+        assert_eq!(sell(&["a"], "second").await.unwrap(), Some(vec![false]));
+        assert_eq!(stock.db.raw().number("SELECT COUNT(*) AS value FROM events"), 1);
+        assert_eq!(stock.db.raw().number("SELECT COUNT(*) AS value FROM idempotency_keys"), 1);
+        assert_eq!(stock.profile(added[1].id).await.stock_status, StockStatus::Available);
+        assert_eq!(sell(&["b"], "first").await.unwrap(), Some(vec![true]));
+        assert_eq!((stock.db.raw().number("SELECT COUNT(*) AS value FROM events"), stock.db.raw().number("SELECT COUNT(*) AS value FROM orders")), (2, 2));
+        assert_eq!(sold(&stock.store, &stock.pool, 1).await, [added[2].id]);
+    }
+
+    async fn a_taken_key_is_told(db: TestDatabase) {
         let (stock, added) = Stock::of(db, 3).await;
-        let key = |of: &str| Some(Record {
-            channel: ChannelName::parse("default").unwrap(),
-            key: of.to_owned(),
-            request: "POST /v1/orders".to_owned(),
-            body_hash: vec![1; 32],
-            status: 201,
-            resource_id: "made".to_owned(),
-        });
         for (number, (reference, of, taken)) in
-            [("a", "k1", false), ("a", "k2", true), ("b", "k1", true), ("b", "k2", false)].into_iter().enumerate()
+            [("a", "k1", false), ("b", "k1", true), ("b", "k2", false)].into_iter().enumerate()
         {
-            let (pool, key) = (stock.pool.clone(), key(of));
+            let (pool, own) = (stock.pool.clone(), stock.store.clone());
+            let key = Some(Record { key: of.to_owned(), ..key_of("made") });
             let written = stock.store.write(move |conn| {
-                let claimed = allocations::claim_up_to(conn, &pool, 1, false, now())?.unwrap();
+                let claimed = allocations::claim_up_to(conn, &pool, 1, false, now())?;
                 let new = NewOrder { key, ..order(&pool, reference, claimed, false) };
-                match intake::write(conn, &[&new], &[], now())? {
-                    Written::All(_) => Ok(false),
-                    Written::Taken => Err(StoreError::Busy),
+                match intake::write(conn, own.vault(), &[&new], now())? {
+                    Written::Each(_) => Ok(false),
+                    Written::KeyTaken => Err(StoreError::Busy),
                 }
             });
             assert_eq!(written.await.unwrap_or(true), taken, "{number}");

@@ -7,8 +7,8 @@ use simdepot_domain::channel::{ChannelName, Scope};
 use simdepot_domain::event::{Fact, Subject};
 use simdepot_domain::id::ApiKeyId;
 use simdepot_persistence::api_keys::{self, ApiKey};
+use simdepot_persistence::events;
 use simdepot_persistence::vault::Vault;
-use simdepot_persistence::{StoreError, events};
 use strum::VariantArray;
 
 use crate::caller::Caller;
@@ -209,8 +209,7 @@ pub fn command_line() -> Result<Caller, AppError> {
 /// When the store cannot be asked.
 pub async fn authenticate(depot: &Depot, secret: &str) -> Result<Option<Caller>, AppError> {
     let lookup = KeyLookup { depot: depot.clone(), hash: hash(secret) };
-    let lost = || AppError::Store(StoreError::Aborted("the look-up of a key was aborted".to_owned()));
-    let found = depot.keys.submit(lookup).await.ok_or_else(lost)??;
+    let found = depot.keys.submit(lookup).await??;
     Ok(found.filter(|key| key.is_live(depot.now())).map(|key| Caller {
         key: Some(key.id),
         channel: key.channel,

@@ -11,7 +11,7 @@ use crate::error::AppError;
 /// others from being written.
 ///
 /// # Errors
-/// When the database cannot be asked at all.
+/// When the database cannot be asked at all: none of them is written.
 pub(crate) async fn write_each<T, R>(
     depot: &Depot,
     items: Vec<T>,
@@ -32,17 +32,19 @@ where
         Err(error) if items.len() == 1 && !error.is_race() => return Ok(vec![Err(error)]),
         Err(error) => tracing::debug!(%error, items = items.len(), "written one by one"),
     }
-    let mut results = Vec::with_capacity(items.len());
+    let mut results: Vec<Result<R, AppError>> = Vec::with_capacity(items.len());
     for place in 0..items.len() {
+        // What was written before an outage is written all the same.
+        if let Some(outage) = results.last().and_then(|last| last.as_ref().err()).and_then(AppError::outage) {
+            results.push(Err(outage));
+            continue;
+        }
         let (items, each) = (Arc::clone(&items), work.clone());
         let alone = depot.write_again(move |conn| match items.get(place) {
             Some(item) => each(conn, item),
             None => Err(AppError::Internal("a batch without its item".to_owned())),
         });
-        match alone.await {
-            Err(error) if error.is_outage() => return Err(error),
-            result => results.push(result),
-        }
+        results.push(alone.await);
     }
     Ok(results)
 }

@@ -19,7 +19,7 @@ use simdepot_persistence::{Conn, Store};
 use crate::carrier_reads::CarrierReads;
 use crate::error::AppError;
 use crate::feed::InFile;
-use crate::gathering::{AtOnce, Gathering};
+use crate::gathering::Gathering;
 use crate::in_flight::InFlight;
 use crate::key_lookup::KeyLookup;
 use crate::orders;
@@ -135,14 +135,16 @@ impl Default for WorkSettings {
 /// How often a lost race is decided again.
 const RACES: usize = 4;
 
-/// Orders that go straight through on PostgreSQL, each in a transaction of its own, before they go together.
-const STRAIGHT_THROUGH: usize = 8;
+/// Batches that are under way at a time: one is written while another is committed.
+const BATCHES: usize = 2;
+/// Orders that are taken alone at a time: they may wait for others, and each has a connection meanwhile.
+const ASIDE: usize = 4;
 
-/// Batches of orders that are written at a time. SQLite has one writer.
-fn writers(store: &Store) -> AtOnce {
+/// So many writers at a time on PostgreSQL; SQLite has one.
+fn writers(store: &Store, at_once: usize) -> usize {
     match store.backend() {
-        Backend::Postgres => AtOnce { always: 2, light: STRAIGHT_THROUGH },
-        Backend::Sqlite => AtOnce::ONE,
+        Backend::Postgres => at_once,
+        Backend::Sqlite => 1,
     }
 }
 
@@ -157,8 +159,10 @@ pub struct Depot {
     pub ids: Arc<dyn IdGenerator>,
     /// Carrier accounts.
     pub accounts: Arc<Accounts>,
-    /// Where orders are taken.
-    pub desk: Arc<Gathering<orders::Asked>>,
+    /// Where orders are taken together.
+    pub desk: Arc<Gathering<orders::Together>>,
+    /// Where orders are taken that cannot be taken with others.
+    pub aside: Arc<Gathering<orders::Aside>>,
     /// Where small writes go along with each other.
     pub small_writes: Arc<Gathering<SmallWrite>>,
     /// Where the keys of requests are looked up.
@@ -202,14 +206,16 @@ impl Depot {
             (Arc::default(), Arc::default(), Arc::default(), Arc::default());
         let carrier_reads = CarrierReads::default();
         let (courier, webhook_targets) = (Arc::new(NoCourier), Targets::default());
-        let (desk, small_writes, keys) =
-            (Gathering::new(writers(&store)), Gathering::new(AtOnce::ONE), Gathering::new(AtOnce::ONE));
+        let (desk, aside) =
+            (Gathering::new(writers(&store, BATCHES)), Gathering::new(writers(&store, ASIDE)));
+        let (small_writes, keys) = (Gathering::new(writers(&store, BATCHES)), Gathering::new(BATCHES));
         Self {
             store,
             clock,
             ids,
             accounts,
             desk,
+            aside,
             small_writes,
             keys,
             signals,

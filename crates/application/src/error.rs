@@ -198,6 +198,7 @@ impl AppError {
             self,
             Self::Store(
                 StoreError::Busy
+                    | StoreError::Held
                     | StoreError::Unreachable(_)
                     | StoreError::Database(_)
                     | StoreError::GaveWay(_)

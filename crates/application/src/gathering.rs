@@ -7,11 +7,19 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
+use simdepot_persistence::StoreError;
 use tokio::sync::oneshot;
+
+use crate::error::AppError;
+
+/// How long an item waits for its turn before the answer is "busy": as long as a unit of work waits for a connection.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What gathers.
 pub trait Item: Send + Sized + 'static {
@@ -43,30 +51,14 @@ struct Waiting<T: Item> {
 
 struct State<T: Item> {
     waiting: VecDeque<Waiting<T>>,
-    /// Batches, and the weight of all that is in them.
+    /// Batches.
     under_way: usize,
-    weight: usize,
-}
-
-/// How many batches are under way at a time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AtOnce {
-    /// However much they weigh: one is written while another is committed.
-    pub always: usize,
-    /// As long as all of them together weigh no more than this many items, which go straight through, each by itself: a
-    /// database commits several at a time for the price of one, and so few are no batch.
-    pub light: usize,
-}
-
-impl AtOnce {
-    /// One after the other.
-    pub const ONE: Self = Self { always: 1, light: 0 };
 }
 
 /// Where items of one kind gather.
 pub struct Gathering<T: Item> {
     state: Mutex<State<T>>,
-    at_once: AtOnce,
+    at_once: usize,
 }
 
 impl<T: Item> fmt::Debug for Gathering<T> {
@@ -79,20 +71,27 @@ impl<T: Item> fmt::Debug for Gathering<T> {
 }
 
 impl<T: Item> Gathering<T> {
-    /// With so many batches under way at a time.
-    pub fn new(at_once: AtOnce) -> Arc<Self> {
-        let state = Mutex::new(State { waiting: VecDeque::new(), under_way: 0, weight: 0 });
-        Arc::new(Self { state, at_once })
+    /// With so many batches under way at a time: one is written while another is committed.
+    pub fn new(at_once: usize) -> Arc<Self> {
+        let state = Mutex::new(State { waiting: VecDeque::new(), under_way: 0 });
+        Arc::new(Self { state, at_once: at_once.max(1) })
     }
 
-    /// Hands an item in and waits for its outcome; `None` when its batch panicked.
-    pub async fn submit(self: &Arc<Self>, item: T) -> Option<T::Outcome> {
+    /// Hands an item in and waits for its outcome.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] when its turn did not come in time: nothing of it happened. [`StoreError::Aborted`] when its
+    /// batch panicked.
+    pub async fn submit(self: &Arc<Self>, item: T) -> Result<T::Outcome, AppError> {
+        let aborted = || AppError::Store(StoreError::Aborted(format!("a batch of {} was aborted", T::NAME)));
         let (begun, begins) = oneshot::channel();
         self.state().waiting.push_back(Waiting { item, begun });
         self.begin();
-        let (batch, place) = begins.await.ok()?;
+        let begins = tokio::time::timeout(PATIENCE, begins).await.map_err(|_| StoreError::Busy)?;
+        let (batch, place) = begins.map_err(|_| aborted())?;
         let outcomes = batch.await;
-        outcomes.lock().unwrap_or_else(PoisonError::into_inner).get_mut(place)?.take()
+        let mut outcomes = outcomes.lock().unwrap_or_else(PoisonError::into_inner);
+        outcomes.get_mut(place).and_then(Option::take).ok_or_else(aborted)
     }
 
     fn state(&self) -> MutexGuard<'_, State<T>> {
@@ -102,13 +101,17 @@ impl<T: Item> Gathering<T> {
     /// Begins batches as long as something waits and there is room. What is dropped on the way may begin the next one,
     /// so nothing is dropped under the lock.
     fn begin(self: &Arc<Self>) {
-        while let Some((taken, weight)) = self.take() {
+        while let Some((taken, _gone)) = self.take() {
+            if taken.is_empty() {
+                continue;
+            }
             let (items, waiters): (Vec<T>, Vec<_>) =
                 taken.into_iter().map(|waiting| (waiting.item, waiting.begun)).unzip();
             metrics::histogram!("simdepot_gathered", "of" => T::NAME).record(count(items.len()));
-            let room = Room { gathering: Arc::clone(self), weight };
+            let room = Room(Arc::clone(self));
             let batch = async move {
-                let outcomes = T::run(items).await;
+                // One that panicked has no outcomes; the others must hear of it.
+                let outcomes = AssertUnwindSafe(T::run(items)).catch_unwind().await.unwrap_or_default();
                 // Whoever waits may begin while these are handed out.
                 drop(room);
                 Arc::new(Mutex::new(outcomes.into_iter().map(Some).collect()))
@@ -121,40 +124,40 @@ impl<T: Item> Gathering<T> {
         }
     }
 
-    fn take(&self) -> Option<(Vec<Waiting<T>>, usize)> {
+    /// The next batch, and those that nobody waits for any more.
+    fn take(&self) -> Option<(Vec<Waiting<T>>, Vec<Waiting<T>>)> {
         let mut state = self.state();
-        let is_light = state.weight < self.at_once.light;
-        if state.under_way >= self.at_once.always.max(1) && !is_light {
+        if state.waiting.is_empty() || state.under_way >= self.at_once {
             return None;
         }
-        let first = state.waiting.pop_front()?;
-        let mut weight = first.item.weight();
-        let mut taken = vec![first];
-        while state.waiting.front().is_some_and(|next| weight + next.item.weight() <= MOST) {
+        let (mut taken, mut gone, mut weight) = (Vec::new(), Vec::new(), 0);
+        while let Some(next) = state.waiting.front() {
+            let with_it = weight + next.item.weight();
+            if with_it > MOST && !taken.is_empty() {
+                break;
+            }
             let Some(next) = state.waiting.pop_front() else { break };
-            weight += next.item.weight();
+            if next.begun.is_closed() {
+                gone.push(next);
+                continue;
+            }
+            weight = with_it;
             taken.push(next);
         }
-        state.under_way += 1;
-        state.weight += weight;
-        Some((taken, weight))
+        if !taken.is_empty() {
+            state.under_way += 1;
+        }
+        Some((taken, gone))
     }
 }
 
 /// A place among the batches under way; given back however the batch ends.
-struct Room<T: Item> {
-    gathering: Arc<Gathering<T>>,
-    weight: usize,
-}
+struct Room<T: Item>(Arc<Gathering<T>>);
 
 impl<T: Item> Drop for Room<T> {
     fn drop(&mut self) {
-        {
-            let mut state = self.gathering.state();
-            state.under_way -= 1;
-            state.weight -= self.weight;
-        }
-        self.gathering.begin();
+        self.0.state().under_way -= 1;
+        self.0.begin();
     }
 }
 
@@ -169,6 +172,9 @@ mod tests {
     use tokio::sync::Semaphore;
 
     use super::*;
+
+    /// The weight of a visit whose batch panics.
+    const PANICS: usize = 7;
 
     /// Waits for the door and says with how many it was.
     struct Visit {
@@ -191,6 +197,7 @@ mod tests {
                 if let Some(first) = batch.first() {
                     first.begun.fetch_add(1, Ordering::SeqCst);
                     first.door.acquire().await.unwrap().forget();
+                    assert!(batch.iter().all(|visit| visit.weight != PANICS), "as the test wants");
                 }
                 vec![batch.len(); batch.len()]
             }
@@ -205,7 +212,7 @@ mod tests {
     }
 
     impl House {
-        fn new(at_once: AtOnce) -> Self {
+        fn new(at_once: usize) -> Self {
             let (door, begun) = (Arc::new(Semaphore::new(0)), Arc::default());
             Self { gathering: Gathering::new(at_once), door, begun }
         }
@@ -213,7 +220,7 @@ mod tests {
         fn visit(&self, weight: usize) -> tokio::task::JoinHandle<Option<usize>> {
             let gathering = Arc::clone(&self.gathering);
             let visit = Visit { door: Arc::clone(&self.door), begun: Arc::clone(&self.begun), weight };
-            tokio::spawn(async move { gathering.submit(visit).await })
+            tokio::spawn(async move { gathering.submit(visit).await.ok() })
         }
 
         async fn settle(&self) {
@@ -225,7 +232,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_comes_meanwhile_goes_together() {
-        let house = House::new(AtOnce::ONE);
+        let house = House::new(1);
         let first = house.visit(1);
         house.settle().await;
         let others: Vec<_> = (0..5).map(|_| house.visit(1)).collect();
@@ -241,7 +248,7 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_lingers_while_there_is_room() {
-        let house = House::new(AtOnce { always: 2, light: 0 });
+        let house = House::new(2);
         let (first, second) = (house.visit(1), house.visit(1));
         house.settle().await;
         assert_eq!(house.begun.load(Ordering::SeqCst), 2);
@@ -250,27 +257,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_few_go_straight_through() {
-        let house = House::new(AtOnce { always: 1, light: 3 });
-        let few = [house.visit(1), house.visit(1), house.visit(1)];
-        house.settle().await;
-        assert_eq!(house.begun.load(Ordering::SeqCst), 3);
-        let more = [house.visit(1), house.visit(1)];
-        house.settle().await;
-        assert_eq!(house.begun.load(Ordering::SeqCst), 3);
-        house.door.add_permits(1);
-        house.settle().await;
-        // One of the three has made room; both go together.
-        assert_eq!(house.begun.load(Ordering::SeqCst), 4);
-        house.door.add_permits(3);
-        for (visit, together) in few.into_iter().chain(more).zip([1, 1, 1, 2, 2]) {
-            assert_eq!(visit.await.unwrap(), Some(together));
-        }
-    }
-
-    #[tokio::test]
     async fn a_heavy_one_goes_alone_and_in_its_turn() {
-        let house = House::new(AtOnce::ONE);
+        let house = House::new(1);
         let visits = [house.visit(1), house.visit(1), house.visit(10 * MOST), house.visit(1)];
         house.settle().await;
         house.door.add_permits(4);
@@ -281,9 +269,49 @@ mod tests {
         assert_eq!(together, [Some(1); 4]);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn whose_turn_does_not_come_is_told_so() {
+        let house = House::new(1);
+        let first = house.visit(1);
+        house.settle().await;
+        let late = house.visit(1);
+        assert_eq!(late.await.unwrap(), None);
+        let next = house.visit(1);
+        house.settle().await;
+        house.door.add_permits(2);
+        assert_eq!((first.await.unwrap(), next.await.unwrap()), (Some(1), Some(1)));
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_panics_is_told_to_all_and_makes_room() {
+        let house = House::new(1);
+        let first = house.visit(1);
+        house.settle().await;
+        let (bad, other) = (house.visit(PANICS), house.visit(1));
+        house.settle().await;
+        house.door.add_permits(3);
+        assert_eq!(first.await.unwrap(), Some(1));
+        assert_eq!((bad.await.unwrap(), other.await.unwrap()), (None, None));
+        assert_eq!(house.visit(1).await.unwrap(), Some(1));
+    }
+
+    #[tokio::test]
+    async fn many_that_went_away_are_passed_over() {
+        let house = House::new(1);
+        let first = house.visit(1);
+        house.settle().await;
+        let gone: Vec<_> = (0..20_000).map(|_| house.visit(MOST)).collect();
+        let stays = house.visit(1);
+        house.settle().await;
+        gone.iter().for_each(tokio::task::JoinHandle::abort);
+        house.settle().await;
+        house.door.add_permits(2);
+        assert_eq!((first.await.unwrap(), stays.await.unwrap()), (Some(1), Some(1)));
+    }
+
     #[tokio::test]
     async fn who_goes_away_keeps_nobody_waiting() {
-        let house = House::new(AtOnce::ONE);
+        let house = House::new(1);
         let first = house.visit(1);
         house.settle().await;
         let (gone, stays) = (house.visit(1), house.visit(1));

@@ -4,6 +4,7 @@
 //! nothing from the moment on in which its revocation is committed, by whichever process.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt::Display;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -41,12 +42,18 @@ async fn look_up(batch: Vec<KeyLookup>) -> Vec<Result<Option<ApiKey>, AppError>>
             Ok::<_, AppError>(api_keys::with_hashes(conn, &hashes)?)
         })
         .await;
-    let found: Result<HashMap<Vec<u8>, ApiKey>, AppError> = read.map(|found| found.into_iter().collect());
+    let found: Result<HashMap<Vec<u8>, _>, AppError> = read.map(|found| found.into_iter().collect());
+    let unreadable = |error: &dyn Display| {
+        AppError::Store(StoreError::Aborted(format!("a key could not be looked up: {error}")))
+    };
     let of_key = |hash: &Vec<u8>| match &found {
-        Ok(found) => Ok(found.get(hash).cloned()),
-        Err(error) => Err(error.outage().unwrap_or_else(|| {
-            AppError::Store(StoreError::Aborted(format!("keys could not be looked up: {error}")))
-        })),
+        Ok(found) => match found.get(hash) {
+            Some(Ok(key)) => Ok(Some(ApiKey::clone(key))),
+            // It is nobody else's.
+            Some(Err(error)) => Err(unreadable(error)),
+            None => Ok(None),
+        },
+        Err(error) => Err(error.outage().unwrap_or_else(|| unreadable(error))),
     };
     hashes.iter().map(of_key).collect()
 }

@@ -20,6 +20,7 @@ type Work = Box<dyn Fn(&mut Conn<'_>) -> Result<Written, AppError> + Send + Sync
 /// A write that others may go along with.
 pub struct SmallWrite {
     depot: Depot,
+    locks: String,
     work: Work,
 }
 
@@ -36,8 +37,16 @@ impl Item for SmallWrite {
 async fn write(batch: Vec<SmallWrite>) -> Vec<Result<Written, AppError>> {
     let Some(depot) = batch.first().map(|first| first.depot.clone()) else { return Vec::new() };
     let count = batch.len();
+    // In one order in every process, so that two batches never wait for each other.
+    let mut sorted: Vec<(usize, SmallWrite)> = batch.into_iter().enumerate().collect();
+    sorted.sort_by(|(_, a), (_, b)| a.locks.cmp(&b.locks));
+    let (places, batch): (Vec<usize>, Vec<SmallWrite>) = sorted.into_iter().unzip();
     match write_each(&depot, batch, |conn, small| (small.work)(conn)).await {
-        Ok(results) => results,
+        Ok(results) => {
+            let mut results: Vec<_> = places.into_iter().zip(results).collect();
+            results.sort_by_key(|(place, _)| *place);
+            results.into_iter().map(|(_, result)| result).collect()
+        }
         Err(error) => {
             let other =
                 || AppError::Store(StoreError::Aborted(format!("others could not be written: {error}")));
@@ -48,12 +57,14 @@ async fn write(batch: Vec<SmallWrite>) -> Vec<Result<Written, AppError>> {
 
 impl Depot {
     /// Runs a unit of work that reads, decides and writes under a guard, in one transaction with others that come at the
-    /// same time, and again when somebody else was faster.
+    /// same time, and again when somebody else was faster. `locks` names what it locks first, and keeps locked until all
+    /// of them are committed.
     ///
     /// # Errors
     /// Those of `work`.
     pub(crate) async fn write_together<T: Send + 'static>(
         &self,
+        locks: String,
         work: impl Fn(&mut Conn<'_>) -> Result<T, AppError> + Send + Sync + 'static,
     ) -> Result<T, AppError> {
         let work: Work = Box::new(move |conn| {
@@ -62,8 +73,7 @@ impl Depot {
         });
         let lost =
             || AppError::Store(StoreError::Aborted("the batch of a small write was aborted".to_owned()));
-        let written =
-            self.small_writes.submit(SmallWrite { depot: self.clone(), work }).await.ok_or_else(lost)??;
+        let written = self.small_writes.submit(SmallWrite { depot: self.clone(), locks, work }).await??;
         written.downcast().map(|written| *written).map_err(|_| lost())
     }
 }

@@ -104,15 +104,15 @@ pub fn insert(conn: &mut Conn<'_>, key: &ApiKey) -> Result<bool> {
     Ok(Both(insert).execute(conn.db)? == 1)
 }
 
-/// The keys with these hashes, each with its own. The index compares the hash of a 256-bit secret, so its timing tells
-/// nothing.
+/// The keys with these hashes, each with its own; one that cannot be read is an error of its own. The index compares the
+/// hash of a 256-bit secret, so its timing tells nothing.
 ///
 /// # Errors
 /// When they cannot be read.
-pub fn with_hashes(conn: &mut Conn<'_>, hashes: &[&[u8]]) -> Result<Vec<(Vec<u8>, ApiKey)>> {
+pub fn with_hashes(conn: &mut Conn<'_>, hashes: &[&[u8]]) -> Result<Vec<(Vec<u8>, Result<ApiKey>)>> {
     let found = api_keys::table.filter(api_keys::hash.eq_any(hashes));
     let rows: Vec<Row> = both!(conn.db, c => found.load(c))?;
-    rows.into_iter().map(|row| Ok((row.hash.clone(), ApiKey::try_from(row)?))).collect()
+    Ok(rows.into_iter().map(|row| (row.hash.clone(), ApiKey::try_from(row))).collect())
 }
 
 /// A key by id.

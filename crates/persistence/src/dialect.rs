@@ -26,14 +26,25 @@ pub(crate) fn begin_write(db: &mut AnyConnection) -> Result<()> {
 /// Begins a write whose statements take any number of rows and are planned once per connection: what PostgreSQL knows of
 /// the arrays of one batch says nothing about the next, and planning anew costs more than a small batch. So that the one
 /// plan fits every batch and every size of the tables, it goes by the indexes.
+///
+/// Many wait for a batch, so it gives way when another transaction stands in its way.
 pub(crate) fn begin_batch(db: &mut AnyConnection) -> Result<()> {
+    begin_planned(db, "BEGIN; SET LOCAL lock_timeout = '1s'")
+}
+
+/// As [`begin_batch`], for a write that waits for others, as long as somebody may wait for an answer.
+pub(crate) fn begin_alone(db: &mut AnyConnection) -> Result<()> {
+    begin_planned(db, "BEGIN; SET LOCAL lock_timeout = '10s'")
+}
+
+fn begin_planned(db: &mut AnyConnection, begin: &str) -> Result<()> {
     match db {
         AnyConnection::Sqlite(_) => begin_write(db)?,
-        AnyConnection::Pg(pg) => AnsiTransactionManager::begin_transaction_sql(
-            pg,
-            "BEGIN; SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off; \
-             SET LOCAL enable_sort = off",
-        )?,
+        AnyConnection::Pg(pg) => {
+            let settings = "SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off; \
+                            SET LOCAL enable_sort = off; SET LOCAL enable_mergejoin = off";
+            AnsiTransactionManager::begin_transaction_sql(pg, &format!("{begin}; {settings}"))?;
+        }
     }
     Ok(())
 }

@@ -9,6 +9,9 @@ pub enum StoreError {
     /// Every connection is taken: try again shortly.
     #[error("no database connection became free in time")]
     Busy,
+    /// Another transaction holds what this one needs: try again shortly.
+    #[error("another transaction holds what this one needs")]
+    Held,
     /// The database cannot be reached, or went away.
     #[error("the database cannot be reached: {0}")]
     Unreachable(String),
@@ -81,6 +84,7 @@ impl From<DieselError> for StoreError {
             {
                 Self::Busy
             }
+            DieselError::DatabaseError(_, ref info) if info.message().contains("lock timeout") => Self::Held,
             other => Self::Database(other),
         }
     }

@@ -193,16 +193,11 @@ pub fn activation_code(
     code.open().map(Some)
 }
 
-/// Profiles by row with their codes, for those who may open them, in the order of their rows.
-///
-/// # Errors
-/// When they cannot be read.
-pub fn profiles_with_codes(
+/// Profiles by row with their sealed codes.
+pub(crate) fn profiles_with_codes(
     conn: &mut Conn<'_>,
-    vault: &Vault,
     ids: &[i64],
-) -> Result<Vec<(Profile, Option<SealedCode>)>> {
-    type Row = (ProfileRow, Option<(Uid, Option<Vec<u8>>)>);
+) -> Result<Vec<(ProfileRow, Option<SealedRow>)>> {
     let query = profiles::table
         .left_join(profile_secrets::table.on(profile_secrets::profile_id.eq(profiles::id)))
         .filter(profiles::id.eq_any(ids))
@@ -211,19 +206,22 @@ pub fn profiles_with_codes(
             profiles::all_columns,
             (profile_secrets::data_key_id, profile_secrets::activation_code).nullable(),
         ));
-    let rows: Vec<Row> = both!(&mut *conn.db, c => query.load(c))?;
-    let with_code = |(row, secret): Row| {
-        let profile = Profile::try_from(row)?;
-        let code = match secret {
-            Some((key_id, Some(sealed))) => {
-                let key = vault.data_key(conn, key_id.0)?;
-                Some(SealedCode { key, iccid: profile.iccid.clone(), sealed })
-            }
-            _ => None,
-        };
-        Ok((profile, code))
-    };
-    rows.into_iter().map(with_code).collect()
+    both!(&mut *conn.db, c => query.load(c)).map_err(Into::into)
+}
+
+/// The key and the sealed code of a profile, as they are read.
+pub(crate) type SealedRow = (Uid, Option<Vec<u8>>);
+
+/// A profile's code as it was read, with the key that opens it.
+pub(crate) fn sealed_code(
+    conn: &mut Conn<'_>,
+    vault: &Vault,
+    profile: &Profile,
+    sealed: Option<SealedRow>,
+) -> Option<Result<SealedCode>> {
+    let (key_id, Some(sealed)) = sealed? else { return None };
+    let key = vault.data_key(conn, key_id.0);
+    Some(key.map(|key| SealedCode { key, iccid: profile.iccid.clone(), sealed }))
 }
 
 #[derive(Queryable)]

@@ -91,9 +91,11 @@ enum Kind {
     Snapshot,
     /// One transaction that may write.
     Write,
-    /// One whose statements are planned for any number of rows.
+    /// One whose statements are planned for any number of rows, and that waits for nobody.
     Batch,
-    /// One that is rolled back whatever it did.
+    /// As a batch, and it waits for others.
+    Alone,
+    /// As one alone, and rolled back whatever it did.
     Rehearsal,
 }
 
@@ -105,13 +107,14 @@ impl Kind {
             Self::Snapshot => "snapshot",
             Self::Write => "write",
             Self::Batch => "batch",
+            Self::Alone => "alone",
             Self::Rehearsal => "rehearsal",
         }
     }
 
     /// Whether it needs SQLite's only writer.
     fn writes(self) -> bool {
-        matches!(self, Self::Write | Self::Batch | Self::Rehearsal)
+        matches!(self, Self::Write | Self::Batch | Self::Alone | Self::Rehearsal)
     }
 }
 
@@ -270,10 +273,11 @@ impl Store {
     }
 
     /// As [`Store::write`], for the statements of [`intake`](crate::intake) and of claims: planned once, and going by
-    /// the indexes.
+    /// the indexes. Many wait for its end, so it waits for no other transaction longer than a moment.
     ///
     /// # Errors
-    /// Those of the closure, and [`StoreError`] when no connection can be had or the commit fails.
+    /// Those of the closure, [`StoreError::Held`] when another transaction stands in the way, and [`StoreError`] when no
+    /// connection can be had or the commit fails.
     pub async fn write_batch<T, E>(
         &self,
         work: impl FnOnce(&mut Conn<'_>) -> std::result::Result<T, E> + Send + 'static,
@@ -285,7 +289,22 @@ impl Store {
         self.run(Kind::Batch, work).await
     }
 
-    /// As [`Store::write_batch`], and rolled back in the end: what would be.
+    /// As [`Store::write_batch`], for one that others stood in the way of: it waits for them.
+    ///
+    /// # Errors
+    /// Those of [`Store::write_batch`].
+    pub async fn write_alone<T, E>(
+        &self,
+        work: impl FnOnce(&mut Conn<'_>) -> std::result::Result<T, E> + Send + 'static,
+    ) -> std::result::Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        self.run(Kind::Alone, work).await
+    }
+
+    /// As [`Store::write_alone`], and rolled back in the end: what would be.
     ///
     /// # Errors
     /// Those of the closure, and [`StoreError`] when no connection can be had.
@@ -364,7 +383,8 @@ impl Store {
             Kind::Snapshot => in_transaction(&mut conn, dialect::begin_snapshot, dialect::commit, work),
             Kind::Write => in_transaction(&mut conn, dialect::begin_write, dialect::commit, work),
             Kind::Batch => in_transaction(&mut conn, dialect::begin_batch, dialect::commit, work),
-            Kind::Rehearsal => in_transaction(&mut conn, dialect::begin_batch, dialect::rollback, work),
+            Kind::Alone => in_transaction(&mut conn, dialect::begin_alone, dialect::commit, work),
+            Kind::Rehearsal => in_transaction(&mut conn, dialect::begin_alone, dialect::rollback, work),
         };
         // Most errors are the caller's; one of a connection that died must not go back into the pool.
         if outcome.is_err() && !pooled.is_alive() {

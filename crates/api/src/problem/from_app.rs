@@ -100,6 +100,7 @@ fn store(error: &StoreError) -> Problem {
     match error {
         // A lost race reaches the top only when it was lost again and again: for the client that is a busy store.
         StoreError::Busy
+        | StoreError::Held
         | StoreError::Unreachable(_)
         | StoreError::GaveWay(_)
         | StoreError::RowsAffected { .. }
@@ -210,6 +211,7 @@ mod tests {
             (AppError::CarrierUnavailable(unreadable), 503, "carrier-unavailable", true, None),
             (AppError::UnknownAccount { account }, 503, "carrier-unavailable", false, None),
             (StoreError::Busy.into(), 503, "busy", true, Some("1")),
+            (StoreError::Held.into(), 503, "busy", true, Some("1")),
             (StoreError::Unreachable("db secret-host".into()).into(), 503, "busy", true, Some("1")),
             (StoreError::Unique { constraint: "c".into() }.into(), 503, "busy", true, Some("1")),
             (

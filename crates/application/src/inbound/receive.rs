@@ -86,7 +86,7 @@ pub fn admit(
 /// When the store refuses: then the carrier must send it again.
 pub async fn keep(depot: &Depot, event: NewCarrierEvent) -> Result<bool, AppError> {
     let (account, status) = (event.account.clone(), event.status);
-    let insert = depot.write_together(move |conn| {
+    let insert = depot.write_together(format!("event {account} {}", event.event_id), move |conn| {
         let now = conn.now()?;
         Ok(carrier_events::insert(conn, &event, now)?)
     });

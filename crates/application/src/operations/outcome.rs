@@ -21,7 +21,8 @@ use super::send::Sent;
 use super::substitute;
 use super::undecided::{acknowledged, needs_person, unknown};
 use super::writes::{
-    change_alone, change_bundle, change_operation, lock_order, problem, roll_up_order, signal, step,
+    change_alone, change_bundle, change_operation, lock_name, lock_order, problem, roll_up_order, signal,
+    step,
 };
 use crate::depot::Depot;
 use crate::error::AppError;
@@ -46,8 +47,9 @@ async fn done(depot: &Depot, sent: Sent, receipt: BundleReceipt) -> Result<(), A
     }
     let (work, late) = (depot.clone(), receipt.clone());
     let (lease, order_type) = (sent.lease.clone(), sent.order.order_type);
+    let locks = lock_name(&lease.operation);
     let recorded =
-        depot.write_together(move |conn| complete(conn, &work, &lease, order_type, &receipt)).await;
+        depot.write_together(locks, move |conn| complete(conn, &work, &lease, order_type, &receipt)).await;
     match recorded {
         // A subscription is evidence for one bundle only. A receipt that names another bundle's proves nothing.
         Err(AppError::Store(StoreError::Unique { .. })) => {

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::cancel::being_cancelled;
 use super::gather::Plan;
 use super::outcome;
+use super::writes::lock_name;
 use crate::depot::Depot;
 use crate::error::AppError;
 use crate::observations::{self, Sightings};
@@ -107,9 +108,9 @@ async fn call(account: &crate::depot::Account, order: &BundleOrder) -> Placement
 
 /// Transaction 2: what was read, and that the next thing is the call. The instant is that of the operation's dates.
 async fn commit_sent(depot: &Depot, lease: Lease, plan: Plan) -> Result<(Lease, Instant), AppError> {
-    let work = depot.clone();
+    let (work, locks) = (depot.clone(), lock_name(&lease.operation));
     depot
-        .write_together(move |conn| {
+        .write_together(locks, move |conn| {
             let operation = &lease.operation;
             // Under the order's lock: an order that began to be taken back sends nothing any more.
             if being_cancelled(conn, operation)? {

@@ -50,6 +50,14 @@ pub(crate) fn lock_order(conn: &mut Conn<'_>, operation: &Operation) -> Result<(
     Ok(())
 }
 
+/// What a write about an operation locks first, for [`Depot::write_together`].
+pub(super) fn lock_name(operation: &Operation) -> String {
+    match operation.order {
+        Some(order) => format!("order {order}"),
+        None => format!("operation {}", operation.id),
+    }
+}
+
 #[expect(clippy::too_many_arguments, reason = "one guarded change and the event that goes with it")]
 pub(crate) fn change_operation(
     conn: &mut Conn<'_>,

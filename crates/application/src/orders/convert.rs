@@ -41,7 +41,7 @@ pub(super) fn check_bounds(
     if errors.is_empty() { Ok(()) } else { Err(AppError::Invalid(errors)) }
 }
 
-/// A hold on its way into an order that has been written.
+/// A hold on its way into an order.
 pub(super) struct Conversion<'a> {
     pub(super) depot: &'a Depot,
     pub(super) caller: &'a Caller,

@@ -1,16 +1,17 @@
 //! The desk: orders that come while others are being taken are taken together.
 //!
-//! Every order of a batch has its own result. What is wrong with one is found before anything is written, and if the
-//! database refuses the batch, each is taken alone.
+//! Every order of a batch has its own result. What stands in the way of one stands in the way of no other: it is left out
+//! and taken aside, alone, where it may look, wait and fail by itself.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use simdepot_persistence::Conn;
 
 use super::place::PlaceOrder;
-use super::take::{Ending, Taken, in_one, take};
+use super::take::{Again, Apart, Ending, Manner, Outcome, Taken, no_result, take, take_alone};
 use crate::caller::Caller;
 use crate::depot::Depot;
 use crate::error::AppError;
@@ -18,99 +19,126 @@ use crate::gathering::{Item, MOST};
 use crate::idempotency::IdempotencyKey;
 
 /// An order that was asked for.
-pub struct Asked {
+pub(super) struct Asked {
     pub(super) depot: Depot,
     pub(super) caller: Caller,
     pub(super) request: PlaceOrder,
     pub(super) key: Option<IdempotencyKey>,
 }
 
-impl Item for Asked {
-    type Outcome = Result<Taken, AppError>;
+/// An order on its way to be taken with others.
+pub struct Together(Arc<Asked>);
+
+/// An order on its way to be taken alone.
+pub struct Aside(Arc<Asked>);
+
+/// What became of an order that was to be taken with others.
+pub enum Verdict {
+    /// It is decided.
+    Decided(Result<Taken, AppError>),
+    /// It must be taken alone, and why.
+    Apart(&'static str),
+}
+
+/// Takes an order, with others if nothing speaks against it.
+///
+/// # Errors
+/// Those of the order.
+pub(super) async fn take_order(asked: &Arc<Asked>) -> Result<Taken, AppError> {
+    let depot = &asked.depot;
+    // One out of a hold changes the hold before it is sure to be taken.
+    let why = if asked.request.hold.is_some() {
+        "hold"
+    } else {
+        match depot.desk.submit(Together(Arc::clone(asked))).await? {
+            Verdict::Decided(taken) => return taken,
+            Verdict::Apart(why) => why,
+        }
+    };
+    metrics::counter!("simdepot_orders_aside_total", "why" => why).increment(1);
+    depot.aside.submit(Aside(Arc::clone(asked))).await?
+}
+
+impl Item for Together {
+    type Outcome = Verdict;
 
     const NAME: &'static str = "orders";
 
-    /// By profiles. An order out of a hold changes the hold before it is sure to be taken, so it is alone.
+    /// By profiles.
     fn weight(&self) -> usize {
-        let profiles = self.request.lines.iter().map(|line| usize::try_from(line.quantity).unwrap_or(MOST));
-        if self.request.hold.is_some() { MOST } else { profiles.fold(0, usize::saturating_add).max(1) }
+        let profiles = self.0.request.lines.iter().map(|line| usize::try_from(line.quantity).unwrap_or(MOST));
+        profiles.fold(0, usize::saturating_add).max(1)
+    }
+
+    fn run(batch: Vec<Self>) -> BoxFuture<'static, Vec<Verdict>> {
+        take_all(batch.into_iter().map(|order| order.0).collect()).boxed()
+    }
+}
+
+impl Item for Aside {
+    type Outcome = Result<Taken, AppError>;
+
+    const NAME: &'static str = "orders aside";
+
+    fn weight(&self) -> usize {
+        MOST
     }
 
     fn run(batch: Vec<Self>) -> BoxFuture<'static, Vec<Self::Outcome>> {
-        take_all(batch).boxed()
-    }
-}
-
-/// Two orders of a channel with one reference or one key are no batch: the second one must see what became of the first.
-async fn take_all(batch: Vec<Asked>) -> Vec<Result<Taken, AppError>> {
-    let batch = Arc::new(batch);
-    let mut taken: Vec<Option<Result<Taken, AppError>>> = batch.iter().map(|_| None).collect();
-    let mut left: Vec<usize> = (0..batch.len()).collect();
-    while !left.is_empty() {
-        let (round, later) = without_repeats(&batch, left);
-        for (place, outcome) in take_round(&batch, round).await {
-            if let Some(slot) = taken.get_mut(place) {
-                *slot = Some(outcome);
+        async move {
+            let mut taken = Vec::with_capacity(batch.len());
+            for Aside(asked) in batch {
+                taken.push(take_alone(&asked, Ending::Commit, |_, taken| Ok(taken)).await);
             }
+            taken
         }
-        left = later;
+        .boxed()
     }
-    taken.into_iter().map(|outcome| outcome.unwrap_or_else(|| Err(no_result()))).collect()
 }
 
-fn without_repeats(batch: &[Asked], places: Vec<usize>) -> (Vec<usize>, Vec<usize>) {
-    let (mut references, mut keys) = (HashSet::new(), HashSet::new());
-    places.into_iter().partition(|place| {
-        batch.get(*place).is_none_or(|asked| {
-            let channel = asked.caller.channel.as_str();
-            let first = references.insert((channel, asked.request.reference.as_str()));
-            let key = asked.key.as_ref();
-            first && key.is_none_or(|key| keys.insert((channel, key.key.as_str())))
-        })
-    })
-}
-
-/// What became of the orders at these places.
-type Outcomes = Vec<(usize, Result<Taken, AppError>)>;
-
-/// Takes the orders at these places in one transaction. When the database refuses them together, each gets its own: one
-/// that cannot be written must not keep the others from being taken.
-async fn take_round(batch: &Arc<Vec<Asked>>, places: Vec<usize>) -> Outcomes {
-    let refused = match take_together(batch, places.clone()).await {
-        Ok(taken) => return places.into_iter().zip(taken).collect(),
-        Err(refused) => refused,
+/// Takes a batch in one transaction. When the database refuses it, whichever of the orders is to blame, each is taken
+/// alone: an outage concerns all of them, and trying each would only take longer.
+async fn take_all(batch: Vec<Arc<Asked>>) -> Vec<Verdict> {
+    let Some(store) = batch.first().map(|asked| asked.depot.store.clone()) else { return Vec::new() };
+    let (count, first) = (batch.len(), without_repeats(&batch));
+    let work = move |conn: &mut Conn<'_>| {
+        let chosen = batch.iter().zip(&first).filter(|(_, first)| **first);
+        let orders: Vec<&Asked> = chosen.map(|(asked, _)| asked.as_ref()).collect();
+        let mut taken = take(conn, &orders, Manner::TOGETHER)?.into_iter();
+        let verdict = |first: &bool| if *first { taken.next().map(verdict) } else { Some(repeated()) };
+        Ok::<Vec<Verdict>, Again>(first.iter().map_while(verdict).collect())
     };
-    if let [place] = places[..] {
-        return vec![(place, Err(refused))];
+    match store.write_batch(work).await {
+        Ok(verdicts) => verdicts,
+        Err(Again::Apart(why)) => (0..count).map(|_| Verdict::Apart(why.into())).collect(),
+        Err(Again::Failed(refused)) if refused.is_outage() => {
+            let same = || Verdict::Decided(Err(refused.outage().unwrap_or_else(no_result)));
+            (0..count).map(|_| same()).collect()
+        }
+        Err(Again::Failed(refused)) => {
+            tracing::warn!(error = %refused, orders = count, "a batch of orders is taken one by one");
+            (0..count).map(|_| Verdict::Apart("refused")).collect()
+        }
     }
-    // An outage concerns all of them, and trying each would only take longer.
-    if refused.is_outage() {
-        let same = || Err(refused.outage().unwrap_or_else(no_result));
-        return places.into_iter().map(|place| (place, same())).collect();
-    }
-    tracing::warn!(error = %refused, orders = places.len(), "taken one by one");
-    let mut outcomes = Vec::with_capacity(places.len());
-    for place in places {
-        let alone = take_together(batch, vec![place]).await;
-        let outcome = alone.and_then(|taken| taken.into_iter().next().unwrap_or_else(|| Err(no_result())));
-        outcomes.push((place, outcome));
-    }
-    outcomes
 }
 
-async fn take_together(
-    batch: &Arc<Vec<Asked>>,
-    places: Vec<usize>,
-) -> Result<Vec<Result<Taken, AppError>>, AppError> {
-    let Some(first) = places.first().and_then(|place| batch.get(*place)) else { return Ok(Vec::new()) };
-    let batch = Arc::clone(batch);
-    in_one(&first.depot.clone(), Ending::Commit, move |conn, manner| {
-        let orders: Vec<&Asked> = places.iter().filter_map(|place| batch.get(*place)).collect();
-        take(conn, &orders, manner)
-    })
-    .await
+/// Which of the orders are the first of their channel with their reference and their key: another one must see what
+/// became of that.
+fn without_repeats(batch: &[Arc<Asked>]) -> Vec<bool> {
+    let (mut references, mut keys) = (HashSet::new(), HashSet::new());
+    let is_first = |asked: &Arc<Asked>| {
+        let channel = asked.caller.channel.as_str();
+        let first = references.insert((channel.to_owned(), asked.request.reference.clone()));
+        let key = asked.key.as_ref();
+        key.is_none_or(|key| keys.insert((channel.to_owned(), key.key.clone()))) && first
+    };
+    batch.iter().map(is_first).collect()
 }
 
-fn no_result() -> AppError {
-    AppError::Internal("an order of a batch has no result".to_owned())
+fn repeated() -> Verdict {
+    Verdict::Apart(Apart::LookFirst.into())
+}
+
+fn verdict(outcome: Outcome) -> Verdict {
+    outcome.map_or_else(|why| Verdict::Apart(why.into()), Verdict::Decided)
 }

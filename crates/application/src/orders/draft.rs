@@ -169,8 +169,11 @@ impl<'a> Draft<'a> {
             places,
             revealed: self.reveals(),
             key: self.key(),
+            events: Vec::new(),
         };
-        Ok(Filled { draft: self, new, made })
+        let mut filled = Filled { draft: self, new, made };
+        filled.new.events = filled.events();
+        Ok(filled)
     }
 
     fn made(&self, line: &Line, goods: &Goods, profile: &Claimed) -> Option<Made> {
@@ -202,7 +205,7 @@ impl<'a> Draft<'a> {
 
 impl Filled<'_> {
     /// Everything that becomes true with it.
-    pub(super) fn events(&self) -> Vec<Event> {
+    fn events(&self) -> Vec<Event> {
         let mut facts = self.of_order();
         for place in &self.new.places {
             facts.extend(self.of_profile(&place.profile));

@@ -2,10 +2,9 @@
 
 use std::collections::HashMap;
 
-use simdepot_persistence::Conn;
-use simdepot_persistence::profiles::Profile;
-use simdepot_persistence::secrets::{self, SealedCode};
-use simdepot_persistence::vault::Vault;
+use simdepot_persistence::StoreError;
+use simdepot_persistence::intake::Allotted;
+use simdepot_persistence::secrets::SealedCode;
 
 use super::draft::Filled;
 use super::read::{OrderLineView, OrderProfile, OrderView};
@@ -16,7 +15,7 @@ use crate::error::AppError;
 #[derive(Debug)]
 pub(super) struct Fresh {
     view: OrderView,
-    codes: HashMap<i64, SealedCode>,
+    codes: HashMap<i64, Result<SealedCode, StoreError>>,
 }
 
 impl Fresh {
@@ -26,55 +25,36 @@ impl Fresh {
     /// When a code does not open.
     pub(super) fn open(mut self) -> Result<OrderView, AppError> {
         for entry in self.view.lines.iter_mut().flat_map(|line| &mut line.profiles) {
-            entry.activation = self.codes.get(&entry.profile.id).map(SealedCode::open).transpose()?;
+            let code = self.codes.remove(&entry.profile.id).transpose()?;
+            entry.activation = code.map(|code| code.open()).transpose()?;
         }
         Ok(self.view)
     }
 }
 
-/// The answers to those orders of a batch that are fulfilled with it; the others are read when they have come so far.
+/// The answer to an order that is fulfilled as it is taken; another is read when it has come so far.
 ///
 /// # Errors
-/// When the profiles cannot be read.
-pub(super) fn fresh(
-    conn: &mut Conn<'_>,
-    vault: &Vault,
-    batch: &[Filled<'_>],
-) -> Result<Vec<Option<Fresh>>, AppError> {
-    let fulfilled = batch.iter().filter(|filled| filled.draft.is_fulfilled());
-    let ids: Vec<i64> =
-        fulfilled.flat_map(|filled| filled.new.places.iter().map(|place| place.profile.id)).collect();
-    if ids.is_empty() {
-        return Ok(batch.iter().map(|_| None).collect());
+/// When it does not have what it asked for.
+pub(super) fn fresh(filled: Filled<'_>, allotted: Vec<Allotted>) -> Result<Option<Fresh>, AppError> {
+    if !filled.draft.is_fulfilled() {
+        return Ok(None);
     }
-    let read = secrets::profiles_with_codes(conn, vault, &ids)?;
-    let mut found: HashMap<i64, (Profile, Option<SealedCode>)> =
-        read.into_iter().map(|(profile, code)| (profile.id, (profile, code))).collect();
-    let answer = |filled: &Filled<'_>| {
-        if filled.draft.is_fulfilled() { of_order(filled, &mut found).map(Some) } else { Ok(None) }
-    };
-    batch.iter().map(answer).collect()
-}
-
-fn of_order(
-    filled: &Filled<'_>,
-    found: &mut HashMap<i64, (Profile, Option<SealedCode>)>,
-) -> Result<Fresh, AppError> {
-    let mut places = filled.new.places.iter().peekable();
-    let (mut lines, mut codes) = (Vec::with_capacity(filled.new.lines.len()), HashMap::new());
-    for line in &filled.new.lines {
+    let Filled { draft, new, .. } = filled;
+    let mut places = new.places.iter().zip(allotted).peekable();
+    let (mut lines, mut codes) = (Vec::with_capacity(new.lines.len()), HashMap::new());
+    for line in new.lines {
         let mut profiles = Vec::new();
-        while let Some(place) = places.next_if(|place| place.line_no == line.line_no) {
-            let (profile, code) =
-                found.remove(&place.profile.id).ok_or(AppError::NotFound { what: "profile" })?;
-            if let Some(code) = code.filter(|_| filled.new.revealed) {
+        while let Some((place, Allotted { profile, code, .. })) =
+            places.next_if(|(place, _)| place.line_no == line.line_no)
+        {
+            if let Some(code) = code.filter(|_| new.revealed) {
                 codes.insert(profile.id, code);
             }
             profiles.push(OrderProfile { profile, outcome: place.outcome, bundle: None, activation: None });
         }
-        let pool = filled.draft.pool_name(line).cloned().ok_or(AppError::NotFound { what: "pool" })?;
-        let (product, quantity) = (line.product.clone(), line.quantity);
-        lines.push(OrderLineView { pool, product, quantity, profiles });
+        let pool = draft.pool_name(&line).cloned().ok_or(AppError::NotFound { what: "pool" })?;
+        lines.push(OrderLineView { pool, product: line.product, quantity: line.quantity, profiles });
     }
-    Ok(Fresh { view: OrderView { order: filled.new.order.clone(), lines }, codes })
+    Ok(Some(Fresh { view: OrderView { order: new.order, lines }, codes }))
 }

@@ -13,7 +13,7 @@ mod roll_up;
 mod take;
 
 pub use by_hand::{OrderDecided, OrderVerdict, decide_by_hand};
-pub use desk::Asked;
+pub use desk::{Aside, Together};
 pub(crate) use goods::{Goods, OnProfile};
 pub use place::{PlaceOrder, Placed, PlacedAs, place};
 pub use read::{ListOrders, OrderBundle, OrderLineView, OrderProfile, OrderView, get, get_settled, list};

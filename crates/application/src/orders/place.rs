@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use simdepot_domain::id::{HoldId, OrderId};
 use simdepot_domain::order::{OrderLine, OrderStatus};
-use simdepot_persistence::{StoreError, orders};
+use simdepot_persistence::{Conn, orders};
 
 use super::check::check;
-use super::desk::Asked;
+use super::desk::{Asked, take_order};
 use super::read::{OrderView, read, read_and_reveal, view};
-use super::take::{Ending, Taken, in_one, take};
+use super::take::{Ending, Taken, earlier, take_alone};
 use crate::caller::Caller;
 use crate::depot::Depot;
 use crate::error::AppError;
@@ -53,7 +53,8 @@ pub struct Placed {
     pub order: OrderView,
 }
 
-/// Takes an order and waits up to `wait` for its fulfilment. The order goes on when the caller goes away.
+/// Takes an order and waits up to `wait` for its fulfilment. An order that is being taken is taken, and one that is taken
+/// goes on, when the caller goes away; one whose turn has not come is forgotten then.
 ///
 /// # Errors
 /// [`AppError::Invalid`], [`AppError::OutOfStock`], [`AppError::ReferenceConflict`], the idempotency errors; with a hold
@@ -66,13 +67,14 @@ pub async fn place(
     key: Option<&IdempotencyKey>,
     wait: Duration,
 ) -> Result<Placed, AppError> {
-    check(depot, caller, &request).await?;
-    let asked = Asked { depot: depot.clone(), caller: caller.clone(), request, key: key.cloned() };
-    if asked.request.dry_run {
-        return dry_run(asked).await;
-    }
-    let (reveal, from_hold) = (asked.request.reveal, asked.request.hold.is_some());
-    let Taken { id, placed_as, fresh } = depot.desk.submit(asked).await.ok_or_else(lost)??;
+    let asked = Arc::new(Asked { depot: depot.clone(), caller: caller.clone(), request, key: key.cloned() });
+    let PlaceOrder { reveal, dry_run, .. } = asked.request;
+    let taken = match check(depot, caller, &asked.request).await {
+        Ok(()) if dry_run => return rehearse(&asked).await,
+        Ok(()) => take_order(&asked).await?,
+        Err(error) => taken_before(&asked, error).await?,
+    };
+    let (Taken { id, placed_as, fresh }, from_hold) = (taken, asked.request.hold.is_some());
     if from_hold && placed_as == PlacedAs::Created {
         crate::holds::count_converted();
     }
@@ -90,6 +92,18 @@ pub async fn place(
     Ok(Placed { placed_as, order })
 }
 
+/// What was taken when it could be is answered as it was taken, though it could not be taken any more.
+async fn taken_before(asked: &Arc<Asked>, error: AppError) -> Result<Taken, AppError> {
+    if error.is_outage() {
+        return Err(error);
+    }
+    let again = Arc::clone(asked);
+    match asked.depot.store.read(move |conn| earlier(conn, &again)).await? {
+        Some(Ok(taken)) => Ok(taken),
+        Some(Err(_)) | None => Err(error),
+    }
+}
+
 /// Waits until the order is no longer in progress.
 pub(super) async fn settle(depot: &Depot, id: OrderId, wait: Duration) -> Result<(), AppError> {
     let look = || async {
@@ -101,18 +115,12 @@ pub(super) async fn settle(depot: &Depot, id: OrderId, wait: Duration) -> Result
 }
 
 /// The order as it would be: everything is done, looked at, and rolled back.
-async fn dry_run(asked: Asked) -> Result<Placed, AppError> {
-    let (depot, asked) = (asked.depot.clone(), Arc::new(asked));
-    in_one(&depot, Ending::RollBack, move |conn, manner| {
-        let taken = take(conn, &[&asked], manner)?.into_iter().next().ok_or_else(lost)??;
+async fn rehearse(asked: &Arc<Asked>) -> Result<Placed, AppError> {
+    let look = |conn: &mut Conn<'_>, taken: Taken| {
         let order = orders::find(conn, taken.id)?.ok_or(AppError::NotFound { what: "order" })?;
         let created = taken.placed_as == PlacedAs::Created;
         let placed_as = if created { PlacedAs::DryRun } else { taken.placed_as };
         Ok(Placed { placed_as, order: view(conn, order)? })
-    })
-    .await
-}
-
-fn lost() -> AppError {
-    AppError::Store(StoreError::Aborted("the batch of the order was aborted".to_owned()))
+    };
+    take_alone(asked, Ending::RollBack, look).await
 }

@@ -6,6 +6,8 @@
 //! half. Healthy endpoints come first, but one worker goes to the failing ones when none does, so that an endpoint that
 //! has recovered is found however much there is to do.
 
+use std::sync::Arc;
+
 use simdepot_domain::event::{Fact, Subject};
 use simdepot_domain::id::WebhookEndpointId;
 use simdepot_domain::webhook::{
@@ -119,20 +121,37 @@ async fn carry_out(depot: &Depot, job: Job, started: Instant) -> Result<(), AppE
     };
     metrics::histogram!("simdepot_webhook_seconds").record(began.elapsed().as_secs_f64());
     let (work, delivery) = (depot.clone(), job.lease.delivery.id);
-    match depot.write_together(move |conn| record(conn, &work, &job, &reply)).await {
+    let locks = format!("webhook {}", job.endpoint.id);
+    let (job, reply) = (Arc::new(job), Arc::new(reply));
+    let (known, answer) = (Arc::clone(&job), Arc::clone(&reply));
+    match depot.write_together(locks, move |conn| record(conn, &work, &known, &answer)).await {
+        Ok(recorded) => {
+            recorded.tell(&job, &reply);
+            Ok(())
+        }
         // The lease ran out and the delivery is another worker's: what that one records stands.
         Err(error) if error.is_race() => {
             tracing::warn!(delivery, %error, "the outcome of a webhook delivery came too late");
             Ok(())
         }
-        other => other,
+        Err(error) => Err(error),
     }
 }
 
-fn record(conn: &mut Conn<'_>, depot: &Depot, job: &Job, reply: &Reply) -> Result<(), AppError> {
+/// What was recorded of a try; told of once it is committed.
+#[derive(Default)]
+struct Recorded {
+    /// What comes of the delivery; absent when its endpoint is gone.
+    next: Option<Next>,
+    /// The endpoint before and its health since, when it had not been changed meanwhile.
+    health: Option<(Endpoint, Health)>,
+    disabled: bool,
+}
+
+fn record(conn: &mut Conn<'_>, depot: &Depot, job: &Job, reply: &Reply) -> Result<Recorded, AppError> {
     let delivery = &job.lease.delivery;
     let Some(endpoint) = endpoints::lock(conn, job.endpoint.id)? else {
-        return Ok(());
+        return Ok(Recorded::default());
     };
     let now = depot.now();
     let tried_before = usize::try_from(delivery.attempts).unwrap_or(usize::MAX);
@@ -147,18 +166,36 @@ fn record(conn: &mut Conn<'_>, depot: &Depot, job: &Job, reply: &Reply) -> Resul
         Reply::Failed { reason } => Some(reason.chars().take(REASON).collect()),
     };
     queue::record(conn, &job.lease, &Tried { status: reply.status(), error, next }, now)?;
-    tell(job, reply, next);
+    let recorded = Recorded { next: Some(next), ..Recorded::default() };
     // What came back says something about the endpoint as it was; its owner may have changed it meanwhile.
     if endpoint.version != job.endpoint.version {
-        return Ok(());
+        return Ok(recorded);
     }
     if reply.is_gone() && endpoint.settings.status == EndpointStatus::Enabled {
-        return disable(conn, depot, &endpoint, now);
+        disable(conn, depot, &endpoint, now)?;
+        return Ok(Recorded { disabled: true, ..recorded });
     }
     let health = endpoint.health.after(reply, job.endpoint.health, now);
-    tell_of_health(&endpoint, health);
-    Ok(endpoints::set_health(conn, &endpoint, health)?)
+    endpoints::set_health(conn, &endpoint, health)?;
+    Ok(Recorded { health: Some((endpoint, health)), ..recorded })
 }
+
+impl Recorded {
+    fn tell(&self, job: &Job, reply: &Reply) {
+        if let Some(next) = self.next {
+            tell(job, reply, next);
+        }
+        if let Some((endpoint, health)) = &self.health {
+            tell_of_health(endpoint, *health);
+        }
+        if self.disabled {
+            tracing::warn!(endpoint = %job.endpoint.id, reason = GONE, "a webhook endpoint was disabled");
+        }
+    }
+}
+
+/// Why an endpoint that answers 410 gets nothing more.
+const GONE: &str = "the endpoint answered 410: it is gone";
 
 /// An endpoint that says it is gone gets nothing more until somebody enables it again; what it has not got waits.
 fn disable(
@@ -167,17 +204,15 @@ fn disable(
     endpoint: &Endpoint,
     now: chrono::DateTime<chrono::Utc>,
 ) -> Result<(), AppError> {
-    let reason = "the endpoint answered 410: it is gone";
     let settings = EndpointSettings {
         status: EndpointStatus::Disabled,
-        disabled_reason: Some(reason.to_owned()),
+        disabled_reason: Some(GONE.to_owned()),
         ..endpoint.settings.clone()
     };
     let version = endpoint.version + 1;
     endpoints::update(conn, endpoint, &settings, Health::default(), version, now)?;
-    let fact = Fact::WebhookEndpointDisabled { reason: reason.to_owned() };
+    let fact = Fact::WebhookEndpointDisabled { reason: GONE.to_owned() };
     events::append(conn, &[depot.event(now, Subject::WebhookEndpoint(endpoint.id), version, fact)])?;
-    tracing::warn!(endpoint = %endpoint.id, reason, "a webhook endpoint was disabled");
     Ok(())
 }
 

@@ -69,21 +69,64 @@ pub enum Claim {
 /// When the database cannot be asked.
 pub fn claim(conn: &mut Conn<'_>, pool: &Pool, quantity: u32, now: DateTime<Utc>) -> Result<Claim> {
     let needed = i64::from(quantity) + i64::from(pool.settings.safety_buffer);
-    let enough = |rows: &[Row]| i64::try_from(rows.len()).is_ok_and(|found| found >= needed);
     let wanted = Wanted { pool_id: pool.id, now: At(now), limit: needed };
+    let head = head::known(conn, pool.id, wanted.now);
     let at_once = attempt(conn.db, |db| {
+        if let (AnyConnection::Pg(pg), Some(head)) = (&mut *db, &head) {
+            let rows = wanted.first_from(pg, head)?;
+            if wanted.is_met(&rows) {
+                return Ok(Some(rows));
+            }
+        }
         let rows = wanted.first(db, Lock::Skip)?;
-        Ok(if enough(&rows) { Some(rows) } else { None })
+        Ok(if wanted.is_met(&rows) { Some(rows) } else { None })
     })?;
     let rows = match at_once {
         Some(rows) => rows,
-        None => wanted.first(conn.db, Lock::Wait)?,
+        None => wanted.after_others(conn.db)?,
     };
-    if !enough(&rows) {
+    if !wanted.is_met(&rows) {
         return Ok(Claim::OutOfStock { available: sellable(rows.len(), pool) });
     }
     let take = usize::try_from(quantity).unwrap_or(usize::MAX);
     rows.into_iter().take(take).map(claimed).collect::<Result<_>>().map(Claim::Taken)
+}
+
+impl Wanted {
+    fn is_met(&self, rows: &[Row]) -> bool {
+        i64::try_from(rows.len()).is_ok_and(|found| found >= self.limit)
+    }
+
+    /// The first ones that no other transaction holds, from where the stock begins.
+    fn free(self, conn: &mut Conn<'_>, quantity: u32) -> Result<Vec<Row>> {
+        let head = head::of(conn, self.pool_id, self.now, quantity)?;
+        if let (AnyConnection::Pg(pg), Some(head)) = (&mut *conn.db, head) {
+            let rows = self.first_from(pg, &head)?;
+            if self.is_met(&rows) {
+                return Ok(rows);
+            }
+            // The head is too far on, or others hold what is missing, or the stock ends.
+            head::forget(conn, self.pool_id);
+        }
+        self.first(conn.db, Lock::Skip)
+    }
+
+    /// The first ones, once nobody else holds any of them. A statement sees what was there when it began: while it waited,
+    /// somebody may have put some back. So it is repeated as long as that finds more. What was put back lies before what is
+    /// held already, so that two may wait for each other then: the database ends one, which is begun again.
+    fn after_others(self, db: &mut AnyConnection) -> Result<Vec<Row>> {
+        let mut rows = self.first(db, Lock::Wait)?;
+        loop {
+            if self.is_met(&rows) || matches!(db, AnyConnection::Sqlite(_)) {
+                return Ok(rows);
+            }
+            let again = self.first(db, Lock::Wait)?;
+            if again.len() <= rows.len() {
+                return Ok(again);
+            }
+            rows = again;
+        }
+    }
 }
 
 /// How many of a pool's rows may be sold.
@@ -97,8 +140,8 @@ fn claimed((id, pool_id, iccid, sell_by, version): Row) -> Result<Claimed> {
 }
 
 /// Claims up to `quantity` profiles of a pool for this transaction, which has written nothing yet: the first that no other
-/// transaction holds. `None` when these are too few and `waits` is not asked for: others may hold some that they will
-/// not take. The transaction is then rolled back and begun again, waiting.
+/// transaction holds. When these are too few, the pool need not be at its end: others may hold some that they will not
+/// take. Only with `waits` it is: then others are waited for, and looked for again what they gave back.
 ///
 /// Callers claim from several pools in ascending order of `pool.id`. The safety buffer is locked as well, and left.
 ///
@@ -110,26 +153,12 @@ pub fn claim_up_to(
     quantity: u32,
     waits: bool,
     now: DateTime<Utc>,
-) -> Result<Option<Vec<Claimed>>> {
+) -> Result<Vec<Claimed>> {
     let buffer = usize::try_from(pool.settings.safety_buffer).unwrap_or(usize::MAX);
     let needed = i64::from(quantity) + i64::from(pool.settings.safety_buffer);
-    let enough = |rows: &[Row]| i64::try_from(rows.len()).is_ok_and(|found| found >= needed);
     let wanted = Wanted { pool_id: pool.id, now: At(now), limit: needed };
-    let head = if waits { None } else { head::of(conn, pool.id, wanted.now, quantity)? };
-    let headed = head.is_some();
-    let mut rows = match (&mut *conn.db, head) {
-        (AnyConnection::Pg(pg), Some(head)) => wanted.first_from(pg, &head)?,
-        (db, _) => wanted.first(db, if waits { Lock::Wait } else { Lock::Skip })?,
-    };
-    if !enough(&rows) && !waits && headed {
-        // The head is too far on, or others hold what is missing, or the stock ends.
-        head::forget(conn, pool.id);
-        rows = wanted.first(conn.db, Lock::Skip)?;
-    }
-    if !enough(&rows) && !waits {
-        return Ok(None);
-    }
+    let mut rows = if waits { wanted.after_others(conn.db)? } else { wanted.free(conn, quantity)? };
     let most = usize::try_from(quantity).unwrap_or(usize::MAX);
     rows.truncate(rows.len().saturating_sub(buffer).min(most));
-    rows.into_iter().map(claimed).collect::<Result<_>>().map(Some)
+    rows.into_iter().map(claimed).collect()
 }

@@ -67,10 +67,9 @@ struct Found {
 /// The head to claim `quantity` profiles from, moved on if it is time to. The transaction must not have taken anything
 /// out of the pool yet: a head would pass what its rollback brings back.
 pub(super) fn of(conn: &mut Conn<'_>, pool_id: i64, now: At, quantity: u32) -> Result<Option<Head>> {
+    let known = known(conn, pool_id, now);
     let AnyConnection::Pg(pg) = &mut *conn.db else { return Ok(None) };
-    let known = conn.heads.with(|heads| heads.get(&pool_id).cloned());
-    let usable = known.filter(|head| head.found_at <= now.0 && now.0 - head.found_at < AGE);
-    let head = match usable {
+    let head = match known {
         Some(head) if head.claimed < CLAIMS => Some(head),
         Some(head) => match find(pg, pool_id, now, Some(&head))? {
             Some(head) => Some(head),
@@ -85,6 +84,13 @@ pub(super) fn of(conn: &mut Conn<'_>, pool_id: i64, now: At, quantity: u32) -> R
     let claimed = head.claimed + i64::from(quantity);
     conn.heads.with(|heads| heads.insert(pool_id, Head { claimed, ..head.clone() }));
     Ok(Some(head))
+}
+
+/// The head of a pool, if it is known. For a transaction that may have taken something out of the pool: it must not
+/// look for one.
+pub(super) fn known(conn: &Conn<'_>, pool_id: i64, now: At) -> Option<Head> {
+    let known = conn.heads.with(|heads| heads.get(&pool_id).cloned());
+    known.filter(|head| head.found_at <= now.0 && now.0 - head.found_at < AGE)
 }
 
 /// Forgets the head of a pool: the next claim looks for it from the start.

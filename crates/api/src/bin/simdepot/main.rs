@@ -9,9 +9,14 @@ mod setup;
 use std::process::ExitCode;
 
 use clap::Parser;
+use mimalloc::MiMalloc;
 
 use cli::Cli;
 use output::Outcome;
+
+/// An order makes and drops some thousand small things on several threads; glibc's allocator took a fifth of its time.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {

@@ -44,6 +44,7 @@ pub(super) struct Places {
 
 #[derive(Default)]
 pub(super) struct Keys<'a> {
+    pub(super) order: Vec<Uid>,
     pub(super) channel: Vec<&'a str>,
     pub(super) key: Vec<&'a str>,
     pub(super) request: Vec<&'a str>,
@@ -54,6 +55,7 @@ pub(super) struct Keys<'a> {
 
 #[derive(Default)]
 pub(super) struct Events {
+    pub(super) order: Vec<Uid>,
     pub(super) id: Vec<Uid>,
     pub(super) at: Vec<DateTime<Utc>>,
     pub(super) subject_kind: Vec<String>,
@@ -74,11 +76,13 @@ pub(super) struct Columns<'a> {
 }
 
 impl<'a> Columns<'a> {
-    pub(super) fn of(batch: &[&'a NewOrder], facts: &[Event]) -> Result<Self> {
+    pub(super) fn of(batch: &[&'a NewOrder]) -> Result<Self> {
         let mut columns = Self::default();
-        batch.iter().for_each(|new| columns.add(new));
-        for fact in facts {
-            columns.events.add(fact)?;
+        for new in batch {
+            columns.add(new);
+            for fact in &new.events {
+                columns.events.add(Uid(new.order.id.0), fact)?;
+            }
         }
         Ok(columns)
     }
@@ -105,6 +109,7 @@ impl<'a> Columns<'a> {
             self.places.revealed.push(new.revealed);
         }
         if let Some(key) = &new.key {
+            self.keys.order.push(id);
             self.keys.channel.push(key.channel.as_str());
             self.keys.key.push(&key.key);
             self.keys.request.push(&key.request);
@@ -129,8 +134,9 @@ impl<'a> Orders<'a> {
 }
 
 impl Events {
-    fn add(&mut self, fact: &Event) -> Result<()> {
+    fn add(&mut self, order: Uid, fact: &Event) -> Result<()> {
         let row = events::row(fact)?;
+        self.order.push(order);
         self.id.push(row.id);
         self.at.push(row.at.0);
         self.subject_kind.push(row.subject_kind);

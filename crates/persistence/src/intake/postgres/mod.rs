@@ -1,52 +1,52 @@
 //! One statement: a CTE per table, fed by arrays.
 //!
 //! The parts of a CTE run with one snapshot and do not see each other's rows; what hangs on an order is written only if
-//! the order is, so that a taken reference ends in a count that does not fit instead of an error of the database.
+//! the order is, so that one whose reference is taken leaves nothing behind and keeps no other from being written.
 
 mod columns;
-
-use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{Array, BigInt, Binary, Bool, Integer, Jsonb, Nullable, Text, Timestamptz};
-use simdepot_domain::event::Event;
 
 use self::columns::Columns;
-use super::{NewOrder, Written};
-use crate::allocations::NewAllocation;
+use super::{NewOrder, Place};
 use crate::dialect::statement;
 use crate::error::{Result, ensure_affected};
 use crate::idempotency::KEPT;
+use crate::schema::profiles;
 use crate::sql_types::Id;
 use crate::stock_counts::day_of;
 
+/// Writes a batch without those whose reference is taken; `None` when another's key is.
 pub(super) fn write(
     pg: &mut PgConnection,
     batch: &[&NewOrder],
-    facts: &[Event],
     now: DateTime<Utc>,
-) -> Result<Written> {
+) -> Result<Option<Vec<Place>>> {
     let statement =
-        Statement { columns: Columns::of(batch, facts)?, now, day: day_of(now), keys_expire: now + KEPT };
-    let columns = &statement.columns;
-    let asked = (columns.orders.id.len(), columns.keys.key.len(), columns.places.profile.len());
-    let (orders, keys, moved, profiles, allocations): Counts = statement.get_result(pg)?;
+        Statement { columns: Columns::of(batch)?, now, day: day_of(now), keys_expire: now + KEPT };
+    let rows: Vec<Row> = statement.load(pg)?;
     let count = |rows: i64| usize::try_from(rows).unwrap_or_default();
-    if (count(orders), count(keys)) != (asked.0, asked.1) {
-        return Ok(Written::Taken);
+    let (asked, keys, claimed, moved) = rows.first().map_or((0, 0, 0, 0), |(counts, _)| *counts);
+    if asked != keys {
+        return Ok(None);
     }
-    ensure_affected("allocate profiles", asked.2, count(moved))?;
-    ensure_affected("insert allocations", asked.2, allocations.len())?;
-    let rows: HashMap<i64, i64> = profiles.into_iter().zip(allocations).collect();
-    let row_of = |place: &NewAllocation| rows.get(&place.profile.id).copied().unwrap_or_default();
-    Ok(Written::All(batch.iter().map(|new| new.places.iter().map(row_of).collect()).collect()))
+    ensure_affected("allocate profiles", count(claimed), count(moved))?;
+    let places: Vec<Place> = rows.into_iter().filter_map(|(_, place)| place).collect();
+    ensure_affected("insert allocations", count(claimed), places.len())?;
+    Ok(Some(places))
 }
 
-/// Orders, keys and profiles that were written, and the allocations with their profiles.
-type Counts = (i64, i64, i64, Vec<i64>, Vec<i64>);
+/// Of the orders that were written: how many keys they had and how many were written, how many profiles they claimed and
+/// how many moved; and one of the places.
+type Row = ((i64, i64, i64, i64), Option<Place>);
+type RowType = (
+    (BigInt, BigInt, BigInt, BigInt),
+    Nullable<(BigInt, profiles::SqlType, Nullable<(Id, Nullable<Binary>)>)>,
+);
 
 struct Statement<'a> {
     columns: Columns<'a>,
@@ -61,7 +61,7 @@ impl QueryId for Statement<'_> {
 }
 
 impl Query for Statement<'_> {
-    type SqlType = (BigInt, BigInt, BigInt, Array<BigInt>, Array<BigInt>);
+    type SqlType = RowType;
 }
 
 impl RunQueryDsl<PgConnection> for Statement<'_> {}
@@ -74,10 +74,15 @@ impl QueryFragment<Pg> for Statement<'_> {
         self.places(out.reborrow())?;
         self.keys(out.reborrow())?;
         self.events(out.reborrow())?;
+        // The sealed code by a look-up for each: a plan for any number of rows would read all codes.
+        out.push_sql("SELECT c.*, a.id, ");
+        profiles::all_columns.walk_ast(out.reborrow())?;
         out.push_sql(
-            "SELECT (SELECT COUNT(*) FROM o), (SELECT COUNT(*) FROM k), (SELECT COUNT(*) FROM p), \
-             COALESCE((SELECT array_agg(a.profile_id ORDER BY a.id) FROM a), '{}'), \
-             COALESCE((SELECT array_agg(a.id ORDER BY a.id) FROM a), '{}')",
+            ", s.* FROM (SELECT (SELECT COUNT(*) FROM x), (SELECT COUNT(*) FROM k), (SELECT COUNT(*) FROM t), \
+             (SELECT COUNT(*) FROM p)) AS c \
+             LEFT JOIN (a JOIN p AS profiles ON profiles.id = a.profile_id) ON TRUE \
+             LEFT JOIN LATERAL (SELECT data_key_id, activation_code FROM profile_secrets \
+             WHERE profile_id = profiles.id LIMIT 1) AS s ON TRUE",
         );
         Ok(())
     }
@@ -126,8 +131,12 @@ impl Statement<'_> {
              version = profiles.version + CASE WHEN t.revealed THEN 2 ELSE 1 END, \
              revealed_at = CASE WHEN t.revealed THEN ", [Timestamptz => self.now];
             " ELSE profiles.revealed_at END, updated_at = ", [Timestamptz => self.now];
-            " FROM t WHERE profiles.id = t.profile_id AND profiles.stock_status = t.stood \
-             RETURNING profiles.id, profiles.pool_id, profiles.sell_by, t.stood), \
+            // The array as well: whatever is known of the tables' sizes, nothing but the key finds the rows.
+            " FROM t WHERE profiles.id = t.profile_id AND profiles.id = ANY (", [Array<BigInt> => places.profile];
+            ") AND profiles.stock_status = t.stood RETURNING ");
+        profiles::all_columns.walk_ast(out.reborrow())?;
+        statement!(out,
+            ", t.stood), \
              m AS (INSERT INTO stock_moves (pool_id, from_status, to_status, sell_by, day, profiles) \
              SELECT p.pool_id, p.stood, 'allocated', CASE WHEN p.stood = 'available' THEN p.sell_by ELSE 'epoch' END, \
              ", [Timestamptz => self.day];
@@ -142,13 +151,16 @@ impl Statement<'_> {
     fn keys<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         let keys = &self.columns.keys;
         statement!(out,
-            "k AS (INSERT INTO idempotency_keys (channel, key, request, body_hash, status, resource_id, created_at, \
-             expires_at) SELECT x.*, ", [Timestamptz => self.now, Timestamptz => self.keys_expire];
-            " FROM unnest(", [
-                Array<Text> => keys.channel, Array<Text> => keys.key, Array<Text> => keys.request,
-                Array<Binary> => keys.body_hash, Array<Integer> => keys.status, Array<Text> => keys.resource,
+            "x AS MATERIALIZED (SELECT x.* FROM unnest(", [
+                Array<Id> => keys.order, Array<Text> => keys.channel, Array<Text> => keys.key,
+                Array<Text> => keys.request, Array<Binary> => keys.body_hash, Array<Integer> => keys.status,
+                Array<Text> => keys.resource,
             ];
-            ") AS x ON CONFLICT (channel, key) DO NOTHING RETURNING key), ";
+            ") AS x (order_id, channel, key, request, body_hash, status, resource_id) JOIN o ON o.id = x.order_id), \
+             k AS (INSERT INTO idempotency_keys (channel, key, request, body_hash, status, resource_id, created_at, \
+             expires_at) SELECT channel, key, request, body_hash, status, resource_id, ",
+            [Timestamptz => self.now, Timestamptz => self.keys_expire];
+            " FROM x ORDER BY channel, key ON CONFLICT (channel, key) DO NOTHING RETURNING key), ";
         );
         Ok(())
     }
@@ -157,12 +169,13 @@ impl Statement<'_> {
         let events = &self.columns.events;
         statement!(out,
             "e AS (INSERT INTO events (id, at, subject_kind, subject_id, version, type_name, data) \
-             SELECT * FROM unnest(", [
-                Array<Id> => events.id, Array<Timestamptz> => events.at, Array<Text> => events.subject_kind,
-                Array<Text> => events.subject_id, Array<BigInt> => events.version,
-                Array<Text> => events.type_name, Array<Jsonb> => events.data,
+             SELECT x.id, x.at, x.subject_kind, x.subject_id, x.version, x.type_name, x.data FROM unnest(", [
+                Array<Id> => events.order, Array<Id> => events.id, Array<Timestamptz> => events.at,
+                Array<Text> => events.subject_kind, Array<Text> => events.subject_id,
+                Array<BigInt> => events.version, Array<Text> => events.type_name, Array<Jsonb> => events.data,
             ];
-            ")) ";
+            ") AS x (order_id, id, at, subject_kind, subject_id, version, type_name, data) \
+             JOIN o ON o.id = x.order_id) ";
         );
         Ok(())
     }
