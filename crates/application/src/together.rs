@@ -1,7 +1,7 @@
 //! Small writes of many workers in one transaction: those that come while one is being committed gather for the next.
 //!
 //! For writes that a process makes many of at a time, each about something of its own. When one of a batch cannot be
-//! written, each gets a transaction of its own ([`write_each`]): so a write may be tried twice, and must say the same.
+//! written, each gets a transaction of its own (`write_each`): so a write may be tried twice, and must say the same.
 
 use std::any::Any;
 
