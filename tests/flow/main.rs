@@ -29,6 +29,7 @@ mod line_commands;
 mod line_jobs;
 mod line_learning;
 mod line_matrix;
+mod lists;
 mod lost_answers;
 mod mixed_orders;
 mod orders;

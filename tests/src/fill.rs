@@ -2,12 +2,15 @@
 //! the benchmark. The database does it all by itself; nothing has a secret.
 //!
 //! The first fifth is sold, with orders, operations, lines and events; the rest is in the stock. One pool has nine
-//! tenths. What is rare lies where a plan that walks the rows from their beginning finds it last.
+//! tenths, ninety-nine have the rest. What is rare lies where a plan that walks the rows from their beginning finds it last.
 
 use simdepot_persistence::Backend;
+use simdepot_persistence::vault::WrappingKey;
 
-use crate::database::RawConnection;
+use crate::database::{KEY, RawConnection};
 
+/// Pools. The first has nine tenths.
+const POOLS: u64 = 100;
 /// Rows per statement.
 const CHUNK: u64 = 500_000;
 /// 2026-01-01, in seconds.
@@ -19,9 +22,11 @@ pub fn fill(raw: &mut RawConnection, backend: Backend, profiles: u64) {
     raw.execute(&filling.stock());
     for (first, last) in chunks(1, profiles) {
         raw.execute(&filling.profiles(first, last));
+        raw.execute(&filling.secrets(first, last));
     }
     for (first, last) in chunks(1, profiles / 5) {
         raw.execute(&filling.sold(first, last));
+        raw.execute(&filling.found(first, last));
     }
     raw.execute(&recount(backend));
     raw.execute(&format!(
@@ -112,18 +117,53 @@ impl Filling {
         format!("'8988247' || {} || CASE WHEN n % 7 = 0 THEN '0' ELSE '' END", self.digits("n", 12))
     }
 
-    /// Ten pools and ten deliveries.
+    /// Pools, ten deliveries and a data key, which opens nothing.
     fn stock(&self) -> String {
-        let (now, ten) = (self.moment("0"), self.numbers(1, 10));
+        let (now, pools, ten) = (self.moment("0"), self.numbers(1, POOLS), self.numbers(1, 10));
         let (id, hash) = (self.uuid('1', "n"), self.digits("n", 64));
         let always = self.pick("OVERRIDING SYSTEM VALUE", "");
         format!(
             "INSERT INTO pools (id, pool, carrier_account, name, sellable_statuses, version, created_at, updated_at) \
-             {always} SELECT n, 'pool-' || n, 'spc', 'Pool ' || n, '[\"preactivated\"]', 1, {now}, {now} FROM {ten}; \
+             {always} SELECT n, 'pool-' || n, 'spc', 'Pool ' || n, '[\"preactivated\"]', 1, {now}, {now} FROM {pools}; \
              INSERT INTO imports (id, batch_no, pool_id, format, on_error, dry_run, file_sha256, status, \
              heartbeat_at, created_at, finished_at) \
-             {always} SELECT {id}, n, 1, 'delivery', 'all', {no}, {hash}, 'completed', {now}, {now}, {now} FROM {ten};",
+             {always} SELECT {id}, n, 1, 'delivery', 'all', {no}, {hash}, 'completed', {now}, {now}, {now} FROM {ten}; \
+             INSERT INTO wrapped_keys (id, purpose, key_id, wrapped, created_at) \
+             SELECT {key}, 'data', '{wrapped_by}', {byte}, {now};",
             no = self.pick("false", "0"),
+            key = self.uuid('5', "1"),
+            wrapped_by = WrappingKey::from_bytes(KEY).id(),
+            byte = self.byte(),
+        )
+    }
+
+    fn byte(&self) -> &'static str {
+        match self.backend {
+            Backend::Postgres => "'\\x01'::bytea",
+            Backend::Sqlite => "x'01'",
+        }
+    }
+
+    /// Everything has its code.
+    fn secrets(&self, first: u64, last: u64) -> String {
+        let (numbers, key, byte) = (self.numbers(first, last), self.uuid('5', "1"), self.byte());
+        format!(
+            "INSERT INTO profile_secrets (profile_id, data_key_id, activation_code) SELECT n, {key}, {byte} FROM {numbers}"
+        )
+    }
+
+    /// What was found of the sold: a difference each, of which the last tenth is open; and the first delivery's report,
+    /// in which nothing was refused.
+    fn found(&self, first: u64, last: u64) -> String {
+        let (numbers, now, import) = (self.numbers(first, last), self.moment("0"), self.uuid('1', "1"));
+        let open = self.profiles / 5 * 9 / 10;
+        let document = self.pick("'{}'::jsonb", "'{}'");
+        format!(
+            "INSERT INTO drifts (carrier_account, profile_id, kind, subject, details, status, first_seen_at, \
+             last_seen_at) SELECT 'spc', n, 'missing_bundle', 'sub-' || n, {document}, \
+             CASE WHEN n > {open} THEN 'open' ELSE 'gone' END, {now}, {now} FROM {numbers}; \
+             INSERT INTO import_rows (import_id, position, line, result, column_name, code, reason) \
+             SELECT {import}, n, n, 'duplicate', 'iccid', 'duplicate', 'in the stock' FROM {numbers};"
         )
     }
 
@@ -152,7 +192,7 @@ impl Filling {
              stock_status, quarantine_reason, hold_id, sell_by, msisdn, eid, sim_status, sim_observed_at, sim_dated, \
              sim_received_at, sim_source, esim_status, esim_observed_at, esim_dated, esim_received_at, esim_source, \
              tags, version, created_at, updated_at) \
-             SELECT s.iccid, SUBSTR(s.iccid, 1, 19), 'esim', CASE WHEN n % 10 = 0 THEN 2 + (n / 10) % 9 ELSE 1 END, \
+             SELECT s.iccid, SUBSTR(s.iccid, 1, 19), 'esim', CASE WHEN n % 10 = 0 THEN 2 + (n / 10) % ({POOLS} - 1) ELSE 1 END, \
              s.import, s.batch, 'available', s.status, CASE WHEN s.status = 'quarantined' THEN 'manual' END, \
              CASE WHEN s.status = 'held' THEN s.import END, s.sell_by, '447' || s.msisdn, \
              CASE WHEN n % 10 = 0 THEN '8904' || s.eid END, s.sim, {now}, {yes}, {now}, 'import', \
@@ -168,7 +208,7 @@ impl Filling {
     fn sold(&self, first: u64, last: u64) -> String {
         let (numbers, iccid, now) = (self.numbers(first, last), self.iccid(), self.moment("n"));
         let (order, operation, event) = (self.uuid('2', "n"), self.uuid('3', "n"), self.uuid('4', "n"));
-        let byte = self.pick("'\\x01'::bytea", "x'01'");
+        let byte = self.byte();
         let json = |text: &str| format!("'{text}'{}", self.pick("::jsonb", ""));
         let request =
             json(r#"{"kind":"place_bundle","product":"FRANCE_1GB","order_type":null,"first_sale":true}"#);

@@ -51,7 +51,7 @@ pub async fn list(
 ) -> Result<Vec<Group>, AppError> {
     depot
         .store
-        .read(move |conn| {
+        .snapshot(move |conn| {
             let account = account.as_ref();
             let mut found = Vec::new();
             if after.is_none() {

@@ -125,7 +125,7 @@ pub struct FoundProfiles {
 pub async fn search(depot: &Depot, asked: SearchProfiles, limit: i64) -> Result<FoundProfiles, AppError> {
     depot
         .store
-        .read(move |conn| {
+        .snapshot(move |conn| {
             let pool_id = match &asked.pool {
                 Some(name) => Some(crate::pools::require(conn, name)?.id),
                 None => None,

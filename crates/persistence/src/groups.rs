@@ -35,7 +35,8 @@ pub fn names_after(
         name: String,
     }
     // From one name to the next along the index, however many lines have it. Whether one of them is at the account is
-    // looked up name by name: a join might read all lines.
+    // looked up name by name, and ends at the first that is: a join might read all lines. Of a group that only other
+    // accounts have, every line is read; nothing tells of what account a group's lines are.
     const NAMES: &str = "WITH RECURSIVE g (name) AS (SELECT MIN(line_group) FROM lines WHERE line_group > $1 UNION ALL \
          SELECT (SELECT MIN(line_group) FROM lines WHERE line_group > g.name) FROM g WHERE g.name IS NOT NULL) \
          SELECT name FROM g WHERE name IS NOT NULL";

@@ -1,7 +1,9 @@
 //! Imports and the rows of theirs that were not simply accepted.
 
 use chrono::{DateTime, Utc};
+use diesel::dsl::sql;
 use diesel::prelude::*;
+use diesel::sql_types::Bool;
 use simdepot_domain::delivery::Format;
 use simdepot_domain::id::ImportId;
 use simdepot_domain::import::{ImportCounts, ImportStatus, OnError, RowResult};
@@ -357,6 +359,9 @@ pub fn report(conn: &mut Conn<'_>, id: ImportId, reported: &[ReportedRow]) -> Re
     Ok(())
 }
 
+/// Spelled as the index of the refused rows has it: a report of nothing but duplicates is not walked for them.
+const IS_REJECTED: &str = "import_rows.result = 'rejected'";
+
 /// The report after `position`, in order, at most `limit` rows; with `rejected_only` the refused ones alone.
 ///
 /// # Errors
@@ -375,7 +380,7 @@ pub fn reported(
         .limit(limit)
         .into_boxed();
     if rejected_only {
-        query = query.filter(import_rows::result.eq(RowResult::Rejected.to_string()));
+        query = query.filter(sql::<Bool>(IS_REJECTED));
     }
     query
         .load::<ReportRow>(conn.db)?

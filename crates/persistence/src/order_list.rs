@@ -42,7 +42,10 @@ impl OrderFilter {
     }
 }
 
-/// A page of a channel's orders, newest first.
+/// A page of a channel's orders, newest first. Its statements must all see the same moment ([`Store::snapshot`]): an order
+/// that moved between two of them would be listed twice or never.
+///
+/// [`Store::snapshot`]: crate::Store::snapshot
 ///
 /// # Errors
 /// When they cannot be read.

@@ -242,6 +242,27 @@ pub fn total(conn: &mut Conn<'_>) -> Result<u64> {
     Ok(sum.get())
 }
 
+/// How many profiles stand there, by pool; pools without one are absent.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn by_pool(conn: &mut Conn<'_>, status: StockStatus) -> Result<Vec<(i64, i64)>> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = BigInt)]
+        pool_id: i64,
+        #[diesel(sql_type = BigInt)]
+        profiles: i64,
+    }
+    let rows: Vec<Row> = diesel::sql_query(
+        "SELECT pool_id, CAST(SUM(profiles) AS BIGINT) AS profiles FROM stock_now WHERE stock_status = $1 \
+         GROUP BY pool_id HAVING SUM(profiles) <> 0 ORDER BY pool_id",
+    )
+    .bind::<Text, _>(<&str>::from(status))
+    .load(conn.db)?;
+    Ok(rows.into_iter().map(|row| (row.pool_id, row.profiles)).collect())
+}
+
 /// How many profiles of a pool were handed out on the days (UTC) that begin after `after`, up to now.
 ///
 /// # Errors

@@ -43,6 +43,9 @@ CREATE TABLE import_rows (
     PRIMARY KEY (import_id, position)
 );
 
+-- What was refused is shown first, also of a report of a million duplicates.
+CREATE INDEX import_rows_rejected ON import_rows (import_id, position) WHERE result = 'rejected';
+
 CREATE TABLE profiles (
     id                bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     iccid             text NOT NULL UNIQUE,
@@ -111,3 +114,5 @@ CREATE TABLE profile_secrets (
     pin             bytea,
     puk             bytea
 );
+-- Few lack a code: their line gets one with its activation.
+CREATE INDEX profile_secrets_without_code ON profile_secrets (profile_id) WHERE activation_code IS NULL;

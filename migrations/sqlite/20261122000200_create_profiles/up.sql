@@ -43,6 +43,9 @@ CREATE TABLE import_rows (
     PRIMARY KEY (import_id, position)
 ) STRICT;
 
+-- What was refused is shown first, also of a report of a million duplicates.
+CREATE INDEX import_rows_rejected ON import_rows (import_id, position) WHERE result = 'rejected';
+
 CREATE TABLE profiles (
     id                INTEGER PRIMARY KEY AUTOINCREMENT,
     iccid             TEXT NOT NULL UNIQUE,
@@ -111,3 +114,5 @@ CREATE TABLE profile_secrets (
     pin             BLOB,
     puk             BLOB
 ) STRICT;
+-- Few lack a code: their line gets one with its activation.
+CREATE INDEX profile_secrets_without_code ON profile_secrets (profile_id) WHERE activation_code IS NULL;

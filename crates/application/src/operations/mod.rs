@@ -106,7 +106,7 @@ pub async fn list(
     let channel = (!caller.works_all_lines()).then(|| caller.channel.clone());
     depot
         .store
-        .read(move |conn| {
+        .snapshot(move |conn| {
             let listed = operations::list(conn, channel.as_ref(), status, before, limit)?;
             let views = listed.operations.into_iter().map(|operation| view(conn, operation));
             Ok(ListedOperations {

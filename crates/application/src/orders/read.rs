@@ -273,7 +273,7 @@ pub async fn list(
     };
     depot
         .store
-        .read(move |conn| {
+        .snapshot(move |conn| {
             order_list::list(conn, &filter, limit)?.into_iter().map(|order| view(conn, order)).collect()
         })
         .await

@@ -25,7 +25,10 @@ pub struct Listed {
     pub looked_up_to: Option<OperationId>,
 }
 
-/// A page of operations, newest first; with a channel those on the profiles of its orders alone.
+/// A page of operations, newest first; with a channel those on the profiles of its orders alone. Its
+/// statements must all see the same moment ([`Store::snapshot`]): what was looked at ends where the list does.
+///
+/// [`Store::snapshot`]: crate::Store::snapshot
 ///
 /// # Errors
 /// When they cannot be read.

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
+use diesel::dsl::sql;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 use simdepot_domain::bundle::BundleStatus;
 use simdepot_domain::hold::HoldStatus;
 use simdepot_domain::id::{BundleId, HoldId, ImportId, OperationId, OrderId, WebhookEndpointId};
@@ -63,9 +64,10 @@ pub struct Imported {
 pub fn batch_after(conn: &mut Conn<'_>, import: ImportId, after: i64, limit: i64) -> Result<Vec<Imported>> {
     let rows: Vec<(i64, String, String, At)> = profiles::table
         .filter(profiles::import_id.eq(Uid(import.0)))
-        // As the index has it: whoever walks the primary key may walk all that came before.
-        .filter((profiles::id + 0i64).gt(after))
-        .order(profiles::id + 0i64)
+        // As the index has it, with bound values it would not be: whoever walks the primary key may walk all that came
+        // before.
+        .filter(sql::<Bool>("profiles.id + 0 > ").bind::<BigInt, _>(after))
+        .order(sql::<BigInt>("profiles.id + 0"))
         .limit(limit)
         .select((profiles::id, profiles::iccid, profiles::imported_as, profiles::sell_by))
         .load(conn.db)?;
