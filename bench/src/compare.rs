@@ -18,7 +18,7 @@ use crate::pgbench;
 use crate::radius;
 use crate::sample::{Sample, Samples};
 use crate::stock;
-use crate::tools::{self, count, float, say, shuffle, sources};
+use crate::tools::{self, Missing, count, float, say, shuffle, sources};
 
 /// The database that is copied for each measurement, and the copy.
 const STOCK: &str = "stock";
@@ -54,20 +54,16 @@ struct Job {
 /// # Errors
 /// When a guard is violated, or something does not start.
 pub fn run(options: &Options, setting: &mut Setting, storage: Storage, samples: &mut Samples) -> Result<()> {
-    let cluster = match Cluster::start(storage) {
-        Ok(cluster) => cluster,
-        Err(error) => {
-            setting.skip(&format!("{}: {error:#}", storage.title()));
-            return Ok(());
-        }
+    if !jobs(options, storage).any(|_| true) {
+        return Ok(());
+    }
+    let Some(cluster) = setting.unless_missing(storage.title(), Cluster::start(storage))? else {
+        return Ok(());
     };
     let contenders = ready(options, setting, &cluster)?;
     for repetition in 1..=options.reps.max(1) {
-        let mut jobs: Vec<Job> = contenders
-            .iter()
-            .flat_map(|contender| {
-                contender.clients(&options.clients).into_iter().map(|clients| (*contender, clients))
-            })
+        let mut jobs: Vec<Job> = jobs(options, storage)
+            .filter(|(contender, _)| contenders.contains(contender))
             .map(|(contender, clients)| Job { contender, storage, clients, repetition })
             .collect();
         shuffle(&mut jobs, u64::from(repetition));
@@ -90,9 +86,32 @@ pub fn run(options: &Options, setting: &mut Setting, storage: Storage, samples: 
     Ok(())
 }
 
+/// What each repetition measures, when nothing is missing.
+pub fn jobs(options: &Options, storage: Storage) -> impl Iterator<Item = (Contender, u32)> {
+    let wanted = Contender::VARIANTS.iter().copied().filter(|contender| options.wants(*contender));
+    wanted.flat_map(move |contender| {
+        contender.clients(&options.clients, storage).into_iter().map(move |clients| (contender, clients))
+    })
+}
+
 impl Setting {
+    /// What came of something; nothing, and a line that says so, when the machine lacks what it needs.
+    ///
+    /// # Errors
+    /// Any other one: it ends the run.
+    pub fn unless_missing<T>(&mut self, what: &str, done: Result<T>) -> Result<Option<T>> {
+        match done {
+            Ok(done) => Ok(Some(done)),
+            Err(error) if error.is::<Missing>() => {
+                self.skip(&format!("{what}: {error:#}"));
+                Ok(None)
+            }
+            Err(error) => Err(error.context(what.to_owned())),
+        }
+    }
+
     /// Leaves something out, and says so.
-    pub fn skip(&mut self, what: &str) {
+    fn skip(&mut self, what: &str) {
         let line = format!("skipped: {what}");
         say(&line);
         if !self.missing.contains(&line) {
@@ -104,15 +123,17 @@ impl Setting {
 /// Prepares what is asked for, and returns what can be measured.
 fn ready(options: &Options, setting: &mut Setting, cluster: &Cluster) -> Result<Vec<Contender>> {
     let mut contenders = Vec::new();
-    for contender in Contender::VARIANTS.iter().copied().filter(|contender| options.wants(*contender)) {
+    let mut wanted: Vec<Contender> =
+        jobs(options, cluster.storage()).map(|(contender, _)| contender).collect();
+    wanted.dedup();
+    for contender in wanted {
         let prepared = match contender {
             Contender::Radius => radius::fetch(&setting.cache)
                 .and_then(|sql| radius::fill(cluster, &sql, RADIUS, options.enough_stock() * 2)),
             _ => setting.installed.install(contender),
         };
-        match prepared {
-            Ok(()) => contenders.push(contender),
-            Err(error) => setting.skip(&format!("{}: {error:#}", contender.title())),
+        if setting.unless_missing(contender.title(), prepared)?.is_some() {
+            contenders.push(contender);
         }
     }
     if contenders.iter().any(|contender| contender.writes_orders()) {
@@ -122,12 +143,11 @@ fn ready(options: &Options, setting: &mut Setting, cluster: &Cluster) -> Result<
 }
 
 fn measure(options: &Options, setting: &Setting, cluster: &Cluster, job: Job) -> Result<Sample> {
-    let plan = Plan { clients: job.clients, warm_up: options.warm_up(), measured: options.measured() };
+    let plan = options.plan(job.clients);
     let template = if job.contender == Contender::Radius { RADIUS } else { STOCK };
     if job.contender != Contender::Echo {
+        // The copy of a database that was cleared up is as clear, and the copying ends with a checkpoint.
         cluster.copy(template, COPY)?;
-        cluster.sql(COPY, stock::FRESH)?;
-        cluster.sql(COPY, "CHECKPOINT")?;
     }
     let log = |cluster: &Cluster| cluster.number("postgres", "SELECT (pg_current_wal_lsn() - '0/0')::bigint");
     let before = log(cluster)?;
@@ -152,7 +172,7 @@ fn measure(options: &Options, setting: &Setting, cluster: &Cluster, job: Job) ->
     };
     guards::answers(&outcome)?;
     if job.contender.writes_orders() {
-        guards::books(cluster, COPY, outcome.answered)?;
+        guards::books(&|sql| cluster.sql(COPY, sql), outcome.answered)?;
         sample.rows = guards::rows_per_order(cluster, COPY, outcome.answered)?;
     }
     if job.contender == Contender::Radius {
@@ -208,24 +228,34 @@ fn load_of_simdepot(setting: &Setting, cluster: &Cluster, plan: Plan) -> Result<
     if count(outcome.iccids.len()) != outcome.answered && outcome.refused.is_empty() {
         bail!("{} orders were answered, {} with a profile", outcome.answered, outcome.iccids.len());
     }
-    let feed = depot.wait_for_feed(|| guards::feed_lag(cluster, COPY))?;
+    let feed = depot.wait_for_feed(|| guards::feed_lag(&|sql| cluster.sql(COPY, sql)))?;
     depot.verify()?;
     depot.stop();
     Ok((outcome, Some(feed.as_secs_f64())))
 }
 
-/// Whether the database's own limit was measured with the rows that simdepot writes; lines that say what differs.
+/// Whether all were measured with the rows that simdepot writes; lines that say what differs. Rows that are written once
+/// per transaction are compared with those of simdepot's lone client, whose orders share none.
 pub fn same_rows(samples: &Samples) -> Vec<String> {
-    let rows = |contender| {
-        samples.0.iter().rev().find(|sample| sample.contender == contender).map(|sample| &sample.rows)
-    };
-    let Some(own) = rows(Contender::Simdepot) else { return Vec::new() };
-    Contender::VARIANTS
+    let last = |fits: &dyn Fn(&Sample) -> bool| samples.0.iter().rev().find(|sample| fits(sample));
+    let Some(own) = last(&|sample| sample.contender == Contender::Simdepot) else { return Vec::new() };
+    let alone = last(&|sample| sample.contender == Contender::Simdepot && sample.clients == 1);
+    let mut own = own.rows.clone();
+    own.remove(guards::PER_TRANSACTION);
+    if let Some(rows) = alone.and_then(|sample| sample.rows.get(guards::PER_TRANSACTION)) {
+        own.insert(guards::PER_TRANSACTION.to_owned(), *rows);
+    }
+    let others = Contender::VARIANTS
         .iter()
-        .filter(|contender| contender.writes_orders())
-        .filter_map(|contender| Some((contender, rows(*contender)?)))
-        .flat_map(|(contender, rows)| {
-            let told = guards::differences(own, rows);
+        .filter(|contender| contender.writes_orders() && !contender.shares_transactions());
+    others
+        .filter_map(|contender| Some((contender, last(&|sample| sample.contender == *contender)?)))
+        .flat_map(|(contender, sample)| {
+            let mut rows = sample.rows.clone();
+            if alone.is_none() {
+                rows.remove(guards::PER_TRANSACTION);
+            }
+            let told = guards::differences(&own, &rows);
             told.into_iter().map(move |line| format!("simdepot and {}: {line}", contender.title()))
         })
         .collect()
