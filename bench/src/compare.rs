@@ -1,8 +1,5 @@
 //! The comparison: every contender with every number of clients, again and again, in an order that is shuffled each time.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
 use anyhow::{Result, bail};
 use strum::VariantArray as _;
 
@@ -13,32 +10,18 @@ use crate::echo::Echo;
 use crate::guards;
 use crate::load::{self, Outcome, Plan, Target, Watched};
 use crate::options::Options;
-use crate::peers::{Installed, Peer};
+use crate::peers::Peer;
 use crate::pgbench;
 use crate::radius;
 use crate::sample::{Sample, Samples};
+use crate::setting::Setting;
 use crate::stock;
-use crate::tools::{self, Missing, count, float, say, shuffle, sources};
+use crate::tools::{count, float, say, shuffle, sources};
 
 /// The database that is copied for each measurement, and the copy.
 const STOCK: &str = "stock";
 const RADIUS: &str = "radius";
 const COPY: &str = "measured";
-
-/// What a run needs beside its options.
-#[derive(Debug)]
-pub struct Setting {
-    /// simdepot's binary.
-    pub binary: PathBuf,
-    /// The benchmark's own.
-    pub own: PathBuf,
-    /// Where peers are installed.
-    pub installed: Installed,
-    /// Where else things are kept between runs.
-    pub cache: PathBuf,
-    /// What was left out, and why.
-    pub missing: Vec<String>,
-}
 
 /// One thing to be measured.
 #[derive(Debug, Clone, Copy)]
@@ -92,32 +75,6 @@ pub fn jobs(options: &Options, storage: Storage) -> impl Iterator<Item = (Conten
     wanted.flat_map(move |contender| {
         contender.clients(&options.clients, storage).into_iter().map(move |clients| (contender, clients))
     })
-}
-
-impl Setting {
-    /// What came of something; nothing, and a line that says so, when the machine lacks what it needs.
-    ///
-    /// # Errors
-    /// Any other one: it ends the run.
-    pub fn unless_missing<T>(&mut self, what: &str, done: Result<T>) -> Result<Option<T>> {
-        match done {
-            Ok(done) => Ok(Some(done)),
-            Err(error) if error.is::<Missing>() => {
-                self.skip(&format!("{what}: {error:#}"));
-                Ok(None)
-            }
-            Err(error) => Err(error.context(what.to_owned())),
-        }
-    }
-
-    /// Leaves something out, and says so.
-    fn skip(&mut self, what: &str) {
-        let line = format!("skipped: {what}");
-        say(&line);
-        if !self.missing.contains(&line) {
-            self.missing.push(line);
-        }
-    }
 }
 
 /// Prepares what is asked for, and returns what can be measured.
@@ -261,26 +218,41 @@ pub fn same_rows(samples: &Samples) -> Vec<String> {
         .collect()
 }
 
-/// simdepot's binary: the one that is named, or the one beside this program, built anew.
-///
-/// # Errors
-/// When it is not there, or does not compile.
-pub fn find_binary(named: Option<&Path>, own: &Path) -> Result<PathBuf> {
-    let binary = named.map_or_else(|| own.with_file_name("simdepot"), Path::to_owned);
-    if named.is_none() {
-        if cfg!(debug_assertions) {
-            say("this is a build without optimisation: its figures mean nothing, run it with --release");
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(contender: Contender, clients: u32, moves: f64) -> Sample {
+        let rows = [("orders".to_owned(), 1.0), (guards::PER_TRANSACTION.to_owned(), moves)];
+        Sample {
+            contender,
+            storage: Storage::Simulated,
+            clients,
+            repetition: 1,
+            rate: 1.0,
+            latency: crate::sample::Latency::default(),
+            service_cpu_micros: 0.0,
+            database_cpu_micros: 0.0,
+            load_cpu_micros: 0.0,
+            service_mib: 0.0,
+            database_mib: 0.0,
+            wal_bytes: 0.0,
+            feed_seconds: None,
+            rows: rows.into(),
         }
-        say("building simdepot");
-        let mut cargo = Command::new("cargo");
-        cargo.args(["build", "--locked", "-p", "simdepot-api", "--bins"]).current_dir(sources());
-        if !cfg!(debug_assertions) {
-            cargo.arg("--release");
-        }
-        tools::run(&mut cargo)?;
     }
-    if !binary.is_file() {
-        bail!("there is no {}", binary.display());
+
+    #[test]
+    fn rows_per_transaction_are_compared_where_no_order_shares_one() {
+        let many = sample(Contender::Simdepot, 64, 0.1);
+        let lone = sample(Contender::Simdepot, 1, 1.0);
+        let same = sample(Contender::PgbenchOne, 64, 1.0);
+        let fewer = sample(Contender::PgbenchStatements, 8, 0.0);
+        let told = |samples: &[&Sample]| same_rows(&Samples(samples.iter().copied().cloned().collect()));
+        assert_eq!(told(&[&many, &same, &fewer]), Vec::<String>::new());
+        assert_eq!(told(&[&lone, &same, &many]), Vec::<String>::new());
+        let told = told(&[&lone, &same, &fewer, &many]);
+        assert_eq!(told.len(), 1);
+        assert!(told.iter().all(|line| line.contains("stock_moves: 1.00 and 0.00")), "{told:?}");
     }
-    Ok(binary)
 }

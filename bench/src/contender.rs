@@ -62,22 +62,22 @@ impl Contender {
     }
 
     fn usual(self, storage: Storage) -> &'static [u32] {
-        match (self, storage) {
-            (Self::Simdepot, Storage::Simulated) => &[1, 2, 4, 8, 16, 32, 64, 128, 256],
-            (Self::Simdepot, Storage::Disk) => &[1, 8, 64, 256],
-            (Self::PgbenchOne, Storage::Simulated) => &[1, 8, 16, 32, 64],
-            (Self::PgbenchOne, Storage::Disk) => &[1, 8, 16, 64],
-            (Self::PgbenchStatements, Storage::Simulated) => &[8, 16, 64],
-            (Self::FastifyStatements | Self::FastapiStatements, Storage::Simulated) => &[8, 64, 256],
-            (Self::FastifyOne | Self::FastapiOne, Storage::Simulated) => &[8, 64],
-            (Self::Radius, Storage::Simulated) => &[16, 64],
-            (Self::Echo, Storage::Simulated) => &[64],
-            (
-                Self::FastifyStatements | Self::FastapiStatements | Self::FastifyOne | Self::FastapiOne,
-                Storage::Disk,
-            ) => &[64],
-            // They say nothing about the disk.
-            (Self::PgbenchStatements | Self::Radius | Self::Echo, Storage::Disk) => &[],
+        match storage {
+            Storage::Simulated => match self {
+                Self::Simdepot => &[1, 2, 4, 8, 16, 32, 64, 128, 256],
+                Self::PgbenchOne => &[1, 8, 16, 32, 64],
+                Self::PgbenchStatements => &[8, 16, 64],
+                Self::FastifyStatements | Self::FastapiStatements => &[8, 64, 256],
+                Self::FastifyOne | Self::FastapiOne => &[8, 64],
+                Self::Radius => &[16, 64],
+                Self::Echo => &[64],
+            },
+            Storage::Disk => match self {
+                Self::Simdepot => &[1, 8, 64, 256],
+                Self::PgbenchOne => &[1, 8, 16, 64],
+                Self::PgbenchStatements | Self::Radius | Self::Echo => &[],
+                _ => &[64],
+            },
         }
     }
 

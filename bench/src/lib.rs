@@ -20,6 +20,7 @@ pub mod radius;
 pub mod report;
 pub mod sample;
 pub mod scenarios;
+pub mod setting;
 pub mod shop;
 pub mod stock;
 pub mod tools;

@@ -3,12 +3,13 @@
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use bench::compare::{self, Setting};
+use bench::compare;
 use bench::options::{Cli, Command, Options};
 use bench::peers::Installed;
 use bench::report::Report;
 use bench::sample::Samples;
 use bench::scenarios::Told;
+use bench::setting::{self, Setting};
 use bench::tools::say;
 use bench::{echo, plan, scenarios};
 use clap::Parser as _;
@@ -32,16 +33,16 @@ fn main() -> ExitCode {
 fn all(options: &Options) -> Result<()> {
     options.check()?;
     let own = std::env::current_exe()?;
-    let binary = compare::find_binary(options.binary.as_deref(), &own)?.canonicalize()?;
+    let binary = setting::find_binary(options.binary.as_deref(), &own)?.canonicalize()?;
     std::fs::create_dir_all(options.out.as_path())?;
     let cache = options.out.canonicalize()?;
     let installed = Installed::below(&cache);
-    let mut setting = Setting { binary, own, installed, cache, missing: Vec::new() };
+    let mut at_hand = Setting { binary, own, installed, cache, missing: Vec::new() };
     say(&plan::told(options));
     let (mut samples, mut told) = (Samples::default(), Vec::new());
-    let done = measure(options, &mut setting, &mut samples, &mut told);
+    let done = measure(options, &mut at_hand, &mut samples, &mut told);
     let broken_off = done.as_ref().err().map(|error| format!("{error:#}"));
-    let report = Report::new(options, samples, told, setting.missing, broken_off);
+    let report = Report::new(options, samples, told, at_hand.missing, broken_off);
     report.write(options.out.as_path())?;
     say(&report.markdown());
     done?;

@@ -13,12 +13,12 @@ use std::time::Duration;
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::compare::Setting;
 use crate::goals::Ratio;
 use crate::load::{self, Plan, Target, Watched};
 use crate::options::Options;
 use crate::plot::Line;
 use crate::sample::Figure;
+use crate::setting::Setting;
 use crate::{guards, shop, tools};
 
 /// What a scenario has shown.

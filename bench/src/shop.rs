@@ -10,12 +10,12 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 use crate::cluster::{Cluster, Storage};
-use crate::compare::Setting;
 use crate::depot::Depot;
 use crate::goals::Ratio;
 use crate::options::Options;
 use crate::sample::Figure;
 use crate::scenarios::{Row, Told};
+use crate::setting::Setting;
 use crate::stock;
 use crate::tools::{count, float, free_port, run as finish, say};
 

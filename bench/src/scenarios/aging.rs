@@ -8,12 +8,12 @@ use anyhow::{Context as _, Result, bail};
 
 use super::{Row, Told, load, rate, until_steady};
 use crate::cluster::{Cluster, Storage};
-use crate::compare::Setting;
 use crate::depot::Depot;
 use crate::goals::{Goal, Ratio};
 use crate::load::Plan;
 use crate::options::Options;
 use crate::sample::Figure;
+use crate::setting::Setting;
 use crate::tools::{float, say};
 use crate::{guards, stock};
 
@@ -27,7 +27,7 @@ const ORDERS: u64 = 200_000;
 pub(super) fn run(options: &Options, setting: &mut Setting) -> Result<Vec<Told>> {
     let allocations = if options.quick { 10_000 } else { ORDERS };
     let cluster = Cluster::start(Storage::Simulated)?;
-    stock::fill(&cluster, &setting.binary, STOCK, allocations + 5 * options.enough_stock())?;
+    stock::fill(&cluster, &setting.binary, STOCK, allocations + 3 * options.enough_stock())?;
     let forms = [("aging", false), ("snapshot", true)];
     let wanted: Vec<_> = forms.into_iter().filter(|(name, _)| options.wants_scenario(name)).collect();
     let mut pairs = vec![Vec::new(); wanted.len()];

@@ -7,11 +7,11 @@ use anyhow::{Result, bail};
 use super::pools::Pools;
 use super::{Row, Told};
 use crate::cluster::{Cluster, Storage};
-use crate::compare::Setting;
 use crate::depot::Depot;
 use crate::goals::{Goal, Ratio};
 use crate::options::Options;
 use crate::sample::Figure;
+use crate::setting::Setting;
 use crate::stock;
 use crate::tools::{float, say};
 

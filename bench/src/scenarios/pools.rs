@@ -6,10 +6,10 @@ use anyhow::Result;
 
 use super::{Told, import, load, reads, sizes};
 use crate::cluster::{Cluster, Storage};
-use crate::compare::Setting;
 use crate::depot::{Depot, Imported};
 use crate::load::Plan;
 use crate::options::Options;
+use crate::setting::Setting;
 use crate::tools::say;
 use crate::{guards, stock};
 

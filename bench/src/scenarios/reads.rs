@@ -8,12 +8,12 @@ use serde_json::Value;
 use super::pools::{LARGEST, Pool, Pools, SMALLEST};
 use super::{Row, Told, load};
 use crate::cluster::Storage;
-use crate::compare::Setting;
 use crate::depot::Depot;
 use crate::goals::{Goal, Ratio};
 use crate::load::Plan;
 use crate::options::Options;
 use crate::sample::Figure;
+use crate::setting::Setting;
 use crate::stock::{POOL, iccid};
 use crate::tools::{float, say, shuffle};
 

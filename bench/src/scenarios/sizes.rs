@@ -7,10 +7,10 @@ use anyhow::Result;
 use super::pools::{LARGEST, Pools, SMALLEST};
 use super::{Row, Told};
 use crate::cluster::Storage;
-use crate::compare::Setting;
 use crate::goals::{Goal, Ratio};
 use crate::load::Plan;
 use crate::options::Options;
+use crate::setting::Setting;
 use crate::tools::{say, shuffle};
 
 const CLIENTS: u32 = 64;

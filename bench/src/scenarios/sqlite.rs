@@ -10,11 +10,11 @@ use tempfile::TempDir;
 
 use super::{Row, Told, load, rate};
 use crate::cluster::{Cluster, Storage, compile_shim};
-use crate::compare::Setting;
 use crate::depot::Depot;
 use crate::goals::{Goal, Ratio};
 use crate::load::Plan;
 use crate::options::Options;
+use crate::setting::Setting;
 use crate::tools::{say, shuffle};
 use crate::{guards, stock};
 
