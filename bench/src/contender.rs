@@ -64,19 +64,18 @@ impl Contender {
     fn usual(self, storage: Storage) -> &'static [u32] {
         match storage {
             Storage::Simulated => match self {
-                Self::Simdepot => &[1, 2, 4, 8, 16, 32, 64, 128, 256],
+                Self::Simdepot => &[1, 4, 8, 16, 32, 64, 128, 256],
                 Self::PgbenchOne => &[1, 8, 16, 32, 64],
-                Self::PgbenchStatements => &[8, 16, 64],
-                Self::FastifyStatements | Self::FastapiStatements => &[8, 64, 256],
-                Self::FastifyOne | Self::FastapiOne => &[8, 64],
+                Self::PgbenchStatements => &[8, 16],
+                Self::FastifyStatements | Self::FastapiStatements => &[8, 64],
                 Self::Radius => &[16, 64],
-                Self::Echo => &[64],
+                Self::FastifyOne | Self::FastapiOne | Self::Echo => &[64],
             },
             Storage::Disk => match self {
                 Self::Simdepot => &[1, 8, 64, 256],
                 Self::PgbenchOne => &[1, 8, 16, 64],
-                Self::PgbenchStatements | Self::Radius | Self::Echo => &[],
-                _ => &[64],
+                Self::FastifyStatements | Self::FastapiStatements => &[64],
+                _ => &[],
             },
         }
     }

@@ -8,7 +8,7 @@ use crate::options::Options;
 use crate::tools::{count, float};
 
 /// What orders and imports take on two processors, a second: rough, and only for telling how long a run takes.
-const ORDERS: f64 = 6_000.0;
+const ORDERS: f64 = 8_000.0;
 const IMPORTED: f64 = 30_000.0;
 
 /// The plan in lines.
@@ -62,7 +62,7 @@ fn scenarios(options: &Options) -> Vec<(String, f64)> {
     let wanted =
         |names: &[&str]| float(count(names.iter().filter(|name| options.wants_scenario(name)).count()));
     let sold = if options.quick { 10_000.0 } else { 200_000.0 };
-    let rows = if options.quick { 50_000.0 } else { most.min(500_000.0) };
+    let rows = if options.quick { 50_000.0 } else { most.min(250_000.0) };
     let large = if most >= 5e6 { 5e6 } else { 0.0 };
     // A delivery is imported, and read again when the pool is proven.
     let delivered = |rows: f64| rows / IMPORTED + rows / IMPORTED / 2.0;
@@ -80,7 +80,7 @@ fn scenarios(options: &Options) -> Vec<(String, f64)> {
         (
             "pool-size: orders out of each pool",
             wanted(&["pool-size"]),
-            reps * 2.0 * most.log10().floor().max(4.0).mul_add(6.0, -18.0),
+            reps * most.log10().floor().max(4.0).mul_add(6.0, -6.0),
         ),
         ("reads: the smallest and the largest pool", wanted(&["reads"]), reps * 8.0),
         ("aging, snapshot", wanted(&["aging", "snapshot"]), reps * (sold / ORDERS + 15.0)),

@@ -150,12 +150,11 @@ impl Report {
             if self.quick { " (--quick: no result to publish)" } else { "" },
             self.settings.join(", ")
         );
-        let broken_off = self.broken_off.iter().map(|error| format!("broken off: {error}"));
+        let broken_off = self.broken_off.iter().map(|error| format!("broken off: {}", error.trim()));
         for line in self.missing.iter().chain(&self.differences).cloned().chain(broken_off) {
             text.push_str(&format!("\n**{line}**\n"));
         }
         text.push_str(&goals::markdown(&self.goals));
-        text.push_str("\nOn the disk there are fewer numbers of clients and contenders: it stands beside, to keep the run short.\n");
         for storage in [Storage::Simulated, Storage::Disk] {
             text.push_str(&tables::of_storage(&self.samples, storage));
         }

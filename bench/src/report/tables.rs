@@ -20,6 +20,11 @@ pub(super) fn of_storage(samples: &Samples, storage: Storage) -> String {
         return String::new();
     }
     let mut text = format!("\n### {}\n", capitalised(storage.title()));
+    if storage == Storage::Disk {
+        text.push_str(
+            "\nIt stands beside, with fewer contenders and numbers of clients, to keep the run short.\n",
+        );
+    }
     text.push_str(&goals(samples, storage));
     text.push_str(&rates(samples, storage, &measured));
     text.push_str(&latencies(samples, storage, &measured));

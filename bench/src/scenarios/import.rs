@@ -20,7 +20,7 @@ const EMPTY: &str = "empty_pool";
 const COPY: &str = "import_measured";
 
 /// Rows of a repetition, and of the one large import.
-const ROWS: u64 = 500_000;
+const ROWS: u64 = 250_000;
 const MANY: u64 = 5_000_000;
 
 pub(super) fn run(options: &Options, setting: &Setting, pools: &mut Pools) -> Result<Vec<Told>> {

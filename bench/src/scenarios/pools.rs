@@ -29,11 +29,12 @@ pub(super) fn run(options: &Options, setting: &mut Setting) -> Result<Vec<Told>>
     if options.wants_scenario("import") {
         told.extend(import::run(options, setting, &mut pools)?);
     }
-    if options.wants_scenario("pool-size") {
-        told.extend(sizes::run(options, setting, &mut pools)?);
-    }
+    // Before anything is sold: profiles that were sold would stand beside those on sale, many in the small pool too.
     if options.wants_scenario("reads") {
         told.extend(reads::run(options, setting, &mut pools)?);
+    }
+    if options.wants_scenario("pool-size") {
+        told.extend(sizes::run(options, setting, &mut pools)?);
     }
     pools.verify(setting)?;
     Ok(told)

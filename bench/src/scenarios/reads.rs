@@ -143,8 +143,6 @@ fn told(reads: [(Read, Row, Row); 4], large: u64) -> Told {
         title: format!("Reads at {large} profiles against {SMALLEST} (p50 of one client, over HTTP)"),
         rows: reads.into_iter().flat_map(|(_, few, many)| [few, many]).collect(),
         ratios,
-        notes: vec![
-            "Beside the profiles on sale stand those that were sold in `pool-size`, when that was measured before.".to_owned(),
-        ],
+        notes: Vec::new(),
     }
 }
