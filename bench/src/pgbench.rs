@@ -23,7 +23,8 @@ use crate::tools::{micros, run};
 /// When pgbench or the server refuses it, or it ended before its time.
 pub fn load(cluster: &Cluster, database: &str, script: &Path, plan: Plan) -> Result<Outcome> {
     let folder = tempfile::Builder::new().prefix("simdepot-pgbench.").tempdir()?;
-    let whole = (plan.warm_up + plan.measured).as_secs_f64().ceil();
+    // Its time begins with the connecting. What it does behind the time that counts is not counted.
+    let whole = (plan.warm_up + plan.measured).as_secs_f64().ceil() + 1.0;
     let mut pgbench = cluster.client("pgbench", database);
     pgbench
         .args(["-n", "-M", "prepared", "-D", &format!("pool={POOL_ID}")])
@@ -34,18 +35,13 @@ pub fn load(cluster: &Cluster, database: &str, script: &Path, plan: Plan) -> Res
         .arg(script);
     let server = cluster.process()?;
     let (told, looks) = watched(&mut pgbench, server, plan)?;
-    let memory_kib = usage(server).memory_kib;
     let log = Log::read(folder.path())?;
-    let from = log.begin + micros(plan.warm_up);
-    let until = from + micros(plan.measured);
-    if log.end + 200_000 < until {
-        bail!("pgbench ended {} ms before its time", (until - log.end) / 1_000);
-    }
+    let (from, until) = log.window(plan)?;
     let counted = log.between(from, until)?;
     // pgbench's clock starts when it is connected, so the looks came that much earlier by it.
     let of_look = |at: Duration| log.begin + micros(at).saturating_sub(connecting_micros(&told));
-    let orders = log.between(of_look(looks.0.0), of_look(looks.1.0))?.len();
-    let cpu = looks.1.1.saturating_sub(looks.0.1);
+    let orders = log.between(of_look(looks.begin.0), of_look(looks.end.0))?.len();
+    let cpu = looks.end.1.saturating_sub(looks.begin.1);
     Ok(Outcome {
         counted: counted.len(),
         seconds: plan.measured.as_secs_f64(),
@@ -54,16 +50,22 @@ pub fn load(cluster: &Cluster, database: &str, script: &Path, plan: Plan) -> Res
         refused: std::collections::BTreeMap::new(),
         iccids: Vec::new(),
         service: Usage::default(),
-        database: Usage { cpu_micros: cpu * counted.len() / orders.max(1), memory_kib },
+        database: Usage { cpu_micros: cpu * counted.len() / orders.max(1), memory_kib: looks.memory_kib },
         own_cpu_micros: 0,
     })
 }
 
-/// When it was looked, since the start, and the server's CPU time then.
-type Look = (Duration, u64);
+/// What was seen of the server while it ran.
+#[derive(Debug, Clone, Copy)]
+struct Looks {
+    /// When it was looked, since the start, and the CPU time then.
+    begin: (Duration, u64),
+    end: (Duration, u64),
+    memory_kib: u64,
+}
 
-/// Runs it, and looks at the server's CPU time at the begin and near the end of what counts.
-fn watched(pgbench: &mut Command, server: u32, plan: Plan) -> Result<(String, (Look, Look))> {
+/// Runs it, and looks at the server at the begin and at the end of what counts.
+fn watched(pgbench: &mut Command, server: u32, plan: Plan) -> Result<(String, Looks)> {
     let begun = Instant::now();
     thread::scope(|scope| {
         let told = scope.spawn(|| run(pgbench));
@@ -71,7 +73,8 @@ fn watched(pgbench: &mut Command, server: u32, plan: Plan) -> Result<(String, (L
             thread::sleep(at.saturating_sub(begun.elapsed()));
             (begun.elapsed(), cpu_micros(server))
         };
-        let looks = (look(plan.warm_up), look(plan.warm_up + plan.measured));
+        let (begin, end) = (look(plan.warm_up), look(plan.warm_up + plan.measured));
+        let looks = Looks { begin, end, memory_kib: usage(server).memory_kib };
         match told.join() {
             Ok(told) => Ok((told?, looks)),
             Err(_) => bail!("the thread that waits for pgbench ended"),
@@ -126,6 +129,17 @@ impl Log {
         Ok(Self { transactions, begin, end })
     }
 
+    /// What counts, by its clock. Where connecting took longer than expected, the warm-up is that much shorter, down to half.
+    fn window(&self, plan: Plan) -> Result<(u64, u64)> {
+        let (warm_up, measured) = (micros(plan.warm_up), micros(plan.measured));
+        let until = (self.begin + warm_up + measured).min(self.end);
+        let from = until.saturating_sub(measured);
+        if from < self.begin + warm_up / 2 {
+            bail!("pgbench ran for {} ms only", (self.end - self.begin) / 1_000);
+        }
+        Ok((from, until))
+    }
+
     /// The times of the transactions that ended then.
     fn between(&self, from: u64, until: u64) -> Result<Histogram<u64>> {
         let mut times = Histogram::new_with_bounds(1, 120_000_000, 3)?;
@@ -157,8 +171,15 @@ mod tests {
                    0 2 failed 0 101 500000\n";
         let log = Log::parse(log).unwrap();
         assert_eq!((log.begin, log.end), (100_000_000, 102_000_005));
-        let counted = log.between(101_000_000, 102_000_000).unwrap();
+        let second = Duration::from_secs(1);
+        let plan = |warm_up| Plan { clients: 2, warm_up, measured: second };
+        let (from, until) = log.window(plan(second)).unwrap();
+        assert_eq!((from, until), (101_000_000, 102_000_000));
+        let counted = log.between(from, until).unwrap();
         assert_eq!((counted.len(), counted.max() / 100), (1, 20));
+        // It ended a little early, or far too early.
+        assert_eq!(log.window(plan(second * 3 / 2)).unwrap(), (101_000_005, 102_000_005));
+        assert!(log.window(plan(second * 3)).is_err());
         assert!(Log::parse("").is_err());
     }
 }

@@ -95,6 +95,9 @@ fn sold(setting: &Setting, cluster: &Cluster, database: &str) -> Result<u64> {
     if of(201) + of(409) != count(CUSTOMERS) {
         bail!("simdepot answered {statuses:?}");
     }
+    if of(201) != UNITS {
+        bail!("simdepot sold {} of {UNITS}", of(201));
+    }
     Ok(of(201))
 }
 
