@@ -64,7 +64,7 @@ impl Contender {
     fn usual(self, storage: Storage) -> &'static [u32] {
         match storage {
             Storage::Simulated => match self {
-                Self::Simdepot => &[1, 4, 8, 16, 32, 64, 128, 256],
+                Self::Simdepot => &[1, 4, 8, 16, 64, 128, 256],
                 Self::PgbenchOne => &[1, 8, 16, 32, 64],
                 Self::PgbenchStatements => &[8, 16],
                 Self::FastifyStatements | Self::FastapiStatements => &[8, 64],

@@ -4,12 +4,15 @@ use std::fmt::Write as _;
 
 use crate::cluster::Storage;
 use crate::compare;
+use crate::contender::Contender;
 use crate::options::Options;
 use crate::tools::{count, float};
 
-/// What orders and imports take on two processors, a second: rough, and only for telling how long a run takes.
+/// Orders taken, profiles imported and profiles verified in a second on two processors: rough, and only for telling how long
+/// a run takes.
 const ORDERS: f64 = 8_000.0;
 const IMPORTED: f64 = 30_000.0;
+const VERIFIED: f64 = 35_000.0;
 
 /// The plan in lines.
 pub fn told(options: &Options) -> String {
@@ -30,7 +33,11 @@ fn parts(options: &Options) -> Vec<(String, f64)> {
         .iter()
         .map(|storage| {
             let each: Vec<f64> = compare::jobs(options, *storage)
-                .map(|(_, clients)| seconds_of(options, clients, *storage))
+                .map(|(contender, clients)| {
+                    let verified = contender == Contender::Simdepot;
+                    let verified = if verified { float(options.enough_stock()) / VERIFIED } else { 0.0 };
+                    seconds_of(options, clients, *storage) + verified
+                })
                 .collect();
             let what = format!(
                 "comparison, {}: {} measurements, {} times",
@@ -65,8 +72,9 @@ fn scenarios(options: &Options) -> Vec<(String, f64)> {
     let rows = if options.quick { 50_000.0 } else { most.min(250_000.0) };
     let large = if most >= 5e6 { 5e6 } else { 0.0 };
     // A delivery is imported, and read again when the pool is proven.
-    let delivered = |rows: f64| rows / IMPORTED + rows / IMPORTED / 2.0;
+    let delivered = |rows: f64| rows / IMPORTED + rows / VERIFIED;
     let more = if wanted(&["import"]) > 0.0 { most - large } else { most };
+    let stock = float(options.enough_stock());
     let databases = float(count(options.storage.len()));
     [
         ("import: COPY and import in turn, and one of 5,000,000 rows", wanted(&["import"]), {
@@ -83,11 +91,15 @@ fn scenarios(options: &Options) -> Vec<(String, f64)> {
             reps * most.log10().floor().max(4.0).mul_add(6.0, -6.0),
         ),
         ("reads: the smallest and the largest pool", wanted(&["reads"]), reps * 8.0),
-        ("aging, snapshot", wanted(&["aging", "snapshot"]), reps * (sold / ORDERS + 15.0)),
+        (
+            "aging, snapshot",
+            wanted(&["aging", "snapshot"]),
+            reps * (sold / ORDERS + 15.0 + 2.0f64.mul_add(stock, sold) / VERIFIED),
+        ),
         (
             "sqlite",
             wanted(&["sqlite"]),
-            reps * 4.0 * databases * seconds_of(options, 64, Storage::Disk) * 0.75,
+            reps * 2.0 * databases * (seconds_of(options, 64, Storage::Disk) + stock / VERIFIED),
         ),
         ("shop", wanted(&["shop"]), reps * 25.0),
     ]

@@ -27,7 +27,7 @@ const ORDERS: u64 = 200_000;
 pub(super) fn run(options: &Options, setting: &mut Setting) -> Result<Vec<Told>> {
     let allocations = if options.quick { 10_000 } else { ORDERS };
     let cluster = Cluster::start(Storage::Simulated)?;
-    stock::fill(&cluster, &setting.binary, STOCK, allocations + 3 * options.enough_stock())?;
+    stock::fill(&cluster, &setting.binary, STOCK, allocations + 2 * options.enough_stock())?;
     let forms = [("aging", false), ("snapshot", true)];
     let wanted: Vec<_> = forms.into_iter().filter(|(name, _)| options.wants_scenario(name)).collect();
     let mut pairs = vec![Vec::new(); wanted.len()];
@@ -84,7 +84,8 @@ fn once(
     let mut depot = Depot::start(&setting.binary, &cluster.url(COPY))?;
     let target = depot.target();
     let (mut done, mut latest) = until_steady(&target, CLIENTS)?;
-    let outcome = load(&target, options.plan(CLIENTS))?;
+    // Warm already.
+    let outcome = load(&target, Plan { warm_up: Duration::ZERO, ..options.plan(CLIENTS) })?;
     let start = rate(&outcome);
     done += outcome.answered;
     let behind = done + allocations;

@@ -29,10 +29,9 @@ fn on(options: &Options, setting: &Setting, storage: Storage) -> Result<Told> {
     let cluster = Cluster::start(storage)?;
     stock::fill(&cluster, &setting.binary, STOCK, options.enough_stock())?;
     let file = Embedded::make(options, setting, &cluster)?;
-    let counts = match (options.clients.as_slice(), storage) {
-        ([], Storage::Simulated) => vec![1, 64],
-        ([], Storage::Disk) => vec![64],
-        (asked, _) => asked.to_vec(),
+    let counts = match options.clients.as_slice() {
+        [] => vec![64],
+        asked => asked.to_vec(),
     };
     let mut jobs: Vec<(u32, bool)> =
         counts.iter().flat_map(|clients| [(*clients, false), (*clients, true)]).collect();
