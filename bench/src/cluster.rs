@@ -4,11 +4,11 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result};
 use serde::Serialize;
 use tempfile::TempDir;
 
-use crate::tools::{in_path, is_root, run, sources};
+use crate::tools::{in_path, is_root, missing, run, sources};
 
 /// What the log is written to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, clap::ValueEnum)]
@@ -60,8 +60,9 @@ impl Cluster {
     /// # Errors
     /// As [`Cluster::start`].
     pub fn start_in(storage: Storage, parent: &Path) -> Result<Self> {
-        let bin = binaries()
-            .ok_or_else(|| anyhow!("no PostgreSQL server was found (apt-get install postgresql)"))?;
+        let bin = binaries().ok_or_else(|| {
+            missing("no PostgreSQL server with pgbench was found (apt-get install postgresql)")
+        })?;
         let folder = tempfile::Builder::new().prefix("simdepot-bench-pg.").tempdir_in(parent)?;
         let mut cluster = Self { bin, folder, storage, watch: None };
         cluster.watch = Some(cluster.watched()?);
@@ -217,7 +218,9 @@ impl Drop for Cluster {
 /// When there is no C compiler.
 pub fn compile_shim(folder: &Path) -> Result<PathBuf> {
     if in_path("cc").is_none() {
-        bail!("no C compiler (cc) was found, so the one-millisecond commit cannot be simulated");
+        return Err(missing(
+            "no C compiler (cc) was found, so the one-millisecond commit cannot be simulated",
+        ));
     }
     let library = folder.join("fdatasync.so");
     let source = sources().join("shim/fdatasync.c");
@@ -233,5 +236,7 @@ fn binaries() -> Option<PathBuf> {
         .filter(|bin| bin.join("initdb").is_file() && bin.join("pgbench").is_file())
         .collect();
     found.sort();
-    found.pop().or_else(|| in_path("initdb")?.parent().map(Path::to_owned))
+    let beside =
+        || in_path("initdb")?.parent().map(Path::to_owned).filter(|bin| bin.join("pgbench").is_file());
+    found.pop().or_else(beside)
 }

@@ -1,8 +1,5 @@
 //! The comparison: every contender with every number of clients, again and again, in an order that is shuffled each time.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
 use anyhow::{Result, bail};
 use strum::VariantArray as _;
 
@@ -13,32 +10,18 @@ use crate::echo::Echo;
 use crate::guards;
 use crate::load::{self, Outcome, Plan, Target, Watched};
 use crate::options::Options;
-use crate::peers::{Installed, Peer};
+use crate::peers::Peer;
 use crate::pgbench;
 use crate::radius;
 use crate::sample::{Sample, Samples};
+use crate::setting::Setting;
 use crate::stock;
-use crate::tools::{self, count, float, say, shuffle, sources};
+use crate::tools::{count, float, say, shuffle, sources};
 
 /// The database that is copied for each measurement, and the copy.
 const STOCK: &str = "stock";
 const RADIUS: &str = "radius";
 const COPY: &str = "measured";
-
-/// What a run needs beside its options.
-#[derive(Debug)]
-pub struct Setting {
-    /// simdepot's binary.
-    pub binary: PathBuf,
-    /// The benchmark's own.
-    pub own: PathBuf,
-    /// Where peers are installed.
-    pub installed: Installed,
-    /// Where else things are kept between runs.
-    pub cache: PathBuf,
-    /// What was left out, and why.
-    pub missing: Vec<String>,
-}
 
 /// One thing to be measured.
 #[derive(Debug, Clone, Copy)]
@@ -54,20 +37,16 @@ struct Job {
 /// # Errors
 /// When a guard is violated, or something does not start.
 pub fn run(options: &Options, setting: &mut Setting, storage: Storage, samples: &mut Samples) -> Result<()> {
-    let cluster = match Cluster::start(storage) {
-        Ok(cluster) => cluster,
-        Err(error) => {
-            setting.skip(&format!("{}: {error:#}", storage.title()));
-            return Ok(());
-        }
+    if !jobs(options, storage).any(|_| true) {
+        return Ok(());
+    }
+    let Some(cluster) = setting.unless_missing(storage.title(), Cluster::start(storage))? else {
+        return Ok(());
     };
     let contenders = ready(options, setting, &cluster)?;
     for repetition in 1..=options.reps.max(1) {
-        let mut jobs: Vec<Job> = contenders
-            .iter()
-            .flat_map(|contender| {
-                contender.clients(&options.clients).into_iter().map(|clients| (*contender, clients))
-            })
+        let mut jobs: Vec<Job> = jobs(options, storage)
+            .filter(|(contender, _)| contenders.contains(contender))
             .map(|(contender, clients)| Job { contender, storage, clients, repetition })
             .collect();
         shuffle(&mut jobs, u64::from(repetition));
@@ -90,29 +69,28 @@ pub fn run(options: &Options, setting: &mut Setting, storage: Storage, samples: 
     Ok(())
 }
 
-impl Setting {
-    /// Leaves something out, and says so.
-    pub fn skip(&mut self, what: &str) {
-        let line = format!("skipped: {what}");
-        say(&line);
-        if !self.missing.contains(&line) {
-            self.missing.push(line);
-        }
-    }
+/// What each repetition measures, when nothing is missing.
+pub fn jobs(options: &Options, storage: Storage) -> impl Iterator<Item = (Contender, u32)> {
+    let wanted = Contender::VARIANTS.iter().copied().filter(|contender| options.wants(*contender));
+    wanted.flat_map(move |contender| {
+        contender.clients(&options.clients, storage).into_iter().map(move |clients| (contender, clients))
+    })
 }
 
 /// Prepares what is asked for, and returns what can be measured.
 fn ready(options: &Options, setting: &mut Setting, cluster: &Cluster) -> Result<Vec<Contender>> {
     let mut contenders = Vec::new();
-    for contender in Contender::VARIANTS.iter().copied().filter(|contender| options.wants(*contender)) {
+    let mut wanted: Vec<Contender> =
+        jobs(options, cluster.storage()).map(|(contender, _)| contender).collect();
+    wanted.dedup();
+    for contender in wanted {
         let prepared = match contender {
             Contender::Radius => radius::fetch(&setting.cache)
                 .and_then(|sql| radius::fill(cluster, &sql, RADIUS, options.enough_stock() * 2)),
             _ => setting.installed.install(contender),
         };
-        match prepared {
-            Ok(()) => contenders.push(contender),
-            Err(error) => setting.skip(&format!("{}: {error:#}", contender.title())),
+        if setting.unless_missing(contender.title(), prepared)?.is_some() {
+            contenders.push(contender);
         }
     }
     if contenders.iter().any(|contender| contender.writes_orders()) {
@@ -122,12 +100,11 @@ fn ready(options: &Options, setting: &mut Setting, cluster: &Cluster) -> Result<
 }
 
 fn measure(options: &Options, setting: &Setting, cluster: &Cluster, job: Job) -> Result<Sample> {
-    let plan = Plan { clients: job.clients, warm_up: options.warm_up(), measured: options.measured() };
+    let plan = options.plan(job.clients);
     let template = if job.contender == Contender::Radius { RADIUS } else { STOCK };
     if job.contender != Contender::Echo {
+        // The copy of a database that was cleared up is as clear, and the copying ends with a checkpoint.
         cluster.copy(template, COPY)?;
-        cluster.sql(COPY, stock::FRESH)?;
-        cluster.sql(COPY, "CHECKPOINT")?;
     }
     let log = |cluster: &Cluster| cluster.number("postgres", "SELECT (pg_current_wal_lsn() - '0/0')::bigint");
     let before = log(cluster)?;
@@ -152,7 +129,7 @@ fn measure(options: &Options, setting: &Setting, cluster: &Cluster, job: Job) ->
     };
     guards::answers(&outcome)?;
     if job.contender.writes_orders() {
-        guards::books(cluster, COPY, outcome.answered)?;
+        guards::books(&|sql| cluster.sql(COPY, sql), outcome.answered)?;
         sample.rows = guards::rows_per_order(cluster, COPY, outcome.answered)?;
     }
     if job.contender == Contender::Radius {
@@ -208,49 +185,74 @@ fn load_of_simdepot(setting: &Setting, cluster: &Cluster, plan: Plan) -> Result<
     if count(outcome.iccids.len()) != outcome.answered && outcome.refused.is_empty() {
         bail!("{} orders were answered, {} with a profile", outcome.answered, outcome.iccids.len());
     }
-    let feed = depot.wait_for_feed(|| guards::feed_lag(cluster, COPY))?;
+    let feed = depot.wait_for_feed(|| guards::feed_lag(&|sql| cluster.sql(COPY, sql)))?;
     depot.verify()?;
     depot.stop();
     Ok((outcome, Some(feed.as_secs_f64())))
 }
 
-/// Whether the database's own limit was measured with the rows that simdepot writes; lines that say what differs.
+/// Whether all were measured with the rows that simdepot writes; lines that say what differs. Rows that are written once
+/// per transaction are compared with those of simdepot's lone client, whose orders share none.
 pub fn same_rows(samples: &Samples) -> Vec<String> {
-    let rows = |contender| {
-        samples.0.iter().rev().find(|sample| sample.contender == contender).map(|sample| &sample.rows)
-    };
-    let Some(own) = rows(Contender::Simdepot) else { return Vec::new() };
-    Contender::VARIANTS
+    let last = |fits: &dyn Fn(&Sample) -> bool| samples.0.iter().rev().find(|sample| fits(sample));
+    let Some(own) = last(&|sample| sample.contender == Contender::Simdepot) else { return Vec::new() };
+    let alone = last(&|sample| sample.contender == Contender::Simdepot && sample.clients == 1);
+    let mut own = own.rows.clone();
+    own.remove(guards::PER_TRANSACTION);
+    if let Some(rows) = alone.and_then(|sample| sample.rows.get(guards::PER_TRANSACTION)) {
+        own.insert(guards::PER_TRANSACTION.to_owned(), *rows);
+    }
+    let others = Contender::VARIANTS
         .iter()
-        .filter(|contender| contender.writes_orders())
-        .filter_map(|contender| Some((contender, rows(*contender)?)))
-        .flat_map(|(contender, rows)| {
-            let told = guards::differences(own, rows);
+        .filter(|contender| contender.writes_orders() && !contender.shares_transactions());
+    others
+        .filter_map(|contender| Some((contender, last(&|sample| sample.contender == *contender)?)))
+        .flat_map(|(contender, sample)| {
+            let mut rows = sample.rows.clone();
+            if alone.is_none() {
+                rows.remove(guards::PER_TRANSACTION);
+            }
+            let told = guards::differences(&own, &rows);
             told.into_iter().map(move |line| format!("simdepot and {}: {line}", contender.title()))
         })
         .collect()
 }
 
-/// simdepot's binary: the one that is named, or the one beside this program, built anew.
-///
-/// # Errors
-/// When it is not there, or does not compile.
-pub fn find_binary(named: Option<&Path>, own: &Path) -> Result<PathBuf> {
-    let binary = named.map_or_else(|| own.with_file_name("simdepot"), Path::to_owned);
-    if named.is_none() {
-        if cfg!(debug_assertions) {
-            say("this is a build without optimisation: its figures mean nothing, run it with --release");
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(contender: Contender, clients: u32, moves: f64) -> Sample {
+        let rows = [("orders".to_owned(), 1.0), (guards::PER_TRANSACTION.to_owned(), moves)];
+        Sample {
+            contender,
+            storage: Storage::Simulated,
+            clients,
+            repetition: 1,
+            rate: 1.0,
+            latency: crate::sample::Latency::default(),
+            service_cpu_micros: 0.0,
+            database_cpu_micros: 0.0,
+            load_cpu_micros: 0.0,
+            service_mib: 0.0,
+            database_mib: 0.0,
+            wal_bytes: 0.0,
+            feed_seconds: None,
+            rows: rows.into(),
         }
-        say("building simdepot");
-        let mut cargo = Command::new("cargo");
-        cargo.args(["build", "--locked", "-p", "simdepot-api", "--bins"]).current_dir(sources());
-        if !cfg!(debug_assertions) {
-            cargo.arg("--release");
-        }
-        tools::run(&mut cargo)?;
     }
-    if !binary.is_file() {
-        bail!("there is no {}", binary.display());
+
+    #[test]
+    fn rows_per_transaction_are_compared_where_no_order_shares_one() {
+        let many = sample(Contender::Simdepot, 64, 0.1);
+        let lone = sample(Contender::Simdepot, 1, 1.0);
+        let same = sample(Contender::PgbenchOne, 64, 1.0);
+        let fewer = sample(Contender::PgbenchStatements, 8, 0.0);
+        let told = |samples: &[&Sample]| same_rows(&Samples(samples.iter().copied().cloned().collect()));
+        assert_eq!(told(&[&many, &same, &fewer]), Vec::<String>::new());
+        assert_eq!(told(&[&lone, &same, &many]), Vec::<String>::new());
+        let told = told(&[&lone, &same, &fewer, &many]);
+        assert_eq!(told.len(), 1);
+        assert!(told.iter().all(|line| line.contains("stock_moves: 1.00 and 0.00")), "{told:?}");
     }
-    Ok(binary)
 }

@@ -3,6 +3,8 @@
 use serde::Serialize;
 use strum::{Display, EnumString, VariantArray};
 
+use crate::cluster::Storage;
+
 /// One of those that are measured.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Display, EnumString, VariantArray,
@@ -46,23 +48,41 @@ impl Contender {
         }
     }
 
-    /// With how many clients it is measured, out of those asked for.
-    pub fn clients(self, asked: &[u32]) -> Vec<u32> {
+    /// With how many clients it is measured: those asked for, or else those that show something.
+    pub fn clients(self, asked: &[u32], storage: Storage) -> Vec<u32> {
+        if asked.is_empty() {
+            return self.usual(storage).to_vec();
+        }
+        // Each client of pgbench is a connection of the database: beyond that its rate falls, and its best is what counts.
         let most = match self {
-            Self::Simdepot => u32::MAX,
-            // Beyond that its rate falls; its best is what counts.
             Self::PgbenchOne | Self::PgbenchStatements | Self::Radius => 64,
-            Self::Echo
-            | Self::FastifyOne
-            | Self::FastifyStatements
-            | Self::FastapiOne
-            | Self::FastapiStatements => {
-                let of_peers = |clients: &u32| [1, 8, 64, 256].contains(clients);
-                return asked.iter().copied().filter(of_peers).collect();
-            }
+            _ => u32::MAX,
         };
-        let skipped = |clients: u32| most == 64 && [2, 4].contains(&clients);
-        asked.iter().copied().filter(|clients| *clients <= most && !skipped(*clients)).collect()
+        asked.iter().copied().filter(|clients| *clients <= most).collect()
+    }
+
+    fn usual(self, storage: Storage) -> &'static [u32] {
+        match storage {
+            Storage::Simulated => match self {
+                Self::Simdepot => &[1, 4, 8, 16, 64, 128, 256],
+                Self::PgbenchOne => &[1, 8, 16, 32, 64],
+                Self::PgbenchStatements => &[8, 16],
+                Self::FastifyStatements | Self::FastapiStatements => &[8, 64],
+                Self::Radius => &[16, 64],
+                Self::FastifyOne | Self::FastapiOne | Self::Echo => &[64],
+            },
+            Storage::Disk => match self {
+                Self::Simdepot => &[1, 8, 64, 256],
+                Self::PgbenchOne => &[1, 8, 16, 64],
+                Self::FastifyStatements | Self::FastapiStatements => &[64],
+                _ => &[],
+            },
+        }
+    }
+
+    /// Whether orders that come at once may share a transaction.
+    pub fn shares_transactions(self) -> bool {
+        self == Self::Simdepot
     }
 
     /// Whether it writes the rows of an order.

@@ -97,6 +97,11 @@ impl Depot {
         Target::orders(self.address, KEY, POOL)
     }
 
+    /// A question for a load.
+    pub fn reading(&self, path: &str) -> Target {
+        Target::read(self.address, KEY, path)
+    }
+
     /// Asks it something.
     ///
     /// # Errors
@@ -165,7 +170,7 @@ impl Depot {
             if lag()? == 0 {
                 return Ok(begun.elapsed());
             }
-            std::thread::sleep(Duration::from_millis(100));
+            std::thread::sleep(Duration::from_millis(50));
         }
         bail!("the feed does not catch up: {} events have no number", lag()?)
     }
@@ -174,8 +179,8 @@ impl Depot {
     pub fn stop(&mut self) {
         let Some(mut child) = self.child.take() else { return };
         let ended = run(Command::new("kill").arg(child.id().to_string())).is_ok()
-            && (0..100).any(|_| {
-                std::thread::sleep(Duration::from_millis(100));
+            && (0..1_000).any(|_| {
+                std::thread::sleep(Duration::from_millis(10));
                 matches!(child.try_wait(), Ok(Some(_)))
             });
         if !ended {

@@ -1,4 +1,4 @@
-//! The load: so many connections, each of which sends its next order when the last one was answered.
+//! The load: so many connections, each of which sends its next request when the last one was answered.
 //!
 //! It runs in one thread and does as little as possible, because it shares the machine with what it measures.
 
@@ -14,16 +14,22 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use crate::process::{Usage, usage};
+use crate::process::{Usage, cpu_micros, usage};
 use crate::sample::Latency;
 
-/// Whom orders are sent to.
+/// What is sent, and to whom.
 #[derive(Debug, Clone)]
 pub struct Target {
     address: SocketAddr,
-    /// Everything up to the idempotency key, and the body up to the reference and behind it.
-    head: String,
-    body: (String, String),
+    request: Request,
+}
+
+#[derive(Debug, Clone)]
+enum Request {
+    /// An order: everything up to the idempotency key, and the body up to the reference and behind it.
+    Order(String, (String, String)),
+    /// The same question each time.
+    Read(String),
 }
 
 impl Target {
@@ -37,14 +43,27 @@ impl Target {
             "{\"reference\":\"".to_owned(),
             format!("\",\"lines\":[{{\"pool\":\"{pool}\",\"quantity\":1}}],\"reveal\":true}}"),
         );
-        Self { address, head, body }
+        Self { address, request: Request::Order(head, body) }
+    }
+
+    /// A question.
+    pub fn read(address: SocketAddr, key: &str, path: &str) -> Self {
+        let head = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {key}\r\n\r\n");
+        Self { address, request: Request::Read(head) }
+    }
+
+    fn sells(&self) -> bool {
+        matches!(self.request, Request::Order(..))
     }
 
     fn request(&self, reference: &str, into: &mut Vec<u8>) {
-        let (before, behind) = &self.body;
-        let length = before.len() + reference.len() + behind.len();
         into.clear();
-        for part in [&self.head, reference, "\r\ncontent-length: ", &length.to_string(), "\r\n\r\n"] {
+        let (head, (before, behind)) = match &self.request {
+            Request::Order(head, body) => (head, body),
+            Request::Read(head) => return into.extend_from_slice(head.as_bytes()),
+        };
+        let length = before.len() + reference.len() + behind.len();
+        for part in [head, reference, "\r\ncontent-length: ", &length.to_string(), "\r\n\r\n"] {
             into.extend_from_slice(part.as_bytes());
         }
         for part in [before, reference, behind] {
@@ -96,7 +115,7 @@ pub struct Outcome {
     pub own_cpu_micros: u64,
 }
 
-/// Sends orders.
+/// Sends orders, or asks.
 ///
 /// # Errors
 /// When a connection breaks.
@@ -116,19 +135,18 @@ async fn all(target: &Target, plan: Plan, watched: Watched) -> Result<Outcome> {
         let client = Client::new(Rc::clone(&target), format!("bench-{run:x}-{number}"), (from, until))?;
         clients.spawn_local(client.run());
     }
-    let look = |id: Option<u32>| id.map(usage).unwrap_or_default();
+    let cpu = |id: Option<u32>| id.map(cpu_micros).unwrap_or_default();
+    let look = || (cpu(watched.service), cpu(watched.database), own_cpu());
     tokio::time::sleep_until(from.into()).await;
-    let before = (look(watched.service), look(watched.database), own_cpu());
+    let before = look();
     tokio::time::sleep_until(until.into()).await;
-    let after = (look(watched.service), look(watched.database), own_cpu());
+    let after = look();
+    let memory = |id: Option<u32>| id.map(usage).unwrap_or_default().memory_kib;
+    let memory = (memory(watched.service), memory(watched.database));
     let mut total = Tally::new()?;
     while let Some(done) = clients.join_next().await {
         total.add(done??)?;
     }
-    let used = |before: Usage, after: Usage| Usage {
-        cpu_micros: after.cpu_micros.saturating_sub(before.cpu_micros),
-        memory_kib: after.memory_kib,
-    };
     Ok(Outcome {
         counted: total.counted,
         seconds: plan.measured.as_secs_f64(),
@@ -136,8 +154,8 @@ async fn all(target: &Target, plan: Plan, watched: Watched) -> Result<Outcome> {
         answered: total.answered,
         refused: total.refused,
         iccids: total.iccids,
-        service: used(before.0, after.0),
-        database: used(before.1, after.1),
+        service: Usage { cpu_micros: after.0.saturating_sub(before.0), memory_kib: memory.0 },
+        database: Usage { cpu_micros: after.1.saturating_sub(before.1), memory_kib: memory.1 },
         own_cpu_micros: after.2.saturating_sub(before.2),
     })
 }
@@ -202,7 +220,9 @@ impl Client {
             let answered = Instant::now();
             if status / 100 == 2 {
                 self.tally.answered += 1;
-                self.tally.iccids.extend(iccid(&self.answer));
+                if self.target.sells() {
+                    self.tally.iccids.extend(iccid(&self.answer));
+                }
             } else {
                 let told = String::from_utf8_lossy(&self.answer);
                 let body = told.split("\r\n\r\n").nth(1).unwrap_or_default();

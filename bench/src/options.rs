@@ -1,5 +1,6 @@
 //! What is asked for on the command line.
 
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,6 +11,8 @@ use strum::VariantArray as _;
 
 use crate::cluster::Storage;
 use crate::contender::Contender;
+use crate::load::Plan;
+use crate::tools::count;
 
 /// Measures simdepot against PostgreSQL's own limit and against peers (docs/PERFORMANCE.md).
 #[derive(Debug, Parser)]
@@ -42,11 +45,11 @@ pub struct Options {
     /// Only this contender or scenario; repeat it for several. A word that fits none lists them.
     #[arg(long, value_name = "NAME")]
     pub only: Vec<String>,
-    /// Numbers of clients.
-    #[arg(long, value_delimiter = ',', default_values_t = [1, 2, 4, 8, 16, 32, 64, 128, 256])]
+    /// Numbers of clients. When absent from 1 to 256, for each contender those that show something; fewer on the disk.
+    #[arg(long, value_delimiter = ',')]
     pub clients: Vec<u32>,
-    /// Seconds of each measurement, behind one of warm-up.
-    #[arg(long, default_value_t = 3)]
+    /// Seconds of each measurement, behind one to three of warm-up.
+    #[arg(long, default_value_t = 2)]
     pub seconds: u64,
     /// Repetitions.
     #[arg(long, default_value_t = 5)]
@@ -65,8 +68,11 @@ pub struct Options {
     pub binary: Option<PathBuf>,
 }
 
+/// Seconds.
+const LONGEST_WARM_UP: u64 = 3;
+
 /// What is measured beside the contenders.
-pub const SCENARIOS: [&str; 6] = ["aging", "snapshot", "pool-size", "sqlite", "import", "shop"];
+pub const SCENARIOS: [&str; 7] = ["aging", "snapshot", "pool-size", "reads", "sqlite", "import", "shop"];
 
 impl Options {
     /// With `--quick` applied.
@@ -74,7 +80,9 @@ impl Options {
     pub fn settled(mut self) -> Self {
         if self.quick {
             (self.seconds, self.reps) = (1, self.reps.min(2));
-            self.clients.retain(|clients| [1, 8, 64, 256].contains(clients));
+            if self.clients.is_empty() {
+                self.clients = vec![1, 8, 64, 256];
+            }
             self.most_profiles = self.most_profiles.min(100_000);
         }
         if self.storage.is_empty() {
@@ -111,13 +119,20 @@ impl Options {
         Duration::from_secs(self.seconds.max(1))
     }
 
-    /// How long there is load before it counts.
-    pub fn warm_up(&self) -> Duration {
-        Duration::from_secs(1)
+    /// A measurement with so many clients. Before it counts there is load for a while, longer where many connections
+    /// have to get warm; the same for all contenders.
+    pub fn plan(&self, clients: u32) -> Plan {
+        let warm_up = match clients {
+            0..=4 => 1,
+            5..=64 => 2,
+            _ => LONGEST_WARM_UP,
+        };
+        Plan { clients, warm_up: Duration::from_secs(warm_up), measured: self.measured() }
     }
 
     /// Profiles that a measurement cannot use up: more than any path here sells in that time.
     pub fn enough_stock(&self) -> u64 {
-        (self.seconds.max(1) + 1) * 30_000
+        let processors = count(std::thread::available_parallelism().map_or(2, NonZero::get));
+        (self.seconds.max(1) + LONGEST_WARM_UP) * 10_000 * processors.max(2)
     }
 }

@@ -11,7 +11,7 @@ use crate::contender::Contender;
 use crate::curl;
 use crate::load::Target;
 use crate::stock::POOL;
-use crate::tools::{free_port, in_path, run, say, sources};
+use crate::tools::{free_port, in_path, installed, missing, run, say, sources};
 
 const KEY: &str = "peer-0123456789-0123456789-0123456789";
 
@@ -53,29 +53,29 @@ impl Installed {
 
     fn npm(&self, name: &str) -> Result<PathBuf> {
         if in_path("node").is_none() || in_path("npm").is_none() {
-            bail!("node and npm are missing (apt-get install nodejs npm)");
+            return Err(missing("node and npm are missing (apt-get install nodejs npm)"));
         }
         let folder = self.copy(name)?;
         // Written when everything is there.
         if !folder.join("node_modules/.package-lock.json").is_file() {
             say(&format!("  installing {name}"));
-            run(Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(&folder))?;
+            installed(run(Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(&folder)))?;
         }
         Ok(folder)
     }
 
     fn fastapi(&self) -> Result<()> {
         if in_path("python3").is_none() {
-            bail!("python3 is missing (apt-get install python3-venv)");
+            return Err(missing("python3 is missing (apt-get install python3-venv)"));
         }
         let folder = self.copy("fastapi")?;
         if folder.join("venv/bin/uvicorn").is_file() {
             return Ok(());
         }
         say("  installing fastapi, sqlalchemy and asyncpg");
-        run(Command::new("python3").args(["-m", "venv", "venv"]).current_dir(&folder))?;
+        installed(run(Command::new("python3").args(["-m", "venv", "venv"]).current_dir(&folder)))?;
         let mut pip = Command::new("venv/bin/pip");
-        run(pip.args(["install", "-q", "-r", "requirements.txt"]).current_dir(folder)).map(|_| ())
+        installed(run(pip.args(["install", "-q", "-r", "requirements.txt"]).current_dir(folder))).map(|_| ())
     }
 
     /// A copy of a peer's sources, so that nothing is installed among them.
@@ -162,8 +162,8 @@ impl Drop for Peer {
     fn drop(&mut self) {
         // A supervisor among its processes ends the others when it is asked to.
         let _ = run(Command::new("kill").arg(self.child.id().to_string()));
-        let ended = (0..50).any(|_| {
-            std::thread::sleep(std::time::Duration::from_millis(100));
+        let ended = (0..250).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(20));
             matches!(self.child.try_wait(), Ok(Some(_)))
         });
         if !ended {

@@ -16,6 +16,21 @@ const TICK_MICROS: u64 = 10_000;
 
 /// What a process, its children and theirs use now; children that have ended count for their CPU time.
 pub fn usage(root: u32) -> Usage {
+    let family = family(root);
+    Usage { cpu_micros: cpu_of(&family), memory_kib: family.iter().map(|process| memory(process.id)).sum() }
+}
+
+/// CPU time alone, in microseconds. Memory takes the kernel many milliseconds to tell, which a load must not wait for.
+pub fn cpu_micros(root: u32) -> u64 {
+    cpu_of(&family(root))
+}
+
+fn cpu_of(family: &[Process]) -> u64 {
+    family.iter().map(|process| process.ticks * TICK_MICROS).sum()
+}
+
+/// A process, its children and theirs.
+fn family(root: u32) -> Vec<Process> {
     let all = processes();
     let mut family = vec![root];
     let mut next = 0;
@@ -23,12 +38,7 @@ pub fn usage(root: u32) -> Usage {
         family.extend(all.iter().filter(|process| process.parent == parent).map(|process| process.id));
         next += 1;
     }
-    let mut total = Usage::default();
-    for process in all.iter().filter(|process| family.contains(&process.id)) {
-        total.cpu_micros += process.ticks * TICK_MICROS;
-        total.memory_kib += memory(process.id);
-    }
-    total
+    all.into_iter().filter(|process| family.contains(&process.id)).collect()
 }
 
 struct Process {

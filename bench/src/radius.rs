@@ -4,10 +4,10 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, anyhow};
 
 use crate::cluster::Cluster;
-use crate::tools::{in_path, run, say};
+use crate::tools::{in_path, installed, missing, run, say};
 
 /// The Debian package that has the procedure.
 const PACKAGE: &str = "freeradius-config";
@@ -27,11 +27,11 @@ pub fn fetch(folder: &Path) -> Result<PathBuf> {
         return Ok(sql);
     }
     if in_path("apt-get").is_none() || in_path("dpkg").is_none() {
-        bail!("apt-get and dpkg are missing, so {PACKAGE} cannot be fetched");
+        return Err(missing(format!("apt-get and dpkg are missing, so {PACKAGE} cannot be fetched")));
     }
     say("  fetching FreeRADIUS' SQL");
     std::fs::create_dir_all(&folder)?;
-    run(Command::new("apt-get").args(["download", "-qq", PACKAGE]).current_dir(&folder))?;
+    installed(run(Command::new("apt-get").args(["download", "-qq", PACKAGE]).current_dir(&folder)))?;
     let package = std::fs::read_dir(&folder)?
         .flatten()
         .map(|entry| entry.path())
@@ -44,7 +44,7 @@ pub fn fetch(folder: &Path) -> Result<PathBuf> {
     // Debian's older and newer packages may lie under another version.
     find(&folder, "ippool/postgresql/procedure.sql")
         .and_then(|file| Some(file.parent()?.to_owned()))
-        .ok_or_else(|| anyhow!("{PACKAGE} has no mods-config/sql/ippool/postgresql/procedure.sql"))
+        .ok_or_else(|| missing(format!("{PACKAGE} has no mods-config/sql/ippool/postgresql/procedure.sql")))
 }
 
 fn find(folder: &Path, ending: &str) -> Option<PathBuf> {

@@ -8,7 +8,9 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::cluster::{SETTINGS, Storage};
+use crate::compare::same_rows;
 use crate::contender::Contender;
+use crate::goals::{self, Ratio, Reached};
 use crate::options::Options;
 use crate::plot::{self, Line};
 use crate::process;
@@ -26,6 +28,10 @@ pub struct Report {
     seconds: u64,
     repetitions: u32,
     quick: bool,
+    /// Why the run ended before its time.
+    broken_off: Option<String>,
+    /// Each goal, and what was measured of it.
+    goals: Vec<Reached>,
     /// PostgreSQL's settings.
     settings: Vec<String>,
     /// What was left out, and why.
@@ -43,20 +49,31 @@ impl Report {
         samples: Samples,
         scenarios: Vec<Told>,
         missing: Vec<String>,
-        differences: Vec<String>,
+        broken_off: Option<String>,
     ) -> Self {
+        let storages = [Storage::Simulated, Storage::Disk].into_iter();
+        let of_scenarios = scenarios.iter().flat_map(|told| told.ratios.iter().cloned());
+        let ratios: Vec<Ratio> =
+            storages.flat_map(|storage| tables::ratios(&samples, storage)).chain(of_scenarios).collect();
         Self {
             machine: process::machine(),
             load_average: process::load_average(),
             seconds: options.measured().as_secs(),
             repetitions: options.reps,
             quick: options.quick,
+            broken_off,
+            goals: goals::reached(&ratios),
             settings: SETTINGS.lines().map(str::to_owned).collect(),
             missing,
-            differences,
+            differences: same_rows(&samples),
             samples,
             scenarios,
         }
+    }
+
+    /// Where contenders wrote other rows than simdepot.
+    pub fn differences(&self) -> &[String] {
+        &self.differences
     }
 
     /// Writes `bench.json`, `bench.md` and the pictures.
@@ -124,7 +141,7 @@ impl Report {
     /// The tables.
     pub fn markdown(&self) -> String {
         let mut text = format!(
-            "Machine: {}; load average at the end {:.1}. {} repetitions of {} s each{}. Everything (load, service, \
+            "Machine: {}; load average at the end {:.1}. {} repetitions of {} s each, behind 1 to 3 s of warm-up{}. Everything (load, service, \
              PostgreSQL) shares it. Ratios carry over to other machines, absolute figures do not.\n\nPostgreSQL: {}.\n",
             self.machine,
             self.load_average,
@@ -133,9 +150,11 @@ impl Report {
             if self.quick { " (--quick: no result to publish)" } else { "" },
             self.settings.join(", ")
         );
-        for line in self.missing.iter().chain(&self.differences) {
+        let broken_off = self.broken_off.iter().map(|error| format!("broken off: {}", error.trim()));
+        for line in self.missing.iter().chain(&self.differences).cloned().chain(broken_off) {
             text.push_str(&format!("\n**{line}**\n"));
         }
+        text.push_str(&goals::markdown(&self.goals));
         for storage in [Storage::Simulated, Storage::Disk] {
             text.push_str(&tables::of_storage(&self.samples, storage));
         }

@@ -74,6 +74,19 @@ pub struct Figure {
     pub max: f64,
 }
 
+impl Figure {
+    /// Over these repetitions; zeros when there is none.
+    pub fn over(values: Vec<f64>) -> Self {
+        let (median, min, max) = median(values);
+        Self { median, min, max }
+    }
+
+    /// A figure that was taken once.
+    pub fn once(value: f64) -> Self {
+        Self { median: value, min: value, max: value }
+    }
+}
+
 /// All samples of a run.
 #[derive(Debug, Clone, Default, Serialize)]
 #[serde(transparent)]
@@ -97,8 +110,7 @@ impl Samples {
         if values.is_empty() {
             return None;
         }
-        let (median, min, max) = median(values);
-        Some(Figure { median, min, max })
+        Some(Figure::over(values))
     }
 
     /// Orders per second.

@@ -2,19 +2,24 @@
 
 mod aging;
 mod import;
+mod pools;
+mod reads;
 mod sizes;
 mod sqlite;
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::compare::Setting;
+use crate::goals::Ratio;
+use crate::load::{self, Plan, Target, Watched};
 use crate::options::Options;
 use crate::plot::Line;
 use crate::sample::Figure;
-use crate::{shop, tools};
+use crate::setting::Setting;
+use crate::{guards, shop, tools};
 
 /// What a scenario has shown.
 #[derive(Debug, Clone, Serialize)]
@@ -25,8 +30,8 @@ pub struct Told {
     pub title: String,
     /// What was measured.
     pub rows: Vec<Row>,
-    /// The ratios that are its result, each with its goal.
-    pub ratios: Vec<(String, f64, &'static str)>,
+    /// The ratios that are its result.
+    pub ratios: Vec<Ratio>,
     /// What else is to be said.
     pub notes: Vec<String>,
 }
@@ -47,8 +52,7 @@ pub struct Row {
 impl Row {
     /// A figure over repetitions.
     pub fn new(what: impl Into<String>, values: Vec<f64>, unit: &'static str) -> Self {
-        let (median, min, max) = tools::median(values);
-        Self { what: what.into(), at: None, figure: Figure { median, min, max }, unit }
+        Self { what: what.into(), at: None, figure: Figure::over(values), unit }
     }
 }
 
@@ -57,11 +61,9 @@ impl Told {
     pub fn markdown(&self) -> String {
         let mut text = format!("\n### {}\n", self.title);
         if !self.ratios.is_empty() {
-            text.push_str("\n| | ratio | goal |\n|---|--:|--:|\n");
+            text.push_str("\n| | ratio (min–max) | goal |\n|---|--:|--:|\n");
         }
-        for (what, ratio, goal) in &self.ratios {
-            let _ = writeln!(text, "| {what} | **{ratio:.2}** | {goal} |");
-        }
+        text.extend(self.ratios.iter().map(Ratio::markdown));
         if !self.rows.is_empty() {
             text.push_str("\n| context | median | min–max | |\n|---|--:|--:|---|\n");
         }
@@ -92,28 +94,72 @@ impl Told {
     }
 }
 
-/// Runs those that are asked for. One that cannot run is left out, with the reason.
+/// Runs those that are asked for, and adds to `told` what they have shown. One that the machine lacks something for is left
+/// out, with the reason.
 ///
 /// # Errors
-/// Never: a scenario that fails is told of.
-pub fn run(options: &Options, setting: &mut Setting) -> Result<Vec<Told>> {
+/// When a guard is violated, or anything else fails.
+pub fn run(options: &Options, setting: &mut Setting, told: &mut Vec<Told>) -> Result<()> {
     type Scenario = fn(&Options, &mut Setting) -> Result<Vec<Told>>;
-    let all: [(&[&str], Scenario); 5] = [
+    let all: [(&[&str], Scenario); 4] = [
+        (&["import", "pool-size", "reads"], pools::run),
         (&["aging", "snapshot"], aging::run),
-        (&["pool-size"], sizes::run),
         (&["sqlite"], sqlite::run),
-        (&["import"], import::run),
         (&["shop"], shop::run),
     ];
-    let mut told = Vec::new();
     for (names, scenario) in all {
-        if !names.iter().any(|name| options.wants_scenario(name)) {
+        let names: Vec<&str> = names.iter().copied().filter(|name| options.wants_scenario(name)).collect();
+        if names.is_empty() {
             continue;
         }
-        match scenario(options, setting) {
-            Ok(more) => told.extend(more),
-            Err(error) => setting.skip(&format!("{}: {error:#}", names.join(", "))),
-        }
+        let done = scenario(options, setting);
+        told.extend(setting.unless_missing(&names.join(", "), done)?.into_iter().flatten());
     }
-    Ok(told)
+    Ok(())
+}
+
+/// Orders a second.
+fn rate(outcome: &load::Outcome) -> f64 {
+    tools::float(outcome.counted) / outcome.seconds
+}
+
+/// Load whose answers are checked.
+fn load(target: &Target, plan: Plan) -> Result<load::Outcome> {
+    let outcome = load::run(target, plan, Watched { service: None, database: None })?;
+    guards::answers(&outcome)?;
+    Ok(outcome)
+}
+
+/// Load until the rate climbs no more: for three to eight seconds. Returns how many orders that were, and the last rate.
+fn until_steady(target: &Target, clients: u32) -> Result<(u64, f64)> {
+    let plan = Plan { clients, warm_up: Duration::ZERO, measured: Duration::from_secs(1) };
+    let (mut answered, mut rates): (u64, Vec<f64>) = (0, Vec::new());
+    loop {
+        let outcome = load(target, plan)?;
+        answered += outcome.answered;
+        let latest = rate(&outcome);
+        if steady(&rates, latest) {
+            return Ok((answered, latest));
+        }
+        rates.push(latest);
+    }
+}
+
+/// Whether a rate is no better than those before it, give or take what they differ by anyway.
+fn steady(before: &[f64], latest: f64) -> bool {
+    let best = before.iter().copied().fold(0.0, f64::max);
+    before.len() >= 7 || (before.len() >= 2 && latest <= best * 1.03)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_that_climbs_is_not_steady() {
+        assert!(!steady(&[], 100.0) && !steady(&[100.0], 90.0));
+        assert!(!steady(&[100.0, 120.0], 140.0));
+        assert!(steady(&[100.0, 120.0, 140.0], 141.0));
+        assert!(steady(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0], 8.0));
+    }
 }

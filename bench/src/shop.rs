@@ -10,10 +10,12 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 use crate::cluster::{Cluster, Storage};
-use crate::compare::Setting;
 use crate::depot::Depot;
+use crate::goals::Ratio;
 use crate::options::Options;
+use crate::sample::Figure;
 use crate::scenarios::{Row, Told};
+use crate::setting::Setting;
 use crate::stock;
 use crate::tools::{count, float, free_port, run as finish, say};
 
@@ -44,9 +46,10 @@ pub fn run(options: &Options, setting: &mut Setting) -> Result<Vec<Told>> {
     }
     let at_once = Row::new("Vendure: sold to customers who come at once", at_once, "units");
     let own = Row::new("simdepot: sold to customers who come at once", own, "units");
+    let stock = Figure::once(float(UNITS));
     let ratios = vec![
-        ("Vendure: sold ÷ in stock".to_owned(), at_once.figure.median / float(UNITS), "shown"),
-        ("simdepot: sold ÷ in stock".to_owned(), own.figure.median / float(UNITS), "1"),
+        Ratio::of("Vendure: sold ÷ in stock", at_once.figure, stock, Storage::Disk),
+        Ratio::of("simdepot: sold ÷ in stock", own.figure, stock, Storage::Disk),
     ];
     let rows = vec![
         Row::new("Vendure: sold to customers who come in turn", in_turn, "units"),
@@ -91,6 +94,9 @@ fn sold(setting: &Setting, cluster: &Cluster, database: &str) -> Result<u64> {
     let of = |status: u16| count(statuses.iter().filter(|found| **found == status).count());
     if of(201) + of(409) != count(CUSTOMERS) {
         bail!("simdepot answered {statuses:?}");
+    }
+    if of(201) != UNITS {
+        bail!("simdepot sold {} of {UNITS}", of(201));
     }
     Ok(of(201))
 }

@@ -2,12 +2,13 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
+use std::ops::Range;
 use std::path::Path;
 
 use anyhow::{Result, bail};
 
 use crate::cluster::Cluster;
-use crate::depot::Depot;
+use crate::depot::{Depot, Imported};
 use crate::tools::say;
 
 /// The pool that everything is sold from, and its row.
@@ -19,14 +20,14 @@ pub const POOL_ID: &str = "1";
 /// empty is planned for as an empty one until the next look, however many rows it gets meanwhile.
 pub const FRESH: &str = "VACUUM ANALYZE profiles, profile_secrets, pools, imports";
 
-/// Writes a delivery of so many profiles, every one with a code, a PIN and a PUK.
+/// Writes a delivery of the profiles with these numbers, every one with a code, a PIN and a PUK.
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn write_delivery(path: &Path, rows: u64) -> Result<()> {
+pub fn write_delivery(path: &Path, numbers: Range<u64>) -> Result<()> {
     let mut file = BufWriter::new(File::create(path)?);
     write!(file, "TransatelId;MSISDN;Release;ICCID;Status;PIN;PUK;ActivationCode\r\n")?;
-    for number in 0..rows {
+    for number in numbers {
         let iccid = iccid(number);
         let code = format!("1$smdp.example${number:032X}");
         write!(file, "900100;+336{number:09};R1;{iccid};Pre-Activated;1234;12345678;{code}\r\n")?;
@@ -54,14 +55,12 @@ pub fn iccid(number: u64) -> String {
 ///
 /// # Errors
 /// When the import does not take every row.
-pub fn fill(cluster: &Cluster, binary: &Path, database: &str, rows: u64) -> Result<()> {
+pub fn fill(cluster: &Cluster, binary: &Path, database: &str, rows: u64) -> Result<Imported> {
     say(&format!("  stock: {rows} profiles"));
     cluster.sql("postgres", &format!("CREATE DATABASE {database}"))?;
     let mut depot = Depot::start(binary, &cluster.url(database))?;
     depot.make_pool()?;
-    let file = depot.folder().join("delivery.csv");
-    write_delivery(&file, rows)?;
-    depot.import(&file)?;
+    let imported = deliver(&depot, 0..rows)?;
     depot.stop();
     let found = cluster.number(database, "SELECT count(*) FROM profiles WHERE stock_status = 'available'")?;
     let pool_id = cluster.sql(database, &format!("SELECT id FROM pools WHERE pool = '{POOL}'"))?;
@@ -69,32 +68,19 @@ pub fn fill(cluster: &Cluster, binary: &Path, database: &str, rows: u64) -> Resu
         bail!("{found} of {rows} profiles are on sale, in pool {pool_id}");
     }
     cluster.sql(database, FRESH)?;
-    Ok(())
+    Ok(imported)
 }
 
-/// Adds so many profiles behind those that are there, by the database itself: as many bytes as an import writes, but codes
-/// that nobody can open. They are never reached.
+/// Imports the profiles with these numbers.
 ///
 /// # Errors
-/// When the database refuses it.
-pub fn pad(cluster: &Cluster, database: &str, from: u64, rows: u64) -> Result<()> {
-    say(&format!("  stock: {rows} profiles more"));
-    let until = from + rows - 1;
-    let columns = "form_factor, pool_id, import_id, batch_no, imported_as, stock_status, sell_by, sim_status, \
-        sim_observed_at, sim_dated, sim_received_at, sim_source, tags, created_at, updated_at";
-    let profiles = format!(
-        "INSERT INTO profiles (iccid, sim_key, msisdn, {columns}) \
-         SELECT '89882480' || lpad(n::text, 11, '0'), '89882480' || lpad(n::text, 11, '0'), '337' || lpad(n::text, 9, '0'), \
-         {columns} FROM (SELECT * FROM profiles ORDER BY id LIMIT 1) AS first, generate_series({from}, {until}) AS n"
-    );
-    let secrets = "INSERT INTO profile_secrets (profile_id, data_key_id, activation_code, code_index, pin, puk) \
-        SELECT p.id, k.id, decode(repeat(md5(p.iccid), 5), 'hex'), sha256(p.iccid::bytea), decode(repeat(md5(p.iccid), 2), 'hex'), \
-        decode(repeat(md5(p.iccid), 2), 'hex') FROM profiles p, (SELECT id FROM wrapped_keys WHERE purpose = 'data' LIMIT 1) AS k \
-        WHERE p.iccid LIKE '89882480%'";
-    cluster.sql(database, &profiles)?;
-    cluster.sql(database, secrets)?;
-    cluster.sql(database, FRESH)?;
-    Ok(())
+/// When the import does not take every row.
+pub fn deliver(depot: &Depot, numbers: Range<u64>) -> Result<Imported> {
+    let file = depot.folder().join("delivery.csv");
+    write_delivery(&file, numbers)?;
+    let imported = depot.import(&file)?;
+    std::fs::remove_file(&file)?;
+    Ok(imported)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Small helpers: running programs, numbers, and telling people how far it is.
 
+use std::fmt;
 use std::io::{Read as _, Seek as _, Write as _};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -7,6 +8,31 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+
+/// What a machine lacks. What needs it is left out; any other error ends the run.
+#[derive(Debug)]
+pub struct Missing(String);
+
+impl fmt::Display for Missing {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Missing {}
+
+/// An error that says what the machine lacks.
+pub fn missing(what: impl Into<String>) -> anyhow::Error {
+    Missing(what.into()).into()
+}
+
+/// Takes a failed installation for something that the machine lacks.
+///
+/// # Errors
+/// When it failed.
+pub fn installed<T>(done: Result<T>) -> Result<T> {
+    done.map_err(|error| missing(format!("{error:#}")))
+}
 
 /// Tells the person who runs it.
 pub fn say(text: &str) {

@@ -3,15 +3,19 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use diesel::connection::SimpleConnection as _;
+use diesel::sql_types::Text;
+use diesel::{Connection as _, QueryableByName, RunQueryDsl as _, SqliteConnection, sql_query};
 use tempfile::TempDir;
 
-use super::{Row, Told};
+use super::{Row, Told, load, rate};
 use crate::cluster::{Cluster, Storage, compile_shim};
-use crate::compare::Setting;
 use crate::depot::Depot;
-use crate::load::{self, Plan, Watched};
+use crate::goals::{Goal, Ratio};
+use crate::load::Plan;
 use crate::options::Options;
-use crate::tools::{float, say, shuffle};
+use crate::setting::Setting;
+use crate::tools::{say, shuffle};
 use crate::{guards, stock};
 
 const STOCK: &str = "beside_stock";
@@ -25,15 +29,17 @@ fn on(options: &Options, setting: &Setting, storage: Storage) -> Result<Told> {
     let cluster = Cluster::start(storage)?;
     stock::fill(&cluster, &setting.binary, STOCK, options.enough_stock())?;
     let file = Embedded::make(options, setting, &cluster)?;
-    let counts: Vec<u32> =
-        options.clients.iter().copied().filter(|clients| [1, 8, 64, 256].contains(clients)).collect();
+    let counts = match options.clients.as_slice() {
+        [] => vec![64],
+        asked => asked.to_vec(),
+    };
     let mut jobs: Vec<(u32, bool)> =
         counts.iter().flat_map(|clients| [(*clients, false), (*clients, true)]).collect();
     let mut rates = vec![(Vec::new(), Vec::new()); counts.len()];
     for repetition in 1..=options.reps {
         shuffle(&mut jobs, u64::from(repetition));
         for (clients, embedded) in &jobs {
-            let plan = Plan { clients: *clients, warm_up: options.warm_up(), measured: options.measured() };
+            let plan = options.plan(*clients);
             let rate = if *embedded { file.rate(setting, plan)? } else { beside(setting, &cluster, plan)? };
             let name = if *embedded { "SQLite" } else { "PostgreSQL" };
             say(&format!("{}: {name} with {clients}, repetition {repetition}: {rate:.0}/s", storage.title()));
@@ -52,12 +58,9 @@ fn told(storage: Storage, counts: &[u32], rates: Vec<(Vec<f64>, Vec<f64>)>) -> T
     for (clients, (postgres, sqlite)) in counts.iter().zip(rates) {
         let postgres = Row::new(format!("PostgreSQL, {clients} clients"), postgres, "orders/s");
         let sqlite = Row::new(format!("SQLite, {clients} clients"), sqlite, "orders/s");
-        let goal = if *clients == 64 { "≥ 0.50" } else { "shown" };
-        ratios.push((
-            format!("SQLite ÷ PostgreSQL, {clients} clients"),
-            sqlite.figure.median / postgres.figure.median,
-            goal,
-        ));
+        let what = format!("SQLite ÷ PostgreSQL, {clients} clients");
+        let ratio = Ratio::of(what, sqlite.figure, postgres.figure, storage);
+        ratios.push(ratio.deciding((*clients == 64).then_some(Goal::Sqlite)));
         rows.extend([postgres, sqlite]);
     }
     let title = format!("SQLite (synchronous=FULL) beside PostgreSQL, {}", storage.title());
@@ -66,14 +69,18 @@ fn told(storage: Storage, counts: &[u32], rates: Vec<(Vec<f64>, Vec<f64>)>) -> T
 
 fn beside(setting: &Setting, cluster: &Cluster, plan: Plan) -> Result<f64> {
     cluster.copy(STOCK, COPY)?;
-    cluster.sql(COPY, "CHECKPOINT")?;
-    let mut depot = Depot::start(&setting.binary, &cluster.url(COPY))?;
-    let outcome = load::run(&depot.target(), plan, Watched { service: None, database: None })?;
-    guards::answers(&outcome)?;
-    depot.wait_for_feed(|| guards::feed_lag(cluster, COPY))?;
+    let depot = Depot::start(&setting.binary, &cluster.url(COPY))?;
+    measured(depot, plan, &|sql| cluster.sql(COPY, sql))
+}
+
+/// The rate, when the books are right behind it.
+fn measured(mut depot: Depot, plan: Plan, ask: guards::Ask<'_>) -> Result<f64> {
+    let outcome = load(&depot.target(), plan)?;
+    depot.wait_for_feed(|| guards::feed_lag(ask))?;
+    depot.verify()?;
     depot.stop();
-    guards::books(cluster, COPY, outcome.answered)?;
-    Ok(float(outcome.counted) / outcome.seconds)
+    guards::books(ask, outcome.answered)?;
+    Ok(rate(&outcome))
 }
 
 /// A file of stock that is copied for each measurement.
@@ -93,9 +100,7 @@ impl Embedded {
         let embedded = Self { folder, preload };
         let mut depot = Depot::start(&setting.binary, &embedded.url("stock.db"))?;
         depot.make_pool()?;
-        let delivery = embedded.folder.path().join("delivery.csv");
-        stock::write_delivery(&delivery, options.enough_stock())?;
-        depot.import(&delivery)?;
+        stock::deliver(&depot, 0..options.enough_stock())?;
         // Its end merges the log into the file.
         depot.stop();
         Ok(embedded)
@@ -114,11 +119,23 @@ impl Embedded {
                 std::fs::copy(of("stock.db"), of("copy.db"))?;
             }
         }
-        let mut depot = Depot::start_with(&setting.binary, &self.url("copy.db"), self.preload.as_deref())?;
-        let outcome = load::run(&depot.target(), plan, Watched { service: None, database: None })?;
-        guards::answers(&outcome)?;
-        depot.verify()?;
-        depot.stop();
-        Ok(float(outcome.counted) / outcome.seconds)
+        let depot = Depot::start_with(&setting.binary, &self.url("copy.db"), self.preload.as_deref())?;
+        measured(depot, plan, &|sql| self.ask(sql))
     }
+
+    /// Asks the copy, beside simdepot or behind it.
+    fn ask(&self, sql: &str) -> Result<String> {
+        let mut connection =
+            SqliteConnection::establish(&self.folder.path().join("copy.db").to_string_lossy())?;
+        connection.batch_execute("PRAGMA busy_timeout = 10000")?;
+        let told: Value = sql_query(format!("SELECT ({sql}) AS told")).get_result(&mut connection)?;
+        Ok(told.told)
+    }
+}
+
+/// One value.
+#[derive(QueryableByName)]
+struct Value {
+    #[diesel(sql_type = Text)]
+    told: String,
 }
