@@ -123,7 +123,7 @@ pub(crate) enum Passing {
     Holds,
     /// New webhook endpoints of a channel.
     Endpoints,
-    /// Imports that become stock.
+    /// What brings profiles into the stock: their rows are in the order of its commits.
     Imports,
 }
 
