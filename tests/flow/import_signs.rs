@@ -81,7 +81,8 @@ async fn on_sqlite_another_import_is_waited_for() {
     let bad = begin(&test, "bad", test.import_of()).await;
     let writer = take_writer(&test).await;
     let imports = [
-        run(&test, good, &test.file("good.csv", file(B))),
+        // With a duplicate, so that there is a report to write while the rows are checked.
+        run(&test, good, &test.file("good.csv", format!("{}{A};\n", file(B)))),
         run(&test, bad, &test.file("bad.csv", "no header\n")),
     ];
     tokio::time::sleep(LONGER_THAN_A_WRITE_WAITS).await;
@@ -90,7 +91,8 @@ async fn on_sqlite_another_import_is_waited_for() {
         import.await.unwrap().unwrap();
     }
     let (good, bad) = (view(&test, good).await.import, view(&test, bad).await.import);
-    assert_eq!((good.status, good.counts.accepted), (ImportStatus::Completed, 1), "{:?}", good.problem);
+    let found = (good.counts.accepted, good.counts.duplicates);
+    assert_eq!((good.status, found), (ImportStatus::Completed, (1, 1)), "{:?}", good.problem);
     assert_eq!(bad.status, ImportStatus::Failed);
     assert!(bad.problem.unwrap().contains("no ICCID column"), "what is wrong with the file is told");
     assert_eq!(available(&test).await, 2);

@@ -22,7 +22,9 @@ use simdepot_persistence::vault::DataKey;
 use simdepot_persistence::{Store, StoreError};
 use simdepot_tests::{on_both_databases, on_postgres};
 
-use crate::support::{Stock, add_profiles, iccid, is_race, is_unique, new_profile, now};
+use crate::support::{
+    Stock, add_profiles, iccid, is_race, is_unique, make_import, make_pool, new_profile, now,
+};
 
 fn row(store: &Store, key: &DataKey, line: u64, iccid: &Iccid, code: Option<&str>) -> StagedRow {
     let code = code.map(|id| ActivationCode::parse(&format!("1$smdp.example${id}")).unwrap());
@@ -281,7 +283,10 @@ on_postgres! {
         });
         tokio::task::spawn_blocking(move || has_landed.recv().unwrap()).await.unwrap();
         let beside = tokio::spawn({
-            let (store, pool, import) = (stock.store.clone(), stock.pool.clone(), stock.import.clone());
+            let store = stock.store.clone();
+            // Into another pool, where nothing else makes it wait.
+            let pool = make_pool(&store, "other", 0).await;
+            let import = make_import(&store, &pool).await;
             async move { add_profiles(&store, &pool, &import, vec![new_profile()]).await }
         });
         let mut raw = stock.db.raw();
