@@ -65,7 +65,8 @@ pub async fn run(
 ) -> Result<(), AppError> {
     let taken_on = depot.imports.take_on(id);
     let pulse = Pulse::new(depot, id);
-    if let Err(error) = passes(&pulse, &taken_on, path, progress).await {
+    // In a box: it is large, and who calls this should not be.
+    if let Err(error) = Box::pin(passes(&pulse, &taken_on, path, progress)).await {
         tracing::warn!(import = %id, %error, "import failed");
         fail(&pulse, &mut depot.store.session().await?, explain(error)).await?;
     }
