@@ -92,6 +92,11 @@ on_both_databases! {
         }
         assert_eq!(one.counts.accepted + other.counts.accepted, 5_000);
         assert_eq!(one.counts.duplicates + other.counts.duplicates, 1_000);
+        for import in [&one, &other] {
+            let report = imports::rows(&test.depot, import.id, 0, 10_000).await.unwrap();
+            let duplicates = report.iter().filter(|row| row.result == RowResult::Duplicate).count();
+            assert_eq!(u64::try_from(duplicates).unwrap(), import.counts.duplicates, "those that came up late too");
+        }
         assert_eq!(available(&test).await, 5_000);
         test.assert_verified().await;
         test.finish().await;

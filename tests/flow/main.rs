@@ -19,6 +19,7 @@ mod hints;
 mod hold_races;
 mod holds;
 mod import_again;
+mod import_signs;
 mod imports;
 mod inbound;
 mod lacking;

@@ -4,6 +4,7 @@ use chrono::TimeDelta;
 use simdepot_domain::id::ImportId;
 use simdepot_domain::import::{ImportCounts, ImportStatus, RowResult};
 use simdepot_persistence::imports::{self, Import, ImportEnd, NewImport, ReportedRow};
+use simdepot_persistence::staging::{self, Pack, StagedIssue};
 use simdepot_persistence::{Store, StoreError};
 use simdepot_tests::on_both_databases;
 
@@ -135,8 +136,16 @@ on_both_databases! {
             .await
             .unwrap();
         let since = now() + TimeDelta::minutes(10);
-        let failed = stock.store.write(move |conn| imports::fail_abandoned(conn, since, "silence", later));
-        assert_eq!(failed.await.unwrap(), 1);
+        let fail = |at_work: Vec<ImportId>| {
+            let store = stock.store.clone();
+            async move {
+                let failed =
+                    store.write(move |conn| imports::fail_abandoned(conn, since, &at_work, "silence", later));
+                failed.await.unwrap()
+            }
+        };
+        assert_eq!(fail(vec![alive, quiet.id]).await, 0, "it is known to be at work");
+        assert_eq!(fail(vec![alive]).await, 1);
         let quiet = find(&stock.store, quiet.id).await;
         assert_eq!((quiet.status, quiet.problem.as_deref()), (ImportStatus::Failed, Some("silence")));
         assert_eq!(find(&stock.store, alive).await.status, ImportStatus::Running);
@@ -146,23 +155,29 @@ on_both_databases! {
     async fn a_report_is_read_in_pages(db: TestDatabase) {
         let stock = Stock::empty(db).await;
         let id = stock.import.id;
-        let rows: Vec<ReportedRow> = (1..=1_200)
-            .map(|position| ReportedRow {
-                position,
-                line: u64::try_from(position).unwrap() + 1,
-                result: match position % 3 {
-                    0 => RowResult::Rejected,
-                    1 => RowResult::Duplicate,
-                    _ => RowResult::Warning,
-                },
-                column: "ICCID".to_owned(),
-                code: "wrong-length".to_owned(),
-                reason: "expected 19 or 20 digits".to_owned(),
-                iccid: (position % 2 == 0).then(|| "8988247000000000012".to_owned()),
-            })
-            .collect();
-        let written = rows.clone();
-        stock.store.write(move |conn| imports::report(conn, id, &written)).await.unwrap();
+        let issue = |position: i64| StagedIssue {
+            line: u64::try_from(position).unwrap() + 1,
+            result: if position % 3 == 0 { RowResult::Rejected } else { RowResult::Warning },
+            column: "ICCID".to_owned(),
+            code: "wrong-length",
+            reason: "expected 19 or 20 digits".to_owned(),
+            iccid: (position % 2 == 0).then(|| "8988247000000000012".to_owned()),
+        };
+        let pack = Pack::new(stock.store.backend(), Vec::new(), (1..=1_200).map(issue).collect());
+        let mut session = stock.store.session().await.unwrap();
+        let composed = session.run(move |conn| {
+            staging::create(conn)?;
+            staging::add(conn, pack)?;
+            staging::settle(conn)?;
+            staging::compose(conn, |_| ("ICCID", "in-stock", "no row is a duplicate"))
+        });
+        assert_eq!(composed.await.unwrap(), 1_200);
+        session.write(move |conn| staging::report(conn, id, 0, 2_000)).await.unwrap();
+        let reported = |position| {
+            let StagedIssue { line, result, column, code, reason, iccid } = issue(position);
+            ReportedRow { position, line, result, column, code: code.to_owned(), reason, iccid }
+        };
+        let rows: Vec<ReportedRow> = (1..=1_200).map(reported).collect();
         let page = |rejected, after, limit| {
             let store = stock.store.clone();
             async move {

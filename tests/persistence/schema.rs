@@ -86,4 +86,35 @@ on_both_databases! {
             .collect();
         assert_eq!(seen, there);
     }
+
+    /// A profile that goes with its import is looked for in every table that may name it. Without an index each of a million
+    /// profiles reads the table whole.
+    async fn what_names_a_profile_is_found_by_an_index(db: TestDatabase) {
+        let (naming, found) = match db.backend() {
+            Backend::Postgres => (
+                "SELECT c.conrelid::regclass || '.' || a.attname AS value FROM pg_constraint c \
+                 JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = c.conkey[1] \
+                 WHERE c.contype = 'f' AND c.confrelid = 'profiles'::regclass ORDER BY 1",
+                // One that has only some of the rows must have all that name a profile.
+                "SELECT DISTINCT i.indrelid::regclass || '.' || a.attname AS value FROM pg_index i \
+                 JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0] \
+                 WHERE i.indpred IS NULL OR pg_get_expr(i.indpred, i.indrelid) = '(' || a.attname || ' IS NOT NULL)'",
+            ),
+            Backend::Sqlite => (
+                "SELECT m.name || '.' || f.\"from\" AS value FROM sqlite_master m \
+                 JOIN pragma_foreign_key_list(m.name) f WHERE m.type = 'table' AND f.\"table\" = 'profiles' ORDER BY 1",
+                "SELECT m.name || '.' || c.name AS value FROM sqlite_master m JOIN pragma_index_list(m.name) i \
+                 JOIN pragma_index_info(i.name) c ON c.seqno = 0 \
+                 LEFT JOIN sqlite_master d ON d.type = 'index' AND d.name = i.name \
+                 WHERE m.type = 'table' AND (NOT i.partial OR d.sql LIKE '%WHERE ' || c.name || ' IS NOT NULL') \
+                 UNION SELECT m.name || '.' || t.name FROM sqlite_master m JOIN pragma_table_info(m.name) t \
+                 WHERE m.type = 'table' AND t.pk = 1",
+            ),
+        };
+        let mut raw = db.raw();
+        let (naming, found) = (raw.texts(naming), raw.texts(found));
+        assert!(naming.len() > 10, "{naming:?}");
+        let walked: Vec<_> = naming.iter().filter(|column| !found.contains(column)).collect();
+        assert!(walked.is_empty(), "no index begins with {walked:?}");
+    }
 }

@@ -14,13 +14,17 @@ use simdepot_domain::stock::StockStatus;
 use simdepot_persistence::imports;
 use simdepot_persistence::profiles::{self, Batch, Profile};
 use simdepot_persistence::secrets::{self, Sealed};
-use simdepot_persistence::staging::{self, Duplicate, Landing, Pack, Settled, StagedIssue, StagedRow};
+use simdepot_persistence::staging::{
+    self, Duplicate, Landing, Pack, Reported, Settled, StagedIssue, StagedRow,
+};
 use simdepot_persistence::store::Session;
 use simdepot_persistence::vault::DataKey;
 use simdepot_persistence::{Store, StoreError};
-use simdepot_tests::on_both_databases;
+use simdepot_tests::{on_both_databases, on_postgres};
 
-use crate::support::{Stock, iccid, is_race, is_unique, now};
+use crate::support::{
+    Stock, add_profiles, iccid, is_race, is_unique, make_import, make_pool, new_profile, now,
+};
 
 fn row(store: &Store, key: &DataKey, line: u64, iccid: &Iccid, code: Option<&str>) -> StagedRow {
     let code = code.map(|id| ActivationCode::parse(&format!("1$smdp.example${id}")).unwrap());
@@ -83,12 +87,18 @@ async fn land(
     let (store, landing, key) = (stock.store.clone(), landing(stock), key.clone());
     session
         .write(move |conn| {
-            let late = staging::mark_latecomers(conn, &settled)?;
+            let late = staging::mark_latecomers(conn, landing.batch.import, &settled, names)?;
             store.vault().keep_data_key(conn, &key)?;
             staging::land(conn, &settled, &landing, &key, expected - late, |_| ())?;
             Ok(late)
         })
         .await
+}
+
+/// How the report names a duplicate.
+fn names(duplicate: Duplicate) -> Reported {
+    let place = Duplicate::ALL.iter().position(|one| *one == duplicate).unwrap();
+    (["a", "b", "c", "d"][place], "code", "reason")
 }
 
 async fn find(store: &Store, iccid: &Iccid) -> Option<Profile> {
@@ -148,10 +158,6 @@ on_both_databases! {
         let counts = ImportCounts { accepted: 2, duplicates: 4, warnings: 2, ..ImportCounts::default() };
         assert_eq!(settled.counts, counts);
         let import = stock.import.id;
-        let names = |duplicate| {
-            let place = Duplicate::ALL.iter().position(|one| *one == duplicate).unwrap();
-            (["a", "b", "c", "d"][place], "code", "reason")
-        };
         let reported = session.run(move |conn| staging::compose(conn, names)).await.unwrap();
         for position in [0, 4, 8] {
             session.write(move |conn| staging::report(conn, import, position, 4)).await.unwrap();
@@ -189,6 +195,10 @@ on_both_databases! {
         assert_eq!((settled.counts.accepted, later.counts.accepted), (2, 2));
         assert_eq!(land(&mut one, &stock, settled, &first, 2).await.unwrap(), 0);
         assert_eq!(land(&mut two, &stock, later, &second, 2).await.unwrap(), 2, "a SIM, and a code");
+        let import = stock.import.id;
+        let report = stock.store.read(move |conn| imports::reported(conn, import, false, 0, 100)).await.unwrap();
+        let told: Vec<_> = report.iter().map(|row| (row.position, row.line, row.result, row.column.as_str())).collect();
+        assert_eq!(told, [(1, 2, RowResult::Duplicate, "a"), (2, 3, RowResult::Duplicate, "c")], "the late ones too");
         assert!(find(&stock.store, &third).await.is_none());
     }
 
@@ -243,5 +253,58 @@ on_both_databases! {
         assert_eq!(page.iter().map(|row| row.line).collect::<Vec<_>>(), [2_991, 2_992, 2_993, 2_994, 2_995]);
         drop(session);
         assert_eq!(stock.db.raw().number("SELECT COUNT(*) AS value FROM profiles"), 0);
+    }
+}
+
+on_postgres! {
+    /// Rows are numbered before they are committed. What comes in beside an import that becomes stock waits for it: else
+    /// the next import would look behind the higher numbers for what landed under the lower ones.
+    async fn profiles_are_numbered_in_the_order_of_the_commits(db: TestDatabase) {
+        let stock = Stock::empty(db).await;
+        let [first, second] = [(); 2].map(|()| stock.store.vault().make_data_key().unwrap());
+        let (sim, other) = (iccid(), iccid());
+        let (mut one, settled) =
+            staged(&stock.store, vec![row(&stock.store, &first, 2, &sim, Some("ONE"))], Vec::new()).await;
+        let (landed, has_landed) = mpsc::channel();
+        let (end, may_end) = mpsc::channel::<()>();
+        let landing = tokio::spawn({
+            let (store, landing) = (stock.store.clone(), landing(&stock));
+            async move {
+                one.write(move |conn| {
+                    staging::mark_latecomers(conn, landing.batch.import, &settled, names)?;
+                    store.vault().keep_data_key(conn, &first)?;
+                    staging::land(conn, &settled, &landing, &first, 1, |_| ())?;
+                    landed.send(()).unwrap();
+                    may_end.recv_timeout(Duration::from_secs(60)).unwrap();
+                    Ok::<_, StoreError>(())
+                })
+                .await
+            }
+        });
+        tokio::task::spawn_blocking(move || has_landed.recv().unwrap()).await.unwrap();
+        let beside = tokio::spawn({
+            let store = stock.store.clone();
+            // Into another pool, where nothing else makes it wait.
+            let pool = make_pool(&store, "other", 0).await;
+            let import = make_import(&store, &pool).await;
+            async move { add_profiles(&store, &pool, &import, vec![new_profile()]).await }
+        });
+        let mut raw = stock.db.raw();
+        let waiting = "SELECT COUNT(*) AS value FROM pg_locks WHERE locktype = 'advisory' AND NOT granted \
+                       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+        while !beside.is_finished() && raw.number(waiting) == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let rows = vec![
+            row(&stock.store, &second, 2, &sim, Some("TWO")),
+            row(&stock.store, &second, 3, &other, Some("THREE")),
+        ];
+        let (mut two, later) = staged(&stock.store, rows, Vec::new()).await;
+        assert_eq!(later.counts.accepted, 2, "the other import is not there yet");
+        end.send(()).unwrap();
+        landing.await.unwrap().unwrap();
+        beside.await.unwrap();
+        assert_eq!(land(&mut two, &stock, later, &second, 2).await.unwrap(), 1);
+        assert!(find(&stock.store, &other).await.is_some());
     }
 }

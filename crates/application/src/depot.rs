@@ -13,13 +13,14 @@ use simdepot_domain::clock::Clock;
 use simdepot_domain::event::{Event, Fact, Subject};
 use simdepot_domain::id::{EventId, IdGenerator};
 use simdepot_domain::webhook::{Courier, Targets};
-use simdepot_persistence::store::Backend;
+use simdepot_persistence::store::{Backend, Session};
 use simdepot_persistence::{Conn, Store};
 
 use crate::carrier_reads::CarrierReads;
 use crate::error::AppError;
 use crate::feed::InFile;
 use crate::gathering::Gathering;
+use crate::imports;
 use crate::in_flight::InFlight;
 use crate::key_lookup::KeyLookup;
 use crate::orders;
@@ -175,6 +176,8 @@ pub struct Depot {
     pub line_batches: Arc<InFlight>,
     /// Accounts whose commands are being followed.
     pub followed: Arc<InFlight>,
+    /// The imports that this process has taken on.
+    pub imports: Arc<imports::AtWork>,
     /// Turns for what is read of the carriers beside the sales.
     pub carrier_reads: CarrierReads,
     /// What this process tries at failing webhook endpoints.
@@ -222,6 +225,7 @@ impl Depot {
             in_flight,
             line_batches: Arc::default(),
             followed: Arc::default(),
+            imports: Arc::default(),
             carrier_reads,
             probes,
             checkpoint_file,
@@ -279,4 +283,21 @@ impl Depot {
     pub fn event(&self, at: DateTime<Utc>, subject: Subject, version: i64, fact: Fact) -> Event {
         Event { id: EventId::generate(self.ids.as_ref()), at, subject, version, fact }
     }
+}
+
+/// As [`Depot::write_again`], in a session: it waits for its turn as long as that does.
+///
+/// # Errors
+/// Those of `work`; the race itself only when it is lost again and again.
+pub(crate) async fn write_again_in<T: Send + 'static>(
+    session: &mut Session,
+    work: impl Fn(&mut Conn<'_>) -> Result<T, AppError> + Clone + Send + 'static,
+) -> Result<T, AppError> {
+    for _ in 0..RACES {
+        match session.write(work.clone()).await {
+            Err(error) if error.is_race() => tracing::debug!(%error, "lost a race; deciding again"),
+            decided => return decided,
+        }
+    }
+    session.write(work).await
 }

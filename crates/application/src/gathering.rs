@@ -49,6 +49,8 @@ struct Waiting<T: Item> {
     begun: oneshot::Sender<(Batch<T::Outcome>, usize)>,
 }
 
+type Taken<T> = Vec<Waiting<T>>;
+
 struct State<T: Item> {
     waiting: VecDeque<Waiting<T>>,
     /// Batches.
@@ -125,7 +127,7 @@ impl<T: Item> Gathering<T> {
     }
 
     /// The next batch, and those that nobody waits for any more.
-    fn take(&self) -> Option<(Vec<Waiting<T>>, Vec<Waiting<T>>)> {
+    fn take(&self) -> Option<(Taken<T>, Taken<T>)> {
         let mut state = self.state();
         if state.waiting.is_empty() || state.under_way >= self.at_once {
             return None;

@@ -27,12 +27,14 @@ const BATCH: i64 = 100;
 /// When the store cannot be asked.
 pub async fn step(depot: &Depot) -> Result<(), AppError> {
     overdue_operations(depot).await?;
+    // While another import has SQLite's writer they can show nothing.
+    let ours = depot.imports.ids();
     depot
         .store
-        .write(|conn| {
+        .write(move |conn| {
             let now = conn.now()?;
             let problem = "the server stopped during this import; nothing was imported: send the file again";
-            let failed = imports::fail_abandoned(conn, now - IMPORT_SILENCE, problem, now)?;
+            let failed = imports::fail_abandoned(conn, now - IMPORT_SILENCE, &ours, problem, now)?;
             if failed > 0 {
                 tracing::warn!(failed, "imports were abandoned by their process");
             }

@@ -134,7 +134,7 @@ pub(crate) enum Passing {
     Holds,
     /// New webhook endpoints of a channel.
     Endpoints,
-    /// Imports that become stock.
+    /// What brings profiles into the stock: their rows are in the order of its commits.
     Imports,
 }
 

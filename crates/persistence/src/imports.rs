@@ -8,7 +8,6 @@ use simdepot_domain::delivery::Format;
 use simdepot_domain::id::ImportId;
 use simdepot_domain::import::{ImportCounts, ImportStatus, OnError, RowResult};
 
-use crate::dialect::{INSERT_CHUNK, both};
 use crate::error::{Result, StoreError, ensure_affected, parse_column};
 use crate::schema::{import_rows, imports};
 use crate::sql_types::{At, Uid};
@@ -243,6 +242,18 @@ pub fn progress(conn: &mut Conn<'_>, id: ImportId, counts: &ImportCounts, now: D
     ensure_affected("import progress", 1, touched)
 }
 
+/// Shows that an import whose turn has not come yet is not forgotten.
+///
+/// # Errors
+/// [`StoreError::RowsAffected`] when it is not queued any more: its process was taken for dead.
+pub fn waits(conn: &mut Conn<'_>, id: ImportId, now: DateTime<Utc>) -> Result<()> {
+    let queued = imports::table
+        .filter(imports::id.eq(Uid(id.0)))
+        .filter(imports::status.eq(ImportStatus::Queued.as_ref()));
+    let touched = diesel::update(queued).set(imports::heartbeat_at.eq(At(now))).execute(conn.db)?;
+    ensure_affected("import waits", 1, touched)
+}
+
 /// Ends an import that is still in one of the statuses `from`. With an event its version moves by one.
 ///
 /// # Errors
@@ -280,19 +291,22 @@ pub struct ImportEnd {
     pub event: bool,
 }
 
-/// Fails the imports whose process has not shown progress since `since`. Returns how many.
+/// Fails the imports whose process has not shown progress since `since`, but for those that are known to be at work. Returns
+/// how many.
 ///
 /// # Errors
 /// When they cannot be changed.
 pub fn fail_abandoned(
     conn: &mut Conn<'_>,
     since: DateTime<Utc>,
+    at_work: &[ImportId],
     problem: &str,
     now: DateTime<Utc>,
 ) -> Result<usize> {
     let abandoned = imports::table
         .filter(imports::status.eq_any([ImportStatus::Queued.as_ref(), ImportStatus::Running.as_ref()]))
-        .filter(imports::heartbeat_at.lt(At(since)));
+        .filter(imports::heartbeat_at.lt(At(since)))
+        .filter(imports::id.ne_all(at_work.iter().map(|id| Uid(id.0))));
     Ok(diesel::update(abandoned)
         .set((
             imports::status.eq(ImportStatus::Failed.as_ref()),
@@ -321,10 +335,9 @@ pub struct ReportedRow {
     pub iccid: Option<String>,
 }
 
-#[derive(Insertable, Queryable)]
-#[diesel(table_name = import_rows, treat_none_as_default_value = false)]
+#[derive(Queryable)]
 struct ReportRow {
-    import_id: Uid,
+    _import_id: Uid,
     position: i64,
     line: i64,
     result: String,
@@ -332,31 +345,6 @@ struct ReportRow {
     code: String,
     reason: String,
     iccid: Option<String>,
-}
-
-/// Writes a part of the report.
-///
-/// # Errors
-/// When the database refuses it.
-pub fn report(conn: &mut Conn<'_>, id: ImportId, reported: &[ReportedRow]) -> Result<()> {
-    for chunk in reported.chunks(INSERT_CHUNK) {
-        let rows: Vec<ReportRow> = chunk
-            .iter()
-            .map(|row| ReportRow {
-                import_id: Uid(id.0),
-                position: row.position,
-                line: i64::try_from(row.line).unwrap_or(i64::MAX),
-                result: row.result.to_string(),
-                column_name: row.column.clone(),
-                code: row.code.clone(),
-                reason: row.reason.clone(),
-                iccid: row.iccid.clone(),
-            })
-            .collect();
-        let written = both!(conn.db, c => diesel::insert_into(import_rows::table).values(&rows).execute(c))?;
-        ensure_affected("insert import rows", rows.len(), written)?;
-    }
-    Ok(())
 }
 
 /// Spelled as the index of the refused rows has it: a report of nothing but duplicates is not walked for them.

@@ -15,3 +15,5 @@ CREATE TABLE carrier_events (
 );
 CREATE INDEX carrier_events_queue ON carrier_events (run_at) WHERE status = 'pending';
 CREATE INDEX carrier_events_by_age ON carrier_events (received_at);
+-- A profile that goes with its import is looked for here.
+CREATE INDEX carrier_events_by_profile ON carrier_events (profile_id) WHERE profile_id IS NOT NULL;

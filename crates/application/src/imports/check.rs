@@ -1,29 +1,26 @@
 //! The first part: every row is checked and staged, duplicates are found, and the report is written.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use futures_util::future::try_join;
 use futures_util::stream::{self, Stream, TryStreamExt as _};
-use simdepot_domain::id::ImportId;
 use simdepot_domain::import::ImportCounts;
-use simdepot_persistence::imports;
 use simdepot_persistence::staging::{self, Duplicate, Reported, Settled};
 use simdepot_persistence::store::Session;
 use tokio::sync::mpsc;
 
 use super::prepare::{Prepared, Workshop};
+use super::pulse::Pulse;
 use super::run::{ImportPhase, ImportProgress, Show, blocking};
 use super::source::Source;
-use crate::depot::Depot;
 use crate::error::AppError;
 
 /// Lines per chunk.
 const CHUNK: usize = 2_000;
+/// Bytes per chunk, but for the last line. Ordinary lines do not come near it.
+const CHUNK_BYTES: usize = 1024 * 1024;
 /// Chunks in work at a time, at most: they are what an import needs memory for.
 const MOST_AT_WORK: usize = 8;
-/// How often the database is told how far it is.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 /// Rows of the report per transaction: others write in between.
 const REPORT_CHUNK: i64 = 10_000;
 
@@ -32,15 +29,13 @@ const REPORT_CHUNK: i64 = 10_000;
 /// # Errors
 /// [`AppError::Invalid`] when the file cannot be read to its end, and when the store refuses.
 pub(super) async fn check(
-    depot: &Depot,
+    pulse: &Pulse,
     session: &mut Session,
     workshop: Arc<Workshop>,
     source: Source,
     progress: Show<'_>,
-    counts: &mut ImportCounts,
 ) -> Result<Settled, AppError> {
-    let (id, total) = (workshop.import.id, source.total);
-    sign_of_life(depot, id, *counts).await?;
+    let total = source.total;
     session.run(staging::create).await?;
     let (sender, mut receiver) = mpsc::channel(1);
     let produce = async {
@@ -55,21 +50,17 @@ pub(super) async fn check(
         Ok(())
     };
     let stage = async {
-        let mut told = Instant::now();
         while let Some(Prepared { pack, counts: of_chunk, read }) = receiver.recv().await {
             session.run(move |conn| staging::add(conn, pack)).await?;
-            add(counts, of_chunk);
-            if told.elapsed() >= SIGN_OF_LIFE {
-                sign_of_life(depot, id, *counts).await?;
-                told = Instant::now();
-            }
-            progress(ImportProgress { phase: ImportPhase::Checking, done: read, total, counts: *counts });
+            pulse.count(|counts| add(counts, of_chunk));
+            let counts = pulse.counts();
+            progress(ImportProgress { phase: ImportPhase::Checking, done: read, total, counts });
         }
         receiver.close();
         Ok::<_, AppError>(())
     };
     try_join(produce, stage).await?;
-    settle(depot, session, id, counts).await
+    settle(pulse, session).await
 }
 
 /// The chunks of the file, ready to be staged, in order.
@@ -78,7 +69,7 @@ fn prepared(workshop: Arc<Workshop>, source: Source) -> impl Stream<Item = Resul
     let read = |source: Source| async {
         let read = blocking(move || {
             let mut source = source;
-            let chunk = source.chunk(CHUNK);
+            let chunk = source.chunk(CHUNK, CHUNK_BYTES);
             (chunk, source)
         });
         let (chunk, source) = read.await?;
@@ -99,18 +90,7 @@ fn add(counts: &mut ImportCounts, more: ImportCounts) {
     counts.unchanged += more.unchanged;
 }
 
-/// Shows how far it is, and learns whether the import was given up meanwhile.
-async fn sign_of_life(depot: &Depot, id: ImportId, counts: ImportCounts) -> Result<(), AppError> {
-    let now = depot.now();
-    Ok(depot.store.write(move |conn| imports::progress(conn, id, &counts, now)).await?)
-}
-
-async fn settle(
-    depot: &Depot,
-    session: &mut Session,
-    id: ImportId,
-    counts: &mut ImportCounts,
-) -> Result<Settled, AppError> {
+async fn settle(pulse: &Pulse, session: &mut Session) -> Result<Settled, AppError> {
     let (settled, reported) = session
         .run(|conn| {
             let settled = staging::settle(conn)?;
@@ -118,18 +98,19 @@ async fn settle(
             Ok::<_, AppError>((settled, reported))
         })
         .await?;
-    *counts = ImportCounts { rows: counts.rows, rejected: counts.rejected, ..settled.counts };
-    let mut position = 0;
+    pulse.count(|counts| {
+        *counts = ImportCounts { rows: counts.rows, rejected: counts.rejected, ..settled.counts };
+    });
+    let (id, mut position) = (pulse.id, 0);
     while position < reported {
         session.write(move |conn| staging::report(conn, id, position, REPORT_CHUNK)).await?;
         position += REPORT_CHUNK;
     }
-    sign_of_life(depot, id, *counts).await?;
     Ok(settled)
 }
 
 /// How the report names a duplicate: column, code and reason.
-fn name(duplicate: Duplicate) -> Reported {
+pub(super) fn name(duplicate: Duplicate) -> Reported {
     match duplicate {
         Duplicate::SimInStock => ("ICCID", "in-stock", "this SIM is already in the stock"),
         Duplicate::SimRepeated => ("ICCID", "repeated", "this SIM came earlier in the file"),

@@ -2,11 +2,14 @@
 //!
 //! First every row of the file that the caller spooled is read, checked and sealed, on all cores, and staged beside the
 //! stock; the duplicates are found among all of them, and the report is written. That holds no lock and no transaction.
-//! Then the accepted rows move into the stock in one transaction. Memory stays flat: a few chunks of rows.
+//! Then the accepted rows move into the stock in one transaction. Memory stays flat: a few chunks of rows, of few imports at
+//! a time.
 
 mod adopt;
+mod at_work;
 mod check;
 mod prepare;
+mod pulse;
 mod report;
 mod run;
 mod source;
@@ -29,6 +32,7 @@ use crate::error::AppError;
 use crate::idempotency::{self, IdempotencyKey, Once, unreadable_record};
 
 pub(crate) use adopt::{Adoption, adopt};
+pub use at_work::AtWork;
 pub use run::{ImportPhase, ImportProgress, run};
 pub(crate) use write::{digest_line, sell_by_line};
 
@@ -225,10 +229,15 @@ pub async fn undo(
 ) -> Result<(ImportView, bool), AppError> {
     let undone = idempotency::once(depot, caller, key, || {
         let (work, caller, key) = (depot.clone(), caller.clone(), key.cloned());
-        depot.store.write(move |conn| {
-            idempotency::record(conn, &work, &caller, key.as_ref(), 200, &id.to_string())?;
-            take_back(conn, &work, id)
-        })
+        async move {
+            // Its statements are about any number of rows; who asks for it waits no longer than for anything else.
+            let mut session = depot.store.session().await?.hurried();
+            let undone = session.write(move |conn| {
+                idempotency::record(conn, &work, &caller, key.as_ref(), 200, &id.to_string())?;
+                take_back(conn, &work, id)
+            });
+            undone.await
+        }
     });
     let replayed = matches!(undone.await?, Once::Replayed(_));
     Ok((get(depot, id).await?, replayed))

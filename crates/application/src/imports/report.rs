@@ -7,19 +7,18 @@ use chrono::{DateTime, Utc};
 use simdepot_domain::carrier::LineReading;
 use simdepot_domain::channel::AccountName;
 use simdepot_domain::delivery::{Format, Row};
-use simdepot_domain::id::ImportId;
-use simdepot_domain::import::ImportCounts;
 use simdepot_domain::line::LineDetails;
 use simdepot_domain::msisdn::Msisdn;
 use simdepot_domain::observation::{REPORT_AGE, Source as ToldBy};
 use simdepot_domain::sim::SimStatus;
-use simdepot_persistence::imports::{self, Import};
+use simdepot_persistence::imports::Import;
 use simdepot_persistence::pools::Pool;
 use simdepot_persistence::staging::{self, News};
 use simdepot_persistence::store::Session;
 use simdepot_persistence::{Conn, profiles};
 
-use crate::depot::Depot;
+use super::pulse::Pulse;
+use crate::depot::{Depot, write_again_in};
 use crate::error::AppError;
 use crate::observations::{self, Sightings};
 use crate::stock_watch;
@@ -90,13 +89,7 @@ pub(super) fn observed_at(import: &Import) -> DateTime<Utc> {
 ///
 /// # Errors
 /// When the store cannot be asked.
-pub(super) async fn learn(
-    depot: &Depot,
-    session: &mut Session,
-    id: ImportId,
-    report: FleetReport,
-    counts: &mut ImportCounts,
-) -> Result<(), AppError> {
+pub(super) async fn learn(pulse: &Pulse, session: &mut Session, report: FleetReport) -> Result<(), AppError> {
     let mut after = 0;
     loop {
         let rows = session.run(move |conn| staging::news(conn, after, CHUNK)).await?;
@@ -106,19 +99,25 @@ pub(super) async fn learn(
         after = last.line;
         for batch in rows.chunks(BATCH) {
             let expected = u64::try_from(batch.len()).unwrap_or_default();
-            let learned = learn_batch(depot, &report, batch.to_vec()).await?;
-            counts.updated = counts.updated.saturating_sub(expected.saturating_sub(learned));
-            counts.unchanged += expected.saturating_sub(learned);
+            let nothing_new =
+                expected.saturating_sub(learn_batch(&pulse.depot, session, &report, batch).await?);
+            pulse.count(|counts| {
+                counts.updated = counts.updated.saturating_sub(nothing_new);
+                counts.unchanged += nothing_new;
+            });
         }
-        let (so_far, now) = (*counts, depot.now());
-        depot.store.write(move |conn| imports::progress(conn, id, &so_far, now)).await?;
     }
 }
 
 /// Of how many profiles something was learned: meanwhile something newer may have become known.
-async fn learn_batch(depot: &Depot, report: &FleetReport, rows: Vec<News>) -> Result<u64, AppError> {
-    let (work, report) = (depot.clone(), report.clone());
-    let learned = depot.write_again(move |conn| {
+async fn learn_batch(
+    depot: &Depot,
+    session: &mut Session,
+    report: &FleetReport,
+    rows: &[News],
+) -> Result<u64, AppError> {
+    let (work, report, rows) = (depot.clone(), report.clone(), rows.to_vec());
+    let learned = write_again_in(session, move |conn| {
         let now = work.now();
         let by_key: HashMap<&str, &News> = rows.iter().map(|row| (row.iccid.key(), row)).collect();
         let keys: Vec<&str> = by_key.keys().copied().collect();

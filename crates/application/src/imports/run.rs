@@ -3,17 +3,20 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use simdepot_domain::delivery::Format;
 use simdepot_domain::id::ImportId;
 use simdepot_domain::import::{ImportCounts, ImportStatus, OnError};
-use simdepot_persistence::Backend;
-use simdepot_persistence::imports::{self, ImportEnd};
-use simdepot_persistence::pools;
+use simdepot_persistence::imports::{self, Import, ImportEnd};
+use simdepot_persistence::pools::{self, Pool};
+use simdepot_persistence::staging::Settled;
 use simdepot_persistence::store::Session;
+use simdepot_persistence::vault::DataKey;
 
+use super::at_work::TakenOn;
 use super::prepare::Workshop;
+use super::pulse::{Pulse, Sign};
 use super::report::{self, FleetReport};
 use super::source::Source;
 use super::write::Writing;
@@ -23,8 +26,6 @@ use crate::error::AppError;
 
 /// How often the second part shows how far it is.
 const TICK: Duration = Duration::from_millis(200);
-/// How often the database is told that it is at work.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(30);
 
 /// Is shown how far an import is.
 pub(super) type Show<'a> = &'a (dyn Fn(ImportProgress) + Send + Sync);
@@ -51,7 +52,8 @@ pub struct ImportProgress {
     pub counts: ImportCounts,
 }
 
-/// Runs an import that was started. A failure is recorded with the import.
+/// Runs an import that was started, when its turn comes: few are carried out at a time. A failure is recorded with the
+/// import.
 ///
 /// # Errors
 /// When the store cannot even record the failure.
@@ -61,11 +63,12 @@ pub async fn run(
     path: &Path,
     progress: &(dyn Fn(ImportProgress) + Send + Sync),
 ) -> Result<(), AppError> {
-    let mut counts = ImportCounts::default();
-    let outcome = passes(depot, id, path, progress, &mut counts).await;
-    if let Err(error) = outcome {
+    let taken_on = depot.imports.take_on(id);
+    let pulse = Pulse::new(depot, id);
+    // In a box: it is large, and who calls this should not be.
+    if let Err(error) = Box::pin(passes(&pulse, &taken_on, path, progress)).await {
         tracing::warn!(import = %id, %error, "import failed");
-        fail(depot, id, counts, explain(error)).await?;
+        fail(&pulse, &mut depot.store.session().await?, explain(error)).await?;
     }
     depot.signals.changed(id.0);
     Ok(())
@@ -92,13 +95,43 @@ fn refused_rows(rejected: u64) -> String {
     }
 }
 
-async fn passes(
-    depot: &Depot,
-    id: ImportId,
+async fn passes(pulse: &Pulse, taken_on: &TakenOn, path: &Path, progress: Show<'_>) -> Result<(), AppError> {
+    let _turn = pulse.beside(Sign::Waits, taken_on.turn()).await?;
+    let (mut session, checked) = pulse.beside(Sign::AtWork, look_through(pulse, path, progress)).await?;
+    let Checked { import, pool, report, key, settled } = checked;
+    let counts = pulse.counts();
+    if import.on_error == OnError::All && counts.rejected > 0 {
+        return fail(pulse, &mut session, refused_rows(counts.rejected)).await;
+    }
+    let Some(key) = key else {
+        let end = ImportEnd { counts, problem: None, event: false };
+        return finish(pulse, &mut session, ImportStatus::Completed, end).await;
+    };
+    if let Some(report) = report.filter(|_| counts.updated > 0) {
+        pulse.beside(Sign::AtWork, report::learn(pulse, &mut session, report)).await?;
+    }
+    let (depot, counts) = (pulse.depot.clone(), pulse.counts());
+    let writing = Writing { depot, import, pool, counts, settled, key };
+    pulse.beside_the_end(write(&mut session, writing, progress)).await
+}
+
+/// An import whose rows lie ready.
+struct Checked {
+    import: Import,
+    pool: Pool,
+    report: Option<FleetReport>,
+    /// Absent in a dry run.
+    key: Option<DataKey>,
+    settled: Settled,
+}
+
+/// The first part, with the session that the rows lie in.
+async fn look_through(
+    pulse: &Pulse,
     path: &Path,
     progress: Show<'_>,
-    counts: &mut ImportCounts,
-) -> Result<(), AppError> {
+) -> Result<(Session, Checked), AppError> {
+    let (depot, id) = (&pulse.depot, pulse.id);
     let (import, pool) = depot
         .store
         .read(move |conn| {
@@ -121,19 +154,8 @@ async fn passes(
         now: depot.now(),
     };
     let mut session = depot.store.session().await?;
-    let settled = check::check(depot, &mut session, Arc::new(workshop), source, progress, counts).await?;
-    if import.on_error == OnError::All && counts.rejected > 0 {
-        return fail(depot, id, *counts, refused_rows(counts.rejected)).await;
-    }
-    let Some(key) = key else {
-        let end = ImportEnd { counts: *counts, problem: None, event: false };
-        return finish(depot, id, ImportStatus::Completed, end).await;
-    };
-    if let Some(report) = report.filter(|_| counts.updated > 0) {
-        report::learn(depot, &mut session, id, report, counts).await?;
-    }
-    let writing = Writing { depot: depot.clone(), import, pool, counts: *counts, settled, key };
-    write(depot, &mut session, writing, progress).await
+    let settled = check::check(pulse, &mut session, Arc::new(workshop), source, progress).await?;
+    Ok((session, Checked { import, pool, report, key, settled }))
 }
 
 async fn open(path: &Path, format: Format) -> Result<Source, AppError> {
@@ -142,13 +164,8 @@ async fn open(path: &Path, format: Format) -> Result<Source, AppError> {
     opened.map_err(|error| AppError::invalid("", "header", error.to_string()))
 }
 
-async fn write(
-    depot: &Depot,
-    session: &mut Session,
-    writing: Writing,
-    progress: Show<'_>,
-) -> Result<(), AppError> {
-    let (id, counts) = (writing.import.id, writing.counts);
+async fn write(session: &mut Session, writing: Writing, progress: Show<'_>) -> Result<(), AppError> {
+    let counts = writing.counts;
     let written = Arc::new(AtomicU64::new(0));
     let shown = Arc::clone(&written);
     let show = || {
@@ -163,7 +180,6 @@ async fn write(
         session.write(move |conn| writing.run(conn, total, &written)).await
     };
     tokio::pin!(work);
-    let mut told = Instant::now();
     loop {
         tokio::select! {
             outcome = &mut work => {
@@ -172,33 +188,27 @@ async fn write(
             }
             () = tokio::time::sleep(TICK) => show(),
         }
-        if told.elapsed() >= SIGN_OF_LIFE && depot.store.backend() == Backend::Postgres {
-            told = Instant::now();
-            sign_of_life(depot, id, counts).await;
-        }
     }
 }
 
-/// An import at work is not taken for dead. SQLite's one writer is the import itself: nobody could. What goes wrong here
-/// goes wrong at its end as well, and is told then.
-async fn sign_of_life(depot: &Depot, id: ImportId, counts: ImportCounts) {
-    let now = depot.now();
-    let told = depot.store.write(move |conn| imports::progress(conn, id, &counts, now)).await;
-    if let Err(error) = told {
-        tracing::debug!(import = %id, %error, "an import could not show that it is at work");
-    }
-}
-
-async fn fail(depot: &Depot, id: ImportId, counts: ImportCounts, problem: String) -> Result<(), AppError> {
+async fn fail(pulse: &Pulse, session: &mut Session, problem: String) -> Result<(), AppError> {
     // `accepted` says what became stock, or in a dry run would: of a failed import nothing did.
-    let counts = ImportCounts { accepted: 0, ..counts };
-    finish(depot, id, ImportStatus::Failed, ImportEnd { counts, problem: Some(problem), event: false }).await
+    let counts = ImportCounts { accepted: 0, ..pulse.counts() };
+    let end = ImportEnd { counts, problem: Some(problem), event: false };
+    finish(pulse, session, ImportStatus::Failed, end).await
 }
 
-async fn finish(depot: &Depot, id: ImportId, to: ImportStatus, end: ImportEnd) -> Result<(), AppError> {
-    let now = depot.now();
+/// Waits for its turn as long as it takes another import to become stock: an import must not stay open that nobody
+/// carries out.
+async fn finish(
+    pulse: &Pulse,
+    session: &mut Session,
+    to: ImportStatus,
+    end: ImportEnd,
+) -> Result<(), AppError> {
+    let (id, now) = (pulse.id, pulse.depot.now());
     let open = [ImportStatus::Queued, ImportStatus::Running];
-    Ok(depot.store.write(move |conn| imports::finish(conn, id, &open, to, &end, now)).await?)
+    Ok(session.write(move |conn| imports::finish(conn, id, &open, to, &end, now)).await?)
 }
 
 pub(super) async fn blocking<T: Send + 'static>(

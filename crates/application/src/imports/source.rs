@@ -54,8 +54,8 @@ impl Source {
         self.reader.row_reader()
     }
 
-    /// The next lines, at most `limit`; empty at the end.
-    pub(super) fn chunk(&mut self, limit: usize) -> RawRows {
-        self.reader.raw_rows(limit)
+    /// The next lines, at most `limit`, and no more once they have `bytes` bytes; empty at the end.
+    pub(super) fn chunk(&mut self, limit: usize, bytes: usize) -> RawRows {
+        self.reader.raw_rows(limit, bytes)
     }
 }

@@ -18,6 +18,7 @@ use simdepot_persistence::staging::{self, Landing, Settled};
 use simdepot_persistence::vault::DataKey;
 use simdepot_persistence::{Conn, events};
 
+use super::check::name;
 use super::report;
 use crate::depot::Depot;
 use crate::error::AppError;
@@ -74,7 +75,7 @@ impl Writing {
         counted: Written,
         written: &AtomicU64,
     ) -> Result<(), AppError> {
-        let late = staging::mark_latecomers(conn, &self.settled)?;
+        let late = staging::mark_latecomers(conn, self.import.id, &self.settled, name)?;
         let total = if late > 0 { self.count(conn)? } else { counted };
         let now = self.depot.now();
         self.depot.store.vault().keep_data_key(conn, &self.key)?;

@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use simdepot_persistence::Conn;
 
 use super::place::PlaceOrder;
-use super::take::{Again, Apart, Ending, Manner, Outcome, Taken, no_result, take, take_alone};
+use super::take::{Again, Apart, Ending, Manner, Taken, no_result, take, take_alone};
 use crate::caller::Caller;
 use crate::depot::Depot;
 use crate::error::AppError;
@@ -32,13 +32,8 @@ pub struct Together(Arc<Asked>);
 /// An order on its way to be taken alone.
 pub struct Aside(Arc<Asked>);
 
-/// What became of an order that was to be taken with others.
-pub enum Verdict {
-    /// It is decided.
-    Decided(Result<Taken, AppError>),
-    /// It must be taken alone, and why.
-    Apart(&'static str),
-}
+/// What became of an order that was to be taken with others, or why it must be taken alone.
+type Verdict = Result<Result<Taken, AppError>, &'static str>;
 
 /// Takes an order, with others if nothing speaks against it.
 ///
@@ -51,8 +46,8 @@ pub(super) async fn take_order(asked: &Arc<Asked>) -> Result<Taken, AppError> {
         "hold"
     } else {
         match depot.desk.submit(Together(Arc::clone(asked))).await? {
-            Verdict::Decided(taken) => return taken,
-            Verdict::Apart(why) => why,
+            Ok(taken) => return taken,
+            Err(why) => why,
         }
     };
     metrics::counter!("simdepot_orders_aside_total", "why" => why).increment(1);
@@ -105,19 +100,20 @@ async fn take_all(batch: Vec<Arc<Asked>>) -> Vec<Verdict> {
         let chosen = batch.iter().zip(&first).filter(|(_, first)| **first);
         let orders: Vec<&Asked> = chosen.map(|(asked, _)| asked.as_ref()).collect();
         let mut taken = take(conn, &orders, Manner::TOGETHER)?.into_iter();
-        let verdict = |first: &bool| if *first { taken.next().map(verdict) } else { Some(repeated()) };
-        Ok::<Vec<Verdict>, Again>(first.iter().map_while(verdict).collect())
+        let verdict = |first: &bool| if *first { taken.next() } else { Some(Err(Apart::LookFirst)) };
+        let verdicts = first.iter().map_while(verdict).map(|outcome| outcome.map_err(Into::into));
+        Ok::<Vec<Verdict>, Again>(verdicts.collect())
     };
     match store.write_batch(work).await {
         Ok(verdicts) => verdicts,
-        Err(Again::Apart(why)) => (0..count).map(|_| Verdict::Apart(why.into())).collect(),
+        Err(Again::Apart(why)) => (0..count).map(|_| Err(why.into())).collect(),
         Err(Again::Failed(refused)) if refused.is_outage() => {
-            let same = || Verdict::Decided(Err(refused.outage().unwrap_or_else(no_result)));
+            let same = || Ok(Err(refused.outage().unwrap_or_else(no_result)));
             (0..count).map(|_| same()).collect()
         }
         Err(Again::Failed(refused)) => {
             tracing::warn!(error = %refused, orders = count, "a batch of orders is taken one by one");
-            (0..count).map(|_| Verdict::Apart("refused")).collect()
+            (0..count).map(|_| Err("refused")).collect()
         }
     }
 }
@@ -133,12 +129,4 @@ fn without_repeats(batch: &[Arc<Asked>]) -> Vec<bool> {
         key.is_none_or(|key| keys.insert((channel.to_owned(), key.key.clone()))) && first
     };
     batch.iter().map(is_first).collect()
-}
-
-fn repeated() -> Verdict {
-    Verdict::Apart(Apart::LookFirst.into())
-}
-
-fn verdict(outcome: Outcome) -> Verdict {
-    outcome.map_or_else(|why| Verdict::Apart(why.into()), Verdict::Decided)
 }

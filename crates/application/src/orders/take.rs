@@ -169,7 +169,7 @@ pub(super) fn take(conn: &mut Conn<'_>, batch: &[&Asked], manner: Manner) -> Res
                 filled.push(order);
             }
             Err(AppError::OutOfStock { .. }) if !manner.waits => {
-                drop(outcomes.insert(place, Err(Apart::Wait)))
+                drop(outcomes.insert(place, Err(Apart::Wait)));
             }
             Err(error) => drop(outcomes.insert(place, Ok(Err(error)))),
         }

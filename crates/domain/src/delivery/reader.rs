@@ -51,10 +51,10 @@ impl<R: Read> Reader<R> {
         self.rows.clone()
     }
 
-    /// The next lines, at most `limit`, unread; empty at the end of the file.
-    pub fn raw_rows(&mut self, limit: usize) -> RawRows {
+    /// The next lines, unread: at most `limit`, and no more once they have `bytes` bytes. Empty at the end of the file.
+    pub fn raw_rows(&mut self, limit: usize, bytes: usize) -> RawRows {
         let mut raw = RawRows::default();
-        while raw.lines.len() < limit {
+        while raw.lines.len() < limit && (raw.lines.is_empty() || raw.bytes.len() < bytes) {
             let Some(found) = self.advance() else { break };
             if let Ok(Step::Line) = found {
                 raw.bytes.extend_from_slice(self.lines.bytes());

@@ -21,7 +21,7 @@ fn rows(format: Format, file: impl AsRef<[u8]>) -> Vec<Result<Row, RowError>> {
     let reader = pieces.row_reader();
     let mut read = Vec::new();
     loop {
-        let raw = pieces.raw_rows(2);
+        let raw = pieces.raw_rows(2, 1_000);
         if raw.is_empty() {
             break;
         }
@@ -427,4 +427,22 @@ proptest! {
             prop_assert!(!shown.contains(&secret), "{}", shown);
         }
     }
+}
+
+/// What is read at a time is bounded by its bytes as well: long lines come one by one.
+#[test]
+fn pieces_have_few_bytes() {
+    let long = "x".repeat(900);
+    let file = format!("ICCID\n{long}\n1\n2\n3\n{long}\n{long}\n");
+    let mut reader = Reader::new(file.as_bytes(), Format::Delivery).unwrap();
+    let rows = reader.row_reader();
+    let mut pieces = Vec::new();
+    loop {
+        let raw = reader.raw_rows(3, 500);
+        if raw.is_empty() {
+            break;
+        }
+        pieces.push(rows.read(raw).len());
+    }
+    assert_eq!(pieces, [1, 3, 1, 1]);
 }

@@ -12,6 +12,7 @@ use simdepot_domain::observation::Observation;
 use simdepot_domain::profile::{FormFactor, QuarantineReason};
 use simdepot_domain::sim::SimStatus;
 
+use crate::dialect::{self, Passing};
 use crate::error::{Result, ensure_affected};
 use crate::schema::profiles;
 use crate::sql_types::{At, Doc, Uid};
@@ -112,13 +113,15 @@ pub struct Batch {
     pub at: DateTime<Utc>,
 }
 
-/// Inserts profiles in order; ICCIDs that appeared meanwhile are left out. Returns row and ICCID of what was inserted.
+/// Inserts profiles in order; ICCIDs that appeared meanwhile are left out. Returns row and ICCID of what was inserted. It
+/// passes one by one with the imports that become stock, which look for what came in since by its row.
 ///
 /// # Errors
 /// When the database refuses a row for another reason.
 pub fn insert_many(conn: &mut Conn<'_>, batch: Batch, new: &[NewProfile]) -> Result<Vec<(i64, String)>> {
+    dialect::one_by_one(conn.db, Passing::Imports, "")?;
     let rows: Vec<NewRow> = new.iter().map(|profile| new_row(batch, profile)).collect();
-    let inserted: Vec<(i64, String)> = crate::dialect::both!(conn.db, c => diesel::insert_into(profiles::table)
+    let inserted: Vec<(i64, String)> = dialect::both!(conn.db, c => diesel::insert_into(profiles::table)
         .values(&rows)
         .on_conflict_do_nothing()
         .returning((profiles::id, profiles::iccid))

@@ -8,7 +8,6 @@ use simdepot_domain::profile::FormFactor;
 use simdepot_domain::stock::StockStatus;
 
 use super::settle::{Settled, number, sim};
-use crate::dialect::{self, Passing};
 use crate::error::{Result, ensure_affected};
 use crate::profiles::Batch;
 use crate::sql_types::{At, Id, Moment, Uid};
@@ -100,31 +99,6 @@ const SQLITE_SECRETS: &str = concat!(
     slice!("$2 + ROW_NUMBER() OVER (ORDER BY s.line)", "$3", "$4"),
     ") slice"
 );
-
-/// Marks the rows whose SIM or code came into the stock since the duplicates were sought. Imports become stock one by
-/// one, so that none comes in afterwards. Returns how many.
-///
-/// # Errors
-/// When the database cannot be asked.
-pub fn mark_latecomers(conn: &mut Conn<'_>, settled: &Settled) -> Result<u64> {
-    dialect::one_by_one(conn.db, Passing::Imports, "")?;
-    if number(conn, "SELECT COALESCE(MAX(id), 0) AS value FROM profiles")? == settled.last_profile {
-        return Ok(0);
-    }
-    let mut marked = 0;
-    for statement in [
-        concat!(
-            "UPDATE staged_rows SET duplicate = 1 WHERE told IS NULL AND duplicate IS NULL AND ",
-            sim!("staged_rows"),
-            " IN (SELECT p.sim_key FROM profiles p WHERE p.id > $1)"
-        ),
-        "UPDATE staged_rows SET duplicate = 3 WHERE told IS NULL AND duplicate IS NULL AND code_index IN \
-         (SELECT c.code_index FROM profile_secrets c WHERE c.profile_id > $1 AND c.code_index IS NOT NULL)",
-    ] {
-        marked += diesel::sql_query(statement).bind::<BigInt, _>(settled.last_profile).execute(conn.db)?;
-    }
-    Ok(u64::try_from(marked).unwrap_or(u64::MAX))
-}
 
 /// Inserts the rows that are no duplicates, with their secrets, in the order of their lines. `landed` is called with how
 /// many there are so far.

@@ -6,6 +6,7 @@
 
 mod copy;
 mod land;
+mod late;
 mod settle;
 mod tables;
 
@@ -27,15 +28,16 @@ use crate::store::{Backend, Conn};
 
 use tables::{staged_issues, staged_rows};
 
-pub use land::{Landing, land, mark_latecomers};
+pub use land::{Landing, land};
+pub use late::mark_latecomers;
 pub use settle::{Accepted, Duplicate, News, Reported, Settled, accepted, compose, news, report, settle};
 
-/// `duplicate` is found out when all rows are there. `told` says of a fleet report's row whose SIM the stock has whether
+/// `duplicate` is found out when all rows are there, or when they become stock: then it is `late`. `told` says of a fleet report's row whose SIM the stock has whether
 /// it is news.
 const POSTGRES: &str = "\
     CREATE TEMP TABLE staged_rows (line bigint NOT NULL, iccid text NOT NULL, quarantine_reason text, \
         sell_by timestamptz NOT NULL, msisdn text, eid text, sim_status text, told boolean, activation_code bytea, \
-        code_index bytea, pin bytea, puk bytea, duplicate bigint); \
+        code_index bytea, pin bytea, puk bytea, duplicate bigint, late boolean); \
     CREATE TEMP TABLE staged_issues (line bigint NOT NULL, place bigint NOT NULL, rejected boolean NOT NULL, \
         column_name text NOT NULL, code text NOT NULL, reason text NOT NULL, iccid text); \
     CREATE TEMP TABLE staged_report (position bigint PRIMARY KEY, line bigint NOT NULL, result text NOT NULL, \
@@ -43,7 +45,7 @@ const POSTGRES: &str = "\
 const SQLITE: &str = "\
     CREATE TEMP TABLE staged_rows (line INTEGER PRIMARY KEY, iccid TEXT NOT NULL, quarantine_reason TEXT, \
         sell_by INTEGER NOT NULL, msisdn TEXT, eid TEXT, sim_status TEXT, told INTEGER, activation_code BLOB, \
-        code_index BLOB, pin BLOB, puk BLOB, duplicate INTEGER) STRICT; \
+        code_index BLOB, pin BLOB, puk BLOB, duplicate INTEGER, late INTEGER) STRICT; \
     CREATE TEMP TABLE staged_issues (line INTEGER NOT NULL, place INTEGER NOT NULL, rejected INTEGER NOT NULL, \
         column_name TEXT NOT NULL, code TEXT NOT NULL, reason TEXT NOT NULL, iccid TEXT, PRIMARY KEY (line, place)) \
         STRICT, WITHOUT ROWID; \

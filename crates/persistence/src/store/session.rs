@@ -4,15 +4,14 @@ use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
 
-use super::{Backend, Conn, Store, in_transaction};
+use super::{Backend, CONNECTION_WAIT, Conn, Store, in_transaction};
 use crate::connection::{AnyConnection, Manager};
 use crate::dialect;
 use crate::error::{Result, StoreError};
 
-/// Longest statement of a session. It works on all rows of an import at once.
-const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30 * 60);
-/// How long a session waits for SQLite's writer: it has done much work by then.
-const WRITER_WAIT: Duration = Duration::from_secs(120);
+/// Longest statement of a session, which works on all rows of an import at once, and how long it waits for its turn: it has
+/// done much work by then, and another import may be becoming stock, with all of its rows.
+const PATIENCE: Duration = Duration::from_secs(60 * 60);
 /// SQLite's page caches in KiB: of the database, which gets keys in random order, and of the temporary tables.
 const SQLITE_CACHES: (u32, u32) = (32 * 1024, 4 * 1024);
 
@@ -20,6 +19,8 @@ const SQLITE_CACHES: (u32, u32) = (32 * 1024, 4 * 1024);
 /// becomes of the process.
 pub struct Session {
     store: Store,
+    /// How long it waits for SQLite's writer.
+    patience: Duration,
     /// Absent while it is at work, and after work of it was aborted.
     db: Option<AnyConnection>,
 }
@@ -38,11 +39,17 @@ impl Store {
     pub async fn session(&self) -> Result<Session> {
         let manager = Manager { url: self.0.url.clone() };
         let db = in_place_or_apart(self, move || open(&manager)).await?;
-        Ok(Session { store: self.clone(), db: Some(db) })
+        Ok(Session { store: self.clone(), patience: PATIENCE, db: Some(db) })
     }
 }
 
 impl Session {
+    /// The same session, which waits for its turn no longer than [`Store::write`] does.
+    #[must_use]
+    pub fn hurried(self) -> Self {
+        Self { patience: CONNECTION_WAIT, ..self }
+    }
+
     /// Runs statements that are each a transaction of their own.
     ///
     /// # Errors
@@ -72,14 +79,16 @@ impl Session {
     {
         let store = self.store.clone();
         let turn = if store.0.backend == Backend::Sqlite {
-            let turn = tokio::time::timeout(WRITER_WAIT, store.0.writer.acquire()).await;
+            let turn = tokio::time::timeout(self.patience, store.0.writer.acquire()).await;
             // It is given back by the work, not by this future, which may be dropped before the work is done.
             turn.map_err(|_| StoreError::Busy)?.map_err(|_| StoreError::Busy)?.forget();
             Some(Turn(store))
         } else {
             None
         };
+        let patience = self.patience;
         self.with(move |conn| {
+            wait_for_other_processes(conn.db, patience)?;
             let outcome = in_transaction(conn, dialect::begin_write, dialect::commit, work);
             drop(turn);
             outcome
@@ -125,7 +134,7 @@ fn open(manager: &Manager) -> Result<AnyConnection> {
     let mut db = manager.open().map_err(|error| StoreError::Unreachable(error.to_string()))?;
     match &mut db {
         AnyConnection::Pg(pg) => {
-            pg.batch_execute(&format!("SET statement_timeout = {}", STATEMENT_TIMEOUT.as_millis()))?;
+            pg.batch_execute(&format!("SET statement_timeout = {}", PATIENCE.as_millis()))?;
         }
         AnyConnection::Sqlite(sqlite) => {
             let (main, temporary) = SQLITE_CACHES;
@@ -135,6 +144,14 @@ fn open(manager: &Manager) -> Result<AnyConnection> {
         }
     }
     Ok(db)
+}
+
+/// SQLite's writer may be another process.
+fn wait_for_other_processes(db: &mut AnyConnection, patience: Duration) -> Result<()> {
+    if let AnyConnection::Sqlite(sqlite) = db {
+        sqlite.batch_execute(&format!("PRAGMA busy_timeout = {}", patience.as_millis()))?;
+    }
+    Ok(())
 }
 
 /// On a thread of its own; in place where a simulation decides the order.
