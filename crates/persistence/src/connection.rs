@@ -170,8 +170,9 @@ impl Manager {
             DatabaseUrl::Postgres(url) => {
                 let mut connection = PgConnection::establish(url)?;
                 connection
+                    // A plan that looks dear would be compiled first, which takes longer than any statement of simdepot.
                     .batch_execute(&format!(
-                        "SET TIME ZONE 'UTC'; SET statement_timeout = {}; \
+                        "SET TIME ZONE 'UTC'; SET jit = off; SET statement_timeout = {}; \
                          SET idle_in_transaction_session_timeout = {}",
                         STATEMENT_TIMEOUT.as_millis(),
                         STATEMENT_TIMEOUT.as_millis()
