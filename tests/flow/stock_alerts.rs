@@ -1,12 +1,13 @@
 //! Stock alerts: told when a threshold is crossed, once, and again when the stock has recovered.
 
-use chrono::TimeDelta;
+use chrono::{DurationRound as _, TimeDelta};
 use simdepot_application::pools::{self, PoolChange};
+use simdepot_application::profiles::{self, EditProfile};
 use simdepot_application::stock_alerts;
 use simdepot_domain::event::{Fact, SubjectKind};
 use simdepot_domain::pool::AlertLevel;
 use simdepot_persistence::events;
-use simdepot_tests::depot::{POOL, pool_settings};
+use simdepot_tests::depot::{POOL, pool_settings, profiles_of};
 use simdepot_tests::{TestDepot, on_both_databases};
 
 /// One look; what it told of the pool.
@@ -140,6 +141,32 @@ on_both_databases! {
         };
         test.import(file, asked).await.unwrap();
         assert!(matches!(look(&test).await.as_slice(), [Fact::PoolStockExpiring { profiles: 1, .. }]));
+        test.finish().await;
+    }
+
+    /// Sales of the pool's days, and nothing but sales.
+    async fn the_burn_rate_is_what_is_sold_on_a_day(db: TestDatabase) {
+        let test = TestDepot::start(db).await;
+        let burn_rate = async || pools::stock(&test.depot, pool_settings().pool).await.unwrap().burn_rate;
+        test.deliver(9).await;
+        assert_eq!(burn_rate().await, 0.0);
+        // At noon of the pool's second day, so that no day ends while the test runs.
+        let pool = pools::get(&test.depot, pool_settings().pool).await.unwrap();
+        let day = pool.created_at.duration_trunc(TimeDelta::days(1)).unwrap();
+        test.clock.advance(day + TimeDelta::hours(36) - test.depot.now());
+        let placed = test.order("ref-1", 3).await.unwrap();
+        assert_eq!(burn_rate().await, 1.5);
+        let sold = profiles_of(&placed.order)[0].iccid.clone();
+        let edit = EditProfile { sell_by: Some(test.depot.now()), ..EditProfile::default() };
+        profiles::edit(&test.depot, sold, edit).await.unwrap();
+        assert_eq!(burn_rate().await, 1.5, "it is not sold again");
+        test.clock.advance(TimeDelta::days(1));
+        test.order("ref-2", 2).await.unwrap();
+        assert_eq!(burn_rate().await, 5.0 / 3.0);
+        for (days, sold) in [(26, 5.0), (1, 2.0), (1, 0.0)] {
+            test.clock.advance(TimeDelta::days(days));
+            assert_eq!(burn_rate().await, sold / 28.0);
+        }
         test.finish().await;
     }
 }

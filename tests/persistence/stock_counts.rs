@@ -164,7 +164,8 @@ impl Walk {
 }
 
 async fn edit(stock: &Stock, pool: &Pool, dice: &mut Dice) {
-    let status = [StockStatus::Available, StockStatus::Quarantined][dice.roll(2)];
+    let all = [StockStatus::Available, StockStatus::Quarantined, StockStatus::Allocated];
+    let status = all[dice.roll(all.len())];
     let Some(profile) = any_of(stock, status, dice).await else { return };
     let sell_by = now() + days(i64::try_from(dice.roll(5)).unwrap() - 2);
     let edit = ProfileEdit {

@@ -1,6 +1,6 @@
 //! Pools: made and changed by stock keepers.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use simdepot_domain::carrier::Capability;
 use simdepot_domain::channel::{AccountName, PoolName};
 use simdepot_domain::event::{Fact, Subject};
@@ -250,8 +250,20 @@ pub struct Stock {
     pub pool: Pool,
     /// Its counts.
     pub counts: StockCounts,
+    /// Profiles that are handed out on a day, on average: see [`BURN_DAYS`].
+    pub burn_rate: f64,
     /// When they were counted.
     pub counted_at: DateTime<Utc>,
+}
+
+/// Days (UTC, today's as far as it goes) that the burn rate is the average of; of a younger pool those since it was made.
+const BURN_DAYS: i64 = 28;
+
+fn burn_rate(conn: &mut Conn<'_>, pool: &Pool, now: DateTime<Utc>) -> Result<f64, StoreError> {
+    let age = (now.date_naive() - pool.created_at.date_naive()).num_days() + 1;
+    let days = i32::try_from(age.clamp(1, BURN_DAYS)).unwrap_or(1);
+    let sold = stock_counts::sold_since(conn, pool.id, now - TimeDelta::days(BURN_DAYS))?;
+    Ok(f64::from(u32::try_from(sold).unwrap_or(u32::MAX)) / f64::from(days))
 }
 
 /// Counts a pool's profiles.
@@ -265,7 +277,8 @@ pub async fn stock(depot: &Depot, name: PoolName) -> Result<Stock, AppError> {
         .read(move |conn| {
             let pool = require(conn, &name)?;
             let counts = stock_counts::of_pool(conn, pool.id, counted_at)?;
-            Ok(Stock { pool, counts, counted_at })
+            let burn_rate = burn_rate(conn, &pool, counted_at)?;
+            Ok(Stock { pool, counts, burn_rate, counted_at })
         })
         .await
 }

@@ -127,7 +127,7 @@ fn apply(
             .filter(stock_counts::profiles.eq(0));
         diesel::delete(empty).execute(sqlite)?;
     }
-    if to == Some(StockStatus::Allocated) {
+    if from.is_some() && to == Some(StockStatus::Allocated) {
         diesel::insert_into(stock_sold::table)
             .values((
                 stock_sold::pool_id.eq(pool_id),
@@ -337,7 +337,8 @@ const FOLD: &str = "WITH gone AS ( \
      DO UPDATE SET profiles = stock_counts.profiles + excluded.profiles), \
  sold AS ( \
      INSERT INTO stock_sold (pool_id, day, profiles) \
-     SELECT pool_id, day, SUM(profiles) FROM gone WHERE to_status = 'allocated' GROUP BY pool_id, day \
+     SELECT pool_id, day, SUM(profiles) FROM gone \
+         WHERE to_status = 'allocated' AND from_status IS NOT NULL GROUP BY pool_id, day \
      ON CONFLICT (pool_id, day) DO UPDATE SET profiles = stock_sold.profiles + excluded.profiles) \
  UPDATE stock_folds SET next_txid = pg_snapshot_xmax(seen.shot)::text::bigint, \
      in_flight = ARRAY(SELECT open::text::bigint FROM pg_snapshot_xip(seen.shot) AS open) \

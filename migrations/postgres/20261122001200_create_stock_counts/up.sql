@@ -10,7 +10,7 @@ CREATE TABLE stock_counts (
     PRIMARY KEY (pool_id, stock_status, sell_by)
 ) WITH (fillfactor = 50);
 
--- How many profiles were handed out on a day (UTC).
+-- How many profiles were handed out on a day (UTC). One that was changed while it was sold is not handed out again.
 CREATE TABLE stock_sold (
     pool_id  bigint NOT NULL REFERENCES pools (id),
     day      timestamptz NOT NULL,
@@ -56,4 +56,4 @@ CREATE VIEW stock_now AS
 CREATE VIEW stock_sold_now AS
     SELECT pool_id, day, profiles FROM stock_sold
     UNION ALL
-    SELECT pool_id, day, profiles FROM stock_moves_open WHERE to_status = 'allocated';
+    SELECT pool_id, day, profiles FROM stock_moves_open WHERE to_status = 'allocated' AND from_status IS NOT NULL;

@@ -9,7 +9,7 @@ CREATE TABLE stock_counts (
     PRIMARY KEY (pool_id, stock_status, sell_by)
 ) STRICT, WITHOUT ROWID;
 
--- How many profiles were handed out on a day (UTC).
+-- How many profiles were handed out on a day (UTC). One that was changed while it was sold is not handed out again.
 CREATE TABLE stock_sold (
     pool_id  INTEGER NOT NULL REFERENCES pools (id),
     day      INTEGER NOT NULL,

@@ -278,7 +278,7 @@ pub struct Availability {
 #[schema(example = json!({
     "pool": "travel-world",
     "counts": {"available": 1874, "held": 0, "allocated": 3120, "quarantined": 5, "retired": 1},
-    "expired": 0, "sellable": 1874, "counted_at": "2026-11-21T18:00:00Z"
+    "expired": 0, "sellable": 1874, "burn_rate": 31.5, "counted_at": "2026-11-21T18:00:00Z"
 }))]
 pub struct PoolStock {
     /// The pool.
@@ -290,6 +290,9 @@ pub struct PoolStock {
     pub expired: u64,
     /// What orders could take now: available, not expired, above the safety buffer.
     pub sellable: u64,
+    /// Profiles that are handed out on a day, on average over the last 28 days (UTC, today's as far as it goes), or since
+    /// the pool was made.
+    pub burn_rate: f64,
     /// When they were counted.
     pub counted_at: DateTime<Utc>,
 }
@@ -311,7 +314,7 @@ pub struct StatusCounts {
 
 impl From<Stock> for PoolStock {
     fn from(stock: Stock) -> Self {
-        let Stock { pool, counts, counted_at } = stock;
+        let Stock { pool, counts, burn_rate, counted_at } = stock;
         let count = |status| counts.by_status.get(&status).copied().unwrap_or_default();
         Self {
             counts: StatusCounts {
@@ -324,6 +327,7 @@ impl From<Stock> for PoolStock {
             expired: counts.expired,
             sellable: counts.sellable(pool.settings.safety_buffer),
             pool: pool.settings.pool,
+            burn_rate,
             counted_at,
         }
     }
