@@ -2,12 +2,17 @@
 //!
 //! A plan that walks allocated rows is fast in a small test and falls over in the second week of production.
 
-use serde_json::Value as Json;
-use simdepot_persistence::allocations::{self, claim_sql};
-use simdepot_persistence::{Backend, Conn};
-use simdepot_tests::{TestDatabase, on_both_databases};
+use std::time::{Duration, Instant};
 
-use crate::support::{Stock, new_profile, now};
+use serde_json::Value as Json;
+use simdepot_domain::order::ProfileOutcome;
+use simdepot_persistence::allocations::{self, NewAllocation, claim_sql};
+use simdepot_persistence::intake::{self, NewOrder, Written};
+use simdepot_persistence::{Backend, Conn};
+use simdepot_tests::database::RawConnection;
+use simdepot_tests::{TestDatabase, on_both_databases, on_postgres};
+
+use crate::support::{Stock, line_of, new_order, new_profile, now};
 
 /// How many profiles were sold.
 const SOLD: i64 = 100_000;
@@ -60,9 +65,9 @@ on_both_databases! {
         // Connections tell what they read when they end.
         drop(store);
         let read = "SELECT idx_tup_read AS value FROM pg_stat_user_indexes WHERE indexrelname = 'profiles_claim'";
-        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
-        while raw.number(read) < SOLD && std::time::Instant::now() < deadline {
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while raw.number(read) < SOLD && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
         // Once, to find where the stock begins.
         let entries = raw.number(read);
@@ -70,6 +75,70 @@ on_both_databases! {
         old.execute("ROLLBACK");
         drop(db);
     }
+}
+
+on_postgres! {
+    /// A statement is planned once per connection, perhaps before the first delivery; nothing here analyses the tables.
+    async fn what_was_planned_for_a_small_stock_reads_no_more_of_a_large_one(db: TestDatabase) {
+        const ORDERS: i64 = 6;
+        let (stock, added) = Stock::of(db, 40).await;
+        for number in 0..8 {
+            sell_in_a_batch(&stock, format!("before-{number}")).await;
+        }
+        let mut raw = stock.db.raw();
+        raw.execute("ALTER TABLE profiles SET (autovacuum_enabled = FALSE)");
+        sell_many(&stock);
+        raw.execute(&format!(
+            "INSERT INTO profile_secrets (profile_id, data_key_id) SELECT p.id, (SELECT id FROM wrapped_keys LIMIT 1) \
+             FROM profiles p WHERE p.id > {}",
+            added[39].id
+        ));
+        let counted = |table: &str, column: &str| {
+            format!("SELECT {column} AS value FROM pg_stat_user_tables WHERE relname = '{table}'")
+        };
+        let told = async |raw: &mut RawConnection, table: &str, column: &str, least: i64| {
+            let deadline = Instant::now() + Duration::from_secs(30);
+            while raw.number(&counted(table, column)) < least {
+                assert!(Instant::now() < deadline, "nothing is told of {table}");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        raw.execute("SELECT pg_stat_force_next_flush()");
+        told(&mut raw, "profile_secrets", "n_tup_ins", SOLD).await;
+        told(&mut raw, "profiles", "n_tup_ins", SOLD).await;
+        raw.execute("SELECT pg_stat_reset()");
+        for number in 0..ORDERS {
+            sell_in_a_batch(&stock, format!("after-{number}")).await;
+        }
+        let Stock { store, db, .. } = stock;
+        drop(store);
+        told(&mut raw, "orders", "n_tup_ins", ORDERS).await;
+        for table in ["profiles", "profile_secrets"] {
+            let read = raw.number(&counted(table, "COALESCE(seq_tup_read, 0) + COALESCE(idx_tup_fetch, 0)"));
+            assert!(read < 50 * ORDERS, "{ORDERS} orders read {read} rows of {table}");
+        }
+        drop(db);
+    }
+}
+
+/// An order of one profile, as the desk takes it.
+async fn sell_in_a_batch(stock: &Stock, reference: String) {
+    let (pool, store) = (stock.pool.clone(), stock.store.clone());
+    let sold = stock.store.write_batch(move |conn| {
+        let claimed = allocations::claim_up_to(conn, &pool, 1, false, now())?;
+        let place =
+            |profile| NewAllocation { profile, line_no: 0, position: 0, outcome: ProfileOutcome::Fulfilled };
+        let new = NewOrder {
+            order: new_order(&reference),
+            lines: vec![line_of(&pool, 1)],
+            places: claimed.into_iter().map(place).collect(),
+            revealed: true,
+            key: None,
+            events: Vec::new(),
+        };
+        intake::write(conn, store.vault(), &[&new], now())
+    });
+    assert!(matches!(sold.await.unwrap(), Written::Each(each) if matches!(&each[..], [Some(_)])));
 }
 
 /// [`SOLD`] profiles with their orders and live allocations, older than all that comes later.
@@ -106,12 +175,13 @@ fn sell_many(stock: &Stock) {
          SELECT '8933000' || {number}, '8933000' || {number}, 'esim', {pool}, {import}, 1, 'available', 'allocated', \
          {far}, '[]', 1, {moment}, {moment} FROM {numbers}; \
          INSERT INTO orders (id, channel, reference, request_hash, status, reveal, version, created_at, updated_at) \
-         SELECT {order}, 'bulk', iccid, {random}, 'fulfilled', {yes}, 2, {moment}, {moment} FROM profiles; \
+         SELECT {order}, 'bulk', iccid, {random}, 'fulfilled', {yes}, 2, {moment}, {moment} FROM profiles WHERE iccid LIKE '8933000%'; \
          INSERT INTO allocations (profile_id, order_id, line_no, position, outcome, created_at) \
          SELECT p.id, o.id, 0, 0, 'fulfilled', {moment} FROM profiles p \
          JOIN orders o ON o.reference = p.iccid AND o.channel = 'bulk';"
     ));
-    assert_eq!(raw.number("SELECT COUNT(*) AS value FROM allocations WHERE ended_at IS NULL"), SOLD);
+    let live = "SELECT COUNT(*) AS value FROM allocations a JOIN orders o ON o.id = a.order_id WHERE o.channel = 'bulk'";
+    assert_eq!(raw.number(live), SOLD);
 }
 
 /// The claim with values in the place of its parameters.
