@@ -204,7 +204,7 @@ fn explain_sqlite(db: &TestDatabase, sql: &str) -> Vec<String> {
         #[diesel(sql_type = diesel::sql_types::Text)]
         detail: String,
     }
-    let simdepot_tests::database::RawConnection::Sqlite(mut connection) = db.raw() else { panic!() };
+    let RawConnection::Sqlite(mut connection) = db.raw() else { panic!() };
     let steps: Vec<Step> =
         diesel::sql_query(format!("EXPLAIN QUERY PLAN {sql}")).load(&mut connection).unwrap();
     steps.into_iter().map(|step| step.detail).collect()
@@ -217,7 +217,7 @@ fn assert_postgres_plan(db: &TestDatabase, pool: i64, lock: &str) {
         #[diesel(sql_type = diesel::sql_types::Json, column_name = "QUERY PLAN")]
         plan: Json,
     }
-    let simdepot_tests::database::RawConnection::Postgres(mut connection) = db.raw() else { panic!() };
+    let RawConnection::Postgres(mut connection) = db.raw() else { panic!() };
     let sql = format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {}{lock}", claim(pool, "now()"));
     let plan: Plan = diesel::sql_query(sql).get_result(&mut connection).unwrap();
     let root = &plan.plan[0]["Plan"];
