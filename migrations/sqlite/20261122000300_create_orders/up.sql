@@ -14,12 +14,12 @@ CREATE TABLE orders (
     version      INTEGER NOT NULL,
     created_at   INTEGER NOT NULL,
     updated_at   INTEGER NOT NULL,
-    UNIQUE (channel, reference)
+    -- This way round, so that it finds a reference of any channel as well.
+    UNIQUE (reference, channel)
 ) STRICT;
 -- Lists: those of all statuses are read side by side. Only this index has the order that they ask for, so that no plan can
 -- walk what is not asked for.
 CREATE INDEX orders_by_status ON orders (channel, status, created_at, id);
-CREATE INDEX orders_by_reference ON orders (reference);
 CREATE INDEX orders_cancelling ON orders (cancelling_since) WHERE cancelling_since IS NOT NULL;
 
 -- Lines and allocations are written with their order, in one statement. A foreign key would look every one of them up again;
