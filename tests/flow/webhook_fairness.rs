@@ -94,7 +94,11 @@ async fn beside_dead_ones(db: TestDatabase, dead: usize, workers: usize, probes:
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     at_work.stop().await;
-    assert_eq!(test.depot.probes.under_way(), 0);
+    // What was being recorded when they were stopped is recorded to its end.
+    while test.depot.probes.under_way() > 0 {
+        assert!(begun.elapsed() < HANGS * 2, "a try never ends");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     test.finish().await;
 }
 

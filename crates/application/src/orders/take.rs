@@ -28,7 +28,7 @@ use crate::idempotency;
 pub(super) struct Manner {
     /// Keys and references are looked up before anything is written.
     looks_first: bool,
-    /// Profiles that others hold are waited for.
+    /// Profiles that others hold are waited for: it was tried without.
     waits: bool,
 }
 
@@ -45,7 +45,7 @@ impl Manner {
 pub(super) enum Apart {
     /// Its reference or its key may be taken: look them up first.
     LookFirst,
-    /// Too few profiles that nobody holds: wait for the others.
+    /// Too few profiles that nobody holds, or a hold that is not as it was: wait for the others, and look again.
     Wait,
 }
 
@@ -237,7 +237,12 @@ fn claim(
     if let [(_, draft)] = drafts
         && let Some(conversion) = draft.conversion()
     {
-        stock.insert(conversion.pool.id, conversion.claim(conn)?);
+        let claimed = match conversion.claim(conn) {
+            // While it waited for the hold, this very order may have been taken out of it: that is looked up once more.
+            Err(_) if !manner.waits => return Err(Again::Apart(Apart::Wait)),
+            claimed => claimed?,
+        };
+        stock.insert(conversion.pool.id, claimed);
         return Ok(stock);
     }
     let mut demand: BTreeMap<i64, (&Pool, u32)> = BTreeMap::new();
