@@ -250,7 +250,7 @@ pub struct Stock {
     pub pool: Pool,
     /// Its counts.
     pub counts: StockCounts,
-    /// Profiles that are handed out on a day, on average: see [`BURN_DAYS`].
+    /// Profiles that are handed out on a day, on average over the last four weeks, or since the pool was made.
     pub burn_rate: f64,
     /// When they were counted.
     pub counted_at: DateTime<Utc>,
