@@ -12,7 +12,7 @@ use simdepot_persistence::{Backend, Conn};
 use simdepot_tests::database::RawConnection;
 use simdepot_tests::{TestDatabase, on_both_databases, on_postgres};
 
-use crate::support::{Stock, line_of, new_order, new_profile, now};
+use crate::support::{Stock, explain_sqlite, line_of, new_order, new_profile, now};
 
 /// How many profiles were sold.
 const SOLD: i64 = 100_000;
@@ -195,19 +195,6 @@ fn assert_sqlite_plan(db: &TestDatabase, pool: i64) {
     assert!(plan.iter().any(|step| step.contains("USING INDEX profiles_claim")), "{all}");
     assert!(!all.contains("SCAN"), "{all}");
     assert!(!all.contains("TEMP B-TREE"), "the index must give the order: {all}");
-}
-
-fn explain_sqlite(db: &TestDatabase, sql: &str) -> Vec<String> {
-    use diesel::prelude::*;
-    #[derive(QueryableByName)]
-    struct Step {
-        #[diesel(sql_type = diesel::sql_types::Text)]
-        detail: String,
-    }
-    let RawConnection::Sqlite(mut connection) = db.raw() else { panic!() };
-    let steps: Vec<Step> =
-        diesel::sql_query(format!("EXPLAIN QUERY PLAN {sql}")).load(&mut connection).unwrap();
-    steps.into_iter().map(|step| step.detail).collect()
 }
 
 fn assert_postgres_plan(db: &TestDatabase, pool: i64, lock: &str) {

@@ -24,6 +24,7 @@ use simdepot_persistence::pools::Pool;
 use simdepot_persistence::profiles::{Batch, NewProfile, Profile};
 use simdepot_persistence::{Conn, Store, StoreError, imports, orders, pools, profiles};
 use simdepot_tests::TestDatabase;
+use simdepot_tests::database::RawConnection;
 use uuid::Uuid;
 
 /// The machine's time, to the microsecond that both databases store.
@@ -272,4 +273,17 @@ pub(crate) fn is_race<T>(result: &Result<T, StoreError>) -> bool {
 /// The error's shape: a unique index.
 pub(crate) fn is_unique<T>(result: &Result<T, StoreError>) -> bool {
     matches!(result, Err(StoreError::Unique { .. }))
+}
+
+/// The steps of SQLite's plan.
+pub(crate) fn explain_sqlite(db: &TestDatabase, sql: &str) -> Vec<String> {
+    #[derive(diesel::QueryableByName)]
+    struct Step {
+        #[diesel(sql_type = diesel::sql_types::Text)]
+        detail: String,
+    }
+    let RawConnection::Sqlite(mut connection) = db.raw() else { panic!("not SQLite") };
+    let explained = diesel::sql_query(format!("EXPLAIN QUERY PLAN {sql}"));
+    let steps: Vec<Step> = diesel::RunQueryDsl::load(explained, &mut connection).unwrap();
+    steps.into_iter().map(|step| step.detail).collect()
 }

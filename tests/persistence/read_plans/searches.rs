@@ -5,10 +5,10 @@ use simdepot_domain::sim::SimStatus;
 use simdepot_domain::stock::StockStatus;
 use simdepot_persistence::profiles::{self, ProfileFilter};
 use simdepot_persistence::{Backend, Store};
-use simdepot_tests::database::RawConnection;
 use simdepot_tests::{TestDatabase, fill, on_both_databases};
 
 use super::PAGE;
+use crate::support::explain_sqlite;
 
 /// Statements of one search: two for each of its streams.
 const STATEMENTS: usize = 40;
@@ -109,7 +109,7 @@ async fn searches_are_read_along_their_indexes_on_sqlite() {
         let statements = store.read(move |conn| profiles::search_sql(conn, &asked, PAGE)).await.unwrap();
         assert!((1..=STATEMENTS).contains(&statements.len()), "{name}: {} statements", statements.len());
         for sql in statements {
-            let plan = explain(&db, &sql).join("; ");
+            let plan = explain_sqlite(&db, &sql).join("; ");
             // What a window has found is gone through, and is not the table.
             let by_key = along_the_key(name);
             // So few are in many pools that they are sorted.
@@ -120,19 +120,6 @@ async fn searches_are_read_along_their_indexes_on_sqlite() {
             assert!(!plain || !plan.contains("TEMP B-TREE"), "{name}: {plan}: {sql}");
         }
     }
-}
-
-fn explain(db: &TestDatabase, sql: &str) -> Vec<String> {
-    use diesel::prelude::*;
-    #[derive(QueryableByName)]
-    struct Step {
-        #[diesel(sql_type = diesel::sql_types::Text)]
-        detail: String,
-    }
-    let RawConnection::Sqlite(mut connection) = db.raw() else { panic!() };
-    let steps: Vec<Step> =
-        diesel::sql_query(format!("EXPLAIN QUERY PLAN {sql}")).load(&mut connection).unwrap();
-    steps.into_iter().map(|step| step.detail).collect()
 }
 
 /// All that a search finds, page by page, and how many pages it took.

@@ -104,7 +104,7 @@ impl Session {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        let aborted = || StoreError::Aborted("work of this session was aborted".to_owned());
+        let aborted = || StoreError::Aborted("earlier work on this connection was aborted".to_owned());
         let mut db = self.db.take().ok_or_else(aborted)?;
         let (store, span) = (self.store.clone(), tracing::Span::current());
         let done = in_place_or_apart(&self.store, move || {
