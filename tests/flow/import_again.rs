@@ -148,9 +148,9 @@ on_both_databases! {
         );
         let long_ago = match test.db.backend() {
             Backend::Postgres => "now() - interval '11 minutes'",
-            Backend::Sqlite => "heartbeat_at - 660000000",
+            Backend::Sqlite => "shown_at - 660000000",
         };
-        test.db.raw().execute(&format!("UPDATE imports SET heartbeat_at = {long_ago}"));
+        test.db.raw().execute(&format!("UPDATE import_signs SET shown_at = {long_ago}"));
         housekeeping::step(&test.depot).await.unwrap();
         let view = imports::get(&test.depot, begun.import.id).await.unwrap();
         assert_eq!(view.import.status, ImportStatus::Failed);

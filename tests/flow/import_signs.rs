@@ -130,9 +130,15 @@ on_postgres! {
             "SELECT COUNT(*)::text AS value FROM pg_locks WHERE relation = 'profiles'::regclass AND NOT granted",
         )
         .await;
+        let sign = "SELECT shown_at::text AS value FROM import_signs";
+        changes(&test, sign).await;
+        // Its own row is the same one from then on: each profile that lands looks that up, and would meet all its versions.
+        let version = "SELECT xmin::text AS value FROM imports";
+        let begun = test.db.raw().texts(version);
         for _ in 0..2 {
-            changes(&test, "SELECT heartbeat_at::text AS value FROM imports").await;
+            changes(&test, sign).await;
         }
+        assert_eq!(test.db.raw().texts(version), begun);
         lock.execute("COMMIT");
         import.await.unwrap().unwrap();
         assert_eq!(view(&test, id).await.import.status, ImportStatus::Completed);
@@ -167,13 +173,13 @@ on_both_databases! {
         running.push(run(&test, ids[2], &test.file("third.csv", file(C))));
         let long_ago = match test.db.backend() {
             Backend::Postgres => "now() - interval '11 minutes'",
-            Backend::Sqlite => "heartbeat_at - 660000000",
+            Backend::Sqlite => "shown_at - 660000000",
         };
-        let third = "batch_no = (SELECT MAX(batch_no) FROM imports)";
-        test.db.raw().execute(&format!("UPDATE imports SET heartbeat_at = {long_ago} WHERE {third}"));
+        let third = "import_id = (SELECT id FROM imports ORDER BY batch_no DESC LIMIT 1)";
+        test.db.raw().execute(&format!("UPDATE import_signs SET shown_at = {long_ago} WHERE {third}"));
         housekeeping::step(&test.depot).await.unwrap();
         assert_eq!(view(&test, ids[2]).await.import.status, ImportStatus::Queued, "its process knows of it");
-        changes(&test, &format!("SELECT CAST(heartbeat_at AS TEXT) AS value FROM imports WHERE {third}")).await;
+        changes(&test, &format!("SELECT CAST(shown_at AS TEXT) AS value FROM import_signs WHERE {third}")).await;
         housekeeping::step(&test.restarted()).await.unwrap();
         assert_eq!(view(&test, ids[2]).await.import.status, ImportStatus::Queued, "the others see its signs");
         assert!(!running[2].is_finished());

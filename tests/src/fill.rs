@@ -126,8 +126,8 @@ impl Filling {
             "INSERT INTO pools (id, pool, carrier_account, name, sellable_statuses, version, created_at, updated_at) \
              {always} SELECT n, 'pool-' || n, 'spc', 'Pool ' || n, '[\"preactivated\"]', 1, {now}, {now} FROM {pools}; \
              INSERT INTO imports (id, batch_no, pool_id, format, on_error, dry_run, file_sha256, status, \
-             heartbeat_at, created_at, finished_at) \
-             {always} SELECT {id}, n, 1, 'delivery', 'all', {no}, {hash}, 'completed', {now}, {now}, {now} FROM {ten}; \
+             created_at, finished_at) \
+             {always} SELECT {id}, n, 1, 'delivery', 'all', {no}, {hash}, 'completed', {now}, {now} FROM {ten}; \
              INSERT INTO wrapped_keys (id, purpose, key_id, wrapped, created_at) \
              SELECT {key}, 'data', '{wrapped_by}', {byte}, {now};",
             no = self.pick("false", "0"),

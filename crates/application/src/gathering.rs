@@ -1,6 +1,9 @@
 //! Group commit: what comes while a transaction is under way gathers, and the next transaction takes all of it.
 //!
-//! Nobody lingers: when nothing is under way, an item begins at once and alone, so that a lone caller waits for nothing.
+//! Nobody lingers: when nothing is under way, an item begins at once and alone, so that a lone caller waits for nothing. A
+//! batch begins beside another one when as many wait as that has: small ones beside each other would cost more than they
+//! gain.
+//!
 //! There is no task of its own that could die or be forgotten: a batch is driven by whoever waits for one of its items,
 //! and when that one goes away, by another. When all of them are gone before it began, it is dropped and nothing of it
 //! happened; a unit of work that has begun runs to its commit, as everywhere.
@@ -15,11 +18,15 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use simdepot_persistence::StoreError;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::error::AppError;
 
 /// How long an item waits for its turn before the answer is "busy": as long as a unit of work waits for a connection.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long few wait at most for what is under way before they begin beside it: it may be slow.
+const LINGER: Duration = Duration::from_millis(10);
 
 /// What gathers.
 pub trait Item: Send + Sized + 'static {
@@ -46,6 +53,7 @@ type Batch<R> = Shared<BoxFuture<'static, Outcomes<R>>>;
 
 struct Waiting<T: Item> {
     item: T,
+    since: Instant,
     begun: oneshot::Sender<(Batch<T::Outcome>, usize)>,
 }
 
@@ -55,6 +63,18 @@ struct State<T: Item> {
     waiting: VecDeque<Waiting<T>>,
     /// Batches.
     under_way: usize,
+    /// The items in them.
+    items: usize,
+}
+
+impl<T: Item> State<T> {
+    /// Whether the next batch may begin, as one of so many at once.
+    fn may_begin(&self, at_once: usize) -> bool {
+        let Some(first) = self.waiting.front() else { return false };
+        // As many as the batches under way have in the mean, which is none when nothing is.
+        let many = self.waiting.len().saturating_mul(self.under_way) >= self.items;
+        self.under_way < at_once && (many || first.since.elapsed() >= LINGER)
+    }
 }
 
 /// Where items of one kind gather.
@@ -75,7 +95,7 @@ impl<T: Item> fmt::Debug for Gathering<T> {
 impl<T: Item> Gathering<T> {
     /// With so many batches under way at a time: one is written while another is committed.
     pub fn new(at_once: usize) -> Arc<Self> {
-        let state = Mutex::new(State { waiting: VecDeque::new(), under_way: 0 });
+        let state = Mutex::new(State { waiting: VecDeque::new(), under_way: 0, items: 0 });
         Arc::new(Self { state, at_once: at_once.max(1) })
     }
 
@@ -86,10 +106,16 @@ impl<T: Item> Gathering<T> {
     /// batch panicked.
     pub async fn submit(self: &Arc<Self>, item: T) -> Result<T::Outcome, AppError> {
         let aborted = || AppError::Store(StoreError::Aborted(format!("a batch of {} was aborted", T::NAME)));
-        let (begun, begins) = oneshot::channel();
-        self.state().waiting.push_back(Waiting { item, begun });
+        let (begun, mut begins) = oneshot::channel();
+        self.state().waiting.push_back(Waiting { item, since: Instant::now(), begun });
         self.begin();
-        let begins = tokio::time::timeout(PATIENCE, begins).await.map_err(|_| StoreError::Busy)?;
+        let begins = match tokio::time::timeout(LINGER, &mut begins).await {
+            Ok(begins) => begins,
+            Err(_) => {
+                self.begin();
+                tokio::time::timeout(PATIENCE, begins).await.map_err(|_| StoreError::Busy)?
+            }
+        };
         let (batch, place) = begins.map_err(|_| aborted())?;
         let outcomes = batch.await;
         let mut outcomes = outcomes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -110,7 +136,7 @@ impl<T: Item> Gathering<T> {
             let (items, waiters): (Vec<T>, Vec<_>) =
                 taken.into_iter().map(|waiting| (waiting.item, waiting.begun)).unzip();
             metrics::histogram!("simdepot_gathered", "of" => T::NAME).record(count(items.len()));
-            let room = Room(Arc::clone(self));
+            let room = Room { gathering: Arc::clone(self), items: items.len() };
             let batch = async move {
                 // One that panicked has no outcomes; the others must hear of it.
                 let outcomes = AssertUnwindSafe(T::run(items)).catch_unwind().await.unwrap_or_default();
@@ -129,7 +155,7 @@ impl<T: Item> Gathering<T> {
     /// The next batch, and those that nobody waits for any more.
     fn take(&self) -> Option<(Taken<T>, Taken<T>)> {
         let mut state = self.state();
-        if state.waiting.is_empty() || state.under_way >= self.at_once {
+        if !state.may_begin(self.at_once) {
             return None;
         }
         let (mut taken, mut gone, mut weight) = (Vec::new(), Vec::new(), 0);
@@ -148,18 +174,25 @@ impl<T: Item> Gathering<T> {
         }
         if !taken.is_empty() {
             state.under_way += 1;
+            state.items += taken.len();
         }
         Some((taken, gone))
     }
 }
 
 /// A place among the batches under way; given back however the batch ends.
-struct Room<T: Item>(Arc<Gathering<T>>);
+struct Room<T: Item> {
+    gathering: Arc<Gathering<T>>,
+    items: usize,
+}
 
 impl<T: Item> Drop for Room<T> {
     fn drop(&mut self) {
-        self.0.state().under_way -= 1;
-        self.0.begin();
+        let mut state = self.gathering.state();
+        state.under_way -= 1;
+        state.items -= self.items;
+        drop(state);
+        self.gathering.begin();
     }
 }
 
@@ -256,6 +289,55 @@ mod tests {
         assert_eq!(house.begun.load(Ordering::SeqCst), 2);
         house.door.add_permits(2);
         assert_eq!((first.await.unwrap(), second.await.unwrap()), (Some(1), Some(1)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_begins_beside_another_when_as_many_wait() {
+        let house = House::new(2);
+        let mut visits = vec![house.visit(1), house.visit(1)];
+        house.settle().await;
+        visits.extend((0..3).map(|_| house.visit(1)));
+        house.settle().await;
+        house.door.add_permits(2);
+        house.settle().await;
+        // The three are under way; two do not begin beside them, and three do.
+        assert_eq!(house.begun.load(Ordering::SeqCst), 3);
+        visits.extend((0..2).map(|_| house.visit(1)));
+        house.settle().await;
+        assert_eq!(house.begun.load(Ordering::SeqCst), 3);
+        visits.push(house.visit(1));
+        house.settle().await;
+        assert_eq!(house.begun.load(Ordering::SeqCst), 4);
+        house.door.add_permits(2);
+        let mut together = Vec::new();
+        for visit in visits {
+            together.push(visit.await.unwrap());
+        }
+        assert_eq!(together, [1, 1, 3, 3, 3, 3, 3, 3].map(Some));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn few_do_not_wait_for_what_is_slow() {
+        let house = House::new(2);
+        let first = house.visit(1);
+        house.settle().await;
+        let second = house.visit(1);
+        house.settle().await;
+        let slow: Vec<_> = (0..3).map(|_| house.visit(1)).collect();
+        house.settle().await;
+        house.door.add_permits(2);
+        assert_eq!((first.await.unwrap(), second.await.unwrap()), (Some(1), Some(1)));
+        let late = house.visit(1);
+        house.settle().await;
+        assert_eq!(house.begun.load(Ordering::SeqCst), 3);
+        tokio::time::sleep(LINGER).await;
+        house.settle().await;
+        assert_eq!(house.begun.load(Ordering::SeqCst), 4);
+        house.door.add_permits(2);
+        assert_eq!(late.await.unwrap(), Some(1));
+        for visit in slow {
+            assert_eq!(visit.await.unwrap(), Some(3));
+        }
     }
 
     #[tokio::test]

@@ -9,7 +9,7 @@ use simdepot_domain::id::ImportId;
 use simdepot_domain::import::{ImportCounts, ImportStatus, OnError, RowResult};
 
 use crate::error::{Result, StoreError, ensure_affected, parse_column};
-use crate::schema::{import_rows, imports};
+use crate::schema::{import_rows, import_signs, imports};
 use crate::sql_types::{At, Uid};
 use crate::store::Conn;
 
@@ -68,18 +68,23 @@ struct Row {
     updated: i64,
     unchanged: i64,
     problem: Option<String>,
-    _heartbeat_at: At,
     version: i64,
     created_at: At,
     finished_at: Option<At>,
 }
 
-impl TryFrom<Row> for Import {
+/// Of an import under way: what it shows of itself.
+type Signs = Option<(i64, i64, i64, i64, i64, i64, i64)>;
+
+impl TryFrom<(Row, Signs)> for Import {
     type Error = StoreError;
 
-    fn try_from(row: Row) -> Result<Self> {
+    fn try_from((row, signs): (Row, Signs)) -> Result<Self> {
         let key = row.id.0;
         let count = |value: i64| u64::try_from(value).unwrap_or_default();
+        let ended =
+            (row.rows, row.accepted, row.rejected, row.duplicates, row.warnings, row.updated, row.unchanged);
+        let (rows, accepted, rejected, duplicates, warnings, updated, unchanged) = signs.unwrap_or(ended);
         Ok(Self {
             id: ImportId(key),
             batch_no: row.batch_no,
@@ -92,13 +97,13 @@ impl TryFrom<Row> for Import {
             file_sha256: row.file_sha256,
             status: parse_column("imports", "status", key, &row.status)?,
             counts: ImportCounts {
-                rows: count(row.rows),
-                accepted: count(row.accepted),
-                rejected: count(row.rejected),
-                duplicates: count(row.duplicates),
-                warnings: count(row.warnings),
-                updated: count(row.updated),
-                unchanged: count(row.unchanged),
+                rows: count(rows),
+                accepted: count(accepted),
+                rejected: count(rejected),
+                duplicates: count(duplicates),
+                warnings: count(warnings),
+                updated: count(updated),
+                unchanged: count(unchanged),
             },
             problem: row.problem,
             version: row.version,
@@ -106,6 +111,25 @@ impl TryFrom<Row> for Import {
             finished_at: row.finished_at.map(|at| at.0),
         })
     }
+}
+
+/// Imports with what those under way show of themselves.
+macro_rules! shown {
+    () => {
+        imports::table.left_join(import_signs::table.on(import_signs::import_id.eq(imports::id))).select((
+            imports::all_columns,
+            (
+                import_signs::rows,
+                import_signs::accepted,
+                import_signs::rejected,
+                import_signs::duplicates,
+                import_signs::warnings,
+                import_signs::updated,
+                import_signs::unchanged,
+            )
+                .nullable(),
+        ))
+    };
 }
 
 /// An import about to begin.
@@ -145,11 +169,13 @@ pub fn insert(conn: &mut Conn<'_>, new: &NewImport, now: DateTime<Utc>) -> Resul
             imports::file_name.eq(new.file_name.clone()),
             imports::file_sha256.eq(new.file_sha256.clone()),
             imports::status.eq(ImportStatus::Queued.to_string()),
-            imports::heartbeat_at.eq(At(now)),
             imports::created_at.eq(At(now)),
         ))
         .execute(conn.db)?;
-    ensure_affected("insert import", 1, written)
+    ensure_affected("insert import", 1, written)?;
+    let sign = (import_signs::import_id.eq(Uid(new.id.0)), import_signs::shown_at.eq(At(now)));
+    let written = diesel::insert_into(import_signs::table).values(sign).execute(conn.db)?;
+    ensure_affected("insert import's sign", 1, written)
 }
 
 /// An import by id.
@@ -157,8 +183,8 @@ pub fn insert(conn: &mut Conn<'_>, new: &NewImport, now: DateTime<Utc>) -> Resul
 /// # Errors
 /// When it cannot be read.
 pub fn find(conn: &mut Conn<'_>, id: ImportId) -> Result<Option<Import>> {
-    let row: Option<Row> = imports::table.filter(imports::id.eq(Uid(id.0))).first(conn.db).optional()?;
-    row.map(Import::try_from).transpose()
+    let found = shown!().filter(imports::id.eq(Uid(id.0)));
+    found.first::<(Row, Signs)>(conn.db).optional()?.map(Import::try_from).transpose()
 }
 
 /// The completed import of a file into a pool.
@@ -166,12 +192,12 @@ pub fn find(conn: &mut Conn<'_>, id: ImportId) -> Result<Option<Import>> {
 /// # Errors
 /// When it cannot be read.
 pub fn find_completed(conn: &mut Conn<'_>, pool_id: i64, file_sha256: &str) -> Result<Option<Import>> {
-    imports::table
+    shown!()
         .filter(imports::pool_id.eq(pool_id))
         .filter(imports::file_sha256.eq(file_sha256))
         .filter(imports::status.eq(ImportStatus::Completed.as_ref()))
         .filter(imports::dry_run.eq(false))
-        .first::<Row>(conn.db)
+        .first::<(Row, Signs)>(conn.db)
         .optional()?
         .map(Import::try_from)
         .transpose()
@@ -187,41 +213,31 @@ pub fn list(
     before: Option<i64>,
     limit: i64,
 ) -> Result<Vec<Import>> {
-    let mut query = imports::table.order(imports::batch_no.desc()).limit(limit).into_boxed();
+    let mut query = shown!().order(imports::batch_no.desc()).limit(limit).into_boxed();
     if let Some(pool_id) = pool_id {
         query = query.filter(imports::pool_id.eq(pool_id));
     }
     if let Some(before) = before {
         query = query.filter(imports::batch_no.lt(before));
     }
-    query.load::<Row>(conn.db)?.into_iter().map(Import::try_from).collect()
+    query.load::<(Row, Signs)>(conn.db)?.into_iter().map(Import::try_from).collect()
 }
 
-#[derive(AsChangeset)]
-#[diesel(table_name = imports)]
-struct Counts {
-    rows: i64,
-    accepted: i64,
-    rejected: i64,
-    duplicates: i64,
-    warnings: i64,
-    updated: i64,
-    unchanged: i64,
-}
-
-impl From<&ImportCounts> for Counts {
-    fn from(counts: &ImportCounts) -> Self {
+/// Counts as they are stored, in the rows of imports that have ended and in the signs of those under way.
+macro_rules! stored_counts {
+    ($table:ident, $counts:expr) => {{
         let count = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-        Self {
-            rows: count(counts.rows),
-            accepted: count(counts.accepted),
-            rejected: count(counts.rejected),
-            duplicates: count(counts.duplicates),
-            warnings: count(counts.warnings),
-            updated: count(counts.updated),
-            unchanged: count(counts.unchanged),
-        }
-    }
+        let counts: &ImportCounts = $counts;
+        (
+            $table::rows.eq(count(counts.rows)),
+            $table::accepted.eq(count(counts.accepted)),
+            $table::rejected.eq(count(counts.rejected)),
+            $table::duplicates.eq(count(counts.duplicates)),
+            $table::warnings.eq(count(counts.warnings)),
+            $table::updated.eq(count(counts.updated)),
+            $table::unchanged.eq(count(counts.unchanged)),
+        )
+    }};
 }
 
 /// Shows how far a running import is.
@@ -229,15 +245,13 @@ impl From<&ImportCounts> for Counts {
 /// # Errors
 /// [`StoreError::RowsAffected`] when it is not open any more: its process was taken for dead.
 pub fn progress(conn: &mut Conn<'_>, id: ImportId, counts: &ImportCounts, now: DateTime<Utc>) -> Result<()> {
-    let open = imports::table
+    let queued = imports::table
         .filter(imports::id.eq(Uid(id.0)))
-        .filter(imports::status.eq_any([ImportStatus::Queued.as_ref(), ImportStatus::Running.as_ref()]));
-    let touched = diesel::update(open)
-        .set((
-            imports::status.eq(ImportStatus::Running.as_ref()),
-            Counts::from(counts),
-            imports::heartbeat_at.eq(At(now)),
-        ))
+        .filter(imports::status.eq(ImportStatus::Queued.as_ref()));
+    // At its first sign alone.
+    diesel::update(queued).set(imports::status.eq(ImportStatus::Running.as_ref())).execute(conn.db)?;
+    let touched = diesel::update(import_signs::table.find(Uid(id.0)))
+        .set((stored_counts!(import_signs, counts), import_signs::shown_at.eq(At(now))))
         .execute(conn.db)?;
     ensure_affected("import progress", 1, touched)
 }
@@ -249,8 +263,10 @@ pub fn progress(conn: &mut Conn<'_>, id: ImportId, counts: &ImportCounts, now: D
 pub fn waits(conn: &mut Conn<'_>, id: ImportId, now: DateTime<Utc>) -> Result<()> {
     let queued = imports::table
         .filter(imports::id.eq(Uid(id.0)))
-        .filter(imports::status.eq(ImportStatus::Queued.as_ref()));
-    let touched = diesel::update(queued).set(imports::heartbeat_at.eq(At(now))).execute(conn.db)?;
+        .filter(imports::status.eq(ImportStatus::Queued.as_ref()))
+        .select(imports::id);
+    let sign = import_signs::table.filter(import_signs::import_id.eq_any(queued));
+    let touched = diesel::update(sign).set(import_signs::shown_at.eq(At(now))).execute(conn.db)?;
     ensure_affected("import waits", 1, touched)
 }
 
@@ -271,13 +287,16 @@ pub fn finish(
     let touched = diesel::update(open)
         .set((
             imports::status.eq(to.as_ref()),
-            Counts::from(&end.counts),
+            stored_counts!(imports, &end.counts),
             imports::problem.eq(end.problem.clone()),
             imports::finished_at.eq(At(now)),
             imports::version.eq(imports::version + i64::from(end.event)),
         ))
         .execute(conn.db)?;
-    ensure_affected("finish import", 1, touched)
+    ensure_affected("finish import", 1, touched)?;
+    // One that is undone has none any more.
+    diesel::delete(import_signs::table.find(Uid(id.0))).execute(conn.db)?;
+    Ok(())
 }
 
 /// How an import ended.
@@ -303,17 +322,22 @@ pub fn fail_abandoned(
     problem: &str,
     now: DateTime<Utc>,
 ) -> Result<usize> {
-    let abandoned = imports::table
-        .filter(imports::status.eq_any([ImportStatus::Queued.as_ref(), ImportStatus::Running.as_ref()]))
-        .filter(imports::heartbeat_at.lt(At(since)))
+    let silent = shown!()
+        .filter(import_signs::shown_at.lt(At(since)))
         .filter(imports::id.ne_all(at_work.iter().map(|id| Uid(id.0))));
-    Ok(diesel::update(abandoned)
-        .set((
-            imports::status.eq(ImportStatus::Failed.as_ref()),
-            imports::problem.eq(problem),
-            imports::finished_at.eq(At(now)),
-        ))
-        .execute(conn.db)?)
+    let mut failed = 0;
+    for import in silent.load::<(Row, Signs)>(conn.db)? {
+        let Import { id, counts, .. } = Import::try_from(import)?;
+        let end = ImportEnd { counts, problem: Some(problem.to_owned()), event: false };
+        let open = [ImportStatus::Queued, ImportStatus::Running];
+        match finish(conn, id, &open, ImportStatus::Failed, &end, now) {
+            Ok(()) => failed += 1,
+            // It ended by itself.
+            Err(StoreError::RowsAffected { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(failed)
 }
 
 /// A row that was refused, left out or warned about.

@@ -62,10 +62,20 @@ tables! {
         updated -> BigInt,
         unchanged -> BigInt,
         problem -> Nullable<Text>,
-        heartbeat_at -> Moment,
         version -> BigInt,
         created_at -> Moment,
         finished_at -> Nullable<Moment>,
+    }
+    import_signs (import_id) {
+        import_id -> Id,
+        shown_at -> Moment,
+        rows -> BigInt,
+        accepted -> BigInt,
+        rejected -> BigInt,
+        duplicates -> BigInt,
+        warnings -> BigInt,
+        updated -> BigInt,
+        unchanged -> BigInt,
     }
     import_rows (import_id, position) {
         import_id -> Id,

@@ -18,7 +18,6 @@ CREATE TABLE imports (
     updated      bigint NOT NULL DEFAULT 0,
     unchanged    bigint NOT NULL DEFAULT 0,
     problem      text,
-    heartbeat_at timestamptz NOT NULL,
     version      bigint NOT NULL DEFAULT 0,
     created_at   timestamptz NOT NULL,
     finished_at  timestamptz,
@@ -26,7 +25,20 @@ CREATE TABLE imports (
 );
 -- The same file is in a pool once.
 CREATE UNIQUE INDEX imports_one_completed ON imports (pool_id, file_sha256) WHERE status = 'completed' AND NOT dry_run;
-CREATE INDEX imports_open ON imports (heartbeat_at) WHERE status IN ('queued', 'running');
+
+-- What the imports under way show of themselves, every second. Not in their own rows: each profile that lands looks its
+-- import up, and would meet all versions of the row since its transaction began.
+CREATE TABLE import_signs (
+    import_id    uuid PRIMARY KEY REFERENCES imports (id),
+    shown_at     timestamptz NOT NULL,
+    rows         bigint NOT NULL DEFAULT 0,
+    accepted     bigint NOT NULL DEFAULT 0,
+    rejected     bigint NOT NULL DEFAULT 0,
+    duplicates   bigint NOT NULL DEFAULT 0,
+    warnings     bigint NOT NULL DEFAULT 0,
+    updated      bigint NOT NULL DEFAULT 0,
+    unchanged    bigint NOT NULL DEFAULT 0
+);
 
 CREATE INDEX imports_by_pool ON imports (pool_id, batch_no);
 

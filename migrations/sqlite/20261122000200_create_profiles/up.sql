@@ -18,7 +18,6 @@ CREATE TABLE imports (
     updated      INTEGER NOT NULL DEFAULT 0,
     unchanged    INTEGER NOT NULL DEFAULT 0,
     problem      TEXT,
-    heartbeat_at INTEGER NOT NULL,
     version      INTEGER NOT NULL DEFAULT 0,
     created_at   INTEGER NOT NULL,
     finished_at  INTEGER,
@@ -26,7 +25,20 @@ CREATE TABLE imports (
 ) STRICT;
 -- The same file is in a pool once.
 CREATE UNIQUE INDEX imports_one_completed ON imports (pool_id, file_sha256) WHERE status = 'completed' AND NOT dry_run;
-CREATE INDEX imports_open ON imports (heartbeat_at) WHERE status IN ('queued', 'running');
+
+-- What the imports under way show of themselves, every second. Not in their own rows: each profile that lands looks its
+-- import up, and would meet all versions of the row since its transaction began.
+CREATE TABLE import_signs (
+    import_id    BLOB PRIMARY KEY REFERENCES imports (id),
+    shown_at     INTEGER NOT NULL,
+    rows         INTEGER NOT NULL DEFAULT 0,
+    accepted     INTEGER NOT NULL DEFAULT 0,
+    rejected     INTEGER NOT NULL DEFAULT 0,
+    duplicates   INTEGER NOT NULL DEFAULT 0,
+    warnings     INTEGER NOT NULL DEFAULT 0,
+    updated      INTEGER NOT NULL DEFAULT 0,
+    unchanged    INTEGER NOT NULL DEFAULT 0
+) STRICT;
 
 CREATE INDEX imports_by_pool ON imports (pool_id, batch_no);
 
