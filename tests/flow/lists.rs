@@ -4,8 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
+use simdepot_application::groups::{self, Group};
+use simdepot_application::operations;
 use simdepot_application::orders::{self, ListOrders};
 use simdepot_application::profiles::{self, SearchProfiles};
+use simdepot_domain::operation::OperationStatus;
 use simdepot_tests::database::RawConnection;
 use simdepot_tests::depot::{pool_settings, storefront};
 use simdepot_tests::{TestDepot, on_both_databases};
@@ -79,6 +82,46 @@ on_both_databases! {
             let found = profiles::search(&test.depot, asked, 20).await.unwrap();
             let found: Vec<_> = found.profiles.iter().map(|found| found.profile.iccid.clone()).collect();
             assert_eq!(found, expected);
+        }
+        drop(mover);
+        test.finish().await;
+    }
+
+    async fn operations_that_move_are_listed_as_they_were_found(db: TestDatabase) {
+        let test = TestDepot::start(db).await;
+        test.deliver(10).await;
+        test.order_with_product("ref", 10).await.unwrap();
+        let caller = storefront("default");
+        let mover = Mover::start(
+            test.db.raw(),
+            "UPDATE operations SET status = 'cancelled'",
+            "UPDATE operations SET status = 'pending'",
+        );
+        for _ in 0..TIMES {
+            let pending = Some(OperationStatus::Pending);
+            let listed = operations::list(&test.depot, &caller, pending, None, 20).await.unwrap();
+            let statuses: Vec<_> = listed.operations.iter().map(|one| one.operation.status).collect();
+            assert!(statuses.is_empty() || statuses == [OperationStatus::Pending; 10], "{statuses:?}");
+        }
+        drop(mover);
+        test.work_until_settled().await;
+        test.finish().await;
+    }
+
+    async fn a_line_that_moves_is_in_one_group(db: TestDatabase) {
+        let test = TestDepot::start(db).await;
+        test.deliver(20).await;
+        test.db.raw().execute(
+            "INSERT INTO lines (profile_id, line_group, source, observed_at) SELECT id, 'b', 'read', created_at FROM profiles",
+        );
+        let mover = Mover::start(
+            test.db.raw(),
+            "UPDATE lines SET line_group = NULL WHERE line_group = 'b'",
+            "UPDATE lines SET line_group = 'b'",
+        );
+        for _ in 0..TIMES {
+            let found = groups::list(&test.depot, None, None, 20).await.unwrap();
+            assert_eq!(found.iter().map(Group::lines).sum::<u64>(), 20, "{found:?}");
         }
         drop(mover);
         test.finish().await;

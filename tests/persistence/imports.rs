@@ -125,6 +125,9 @@ on_both_databases! {
     async fn an_import_without_a_sign_of_life_is_failed(db: TestDatabase) {
         let stock = Stock::empty(db).await;
         let quiet = make_import(&stock.store, &stock.pool).await;
+        let found = ImportCounts { rows: 7, accepted: 4, rejected: 2, duplicates: 1, ..ImportCounts::default() };
+        stock.store.write(move |conn| imports::progress(conn, quiet.id, &found, now())).await.unwrap();
+        assert_eq!(find(&stock.store, quiet.id).await.counts, found);
         let done = make_import(&stock.store, &stock.pool).await;
         finish(&stock.store, stock.import.id, ImportStatus::Completed).await.unwrap();
         finish(&stock.store, done.id, ImportStatus::Completed).await.unwrap();
@@ -148,6 +151,8 @@ on_both_databases! {
         assert_eq!(fail(vec![alive]).await, 1);
         let quiet = find(&stock.store, quiet.id).await;
         assert_eq!((quiet.status, quiet.problem.as_deref()), (ImportStatus::Failed, Some("silence")));
+        assert_eq!(quiet.counts, ImportCounts { accepted: 0, ..found }, "nothing of it became stock");
+        assert_eq!(stock.db.raw().number("SELECT COUNT(*) AS value FROM import_signs"), 1, "of the one under way");
         assert_eq!(find(&stock.store, alive).await.status, ImportStatus::Running);
         assert_eq!(find(&stock.store, done.id).await.status, ImportStatus::Completed);
     }

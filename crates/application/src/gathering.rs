@@ -1,8 +1,8 @@
 //! Group commit: what comes while a transaction is under way gathers, and the next transaction takes all of it.
 //!
-//! Nobody lingers: when nothing is under way, an item begins at once and alone, so that a lone caller waits for nothing. A
-//! batch begins beside another one when as many wait as that has: small ones beside each other would cost more than they
-//! gain.
+//! When nothing is under way, an item begins at once and alone: a lone caller waits for nothing. A batch begins beside
+//! another one when as much waits as that has, or when it has waited for a moment (`LINGER`): small ones beside each other
+//! would cost more than they gain.
 //!
 //! There is no task of its own that could die or be forgotten: a batch is driven by whoever waits for one of its items,
 //! and when that one goes away, by another. When all of them are gone before it began, it is dropped and nothing of it
@@ -25,8 +25,11 @@ use crate::error::AppError;
 /// How long an item waits for its turn before the answer is "busy": as long as a unit of work waits for a connection.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long few wait at most for what is under way before they begin beside it: it may be slow.
+/// How long few wait at most for what is under way before they begin beside it.
 const LINGER: Duration = Duration::from_millis(10);
+
+/// A batch that takes longer is held up by something, and nobody waits to begin beside it.
+const SLOW: Duration = Duration::from_millis(200);
 
 /// What gathers.
 pub trait Item: Send + Sized + 'static {
@@ -53,27 +56,40 @@ type Batch<R> = Shared<BoxFuture<'static, Outcomes<R>>>;
 
 struct Waiting<T: Item> {
     item: T,
+    weight: usize,
     since: Instant,
     begun: oneshot::Sender<(Batch<T::Outcome>, usize)>,
 }
 
 type Taken<T> = Vec<Waiting<T>>;
 
+/// A batch under way.
+#[derive(Clone, Copy, PartialEq)]
+struct UnderWay {
+    since: Instant,
+    weight: usize,
+}
+
 struct State<T: Item> {
     waiting: VecDeque<Waiting<T>>,
-    /// Batches.
-    under_way: usize,
-    /// The items in them.
-    items: usize,
+    /// What waits.
+    weight: usize,
+    under_way: Vec<UnderWay>,
 }
 
 impl<T: Item> State<T> {
     /// Whether the next batch may begin, as one of so many at once.
     fn may_begin(&self, at_once: usize) -> bool {
         let Some(first) = self.waiting.front() else { return false };
-        // As many as the batches under way have in the mean, which is none when nothing is.
-        let many = self.waiting.len().saturating_mul(self.under_way) >= self.items;
-        self.under_way < at_once && (many || first.since.elapsed() >= LINGER)
+        let count = self.under_way.len();
+        if count >= at_once {
+            return false;
+        }
+        // As much as the batches under way have in the mean, which is nothing when there are none; or a full one.
+        let mean = self.under_way.iter().map(|batch| batch.weight).sum::<usize>() / count.max(1);
+        self.weight >= mean.min(MOST)
+            || first.since.elapsed() >= LINGER
+            || self.under_way.iter().any(|batch| batch.since.elapsed() >= SLOW)
     }
 }
 
@@ -95,7 +111,7 @@ impl<T: Item> fmt::Debug for Gathering<T> {
 impl<T: Item> Gathering<T> {
     /// With so many batches under way at a time: one is written while another is committed.
     pub fn new(at_once: usize) -> Arc<Self> {
-        let state = Mutex::new(State { waiting: VecDeque::new(), under_way: 0, items: 0 });
+        let state = Mutex::new(State { waiting: VecDeque::new(), weight: 0, under_way: Vec::new() });
         Arc::new(Self { state, at_once: at_once.max(1) })
     }
 
@@ -107,13 +123,21 @@ impl<T: Item> Gathering<T> {
     pub async fn submit(self: &Arc<Self>, item: T) -> Result<T::Outcome, AppError> {
         let aborted = || AppError::Store(StoreError::Aborted(format!("a batch of {} was aborted", T::NAME)));
         let (begun, mut begins) = oneshot::channel();
-        self.state().waiting.push_back(Waiting { item, since: Instant::now(), begun });
+        let (weight, since) = (item.weight(), Instant::now());
+        {
+            let mut state = self.state();
+            state.weight += weight;
+            state.waiting.push_back(Waiting { item, weight, since, begun });
+        }
         self.begin();
-        let begins = match tokio::time::timeout(LINGER, &mut begins).await {
-            Ok(begins) => begins,
-            Err(_) => {
+        // Beside others it may begin by the time alone.
+        let soon = if self.at_once > 1 { tokio::time::timeout(LINGER, &mut begins).await.ok() } else { None };
+        let begins = match soon {
+            Some(begins) => begins,
+            None => {
                 self.begin();
-                tokio::time::timeout(PATIENCE, begins).await.map_err(|_| StoreError::Busy)?
+                let patience = tokio::time::timeout_at(since + PATIENCE, begins);
+                patience.await.map_err(|_| StoreError::Busy)?
             }
         };
         let (batch, place) = begins.map_err(|_| aborted())?;
@@ -129,14 +153,14 @@ impl<T: Item> Gathering<T> {
     /// Begins batches as long as something waits and there is room. What is dropped on the way may begin the next one,
     /// so nothing is dropped under the lock.
     fn begin(self: &Arc<Self>) {
-        while let Some((taken, _gone)) = self.take() {
+        while let Some((taken, _gone, under_way)) = self.take() {
             if taken.is_empty() {
                 continue;
             }
             let (items, waiters): (Vec<T>, Vec<_>) =
                 taken.into_iter().map(|waiting| (waiting.item, waiting.begun)).unzip();
             metrics::histogram!("simdepot_gathered", "of" => T::NAME).record(count(items.len()));
-            let room = Room { gathering: Arc::clone(self), items: items.len() };
+            let room = Room { gathering: Arc::clone(self), under_way };
             let batch = async move {
                 // One that panicked has no outcomes; the others must hear of it.
                 let outcomes = AssertUnwindSafe(T::run(items)).catch_unwind().await.unwrap_or_default();
@@ -153,18 +177,19 @@ impl<T: Item> Gathering<T> {
     }
 
     /// The next batch, and those that nobody waits for any more.
-    fn take(&self) -> Option<(Taken<T>, Taken<T>)> {
+    fn take(&self) -> Option<(Taken<T>, Taken<T>, UnderWay)> {
         let mut state = self.state();
         if !state.may_begin(self.at_once) {
             return None;
         }
         let (mut taken, mut gone, mut weight) = (Vec::new(), Vec::new(), 0);
         while let Some(next) = state.waiting.front() {
-            let with_it = weight + next.item.weight();
+            let with_it = weight + next.weight;
             if with_it > MOST && !taken.is_empty() {
                 break;
             }
             let Some(next) = state.waiting.pop_front() else { break };
+            state.weight -= next.weight;
             if next.begun.is_closed() {
                 gone.push(next);
                 continue;
@@ -172,25 +197,26 @@ impl<T: Item> Gathering<T> {
             weight = with_it;
             taken.push(next);
         }
+        let under_way = UnderWay { since: Instant::now(), weight };
         if !taken.is_empty() {
-            state.under_way += 1;
-            state.items += taken.len();
+            state.under_way.push(under_way);
         }
-        Some((taken, gone))
+        Some((taken, gone, under_way))
     }
 }
 
 /// A place among the batches under way; given back however the batch ends.
 struct Room<T: Item> {
     gathering: Arc<Gathering<T>>,
-    items: usize,
+    under_way: UnderWay,
 }
 
 impl<T: Item> Drop for Room<T> {
     fn drop(&mut self) {
         let mut state = self.gathering.state();
-        state.under_way -= 1;
-        state.items -= self.items;
+        if let Some(place) = state.under_way.iter().position(|batch| *batch == self.under_way) {
+            state.under_way.swap_remove(place);
+        }
         drop(state);
         self.gathering.begin();
     }
@@ -337,6 +363,44 @@ mod tests {
         assert_eq!(late.await.unwrap(), Some(1));
         for visit in slow {
             assert_eq!(visit.await.unwrap(), Some(3));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_beside_what_is_held_up() {
+        let house = House::new(2);
+        let held_up: Vec<_> = (0..2).map(|_| house.visit(3)).collect();
+        house.settle().await;
+        tokio::time::sleep(SLOW).await;
+        house.door.add_permits(1);
+        house.settle().await;
+        let next = house.visit(1);
+        house.settle().await;
+        assert_eq!(house.begun.load(Ordering::SeqCst), 3);
+        house.door.add_permits(2);
+        assert_eq!(next.await.unwrap(), Some(1));
+        for visit in held_up {
+            assert_eq!(visit.await.unwrap(), Some(1));
+        }
+    }
+
+    /// Its time passes while there is no room.
+    #[tokio::test(start_paused = true)]
+    async fn who_has_waited_long_begins_as_soon_as_there_is_room() {
+        let house = House::new(2);
+        let mut visits = vec![house.visit(1), house.visit(4)];
+        house.settle().await;
+        visits.push(house.visit(1));
+        house.settle().await;
+        tokio::time::sleep(LINGER).await;
+        house.settle().await;
+        assert_eq!(house.begun.load(Ordering::SeqCst), 2);
+        house.door.add_permits(1);
+        house.settle().await;
+        assert_eq!(house.begun.load(Ordering::SeqCst), 3);
+        house.door.add_permits(2);
+        for visit in visits {
+            assert_eq!(visit.await.unwrap(), Some(1));
         }
     }
 

@@ -84,6 +84,7 @@ impl TryFrom<(Row, Signs)> for Import {
         let count = |value: i64| u64::try_from(value).unwrap_or_default();
         let ended =
             (row.rows, row.accepted, row.rejected, row.duplicates, row.warnings, row.updated, row.unchanged);
+        let signs = signs.filter(|_| row.finished_at.is_none());
         let (rows, accepted, rejected, duplicates, warnings, updated, unchanged) = signs.unwrap_or(ended);
         Ok(Self {
             id: ImportId(key),
@@ -322,23 +323,53 @@ pub fn fail_abandoned(
     problem: &str,
     now: DateTime<Utc>,
 ) -> Result<usize> {
-    let silent = shown!()
+    let counts = (
+        import_signs::rows,
+        import_signs::rejected,
+        import_signs::duplicates,
+        import_signs::warnings,
+        import_signs::updated,
+        import_signs::unchanged,
+    );
+    let silent: Vec<(Uid, Found)> = import_signs::table
         .filter(import_signs::shown_at.lt(At(since)))
-        .filter(imports::id.ne_all(at_work.iter().map(|id| Uid(id.0))));
+        .filter(import_signs::import_id.ne_all(at_work.iter().map(|id| Uid(id.0))))
+        .order(import_signs::import_id)
+        .select((import_signs::import_id, counts))
+        .load(conn.db)?;
     let mut failed = 0;
-    for import in silent.load::<(Row, Signs)>(conn.db)? {
-        let Import { id, counts, .. } = Import::try_from(import)?;
-        let end = ImportEnd { counts, problem: Some(problem.to_owned()), event: false };
-        let open = [ImportStatus::Queued, ImportStatus::Running];
-        match finish(conn, id, &open, ImportStatus::Failed, &end, now) {
-            Ok(()) => failed += 1,
-            // It ended by itself.
-            Err(StoreError::RowsAffected { .. }) => {}
-            Err(error) => return Err(error),
+    for (id, (rows, rejected, duplicates, warnings, updated, unchanged)) in silent {
+        // One that has shown itself meanwhile is not abandoned.
+        let still = import_signs::table
+            .filter(import_signs::import_id.eq(id))
+            .filter(import_signs::shown_at.lt(At(since)))
+            .select(import_signs::import_id);
+        let open = [ImportStatus::Queued.as_ref(), ImportStatus::Running.as_ref()];
+        let abandoned = imports::table.filter(imports::id.eq_any(still)).filter(imports::status.eq_any(open));
+        // Nothing of it became stock.
+        let touched = diesel::update(abandoned)
+            .set((
+                imports::status.eq(ImportStatus::Failed.as_ref()),
+                imports::rows.eq(rows),
+                imports::rejected.eq(rejected),
+                imports::duplicates.eq(duplicates),
+                imports::warnings.eq(warnings),
+                imports::updated.eq(updated),
+                imports::unchanged.eq(unchanged),
+                imports::problem.eq(problem),
+                imports::finished_at.eq(At(now)),
+            ))
+            .execute(conn.db)?;
+        if touched == 1 {
+            diesel::delete(import_signs::table.find(id)).execute(conn.db)?;
         }
+        failed += touched;
     }
     Ok(failed)
 }
+
+/// What an import under way has found, but for what it accepted.
+type Found = (i64, i64, i64, i64, i64, i64);
 
 /// A row that was refused, left out or warned about.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -112,7 +112,7 @@ pub struct Import {
     pub file_sha256: String,
     /// Rows with content.
     pub rows: u64,
-    /// Rows that became profiles (or would have, in a dry run or a failed import).
+    /// Rows that became profiles (or would have, in a dry run); none of a failed import.
     pub accepted: u64,
     /// Rows refused.
     pub rejected: u64,
