@@ -73,19 +73,34 @@ struct Row {
     finished_at: Option<At>,
 }
 
+/// Counts as they are stored: rows, accepted, rejected, duplicates, warnings, updated, unchanged.
+type Counted = (i64, i64, i64, i64, i64, i64, i64);
 /// Of an import under way: what it shows of itself.
-type Signs = Option<(i64, i64, i64, i64, i64, i64, i64)>;
+type Signs = Option<Counted>;
+
+fn read_counts(
+    (rows, accepted, rejected, duplicates, warnings, updated, unchanged): Counted,
+) -> ImportCounts {
+    let count = |value: i64| u64::try_from(value).unwrap_or_default();
+    ImportCounts {
+        rows: count(rows),
+        accepted: count(accepted),
+        rejected: count(rejected),
+        duplicates: count(duplicates),
+        warnings: count(warnings),
+        updated: count(updated),
+        unchanged: count(unchanged),
+    }
+}
 
 impl TryFrom<(Row, Signs)> for Import {
     type Error = StoreError;
 
     fn try_from((row, signs): (Row, Signs)) -> Result<Self> {
         let key = row.id.0;
-        let count = |value: i64| u64::try_from(value).unwrap_or_default();
         let ended =
             (row.rows, row.accepted, row.rejected, row.duplicates, row.warnings, row.updated, row.unchanged);
         let signs = signs.filter(|_| row.finished_at.is_none());
-        let (rows, accepted, rejected, duplicates, warnings, updated, unchanged) = signs.unwrap_or(ended);
         Ok(Self {
             id: ImportId(key),
             batch_no: row.batch_no,
@@ -97,15 +112,7 @@ impl TryFrom<(Row, Signs)> for Import {
             file_name: row.file_name,
             file_sha256: row.file_sha256,
             status: parse_column("imports", "status", key, &row.status)?,
-            counts: ImportCounts {
-                rows: count(rows),
-                accepted: count(accepted),
-                rejected: count(rejected),
-                duplicates: count(duplicates),
-                warnings: count(warnings),
-                updated: count(updated),
-                unchanged: count(unchanged),
-            },
+            counts: read_counts(signs.unwrap_or(ended)),
             problem: row.problem,
             version: row.version,
             created_at: row.created_at.0,
@@ -114,22 +121,27 @@ impl TryFrom<(Row, Signs)> for Import {
     }
 }
 
+/// The counts of a sign.
+macro_rules! counted {
+    () => {
+        (
+            import_signs::rows,
+            import_signs::accepted,
+            import_signs::rejected,
+            import_signs::duplicates,
+            import_signs::warnings,
+            import_signs::updated,
+            import_signs::unchanged,
+        )
+    };
+}
+
 /// Imports with what those under way show of themselves.
 macro_rules! shown {
     () => {
-        imports::table.left_join(import_signs::table.on(import_signs::import_id.eq(imports::id))).select((
-            imports::all_columns,
-            (
-                import_signs::rows,
-                import_signs::accepted,
-                import_signs::rejected,
-                import_signs::duplicates,
-                import_signs::warnings,
-                import_signs::updated,
-                import_signs::unchanged,
-            )
-                .nullable(),
-        ))
+        imports::table
+            .left_join(import_signs::table.on(import_signs::import_id.eq(imports::id)))
+            .select((imports::all_columns, counted!().nullable()))
     };
 }
 
@@ -323,22 +335,14 @@ pub fn fail_abandoned(
     problem: &str,
     now: DateTime<Utc>,
 ) -> Result<usize> {
-    let counts = (
-        import_signs::rows,
-        import_signs::rejected,
-        import_signs::duplicates,
-        import_signs::warnings,
-        import_signs::updated,
-        import_signs::unchanged,
-    );
-    let silent: Vec<(Uid, Found)> = import_signs::table
+    let silent: Vec<(Uid, Counted)> = import_signs::table
         .filter(import_signs::shown_at.lt(At(since)))
         .filter(import_signs::import_id.ne_all(at_work.iter().map(|id| Uid(id.0))))
         .order(import_signs::import_id)
-        .select((import_signs::import_id, counts))
+        .select((import_signs::import_id, counted!()))
         .load(conn.db)?;
     let mut failed = 0;
-    for (id, (rows, rejected, duplicates, warnings, updated, unchanged)) in silent {
+    for (id, counted) in silent {
         // One that has shown itself meanwhile is not abandoned.
         let still = import_signs::table
             .filter(import_signs::import_id.eq(id))
@@ -347,15 +351,11 @@ pub fn fail_abandoned(
         let open = [ImportStatus::Queued.as_ref(), ImportStatus::Running.as_ref()];
         let abandoned = imports::table.filter(imports::id.eq_any(still)).filter(imports::status.eq_any(open));
         // Nothing of it became stock.
+        let counts = ImportCounts { accepted: 0, ..read_counts(counted) };
         let touched = diesel::update(abandoned)
             .set((
                 imports::status.eq(ImportStatus::Failed.as_ref()),
-                imports::rows.eq(rows),
-                imports::rejected.eq(rejected),
-                imports::duplicates.eq(duplicates),
-                imports::warnings.eq(warnings),
-                imports::updated.eq(updated),
-                imports::unchanged.eq(unchanged),
+                stored_counts!(imports, &counts),
                 imports::problem.eq(problem),
                 imports::finished_at.eq(At(now)),
             ))
@@ -367,9 +367,6 @@ pub fn fail_abandoned(
     }
     Ok(failed)
 }
-
-/// What an import under way has found, but for what it accepted.
-type Found = (i64, i64, i64, i64, i64, i64);
 
 /// A row that was refused, left out or warned about.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -25,6 +25,7 @@ CREATE TABLE imports (
 );
 -- The same file is in a pool once.
 CREATE UNIQUE INDEX imports_one_completed ON imports (pool_id, file_sha256) WHERE status = 'completed' AND NOT dry_run;
+CREATE INDEX imports_by_pool ON imports (pool_id, batch_no);
 
 -- What the imports under way show of themselves, every second. Not in their own rows: each profile that lands looks its
 -- import up, and would meet all versions of the row since its transaction began.
@@ -39,8 +40,6 @@ CREATE TABLE import_signs (
     updated      bigint NOT NULL DEFAULT 0,
     unchanged    bigint NOT NULL DEFAULT 0
 );
-
-CREATE INDEX imports_by_pool ON imports (pool_id, batch_no);
 
 -- Rows of an import that were not simply accepted.
 CREATE TABLE import_rows (
