@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 use simdepot_domain::order::ProfileOutcome;
-use simdepot_persistence::allocations::{self, NewAllocation, claim_sql};
+use simdepot_persistence::allocations::{self, Claim, NewAllocation, claim_sql};
 use simdepot_persistence::intake::{self, NewOrder, Written};
-use simdepot_persistence::{Backend, Conn};
+use simdepot_persistence::{Backend, Conn, StoreError};
 use simdepot_tests::database::RawConnection;
 use simdepot_tests::{TestDatabase, on_both_databases, on_postgres};
 
@@ -38,46 +38,59 @@ on_both_databases! {
         }
         assert_eq!(stock.sell(2).await, Ok(vec![left[0].id, left[1].id]));
     }
+}
 
-    /// A backup, say: nothing that is sold meanwhile can be cleared out of the index.
+// SQLite has no index entries of what is sold, whoever reads.
+on_postgres! {
     async fn an_old_snapshot_makes_no_claim_walk_over_what_was_sold(db: TestDatabase) {
-        const CLAIMS: i64 = 40;
         let stock = Stock::empty(db).await;
-        if stock.db.backend() == Backend::Sqlite {
-            // It has no index entries of what is sold, whoever reads.
-            return;
-        }
-        sell_many(&stock);
-        let mut raw = stock.db.raw();
-        raw.execute("UPDATE profiles SET stock_status = 'available'; ANALYZE");
+        let mut sold = Unclearable::of(&stock);
         let left = stock.add((0..50).map(|_| new_profile()).collect()).await;
-        let mut old = stock.db.raw();
-        old.execute("BEGIN ISOLATION LEVEL REPEATABLE READ");
-        assert_eq!(old.number("SELECT COUNT(*) AS value FROM profiles"), SOLD + 50);
-        raw.execute(&format!("UPDATE profiles SET stock_status = 'allocated' WHERE id < {}", left[0].id));
+        sold.sell();
         for _ in 0..CLAIMS {
             let pool = stock.pool.clone();
             let claim = move |conn: &mut Conn<'_>| allocations::claim_up_to(conn, &pool, 1, false, now());
             let claimed = stock.store.write(claim).await.unwrap();
             assert_eq!(claimed[0].id, left[0].id);
         }
-        let Stock { store, db, .. } = stock;
-        // Connections tell what they read when they end.
-        drop(store);
-        let read = "SELECT idx_tup_read AS value FROM pg_stat_user_indexes WHERE indexrelname = 'profiles_claim'";
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while raw.number(read) < SOLD && Instant::now() < deadline {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        // Once, to find where the stock begins.
-        let entries = raw.number(read);
-        assert!((SOLD..3 * SOLD).contains(&entries), "{CLAIMS} claims read {entries} entries");
-        old.execute("ROLLBACK");
-        drop(db);
+        sold.assert_walked_once(stock).await;
     }
-}
 
-on_postgres! {
+    async fn an_old_snapshot_makes_no_claim_on_a_sold_out_pool_walk_over_what_was_sold(db: TestDatabase) {
+        let stock = Stock::empty(db).await;
+        let mut sold = Unclearable::of(&stock);
+        sold.sell();
+        for _ in 0..CLAIMS {
+            let pool = stock.pool.clone();
+            let claim = move |conn: &mut Conn<'_>| {
+                let at_once = allocations::claim_up_to(conn, &pool, 1, false, now())?;
+                let waited = allocations::claim_up_to(conn, &pool, 1, true, now())?;
+                Ok::<_, StoreError>((at_once, waited, allocations::claim(conn, &pool, 1, now())?))
+            };
+            let claimed = stock.store.write(claim).await.unwrap();
+            assert_eq!(claimed, (Vec::new(), Vec::new(), Claim::OutOfStock { available: 0 }));
+        }
+        sold.assert_walked_once(stock).await;
+    }
+
+    /// Each return has every process look for what it brought, and for nothing else.
+    async fn an_old_snapshot_makes_no_return_walk_over_what_was_sold(db: TestDatabase) {
+        let stock = Stock::empty(db).await;
+        let mut sold = Unclearable::of(&stock);
+        let left = stock.add((0..3).map(|_| new_profile()).collect()).await;
+        sold.sell();
+        for _ in 0..CLAIMS {
+            let pool = stock.pool.clone();
+            let claim = move |conn: &mut Conn<'_>| allocations::claim_up_to(conn, &pool, 1, false, now());
+            assert_eq!(stock.store.write(claim.clone()).await.unwrap()[0].id, left[0].id);
+            stock.take_aside(left[0].id).await;
+            assert_eq!(stock.store.write(claim.clone()).await.unwrap()[0].id, left[1].id);
+            stock.put_back(left[0].id).await;
+            assert_eq!(stock.store.write(claim).await.unwrap()[0].id, left[0].id);
+        }
+        sold.assert_walked_once(stock).await;
+    }
+
     /// A statement is planned once per connection, perhaps before the first delivery; nothing here analyses the tables.
     async fn what_was_planned_for_a_small_stock_reads_no_more_of_a_large_one(db: TestDatabase) {
         const ORDERS: i64 = 6;
@@ -117,6 +130,47 @@ on_postgres! {
             let read = raw.number(&counted(table, "COALESCE(seq_tup_read, 0) + COALESCE(idx_tup_fetch, 0)"));
             assert!(read < 50 * ORDERS, "{ORDERS} orders read {read} rows of {table}");
         }
+        drop(db);
+    }
+}
+
+/// Claims of a test under an old snapshot.
+const CLAIMS: usize = 40;
+
+/// [`SOLD`] profiles that are sold while a backup, say, holds a snapshot open: nothing can be cleared out of the index.
+struct Unclearable {
+    snapshot: RawConnection,
+    raw: RawConnection,
+}
+
+impl Unclearable {
+    fn of(stock: &Stock) -> Self {
+        sell_many(stock);
+        let (mut raw, mut snapshot) = (stock.db.raw(), stock.db.raw());
+        raw.execute("UPDATE profiles SET stock_status = 'available'; ANALYZE");
+        snapshot.execute("BEGIN ISOLATION LEVEL REPEATABLE READ");
+        assert_eq!(snapshot.number("SELECT COUNT(*) AS value FROM profiles"), SOLD);
+        Self { snapshot, raw }
+    }
+
+    fn sell(&mut self) {
+        self.raw.execute("UPDATE profiles SET stock_status = 'allocated' WHERE iccid LIKE '8933000%'");
+    }
+
+    /// They were read once, to find where the stock begins.
+    async fn assert_walked_once(mut self, stock: Stock) {
+        let Stock { store, db, .. } = stock;
+        // Connections tell what they read when they end.
+        drop(store);
+        let read =
+            "SELECT idx_tup_read AS value FROM pg_stat_user_indexes WHERE indexrelname = 'profiles_claim'";
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while self.raw.number(read) < SOLD && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let entries = self.raw.number(read);
+        assert!((SOLD..3 * SOLD).contains(&entries), "{CLAIMS} claims read {entries} entries");
+        self.snapshot.execute("ROLLBACK");
         drop(db);
     }
 }

@@ -4,14 +4,13 @@ use simdepot_domain::channel::ChannelName;
 use simdepot_domain::event::{Event, Fact, Subject};
 use simdepot_domain::id::{EventId, OrderId};
 use simdepot_domain::order::ProfileOutcome;
-use simdepot_domain::profile::QuarantineReason;
-use simdepot_domain::stock::{StockStatus, Transition};
-use simdepot_persistence::allocations::{self, NewAllocation};
+use simdepot_domain::stock::StockStatus;
+use simdepot_persistence::allocations::{self, Claim, NewAllocation};
 use simdepot_persistence::idempotency::{self, Record};
 use simdepot_persistence::intake::{self, Allotted, NewOrder, Written};
 use simdepot_persistence::pools::Pool;
 use simdepot_persistence::profiles::{NewProfile, Profile};
-use simdepot_persistence::{Conn, Store, StoreError, orders, profiles};
+use simdepot_persistence::{Conn, Store, StoreError, orders};
 use simdepot_tests::on_both_databases;
 
 use crate::support::{Stock, add_profiles, days, line_of, make_import, new_order, new_profile, now, uuid};
@@ -48,22 +47,35 @@ async fn sold(store: &Store, pool: &Pool, quantity: u32) -> Vec<i64> {
     store.write(move |conn| sell(conn, &own, &pool, quantity)).await.unwrap()
 }
 
+/// The ways to ask for a profile.
+#[derive(Clone, Copy)]
+enum Ask {
+    InABatch,
+    Aside,
+    Alone,
+}
+
+const ASKS: [Ask; 3] = [Ask::InABatch, Ask::Aside, Ask::Alone];
+
+/// What would be sold of one profile.
+async fn asked(store: &Store, pool: &Pool, ask: Ask) -> Vec<i64> {
+    let pool = pool.clone();
+    let claim = move |conn: &mut Conn<'_>| match ask {
+        Ask::InABatch => allocations::claim_up_to(conn, &pool, 1, false, now()),
+        Ask::Aside => allocations::claim_up_to(conn, &pool, 1, true, now()),
+        Ask::Alone => Ok(match allocations::claim(conn, &pool, 1, now())? {
+            Claim::Taken(claimed) => claimed,
+            Claim::OutOfStock { available } => {
+                assert_eq!(available, 0);
+                Vec::new()
+            }
+        }),
+    };
+    store.write(claim).await.unwrap().iter().map(|claimed| claimed.id).collect()
+}
+
 fn ids(profiles: &[Profile]) -> Vec<i64> {
     profiles.iter().map(|profile| profile.id).collect()
-}
-
-async fn take_aside(stock: &Stock, id: i64) {
-    let (profile, reason) = (stock.profile(id).await, Some(QuarantineReason::Manual));
-    let aside = Transition { from: StockStatus::Available, to: StockStatus::Quarantined };
-    let moved = stock.store.write(move |conn| profiles::move_stock(conn, &profile, aside, reason, now()));
-    moved.await.unwrap();
-}
-
-async fn put_back(stock: &Stock, id: i64) {
-    let profile = stock.profile(id).await;
-    let back = Transition { from: StockStatus::Quarantined, to: StockStatus::Available };
-    let moved = stock.store.write(move |conn| profiles::move_stock(conn, &profile, back, None, now()));
-    moved.await.unwrap();
 }
 
 fn key_of(made: &str) -> Record {
@@ -95,13 +107,13 @@ on_both_databases! {
         let (stock, added) = Stock::of(db, 700).await;
         let mut ids = ids(&added);
         let (late, early) = (ids.remove(450), ids.remove(3));
-        take_aside(&stock, early).await;
-        take_aside(&stock, late).await;
+        stock.take_aside(early).await;
+        stock.take_aside(late).await;
         for round in 0..6 {
             assert_eq!(sold(&stock.store, &stock.pool, 100).await, ids[round * 100..(round + 1) * 100]);
         }
-        put_back(&stock, late).await;
-        put_back(&stock, early).await;
+        stock.put_back(late).await;
+        stock.put_back(early).await;
         assert_eq!(sold(&stock.store, &stock.pool, 3).await, [early, late, ids[600]]);
     }
 
@@ -109,10 +121,10 @@ on_both_databases! {
         let (stock, added) = Stock::of(db, 400).await;
         let (mut ids, other) = (ids(&added), stock.db.store());
         let early = ids.remove(7);
-        take_aside(&stock, early).await;
+        stock.take_aside(early).await;
         assert_eq!(sold(&stock.store, &stock.pool, 300).await, ids[..300]);
         assert_eq!(sold(&other, &stock.pool, 1).await, [ids[300]]);
-        put_back(&stock, early).await;
+        stock.put_back(early).await;
         assert_eq!(sold(&other, &stock.pool, 2).await, [early, ids[301]]);
         assert_eq!(sold(&stock.store, &stock.pool, 1).await, [ids[302]]);
     }
@@ -137,6 +149,28 @@ on_both_databases! {
         let soon = NewProfile { sell_by: now() + days(1), ..new_profile() };
         let new = add_profiles(&stock.store, &stock.pool, &delivery, vec![soon]).await;
         assert_eq!(sold(&stock.store, &stock.pool, 2).await, [new[0].id, added[280].id]);
+    }
+
+    /// Every process knows that it is sold out, and none believes it a moment too long.
+    async fn a_sold_out_pool_sells_what_comes_back_at_once(db: TestDatabase) {
+        let (stock, added) = Stock::of(db, 6).await;
+        let (ids, other) = (ids(&added), stock.db.store());
+        for id in &ids[..3] {
+            stock.take_aside(*id).await;
+        }
+        assert_eq!(sold(&stock.store, &stock.pool, 3).await, ids[3..]);
+        for (ask, id) in ASKS.into_iter().zip(&ids) {
+            for store in [&stock.store, &other] {
+                for ask in ASKS {
+                    assert_eq!(asked(store, &stock.pool, ask).await, [0i64; 0]);
+                }
+            }
+            stock.put_back(*id).await;
+            for store in [&stock.store, &other] {
+                assert_eq!(asked(store, &stock.pool, ask).await, [*id]);
+            }
+            assert_eq!(sold(&other, &stock.pool, 1).await, [*id]);
+        }
     }
 
     /// The buffer is left, whoever asks.

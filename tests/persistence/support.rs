@@ -13,8 +13,9 @@ use simdepot_domain::import::OnError;
 use simdepot_domain::operation::OperationRequest;
 use simdepot_domain::order::{OrderStatus, ProfileOutcome};
 use simdepot_domain::pool::{InitialStock, PoolSettings};
-use simdepot_domain::profile::{FormFactor, no_sell_by};
+use simdepot_domain::profile::{FormFactor, QuarantineReason, no_sell_by};
 use simdepot_domain::sim::SimStatus;
+use simdepot_domain::stock::{StockStatus, Transition};
 use simdepot_persistence::allocations::{self, Claim, NewAllocation};
 use simdepot_persistence::bundles::Bundle;
 use simdepot_persistence::imports::{Import, NewImport};
@@ -194,6 +195,21 @@ impl Stock {
 
     pub(crate) async fn profile(&self, id: i64) -> Profile {
         self.store.read(move |conn| profiles::get(conn, id)).await.unwrap()
+    }
+
+    pub(crate) async fn take_aside(&self, id: i64) {
+        let (profile, reason) = (self.profile(id).await, Some(QuarantineReason::Manual));
+        let aside = Transition { from: StockStatus::Available, to: StockStatus::Quarantined };
+        let moved = self.store.write(move |conn| profiles::move_stock(conn, &profile, aside, reason, now()));
+        moved.await.unwrap();
+    }
+
+    /// On sale again.
+    pub(crate) async fn put_back(&self, id: i64) {
+        let profile = self.profile(id).await;
+        let back = Transition { from: StockStatus::Quarantined, to: StockStatus::Available };
+        let moved = self.store.write(move |conn| profiles::move_stock(conn, &profile, back, None, now()));
+        moved.await.unwrap();
     }
 
     /// Claims and allocates to a new order in one transaction; the rows taken, or how many were there.

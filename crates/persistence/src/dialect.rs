@@ -136,6 +136,8 @@ pub(crate) enum Passing {
     Endpoints,
     /// What brings profiles into the stock: their rows are in the order of its commits.
     Imports,
+    /// What puts profiles of a pool on sale: its numbers are in the order of its commits.
+    Restocks,
 }
 
 impl Passing {
@@ -145,6 +147,7 @@ impl Passing {
             Self::Holds => i32::from_be_bytes(*b"hold"),
             Self::Endpoints => i32::from_be_bytes(*b"hook"),
             Self::Imports => i32::from_be_bytes(*b"impo"),
+            Self::Restocks => i32::from_be_bytes(*b"rest"),
         }
     }
 }

@@ -39,9 +39,12 @@ tables! {
         created_at -> Moment,
         updated_at -> Moment,
     }
-    claim_heads (pool_id) {
+    restocks (pool_id, number) {
         pool_id -> BigInt,
-        put_back -> BigInt,
+        number -> BigInt,
+        sell_by -> Moment,
+        batch_no -> BigInt,
+        profile_id -> BigInt,
     }
     imports (id) {
         id -> Id,

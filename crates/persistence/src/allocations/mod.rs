@@ -2,6 +2,7 @@
 
 mod claim;
 mod head;
+mod restocks;
 mod statement;
 
 use chrono::{DateTime, Utc};
@@ -20,7 +21,7 @@ use crate::store::Conn;
 
 pub use claim::{Claim, Claimed, claim, claim_up_to};
 pub(crate) use head::Heads;
-pub use head::put_back;
+pub use restocks::{Restock, restock};
 pub use statement::claim_sql;
 
 /// One profile on its way to one place of an order.

@@ -48,9 +48,12 @@ impl Wanted {
         })
     }
 
-    /// The first ones from a head on; none when something was put before it since it was found.
-    pub(super) fn first_from(self, pg: &mut PgConnection, head: &Head) -> Result<Vec<Row>> {
-        Ok(FromHead(self, head).load(pg)?)
+    /// The first ones from a head on; none when something came on sale since it was found.
+    pub(super) fn first_from(self, pg: &mut PgConnection, head: &Head, lock: Lock) -> Result<Vec<Row>> {
+        Ok(match lock {
+            Lock::Skip => FromHead::<false>(self, head).load(pg)?,
+            Lock::Wait => FromHead::<true>(self, head).load(pg)?,
+        })
     }
 
     fn select<'b, DB>(&'b self, out: &mut AstPass<'_, 'b, DB>) -> QueryResult<()>
@@ -75,6 +78,11 @@ impl Wanted {
     }
 }
 
+/// PostgreSQL's lock.
+fn for_update(waits: bool) -> &'static str {
+    if waits { " FOR UPDATE" } else { " FOR UPDATE SKIP LOCKED" }
+}
+
 struct FromStart<const WAITS: bool>(Wanted);
 
 impl<const WAITS: bool> QueryId for FromStart<WAITS> {
@@ -92,7 +100,7 @@ impl<const WAITS: bool> QueryFragment<Pg> for FromStart<WAITS> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         self.0.select(&mut out)?;
         self.0.order(&mut out)?;
-        out.push_sql(if WAITS { " FOR UPDATE" } else { " FOR UPDATE SKIP LOCKED" });
+        out.push_sql(for_update(WAITS));
         Ok(())
     }
 }
@@ -105,20 +113,20 @@ impl<const WAITS: bool> QueryFragment<Sqlite> for FromStart<WAITS> {
 }
 
 /// PostgreSQL alone: see [`super::head`].
-struct FromHead<'a>(Wanted, &'a Head);
+struct FromHead<'a, const WAITS: bool>(Wanted, &'a Head);
 
-impl QueryId for FromHead<'_> {
-    type QueryId = FromHead<'static>;
+impl<const WAITS: bool> QueryId for FromHead<'_, WAITS> {
+    type QueryId = FromHead<'static, WAITS>;
     const HAS_STATIC_QUERY_ID: bool = true;
 }
 
-impl Query for FromHead<'_> {
+impl<const WAITS: bool> Query for FromHead<'_, WAITS> {
     type SqlType = RowType;
 }
 
-impl RunQueryDsl<PgConnection> for FromHead<'_> {}
+impl<const WAITS: bool> RunQueryDsl<PgConnection> for FromHead<'_, WAITS> {}
 
-impl QueryFragment<Pg> for FromHead<'_> {
+impl<const WAITS: bool> QueryFragment<Pg> for FromHead<'_, WAITS> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         let Self(wanted, head) = self;
         wanted.select(&mut out)?;
@@ -129,12 +137,12 @@ impl QueryFragment<Pg> for FromHead<'_> {
         out.push_sql(", ");
         out.push_bind_param::<BigInt, _>(&head.id)?;
         // Looked up once, before the index is read.
-        out.push_sql(") AND COALESCE((SELECT put_back FROM claim_heads WHERE claim_heads.pool_id = ");
+        out.push_sql(") AND COALESCE((SELECT MAX(number) FROM restocks WHERE restocks.pool_id = ");
         out.push_bind_param::<BigInt, _>(&wanted.pool_id)?;
         out.push_sql("), 0) = ");
-        out.push_bind_param::<BigInt, _>(&head.put_back)?;
+        out.push_bind_param::<BigInt, _>(&head.restocks)?;
         wanted.order(&mut out)?;
-        out.push_sql(" FOR UPDATE SKIP LOCKED");
+        out.push_sql(for_update(WAITS));
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ use simdepot_domain::id::HoldId;
 use simdepot_domain::stock::StockStatus;
 
 use super::Hold;
-use crate::allocations::{Claimed, put_back};
+use crate::allocations::{Claimed, Restock, restock};
 use crate::dialect::{INSERT_CHUNK, Lock};
 use crate::error::{Result, ensure_affected, parse_column};
 use crate::schema::profiles;
@@ -117,7 +117,8 @@ pub fn give_back(conn: &mut Conn<'_>, hold: &Hold, held: &[Claimed], now: DateTi
         ensure_affected("give profiles back", chunk.len(), touched)?;
         count(conn, chunk, StockStatus::Available, now)?;
     }
-    put_back(conn, hold.pool_id)
+    let ids: Vec<i64> = held.iter().map(|profile| profile.id).collect();
+    restock(conn, hold.pool_id, Restock::Profiles(&ids))
 }
 
 fn count(conn: &mut Conn<'_>, profiles: &[Claimed], to: StockStatus, now: DateTime<Utc>) -> Result<()> {

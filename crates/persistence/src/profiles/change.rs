@@ -11,7 +11,7 @@ use simdepot_domain::sim::SimStatus;
 use simdepot_domain::stock::{StockStatus, Transition};
 
 use super::{Profile, get_many};
-use crate::allocations::put_back;
+use crate::allocations::{Restock, restock};
 use crate::error::{Result, document, ensure_affected};
 use crate::schema::profiles;
 use crate::sql_types::{At, Doc, Uid};
@@ -48,7 +48,7 @@ pub fn move_stock(
     let counted = Move::one(profile.pool_id, transition.from, transition.to, profile.sell_by);
     stock_counts::moved(conn, &[counted], now)?;
     if transition.to == StockStatus::Available {
-        put_back(conn, profile.pool_id)?;
+        restock(conn, profile.pool_id, Restock::Profiles(&[profile.id]))?;
     }
     Ok(version)
 }
@@ -173,7 +173,7 @@ pub fn edit(conn: &mut Conn<'_>, profile: &Profile, edit: &ProfileEdit, now: Dat
         let here = Move { pool_id: profile.pool_id, sell_by: profile.sell_by, ..there }.reversed();
         stock_counts::moved(conn, &[here, there], now)?;
         if profile.stock_status == StockStatus::Available {
-            put_back(conn, pool_id)?;
+            restock(conn, pool_id, Restock::Profiles(&[profile.id]))?;
         }
     }
     Ok(changes.version)

@@ -11,7 +11,9 @@ use simdepot_domain::msisdn::Msisdn;
 use simdepot_domain::observation::Observation;
 use simdepot_domain::profile::{FormFactor, QuarantineReason};
 use simdepot_domain::sim::SimStatus;
+use simdepot_domain::stock::StockStatus;
 
+use crate::allocations::{Restock, restock};
 use crate::dialect::{self, Passing};
 use crate::error::{Result, ensure_affected};
 use crate::schema::profiles;
@@ -137,9 +139,19 @@ pub fn insert_many(conn: &mut Conn<'_>, batch: Batch, new: &[NewProfile]) -> Res
             profiles: 1,
         })
         .collect();
-    stock_counts::moved(conn, &counted, batch.at)?;
-    crate::allocations::put_back(conn, batch.pool_id)?;
+    delivered(conn, batch, &counted)?;
     Ok(inserted)
+}
+
+/// Counts what a delivery brought into the stock, and tells what of it is on sale.
+///
+/// # Errors
+/// When it cannot be written.
+pub(crate) fn delivered(conn: &mut Conn<'_>, batch: Batch, moves: &[Move]) -> Result<()> {
+    stock_counts::moved(conn, moves, batch.at)?;
+    let on_sale = moves.iter().filter(|one| one.to == Some(StockStatus::Available));
+    let Some(sell_by) = on_sale.map(|one| one.sell_by).min() else { return Ok(()) };
+    restock(conn, batch.pool_id, Restock::Delivery { batch_no: batch.batch_no, sell_by })
 }
 
 fn new_row(batch: Batch, profile: &NewProfile) -> NewRow {

@@ -26,6 +26,7 @@ use crate::store::{Backend, Conn};
 pub use change::{
     Learned, ProfileEdit, any_recheck_due, bump, edit, learn, move_stock, reveal, take_rechecks,
 };
+pub(crate) use import::delivered;
 pub use import::{Batch, NewProfile, delete_untouched, existing_keys, insert_many, untouched};
 pub use search::{Found, ProfileFilter, search, search_sql};
 

@@ -9,9 +9,9 @@ use simdepot_domain::stock::StockStatus;
 
 use super::settle::{Settled, number, sim};
 use crate::error::{Result, ensure_affected};
-use crate::profiles::Batch;
+use crate::profiles::{Batch, delivered};
 use crate::sql_types::{At, Id, Moment, Uid};
-use crate::stock_counts::{self, Move};
+use crate::stock_counts::Move;
 use crate::store::{Backend, Conn};
 use crate::vault::DataKey;
 
@@ -125,10 +125,8 @@ pub fn land(
         line += SLICE;
     }
     ensure_affected("import profiles", usize::try_from(expected).unwrap_or(usize::MAX), inserted)?;
-    let batch = &landing.batch;
-    let moves = moves(conn, batch.pool_id)?;
-    stock_counts::moved(conn, &moves, batch.at)?;
-    crate::allocations::put_back(conn, batch.pool_id)
+    let moves = moves(conn, landing.batch.pool_id)?;
+    delivered(conn, landing.batch, &moves)
 }
 
 /// The rows that landed, as moves into their pool.

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
 
-use super::{Backend, CONNECTION_WAIT, Conn, Store, in_transaction};
+use super::work::in_transaction;
+use super::{Backend, CONNECTION_WAIT, Conn, Store};
 use crate::connection::{AnyConnection, Manager};
 use crate::dialect;
 use crate::error::{Result, StoreError};

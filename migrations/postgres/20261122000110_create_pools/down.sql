@@ -1,3 +1,3 @@
-DROP TABLE claim_heads;
+DROP TABLE restocks;
 DROP TABLE pools;
 DROP TABLE wrapped_keys;

@@ -33,8 +33,13 @@ CREATE TABLE pools (
     updated_at         timestamptz NOT NULL
 );
 
--- Counts how often profiles of a pool came on sale: where a process remembers that the stock begins holds for one count.
-CREATE TABLE claim_heads (
-    pool_id  bigint PRIMARY KEY REFERENCES pools (id),
-    put_back bigint NOT NULL
+-- What came on sale, a row per transaction and pool, numbered as they commit: the first profile of it, in the order in
+-- which profiles are sold. Who remembers where the stock began looks here for what lies before that since; old rows go.
+CREATE TABLE restocks (
+    pool_id    bigint NOT NULL REFERENCES pools (id),
+    number     bigint NOT NULL,
+    sell_by    timestamptz NOT NULL,
+    batch_no   bigint NOT NULL,
+    profile_id bigint NOT NULL,
+    PRIMARY KEY (pool_id, number)
 );

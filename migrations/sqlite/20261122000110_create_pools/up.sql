@@ -33,8 +33,13 @@ CREATE TABLE pools (
     updated_at         INTEGER NOT NULL
 ) STRICT;
 
--- Counts how often profiles of a pool came on sale: where a process remembers that the stock begins holds for one count.
-CREATE TABLE claim_heads (
-    pool_id  INTEGER PRIMARY KEY REFERENCES pools (id),
-    put_back INTEGER NOT NULL
+-- What came on sale, a row per transaction and pool, numbered as they commit: the first profile of it, in the order in
+-- which profiles are sold. Who remembers where the stock began looks here for what lies before that since; old rows go.
+CREATE TABLE restocks (
+    pool_id    INTEGER NOT NULL REFERENCES pools (id),
+    number     INTEGER NOT NULL,
+    sell_by    INTEGER NOT NULL,
+    batch_no   INTEGER NOT NULL,
+    profile_id INTEGER NOT NULL,
+    PRIMARY KEY (pool_id, number)
 );
