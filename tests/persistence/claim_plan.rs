@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 use simdepot_domain::order::ProfileOutcome;
-use simdepot_persistence::allocations::{self, Claim, NewAllocation, claim_sql};
+use simdepot_persistence::Backend;
+use simdepot_persistence::allocations::{self, NewAllocation, claim_sql};
 use simdepot_persistence::intake::{self, NewOrder, Written};
-use simdepot_persistence::{Backend, Conn, StoreError};
 use simdepot_tests::database::RawConnection;
 use simdepot_tests::{TestDatabase, on_both_databases, on_postgres};
 
-use crate::support::{Stock, explain_sqlite, line_of, new_order, new_profile, now};
+use crate::support::{ASKS, Ask, Stock, asked, explain_sqlite, line_of, new_order, new_profile, now};
 
 /// How many profiles were sold.
 const SOLD: i64 = 100_000;
@@ -48,10 +48,7 @@ on_postgres! {
         let left = stock.add((0..50).map(|_| new_profile()).collect()).await;
         sold.sell();
         for _ in 0..CLAIMS {
-            let pool = stock.pool.clone();
-            let claim = move |conn: &mut Conn<'_>| allocations::claim_up_to(conn, &pool, 1, false, now());
-            let claimed = stock.store.write(claim).await.unwrap();
-            assert_eq!(claimed[0].id, left[0].id);
+            assert_eq!(asked(&stock.store, &stock.pool, Ask::InABatch).await, [left[0].id]);
         }
         sold.assert_walked_once(stock).await;
     }
@@ -61,14 +58,9 @@ on_postgres! {
         let mut sold = Unclearable::of(&stock);
         sold.sell();
         for _ in 0..CLAIMS {
-            let pool = stock.pool.clone();
-            let claim = move |conn: &mut Conn<'_>| {
-                let at_once = allocations::claim_up_to(conn, &pool, 1, false, now())?;
-                let waited = allocations::claim_up_to(conn, &pool, 1, true, now())?;
-                Ok::<_, StoreError>((at_once, waited, allocations::claim(conn, &pool, 1, now())?))
-            };
-            let claimed = stock.store.write(claim).await.unwrap();
-            assert_eq!(claimed, (Vec::new(), Vec::new(), Claim::OutOfStock { available: 0 }));
+            for ask in ASKS {
+                assert_eq!(asked(&stock.store, &stock.pool, ask).await, [0i64; 0]);
+            }
         }
         sold.assert_walked_once(stock).await;
     }
@@ -80,13 +72,10 @@ on_postgres! {
         let left = stock.add((0..3).map(|_| new_profile()).collect()).await;
         sold.sell();
         for _ in 0..CLAIMS {
-            let pool = stock.pool.clone();
-            let claim = move |conn: &mut Conn<'_>| allocations::claim_up_to(conn, &pool, 1, false, now());
-            assert_eq!(stock.store.write(claim.clone()).await.unwrap()[0].id, left[0].id);
+            assert_eq!(asked(&stock.store, &stock.pool, Ask::InABatch).await, [left[0].id]);
             stock.take_aside(left[0].id).await;
-            assert_eq!(stock.store.write(claim.clone()).await.unwrap()[0].id, left[1].id);
+            assert_eq!(asked(&stock.store, &stock.pool, Ask::InABatch).await, [left[1].id]);
             stock.put_back(left[0].id).await;
-            assert_eq!(stock.store.write(claim).await.unwrap()[0].id, left[0].id);
         }
         sold.assert_walked_once(stock).await;
     }

@@ -5,10 +5,12 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
-use simdepot_persistence::{Conn, StoreError, allocations, orders};
+use simdepot_persistence::{StoreError, orders};
 use simdepot_tests::on_postgres;
 
-use crate::support::{Stock, add_profiles, line_of, make_pool, new_order, new_profile, now, sell};
+use crate::support::{
+    Ask, Stock, add_profiles, asked, line_of, make_pool, new_order, new_profile, now, sell,
+};
 
 /// Ends a claim that is held open.
 enum End {
@@ -64,48 +66,37 @@ on_postgres! {
     async fn what_is_given_back_at_the_end_of_the_stock_is_found(db: TestDatabase) {
         let (stock, added) = Stock::of(db, 2).await;
         let (end, holder) = hold_open(&stock, 2).await;
-        let claim = |waits| {
-            let (store, pool) = (stock.store.clone(), stock.pool.clone());
-            tokio::spawn(async move {
-                let claim = move |conn: &mut Conn<'_>| allocations::claim_up_to(conn, &pool, 1, waits, now());
-                store.write(claim).await.unwrap().iter().map(|claimed| claimed.id).collect::<Vec<_>>()
-            })
-        };
         for _ in 0..3 {
-            assert_eq!(claim(false).await.unwrap(), [0i64; 0]);
+            assert_eq!(asked(&stock.store, &stock.pool, Ask::InABatch).await, [0i64; 0]);
         }
-        let waiting = claim(true);
+        let (store, pool) = (stock.store.clone(), stock.pool.clone());
+        let waiting = tokio::spawn(async move { asked(&store, &pool, Ask::Aside).await });
         tokio::time::sleep(Duration::from_millis(200)).await;
         assert!(!waiting.is_finished(), "it must wait for the first one's end");
         end.send(End::RollBack).unwrap();
         assert!(holder.await.unwrap().is_err());
         assert_eq!(waiting.await.unwrap(), [added[0].id]);
-        assert_eq!(claim(false).await.unwrap(), [added[0].id]);
+        assert_eq!(asked(&stock.store, &stock.pool, Ask::InABatch).await, [added[0].id]);
     }
 
     /// More came on sale than anybody keeps a list of.
     async fn a_process_that_missed_much_looks_from_the_start(db: TestDatabase) {
         let (stock, added) = Stock::of(db, 4).await;
         let other = stock.db.store();
-        let claimed = async || {
-            let pool = stock.pool.clone();
-            let claim = move |conn: &mut Conn<'_>| allocations::claim_up_to(conn, &pool, 1, false, now());
-            other.write(claim).await.unwrap().iter().map(|claimed| claimed.id).collect::<Vec<_>>()
-        };
         stock.take_aside(added[0].id).await;
-        assert_eq!(claimed().await, [added[1].id]);
+        assert_eq!(asked(&other, &stock.pool, Ask::InABatch).await, [added[1].id]);
         stock.put_back(added[0].id).await;
         let many = "INSERT INTO restocks SELECT pool_id, number + n, timestamptz '2090-01-01', 1, 1 \
                     FROM (SELECT * FROM restocks ORDER BY number DESC LIMIT 1) AS newest, generate_series(1, 1024) AS n; \
                     DELETE FROM restocks WHERE number <= (SELECT MAX(number) - 1024 FROM restocks)";
         stock.db.raw().execute(many);
-        assert_eq!(claimed().await, [added[0].id]);
+        assert_eq!(asked(&other, &stock.pool, Ask::InABatch).await, [added[0].id]);
         // The next one removes exactly the oldest.
         stock.take_aside(added[3].id).await;
         stock.put_back(added[3].id).await;
         let rows = stock.db.raw().number("SELECT COUNT(*) AS value FROM restocks");
         assert_eq!(rows, 1024);
-        assert_eq!(claimed().await, [added[0].id]);
+        assert_eq!(asked(&other, &stock.pool, Ask::InABatch).await, [added[0].id]);
     }
 
     async fn a_claim_that_waited_for_a_sale_is_out_of_stock(db: TestDatabase) {

@@ -5,7 +5,7 @@ use simdepot_domain::event::{Event, Fact, Subject};
 use simdepot_domain::id::{EventId, OrderId};
 use simdepot_domain::order::ProfileOutcome;
 use simdepot_domain::stock::StockStatus;
-use simdepot_persistence::allocations::{self, Claim, NewAllocation};
+use simdepot_persistence::allocations::{self, NewAllocation};
 use simdepot_persistence::idempotency::{self, Record};
 use simdepot_persistence::intake::{self, Allotted, NewOrder, Written};
 use simdepot_persistence::pools::Pool;
@@ -13,7 +13,9 @@ use simdepot_persistence::profiles::{NewProfile, Profile};
 use simdepot_persistence::{Conn, Store, StoreError, orders};
 use simdepot_tests::on_both_databases;
 
-use crate::support::{Stock, add_profiles, days, line_of, make_import, new_order, new_profile, now, uuid};
+use crate::support::{
+    ASKS, Stock, add_profiles, asked, days, line_of, make_import, new_order, new_profile, now, uuid,
+};
 
 /// An order of one line for claimed profiles.
 fn order(pool: &Pool, reference: &str, claimed: Vec<allocations::Claimed>, revealed: bool) -> NewOrder {
@@ -45,33 +47,6 @@ fn each(written: Written) -> Vec<Option<Vec<Allotted>>> {
 async fn sold(store: &Store, pool: &Pool, quantity: u32) -> Vec<i64> {
     let (pool, own) = (pool.clone(), store.clone());
     store.write(move |conn| sell(conn, &own, &pool, quantity)).await.unwrap()
-}
-
-/// The ways to ask for a profile.
-#[derive(Clone, Copy)]
-enum Ask {
-    InABatch,
-    Aside,
-    Alone,
-}
-
-const ASKS: [Ask; 3] = [Ask::InABatch, Ask::Aside, Ask::Alone];
-
-/// What would be sold of one profile.
-async fn asked(store: &Store, pool: &Pool, ask: Ask) -> Vec<i64> {
-    let pool = pool.clone();
-    let claim = move |conn: &mut Conn<'_>| match ask {
-        Ask::InABatch => allocations::claim_up_to(conn, &pool, 1, false, now()),
-        Ask::Aside => allocations::claim_up_to(conn, &pool, 1, true, now()),
-        Ask::Alone => Ok(match allocations::claim(conn, &pool, 1, now())? {
-            Claim::Taken(claimed) => claimed,
-            Claim::OutOfStock { available } => {
-                assert_eq!(available, 0);
-                Vec::new()
-            }
-        }),
-    };
-    store.write(claim).await.unwrap().iter().map(|claimed| claimed.id).collect()
 }
 
 fn ids(profiles: &[Profile]) -> Vec<i64> {

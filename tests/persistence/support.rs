@@ -220,6 +220,33 @@ impl Stock {
     }
 }
 
+/// The ways to ask a pool for a profile.
+#[derive(Clone, Copy)]
+pub(crate) enum Ask {
+    InABatch,
+    Aside,
+    Alone,
+}
+
+pub(crate) const ASKS: [Ask; 3] = [Ask::InABatch, Ask::Aside, Ask::Alone];
+
+/// The row that a claim of one profile takes. Nothing is allocated: the next one takes it again.
+pub(crate) async fn asked(store: &Store, pool: &Pool, ask: Ask) -> Vec<i64> {
+    let pool = pool.clone();
+    let claim = move |conn: &mut Conn<'_>| match ask {
+        Ask::InABatch => allocations::claim_up_to(conn, &pool, 1, false, now()),
+        Ask::Aside => allocations::claim_up_to(conn, &pool, 1, true, now()),
+        Ask::Alone => Ok(match allocations::claim(conn, &pool, 1, now())? {
+            Claim::Taken(claimed) => claimed,
+            Claim::OutOfStock { available } => {
+                assert_eq!(available, 0);
+                Vec::new()
+            }
+        }),
+    };
+    store.write(claim).await.unwrap().iter().map(|claimed| claimed.id).collect()
+}
+
 pub(crate) fn sell(
     conn: &mut Conn<'_>,
     pool: &Pool,

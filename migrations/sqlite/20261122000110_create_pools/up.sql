@@ -33,7 +33,7 @@ CREATE TABLE pools (
     updated_at         INTEGER NOT NULL
 ) STRICT;
 
--- What came on sale, a row per transaction and pool, numbered as they commit: the first profile of it, in the order in
+-- What came on sale, numbered per pool in the order of commits: the first profile of each time, in the order in
 -- which profiles are sold. Who remembers where the stock began looks here for what lies before that since; old rows go.
 CREATE TABLE restocks (
     pool_id    INTEGER NOT NULL REFERENCES pools (id),

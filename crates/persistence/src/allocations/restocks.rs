@@ -1,6 +1,6 @@
 //! What comes on sale, pool by pool: deliveries, returns, holds that end.
 //!
-//! Each transaction that puts profiles on sale tells so in a row: a number, and the first of them in the order in which
+//! Whatever puts profiles on sale tells so in a row of its transaction: a number, and the first of them in the order in which
 //! profiles are sold. Whoever remembers where the stock began ([`super::head`]) learns from it what lies before that since,
 //! and looks through nothing that was sold. Numbers have no gaps and are in the order of commits. Rows are added at one
 //! end and removed at the other by their key, so that an old snapshot, which keeps all versions of all rows, slows nobody
@@ -46,20 +46,20 @@ pub fn restock(conn: &mut Conn<'_>, pool_id: i64, what: Restock<'_>) -> Result<(
         Restock::Profiles(ids) => {
             let first = "SELECT sell_by, batch_no, id FROM profiles WHERE id = ANY($3) \
                          ORDER BY sell_by, batch_no, id LIMIT 1";
-            let insert = diesel::sql_query(insert(first)).bind::<BigInt, _>(pool_id).bind::<BigInt, _>(KEPT);
+            let insert = diesel::sql_query(telling(first)).bind::<BigInt, _>(pool_id).bind::<BigInt, _>(KEPT);
             insert.bind::<Array<BigInt>, _>(ids).execute(pg)?
         }
         Restock::Delivery { batch_no, sell_by } => {
             let first = "SELECT $3 AS sell_by, $4 AS batch_no, 0 AS id";
-            let insert = diesel::sql_query(insert(first)).bind::<BigInt, _>(pool_id).bind::<BigInt, _>(KEPT);
+            let insert = diesel::sql_query(telling(first)).bind::<BigInt, _>(pool_id).bind::<BigInt, _>(KEPT);
             insert.bind::<Moment, _>(At(sell_by)).bind::<BigInt, _>(batch_no).execute(pg)?
         }
     };
     ensure_affected("tell what comes on sale", 1, told)
 }
 
-/// The statement, with `$1` and `$2` for the pool and the number of rows to keep.
-fn insert(first: &str) -> String {
+/// The statement that tells `first`, with `$1` and `$2` for the pool and the number of rows to keep.
+fn telling(first: &str) -> String {
     format!(
         "WITH told AS (INSERT INTO restocks (pool_id, number, sell_by, batch_no, profile_id) \
          SELECT $1, COALESCE((SELECT MAX(number) FROM restocks WHERE pool_id = $1), 0) + 1, sell_by, batch_no, id \
